@@ -1,0 +1,1 @@
+"""What is done: the loop in plain Python. Nothing here imports Airflow."""

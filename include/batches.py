@@ -1,0 +1,73 @@
+"""Interval arithmetic: the batches of a schedule and their names."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+Every = Literal["hour", "day", "week", "month"]
+
+_LENGTHS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(weeks=1)}
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """The batches of one model, counted from its start.
+
+    A batch is named by its start in UTC, so that names sort as time does: ``2024-01-31``, or ``2024-01-31T05`` where
+    batches are hours.
+
+    :param every: length of a batch.
+    :param start: start of batch 0, in UTC; weeks begin on its weekday, months on its first day.
+    """
+
+    every: Every
+    start: datetime
+
+    def starts_at(self, index: int) -> datetime:
+        """Start of the batch with this index, in UTC."""
+        if self.every != "month":
+            return self.start + index * _LENGTHS[self.every]
+        months = self.start.year * 12 + self.start.month - 1 + index
+        return self.start.replace(year=months // 12, month=months % 12 + 1)
+
+    def name(self, index: int) -> str:
+        """Name of the batch with this index; negative indices are batches before the start."""
+        return self.starts_at(index).strftime("%Y-%m-%dT%H" if self.every == "hour" else "%Y-%m-%d")
+
+    def moment(self, batch: str) -> datetime:
+        """Start of a batch from its name.
+
+        :raises ValueError: if no batch of this calendar has the name.
+        """
+        moment = datetime.strptime(batch, "%Y-%m-%dT%H" if self.every == "hour" else "%Y-%m-%d").replace(tzinfo=UTC)
+        if self.starts_at(self._index_at(moment)) != moment:
+            raise ValueError(
+                f"{batch!r} is not the start of a {self.every}; the batch that holds it is "
+                f"{self.name(self._index_at(moment))}"
+            )
+        return moment
+
+    def index(self, batch: str) -> int:
+        """Position of a batch, 0 at the start."""
+        return self._index_at(self.moment(batch))
+
+    def end(self, batch: str) -> datetime:
+        """End of a batch (exclusive), in UTC."""
+        return self.starts_at(self.index(batch) + 1)
+
+    def shift(self, batch: str, by: int) -> str:
+        """Name of the batch that lies ``by`` batches later."""
+        return self.name(self.index(batch) + by)
+
+    def between(self, first: str, last: str) -> list[str]:
+        """Names of the batches from first to last, both included."""
+        return [self.name(i) for i in range(self.index(first), self.index(last) + 1)]
+
+    def containing(self, moment: datetime) -> str:
+        """Name of the batch in which a moment lies."""
+        return self.name(self._index_at(moment.astimezone(UTC)))
+
+    def _index_at(self, moment: datetime) -> int:
+        if self.every == "month":
+            return (moment.year - self.start.year) * 12 + moment.month - self.start.month
+        return (moment - self.start) // _LENGTHS[self.every]

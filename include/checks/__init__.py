@@ -1,0 +1,1 @@
+"""Checks: expectations, drift, outcomes, thresholds."""

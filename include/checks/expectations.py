@@ -1,0 +1,134 @@
+"""What must hold of a batch, asked of Great Expectations."""
+
+import difflib
+import functools
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+
+import great_expectations as gx
+import numpy as np
+import pandas as pd
+from great_expectations.core.batch_definition import BatchDefinition
+from great_expectations.exceptions import ExpectationNotFoundError
+from great_expectations.expectations import core
+from great_expectations.expectations.expectation import (
+    ColumnMapExpectation,
+    ColumnPairMapExpectation,
+    Expectation,
+    MulticolumnMapExpectation,
+)
+from great_expectations.expectations.registry import get_expectation_impl
+from pydantic.v1 import ValidationError as ArgumentError
+
+from include.config.expectations import ExpectationConfig
+from include.errors import ConfigInvalid
+
+_ROW_LEVEL = (ColumnMapExpectation, ColumnPairMapExpectation, MulticolumnMapExpectation)
+_logger = logging.getLogger("great_expectations")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An expectation that did not hold.
+
+    :param expectation: its type and arguments, as text.
+    :param column: the column it is about, None for the table.
+    :param severity: ``info``, ``warning`` (rows to quarantine) or ``critical`` (batch rejected).
+    :param found: what was found.
+    :param rows: (failing rows,) positions in the batch; empty where it is about the batch as a whole.
+    """
+
+    expectation: str
+    column: str | None
+    severity: str
+    found: str
+    rows: np.ndarray
+
+
+def check_expectations(batch: pd.DataFrame, expected: tuple[ExpectationConfig, ...], path: Path) -> list[Failure]:
+    """Check a batch.
+
+    :param batch: (rows, columns) in declared types, with a plain 0..n-1 index.
+    :param expected: the expectations.
+    :param path: expectations.yaml, for messages.
+    :raises ConfigInvalid: if an expectation is unknown, or cannot be asked of this batch's columns.
+    """
+    if not expected:
+        return []
+    built = [_build(i, one, path) for i, one in enumerate(expected)]
+    suite = gx.ExpectationSuite(name="evergreen", expectations=built)
+    result = _whole_frame().get_batch({"dataframe": batch}).validate(suite, result_format="COMPLETE")
+    failures = []
+    for outcome in result.results:
+        # Results come back in another order than asked; the position travels in meta.
+        asked = expected[outcome.expectation_config.meta["position"]]
+        expectation = built[outcome.expectation_config.meta["position"]]
+        _raise_if_unanswered(outcome.exception_info, asked, path)
+        if not outcome.success:
+            failures.append(_describe(asked, expectation, outcome.result))
+    return sorted(failures, key=lambda failure: failure.expectation)
+
+
+def _build(position: int, asked: ExpectationConfig, path: Path) -> Expectation:
+    try:
+        kind = get_expectation_impl(asked.type)
+        return kind(**asked.arguments, severity=_severity(asked, kind), meta={"position": position})
+    except ExpectationNotFoundError:
+        close = difflib.get_close_matches(asked.type, _known(), n=1)
+        problem = f"{asked.type}: unknown expectation; valid: {close[0] if close else 'a Great Expectations type'}"
+        raise ConfigInvalid(str(path), [problem]) from None
+    except (ArgumentError, TypeError, ValueError) as error:
+        raise ConfigInvalid(str(path), [f"{asked.type}: {' '.join(str(error).split())}"]) from error
+
+
+def _severity(asked: ExpectationConfig, kind: type[Expectation]) -> str:
+    """Great Expectations' own default is critical; ours is a warning for rows, critical for the batch."""
+    return asked.severity or ("warning" if issubclass(kind, _ROW_LEVEL) else "critical")
+
+
+def _describe(asked: ExpectationConfig, expectation: Expectation, result: dict[str, Any]) -> Failure:
+    rows = np.array([], dtype=np.int64)
+    if isinstance(expectation, _ROW_LEVEL):
+        rows = np.array(sorted(set(result.get("unexpected_index_list") or [])), dtype=np.int64)
+        values = [str(value) for value in result.get("partial_unexpected_list", [])[:3]]
+        found = f"{len(rows)} rows, such as {', '.join(values)}"
+    else:
+        found = f"observed {result.get('observed_value')}"
+        if result.get("details"):
+            found += f" ({result['details']})"
+    limits = ", ".join(f"{name} {value}" for name, value in asked.arguments.items() if name != "column")
+    column = asked.arguments.get("column")
+    return Failure(
+        expectation=f"{asked.type}({limits})",
+        column=str(column) if column is not None else None,
+        severity=_severity(asked, type(expectation)),
+        found=found,
+        rows=rows,
+    )
+
+
+def _raise_if_unanswered(information: dict[str, Any], asked: ExpectationConfig, path: Path) -> None:
+    """An expectation that could not be computed is no failure of the data: its settings do not fit the columns."""
+    told = [information] if "raised_exception" in information else list(information.values())
+    for one in told:
+        if one.get("raised_exception"):
+            message = " ".join(str(one["exception_message"]).split())
+            raise ConfigInvalid(str(path), [f"{asked.type} {asked.arguments}: cannot be computed: {message}"])
+
+
+def _known() -> list[str]:
+    return [kind.expectation_type for kind in vars(core).values() if hasattr(kind, "expectation_type")]
+
+
+@functools.cache
+def _whole_frame() -> BatchDefinition:
+    _logger.setLevel(logging.WARNING)
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False, "metric_calculations": False}
+    frames = context.data_sources.add_pandas("evergreen")
+    return frames.add_dataframe_asset("batch").add_batch_definition_whole_dataframe("whole")

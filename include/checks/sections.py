@@ -1,0 +1,129 @@
+"""The four sections of a check: freshness, inputs, predictions, outcomes."""
+
+import numpy as np
+import pandas as pd
+
+from include.checks.drift import PREDICTION, Reference, measure_distances
+from include.config.contract import ModelConfig
+from include.features.history import published, read_rows
+from include.features.labelled import last_label_batches, match_labels, standing_claim
+from include.judging.champion import predict_labelled, read_predictions
+from include.judging.losses import mean_metric, row_losses
+from include.records import BatchRecord, Numbers, PromotionRecord, SectionVerdict
+from include.storage.stores import Stores
+
+_NOBODY = SectionVerdict(state="provisional", why="no champion yet")
+
+
+def check_freshness(config: ModelConfig, stores: Stores, covers: list[str]) -> SectionVerdict:
+    """Whether rows and labels came."""
+    faults = []
+    for feed in ("rows", "labels") if config.labels != "none" else ("rows",):
+        for batch in covers:
+            record = stores.ledger.get(BatchRecord, f"{feed}.{batch}")
+            if record is not None and record.state != "published":
+                faults.append(f"{feed} of {batch} {record.state}")
+    if faults:
+        return SectionVerdict(state="warn", why="; ".join(faults), numbers={"faults": len(faults)})
+    return SectionVerdict(state="ok", why=f"{len(covers)} batches came", numbers={"faults": 0})
+
+
+def check_inputs(
+    config: ModelConfig, stores: Stores, covers: list[str], promotion: PromotionRecord | None
+) -> SectionVerdict:
+    """Whether the rows lie further from the champion's reference than its own batches do."""
+    if promotion is None:
+        return _NOBODY
+    rows = read_rows(config, stores, published(stores, "rows", covers))
+    if rows.empty:
+        return SectionVerdict(state="provisional", why="no rows to compare")
+    reference = _reference(stores, promotion)
+    inputs = {name: one for name, one in reference.columns.items() if name != PREDICTION}
+    return _compare(Reference(inputs, reference.thresholds, reference.rows), rows, "inputs")
+
+
+def check_predictions(
+    config: ModelConfig, stores: Stores, covers: list[str], promotion: PromotionRecord | None
+) -> SectionVerdict:
+    """Whether what the champion predicts has moved."""
+    if promotion is None:
+        return _NOBODY
+    claims = [standing_claim(stores, batch) for batch in covers]
+    frames = [read_predictions(config, stores, c) for c in claims if c.version == promotion.version]
+    if not frames:
+        return SectionVerdict(state="provisional", why="the champion has scored none of these batches")
+    reference = _reference(stores, promotion)
+    only = Reference({PREDICTION: reference.columns[PREDICTION]}, reference.thresholds, reference.rows)
+    return _compare(only, pd.concat(frames, ignore_index=True), "predictions")
+
+
+def check_outcomes(
+    config: ModelConfig, stores: Stores, as_of: str, promotion: PromotionRecord | None, worse_by: float
+) -> SectionVerdict:
+    """The champion's error on labels that came in the last batches that brought any, none of which it was trained on.
+
+    :param worse_by: growth over the holdout error at promotion from which the state is ``bad``.
+    """
+    if promotion is None:
+        return _NOBODY
+    if config.labels == "none":
+        return SectionVerdict(state="provisional", why="this model has no labels")
+    batches = last_label_batches(config, stores, as_of, config.check.window)
+    batches = [batch for batch in batches if batch > promotion.as_of]
+    if not batches:
+        return SectionVerdict(state="provisional", why="no labels since the promotion")
+    labelled = match_labels(config, stores, batches[0], as_of)
+    rows = labelled.rows
+    if len(rows) < config.check.min_rows:
+        why = f"{len(rows)} labelled rows, {config.check.min_rows} are needed"
+        return SectionVerdict(state="provisional", why=why, numbers={"rows": len(rows)})
+    metric = config.gate.metric
+    predicted = predict_labelled(config, stores, promotion, labelled)
+    losses = row_losses(metric, rows[config.labels.column].to_numpy(), predicted)
+    error = mean_metric(metric, losses)
+    numbers: Numbers = {
+        "metric": metric,
+        "error": error,
+        "at_promotion": promotion.error,
+        "rows": len(rows),
+        "unmatched_labels": labelled.unmatched,
+        "by_arrival_of_labels": _by(rows["known"], losses, metric),
+        "by_batch_scored": _by(rows["batch"], losses, metric),
+        "share_labelled": _share_labelled(stores, rows["batch"]),
+    }
+    if promotion.error is None:
+        return SectionVerdict(state="ok", why=f"{metric} {error:.4g}; nothing to compare with", numbers=numbers)
+    limit = promotion.error * (1 + worse_by)
+    why = f"{metric} {error:.4g} on {len(rows)} rows, {promotion.error:.4g} at promotion, limit {limit:.4g}"
+    return SectionVerdict(state="bad" if error > limit else "ok", why=why, numbers=numbers)
+
+
+def _compare(reference: Reference, current: pd.DataFrame, what: str) -> SectionVerdict:
+    distances = measure_distances(reference, current)
+    columns = {
+        name: {"distance": value, "threshold": reference.threshold(name, len(current))}
+        for name, value in distances.items()
+    }
+    drifted = [name for name, one in columns.items() if one["distance"] > one["threshold"]]
+    numbers: Numbers = {"rows": len(current), "columns": columns, "drifted": drifted}
+    if not drifted:
+        return SectionVerdict(state="ok", why=f"{what} as in the reference", numbers=numbers)
+    told = ", ".join(f"{n} {columns[n]['distance']:.3g} (limit {columns[n]['threshold']:.3g})" for n in drifted[:5])
+    return SectionVerdict(state="warn", why=f"{what} drifted: {told}", numbers=numbers)
+
+
+def _reference(stores: Stores, promotion: PromotionRecord) -> Reference:
+    return Reference.load(stores.models.load_version(promotion.version).folder)
+
+
+def _by(batches: pd.Series, losses: np.ndarray, metric: str) -> dict[str, float]:
+    grouped = pd.Series(losses).groupby(batches.to_numpy()).mean()
+    return {str(name): float(value**0.5 if metric == "rmse" else value) for name, value in grouped.items()}
+
+
+def _share_labelled(stores: Stores, batches: pd.Series) -> dict[str, float]:
+    shares = {}
+    for batch, count in batches.value_counts().sort_index().items():
+        record = stores.ledger.get(BatchRecord, f"rows.{batch}")
+        shares[str(batch)] = float(count) / record.clean if record is not None and record.clean else 0.0
+    return shares

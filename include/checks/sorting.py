@@ -1,0 +1,255 @@
+"""Sorting a batch: every row that arrived goes either to clean or to quarantine, with its reason."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from include.checks.expectations import check_expectations
+from include.config.expectations import ExpectationConfig
+from include.config.fields import ColumnType
+from include.records import Reason
+from include.sources.casting import arrow_type, cast_column
+from include.sources.parsing import ParsedFile
+from include.storage.lake import to_frame
+
+QUARANTINE = pa.schema(
+    [
+        ("file", pa.string()),
+        ("row", pa.int64()),
+        ("expectation", pa.string()),
+        ("column", pa.string()),
+        ("reason", pa.string()),
+        ("content", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a batch must be.
+
+    :param columns: declared columns.
+    :param key: columns that name a row.
+    :param required: columns in which a null is a fault.
+    :param nulls: texts that stand for a missing value.
+    :param expected: expectations.
+    :param max_quarantined: share of rows above which the batch as a whole is rejected.
+    :param path: expectations.yaml, for messages.
+    """
+
+    columns: dict[str, ColumnType]
+    key: tuple[str, ...]
+    required: tuple[str, ...]
+    nulls: tuple[str, ...]
+    expected: tuple[ExpectationConfig, ...]
+    max_quarantined: float
+    path: Path
+
+
+@dataclass(frozen=True)
+class SortedBatch:
+    """A batch taken apart.
+
+    :param clean: (clean rows, declared columns) sorted by key; no rows if the batch is rejected.
+    :param quarantine: (quarantined rows, QUARANTINE columns).
+    :param rejected: whether the batch failed as a whole.
+    :param reasons: why rows or the batch failed, by expectation.
+    :param left_out: columns of the files that the contract does not declare.
+    """
+
+    clean: pa.Table
+    quarantine: pa.Table
+    rejected: bool
+    reasons: tuple[Reason, ...]
+    left_out: tuple[str, ...]
+
+    @property
+    def rows_in(self) -> int:
+        """Rows that arrived."""
+        return int(self.clean.num_rows + self.quarantine.num_rows)
+
+
+@dataclass
+class _Ledgered:
+    """Reasons by position of the row among all that arrived."""
+
+    failures: dict[int, list[tuple[str, str | None, str]]] = field(default_factory=dict)
+
+    def add(self, rows: Any, expectation: str, column: str | None, found: str) -> None:
+        for row in rows:
+            self.failures.setdefault(int(row), []).append((expectation, column, found))
+
+
+def sort_batch(files: list[ParsedFile], rules: Rules) -> SortedBatch:
+    """Cast, drop duplicates, ask the expectations; tell clean rows from the others.
+
+    :param files: the batch's files in the order of its record.
+    :returns: the batch taken apart; rows in equal clean and quarantined rows.
+    """
+    left_out = tuple(sorted({name for f in files for name in f.rows.column_names} - set(rules.columns)))
+    refused = [reason for f in files for reason in _check_schema(f, rules)]
+    total = sum(f.rows.num_rows + len(f.torn) for f in files)
+    if total == 0 and not refused:
+        names = ", ".join(f.name for f in files) or "no file"
+        refused = [Reason(expectation="rows arrived", found=f"no rows in {names}", rows=0, file=names)]
+    if refused:
+        return reject(files, refused, left_out)
+    failed = _Ledgered()
+    rows = _cast(files, rules, failed)
+    _find_nulls(rows, rules, failed)
+    _find_duplicates(rows, rules, failed)
+    whole = _expect(rows, rules, failed)
+    reasons = _summarise(failed, files)
+    broken = len(failed.failures) + sum(len(f.torn) for f in files)
+    if broken > rules.max_quarantined * total:
+        found = f"{broken} of {total} rows failed, more than {rules.max_quarantined:.0%}"
+        whole.append(Reason(expectation="max_quarantined", found=found, rows=broken))
+    if any(reason.expectation for reason in whole):
+        return reject(files, [*whole, *reasons], left_out, failed)
+    keep = np.array([i not in failed.failures for i in range(rows.num_rows)], dtype=bool)
+    clean = rows.filter(pa.array(keep)).sort_by([(name, "ascending") for name in rules.key]).combine_chunks()
+    quarantine = _quarantine(files, failed, ())
+    sorted_ = SortedBatch(clean, quarantine, False, tuple(reasons), left_out)
+    if sorted_.rows_in != total:
+        raise AssertionError(f"{total} rows arrived, {clean.num_rows} clean and {quarantine.num_rows} quarantined")
+    return sorted_
+
+
+def reject(
+    files: list[ParsedFile], whole: list[Reason], left_out: tuple[str, ...] = (), failed: _Ledgered | None = None
+) -> SortedBatch:
+    """Send all rows of a batch to quarantine, with what was wrong with the batch as a whole."""
+    quarantine = _quarantine(files, failed or _Ledgered(), tuple(whole))
+    return SortedBatch(pa.table({}), quarantine, True, tuple(whole), left_out)
+
+
+def _check_schema(file: ParsedFile, rules: Rules) -> list[Reason]:
+    present = set(file.rows.column_names)
+    undeclared = sorted(present - set(rules.columns))
+    reasons = []
+    for name, declared in rules.columns.items():
+        if name not in present:
+            found = f"no such column; undeclared ones are {', '.join(undeclared) or 'none'}"
+            reasons.append(Reason(expectation="declared columns", column=name, found=found, rows=0, file=file.name))
+            continue
+        try:
+            cast_column(file.rows.column(name).slice(0, 0), declared, rules.nulls)
+        except TypeError as error:
+            reasons.append(
+                Reason(expectation="declared types", column=name, found=str(error), rows=0, file=file.name)
+            )
+    return reasons
+
+
+def _cast(files: list[ParsedFile], rules: Rules, failed: _Ledgered) -> pa.Table:
+    offset, tables = 0, []
+    for file in files:
+        columns = {}
+        for name, declared in rules.columns.items():
+            cast = cast_column(file.rows.column(name), declared, rules.nulls)
+            columns[name] = cast.values
+            texts = file.rows.column(name)
+            for row in np.flatnonzero(cast.failed):
+                found = f"{texts[int(row)].as_py()!r} is not {cast.expected}"
+                failed.add([offset + row], f"reads as {declared.type}", name, found)
+        schema = pa.schema([(name, arrow_type(declared)) for name, declared in rules.columns.items()])
+        tables.append(pa.table(columns, schema=schema))
+        offset += file.rows.num_rows
+    return pa.concat_tables(tables).combine_chunks()
+
+
+def _find_nulls(rows: pa.Table, rules: Rules, failed: _Ledgered) -> None:
+    for name in rules.required:
+        missing = np.flatnonzero(pc.is_null(rows.column(name)).to_numpy())
+        failed.add([row for row in missing if row not in failed.failures], "not null", name, f"{name} is missing")
+
+
+def _find_duplicates(rows: pa.Table, rules: Rules, failed: _Ledgered) -> None:
+    """Of equal copies the first stays. Copies that differ all go: nothing tells which of them is right."""
+    frame = to_frame(rows)
+    standing = np.array([i not in failed.failures for i in range(rows.num_rows)], dtype=bool)
+    frame = frame[standing]
+    key = list(rules.key)
+    copied = frame[frame.duplicated(key, keep=False)]
+    if copied.empty:
+        return
+    equal = copied.duplicated(keep=False) & (
+        copied.groupby(key, sort=False)[key[0]].transform("size")
+        == copied.groupby(list(copied.columns), sort=False, dropna=False)[key[0]].transform("size")
+    )
+    label = "unique by " + ", ".join(key)
+    failed.add(copied.index[equal & copied.duplicated(key, keep="first")], label, key[0], "an equal copy came before")
+    failed.add(copied.index[~equal], label, key[0], "copies of this key differ from one another")
+
+
+def _expect(rows: pa.Table, rules: Rules, failed: _Ledgered) -> list[Reason]:
+    """Ask the expectations of the rows that stand so far; returns what fails the batch as a whole."""
+    standing = np.array([i for i in range(rows.num_rows) if i not in failed.failures], dtype=np.int64)
+    if not len(standing):
+        return []
+    whole = []
+    for failure in check_expectations(to_frame(rows.take(pa.array(standing))), rules.expected, rules.path):
+        if failure.severity == "warning" and len(failure.rows):
+            failed.add(standing[failure.rows], failure.expectation, failure.column, failure.found)
+        elif failure.severity == "critical":
+            whole.append(
+                Reason(
+                    expectation=failure.expectation,
+                    column=failure.column,
+                    found=failure.found,
+                    rows=len(failure.rows),
+                )
+            )
+    return whole
+
+
+def _summarise(failed: _Ledgered, files: list[ParsedFile]) -> list[Reason]:
+    """Reasons by expectation and column, with the number of rows and the first example."""
+    seen: dict[tuple[str, str | None], tuple[int, str]] = {}
+    for failures in failed.failures.values():
+        for expectation, column, found in failures:
+            rows, first = seen.get((expectation, column), (0, found))
+            seen[expectation, column] = (rows + 1, first)
+    torn = [(f.name, row) for f in files for row in f.torn]
+    reasons = [
+        Reason(expectation=expectation, column=column, found=found, rows=rows)
+        for (expectation, column), (rows, found) in sorted(seen.items(), key=lambda item: str(item[0]))
+    ]
+    if torn:
+        name, row = torn[0]
+        found = f"row {row.number} {row.problem}"
+        reasons.append(Reason(expectation="whole rows", found=found, rows=len(torn), file=name))
+    return reasons
+
+
+def _quarantine(files: list[ParsedFile], failed: _Ledgered, whole: tuple[Reason, ...]) -> pa.Table:
+    """Failing rows as they came, or all rows where the batch failed as a whole."""
+    kept: list[dict[str, Any]] = []
+    offset = 0
+    batch_reason = "; ".join(f"{r.column or r.file or 'batch'}: {r.found}" for r in whole[:5])
+    for file in files:
+        positions = range(file.rows.num_rows)
+        chosen = [i for i in positions if whole or offset + i in failed.failures]
+        contents = file.rows.take(pa.array(chosen, pa.int64())).to_pylist()
+        for i, content in zip(chosen, contents, strict=True):
+            own = failed.failures.get(offset + i, [])
+            first = own[0] if own else (whole[0].expectation, whole[0].column, "")
+            reason = "; ".join(f"{column or 'row'}: {found}" for _, column, found in own) or batch_reason
+            kept.append(_entry(file.name, int(file.numbers[i]), first, reason, json.dumps(content, default=str)))
+        for row in file.torn:
+            entry = _entry(file.name, row.number, ("whole rows", None, ""), f"row {row.problem}", json.dumps(row.text))
+            kept.append(entry)
+        offset += file.rows.num_rows
+    return pa.Table.from_pylist(kept, schema=QUARANTINE)
+
+
+def _entry(file: str, row: int, first: tuple[str, str | None, str], reason: str, content: str) -> dict[str, Any]:
+    expectation, column, _ = first
+    return {
+        "file": file, "row": row, "expectation": expectation, "column": column, "reason": reason, "content": content,
+    }  # fmt: skip

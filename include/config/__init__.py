@@ -1,0 +1,1 @@
+"""The contract of a model folder, its loader, and where things are."""

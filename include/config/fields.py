@@ -1,0 +1,113 @@
+"""Field types of config.yaml: percentages, durations, file patterns, column types."""
+
+import re
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+_BATCH = re.compile(r"\{batch:([^}]+)\}")
+_DIRECTIVES = {"%Y": r"\d{4}", "%y": r"\d{2}", "%m": r"\d{2}", "%d": r"\d{2}", "%H": r"\d{2}", "%j": r"\d{3}"}
+
+
+class Contract(BaseModel):
+    """A frozen part of config.yaml that refuses fields it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+def _parse_percent(value: Any) -> Any:
+    if isinstance(value, str):
+        if not re.fullmatch(r"\d+(\.\d+)?\s*%", value):
+            raise ValueError("valid: a percentage such as 2%, or a fraction such as 0.02")
+        return float(value.rstrip("% ")) / 100
+    return value
+
+
+def _parse_duration(value: Any) -> Any:
+    if value == "forever":
+        return timedelta.max
+    if isinstance(value, str):
+        found = re.fullmatch(r"(\d+)\s*([mhd])", value)
+        if not found:
+            raise ValueError("valid: a duration such as 30m, 6h or 2d, or forever")
+        return timedelta(**{_UNITS[found[2]]: int(found[1])})
+    return value
+
+
+def _parse_pattern(value: Any) -> Any:
+    if isinstance(value, str):
+        if len(_BATCH.findall(value)) != 1:
+            raise ValueError("valid: a file pattern with the batch in it once, such as trips_{batch:%Y-%m-%d}*.csv")
+        return FilePattern(value)
+    return value
+
+
+def _parse_column(value: Any) -> Any:
+    """``float`` is short for ``{type: float}``, ``{timestamp: format}`` for a timestamp with its format."""
+    if isinstance(value, str):
+        return {"type": value}
+    if isinstance(value, dict) and len(value) == 1 and next(iter(value)) in ("timestamp", "date"):
+        kind, form = next(iter(value.items()))
+        return {"type": kind, "format": form}
+    return value
+
+
+def fill_batch(text: str, moment: datetime) -> str:
+    """Put a batch's start into the ``{batch:…}`` of a text."""
+    return _BATCH.sub(lambda found: moment.strftime(found[1]), text)
+
+
+class FilePattern:
+    """A file name with the batch in it, such as ``trips_{batch:%Y-%m-%d}*.csv``; ``*`` stands for anything.
+
+    :param text: the pattern as config.yaml writes it.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        before, self._date, after = _BATCH.split(text)
+        date = re.escape(self._date)
+        for directive, digits in _DIRECTIVES.items():
+            date = date.replace(directive, digits)
+        if "%" in date:
+            raise ValueError(f"valid in {{batch:…}}: {' '.join(_DIRECTIVES)}")
+        fixed = [re.escape(part).replace(r"\*", "[^/]*") for part in (before, after)]
+        self._regex = re.compile(rf"{fixed[0]}({date}){fixed[1]}\Z")
+
+    def moment_of(self, name: str) -> datetime | None:
+        """The date that a file name carries (naive), or None where it does not fit the pattern."""
+        found = self._regex.match(name)
+        if not found:
+            return None
+        try:
+            return datetime.strptime(found[1], self._date)
+        except ValueError:
+            return None
+
+    def name_for(self, moment: datetime) -> str:
+        """The plainest file name that stands for a batch: every ``*`` left empty."""
+        return fill_batch(self.text, moment).replace("*", "")
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FilePattern) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+
+class ColumnType(Contract):
+    """The declared type of one column; a timestamp without a format is ISO 8601."""
+
+    type: Literal["string", "category", "float", "integer", "boolean", "timestamp", "date"]
+    format: str | None = None
+
+
+Percent = Annotated[float, BeforeValidator(_parse_percent)]
+Duration = Annotated[timedelta, BeforeValidator(_parse_duration)]
+Pattern = Annotated[FilePattern, BeforeValidator(_parse_pattern)]
+Column = Annotated[ColumnType, BeforeValidator(_parse_column)]

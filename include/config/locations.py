@@ -1,0 +1,58 @@
+"""Where things are: the one place that reads the environment."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+
+@dataclass(frozen=True)
+class Locations:
+    """Where one deployment keeps its state.
+
+    :param env: scope of lake, ledger and registry names.
+    :param lake: URI or folder of the lake; the ledger stands beside its tables.
+    :param landing: folder in which files arrive, one folder a model.
+    :param tracking_uri: MLflow's tracking and registry URI.
+    :param artifacts: where new experiments keep their artefacts; None leaves it to the MLflow server.
+    """
+
+    env: str
+    lake: str
+    landing: str
+    tracking_uri: str
+    artifacts: str | None = None
+
+    @classmethod
+    def under(cls, folder: Path, env: str = "dev", landing: str | None = None) -> Self:
+        """Everything below one folder: a scratch place, or the default on one machine."""
+        folder = folder.absolute()
+        return cls(
+            env=env,
+            lake=str(folder / "lake"),
+            landing=landing or str(folder / "landing"),
+            tracking_uri=f"sqlite:///{folder / 'mlflow.db'}",
+            artifacts=(folder / "mlflow").as_uri(),
+        )
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """What ``EVERGREEN_HOME``, ``_ENV``, ``_LAKE``, ``_LANDING`` and ``MLFLOW_TRACKING_URI`` say."""
+        home = Path(os.environ.get("EVERGREEN_HOME", ".evergreen"))
+        default = cls.under(home, os.environ.get("EVERGREEN_ENV", "dev"))
+        tracking = os.environ.get("MLFLOW_TRACKING_URI")
+        return cls(
+            env=default.env,
+            lake=os.environ.get("EVERGREEN_LAKE", default.lake),
+            landing=os.environ.get("EVERGREEN_LANDING", default.landing),
+            tracking_uri=tracking or default.tracking_uri,
+            artifacts=None if tracking else default.artifacts,
+        )
+
+
+def model_roots() -> list[Path]:
+    """The folders that hold model folders: ``EVERGREEN_MODELS``, separated as PATH is; ``include/models`` if unset."""
+    named = os.environ.get("EVERGREEN_MODELS")
+    if named:
+        return [Path(root) for root in named.split(os.pathsep) if root]
+    return [Path(__file__).parent.parent / "models"]

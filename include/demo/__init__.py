@@ -1,0 +1,1 @@
+"""The generated stream and its dirt."""

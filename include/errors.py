@@ -1,0 +1,77 @@
+"""The exception tree.
+
+::
+
+    EvergreenError
+    ├── Refused                  deterministic: trying again gives the same answer
+    │   ├── ConfigInvalid        a model folder breaks its contract
+    │   ├── ModelNotFound        no model folder of that name
+    │   ├── FileUnreadable       a source file cannot be read as what it is declared to be
+    │   ├── SourceChanged        a sealed file is not what its record says
+    │   ├── FeaturesInvalid      a model's own code raised, or returned other rows or columns
+    │   ├── ModelIncompatible    a registered model cannot read these rows
+    │   └── ApprovalMissing      a promotion that only a human may make
+    ├── NotReady                 something earlier has not happened yet: wait, then try again
+    └── Outage                   a service or a store did not answer: try again
+"""
+
+
+class EvergreenError(Exception):
+    """Everything that Evergreen raises on purpose."""
+
+
+class Refused(EvergreenError):
+    """A deterministic refusal; a retry would meet the same data and the same rule."""
+
+
+class ConfigInvalid(Refused):
+    """A model folder breaks its contract.
+
+    :param path: the file at fault.
+    :param problems: one line each: field, what was found, what is valid.
+    """
+
+    def __init__(self, path: str, problems: list[str]) -> None:
+        self.path, self.problems = path, problems
+        super().__init__("\n".join(f"{path}: {problem}" for problem in problems))
+
+
+class ModelNotFound(Refused):
+    """No model folder of that name in any of the roots."""
+
+
+class FileUnreadable(Refused):
+    """A source file cannot be read as what it is declared to be.
+
+    :param file: name of the file.
+    :param line: 1-based line at fault, or None where the file as a whole is.
+    :param problem: what was found, and what was expected.
+    """
+
+    def __init__(self, file: str, line: int | None, problem: str) -> None:
+        self.file, self.line, self.problem = file, line, problem
+        super().__init__(f"{file}{f', line {line}' if line else ''}: {problem}")
+
+
+class SourceChanged(Refused):
+    """A sealed file is not what its record says."""
+
+
+class FeaturesInvalid(Refused):
+    """A model's own code raised, or returned other rows or columns than its contract says."""
+
+
+class ModelIncompatible(Refused):
+    """A registered model cannot read these rows."""
+
+
+class ApprovalMissing(Refused):
+    """This promotion is one that only a human may make, and nobody has."""
+
+
+class NotReady(EvergreenError):
+    """Something earlier has not happened yet."""
+
+
+class Outage(EvergreenError):
+    """A service or a store did not answer."""

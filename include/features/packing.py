@@ -1,0 +1,153 @@
+"""Fitting and packing: a model is fitted with the very code that is packed beside it."""
+
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import skops.io
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, Schema
+
+from include.config.fields import ColumnType
+from include.config.model_folder import ModelFolder
+from include.errors import FeaturesInvalid
+from include.features.labelled import LabelledRows, gather_features, match_labels
+from include.features.packed_model import PACKED, TRUSTED_TYPES, PackedModel, load_module
+from include.records import DataRecord
+from include.storage.stores import Stores
+
+_SPEC_TYPES = {
+    "string": DataType.string,
+    "category": DataType.string,
+    "float": DataType.double,
+    "integer": DataType.double,
+    "boolean": DataType.boolean,
+    "timestamp": DataType.datetime,
+    "date": DataType.datetime,
+}
+_EXAMPLES = {
+    "string": "text",
+    "category": "a",
+    "float": 1.0,
+    "integer": 1.0,
+    "boolean": True,
+    "timestamp": pd.Timestamp("2000-01-01"),
+    "date": pd.Timestamp("2000-01-01"),
+}
+
+
+@dataclass(frozen=True)
+class FittedModel:
+    """A fitted model in its packed folder, and what it learnt from.
+
+    :param packed: the model, loaded from the folder.
+    :param labelled: (n,) the rows that it was fitted on.
+    :param features: (n, features) their features.
+    :param data: the data version that was read.
+    """
+
+    packed: PackedModel
+    labelled: LabelledRows
+    features: pd.DataFrame
+    data: DataRecord
+
+
+@contextmanager
+def packing_folder() -> Iterator[Path]:
+    """An empty folder to pack a model in; MLflow keeps a logged folder under its own name."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / PACKED
+        folder.mkdir()
+        yield folder
+
+
+def fit_model(
+    model: ModelFolder,
+    stores: Stores,
+    span: tuple[str, str],
+    folder: Path,
+    code: dict[str, str] | None = None,
+    data: DataRecord | None = None,
+) -> FittedModel:
+    """Fit on the labels that became known in a span of batches, and pack what was fitted.
+
+    :param span: first and last label batch.
+    :param folder: an empty folder that becomes the packed model.
+    :param code: features.py and estimator.py; by default those of the model folder.
+    :param data: a recorded data version to read again; by default what is published.
+    :raises FeaturesInvalid: if the model's own code raises or does not compose what skops can load.
+    """
+    config, code = model.config, code or model.code
+    for name, text in code.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    contract = {
+        "model": model.id,
+        "task": config.model.task,
+        "lookback": config.features.lookback,
+        "trusted_types": list(config.model.trusted_types),
+        "seed": config.model.seed,
+    }
+    building = PackedModel()
+    building.contract = contract
+    building.features = _load(model, folder / "features.py", "features", "build_features")
+    labelled = match_labels(config, stores, *span, data)
+    features, read = gather_features(config, stores, building, labelled)
+    estimator = _fit(model, folder, features, labelled)
+    skops.io.dump(estimator, folder / "estimator.skops")
+    _refuse_unknown_types(model, folder)
+    contract["features"] = list(features.columns)
+    (folder / "contract.json").write_text(json.dumps(contract, indent=1), encoding="utf-8")
+    return FittedModel(PackedModel().unpack(folder), labelled, features, DataRecord(as_of=span[1], partitions=read))
+
+
+def signature_of(model: ModelFolder) -> ModelSignature:
+    """The signature: the declared columns of a row in, one prediction out."""
+    inputs = [ColSpec(_SPEC_TYPES[c.type], name, required=False) for name, c in model.config.rows.columns.items()]
+    return ModelSignature(inputs=Schema(inputs), outputs=Schema([ColSpec(DataType.double, "prediction")]))
+
+
+def example_of(columns: dict[str, ColumnType]) -> pd.DataFrame:
+    """One made-up row in the declared types: what an input looks like, without anybody's data."""
+    return pd.DataFrame({name: [_EXAMPLES[column.type]] for name, column in columns.items()})
+
+
+def _fit(model: ModelFolder, folder: Path, features: pd.DataFrame, labelled: LabelledRows) -> object:
+    build = _load(model, folder / "estimator.py", "estimator", "build_estimator").build_estimator
+    labels = model.config.labels
+    try:
+        estimator = build(model.config.model.seed)
+        if labels == "none":
+            return estimator.fit(features)
+        target = labelled.rows[labels.column]
+        if model.config.model.task == "classification":
+            target = target.astype(np.int64)
+        return estimator.fit(features, target)
+    except Exception as error:
+        place = f"model {model.id}, estimator.py, on {len(features)} rows of {list(features.columns)}"
+        raise FeaturesInvalid(f"{place}: raised {type(error).__name__}: {error}") from error
+
+
+def _load(model: ModelFolder, path: Path, role: str, function: str) -> object:
+    try:
+        module = load_module(path, role)
+    except Exception as error:
+        place = f"model {model.id}, {path.name}"
+        raise FeaturesInvalid(f"{place}: raised {type(error).__name__} on import: {error}") from error
+    if not callable(getattr(module, function, None)):
+        raise FeaturesInvalid(f"model {model.id}, {path.name}: has no function {function}")
+    return module
+
+
+def _refuse_unknown_types(model: ModelFolder, folder: Path) -> None:
+    unknown = set(skops.io.get_untrusted_types(file=folder / "estimator.skops"))
+    unknown -= {*TRUSTED_TYPES, *model.config.model.trusted_types}
+    if unknown:
+        raise FeaturesInvalid(
+            f"model {model.id}, estimator.py: composes {', '.join(sorted(unknown))}, which skops does not load unasked; "
+            "compose library classes only, or name the types you trust under model.trusted_types in config.yaml"
+        )

@@ -1,0 +1,69 @@
+"""Incidents: one cause, open until resolved. Steps report; ``send_alerts`` tells."""
+
+from dataclasses import dataclass
+from typing import get_args
+
+from include.records import Cause, IncidentRecord, ResolutionRecord, SightingRecord
+from include.storage.ledger import Ledger
+
+
+@dataclass(frozen=True)
+class Incident:
+    """An incident with all that was seen of it."""
+
+    opened: IncidentRecord
+    seen: SightingRecord | None
+    resolved: ResolutionRecord | None
+
+    @property
+    def sightings(self) -> int:
+        """How often it was reported."""
+        return 1 + (self.seen.n + 1 if self.seen else 0)
+
+    @property
+    def newest(self) -> str:
+        """The last batch for which it was reported."""
+        return self.seen.as_of if self.seen else self.opened.as_of
+
+
+def last_incident(ledger: Ledger, cause: Cause) -> Incident | None:
+    """The newest incident of a cause."""
+    opened = ledger.last(IncidentRecord, cause)
+    if opened is None:
+        return None
+    return Incident(opened, ledger.last(SightingRecord, opened.id), ledger.get(ResolutionRecord, opened.id))
+
+
+def report(ledger: Ledger, cause: Cause, as_of: str, text: str) -> None:
+    """Open an incident, or add a sighting to the open one. Reporting the same batch again changes nothing.
+
+    :param text: what happened, where, with its numbers, and what to do.
+    """
+    last = last_incident(ledger, cause)
+    if last is not None and last.resolved is None:
+        if as_of > last.newest:
+            n = last.seen.n + 1 if last.seen else 0
+            ledger.put(SightingRecord(as_of=as_of, incident=last.opened.id, n=n, text=text))
+        return
+    if last is not None and last.resolved is not None and as_of <= last.resolved.as_of:
+        return
+    ledger.put(IncidentRecord(as_of=as_of, cause=cause, n=last.opened.n + 1 if last else 0, text=text))
+
+
+def resolve(ledger: Ledger, cause: Cause, as_of: str, text: str) -> None:
+    """Close the open incident of a cause, if there is one that is not newer than this."""
+    last = last_incident(ledger, cause)
+    if last is not None and last.resolved is None and as_of >= last.newest:
+        ledger.put(ResolutionRecord(as_of=as_of, incident=last.opened.id, text=text))
+
+
+def announce(ledger: Ledger, cause: Cause, as_of: str, text: str) -> None:
+    """Tell good news: an incident that is over as it is told."""
+    report(ledger, cause, as_of, text)
+    resolve(ledger, cause, as_of, text)
+
+
+def newest_incidents(ledger: Ledger) -> list[Incident]:
+    """The newest incident of every cause."""
+    found = [last_incident(ledger, cause) for cause in get_args(Cause)]
+    return [incident for incident in found if incident is not None]

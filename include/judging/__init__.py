@@ -1,0 +1,1 @@
+"""Judging: losses, the interval, the gate, and when an attempt is due."""

@@ -1,0 +1,125 @@
+"""When the open verdict's next attempt is due: on batch time, with a holdout that no attempt has seen."""
+
+from dataclasses import dataclass
+
+from include.config.contract import ModelConfig
+from include.features.labelled import label_batches, last_label_batches
+from include.records import (
+    AttemptRecord,
+    BatchRecord,
+    ClaimRecord,
+    ClosingRecord,
+    PromotionRecord,
+    VerdictRecord,
+)
+from include.storage.stores import Stores
+
+
+@dataclass(frozen=True)
+class DueAttempt:
+    """An attempt that can be made, or finished, now.
+
+    :param verdict: id of the open verdict.
+    :param number: the attempt's number, from 1.
+    :param as_of: the batch it is made at.
+    """
+
+    verdict: str
+    number: int
+    as_of: str
+
+    @property
+    def id(self) -> str:
+        """The attempt's name in records and in MLflow's tags."""
+        return f"{self.verdict}-{self.number}"
+
+
+def find_open_verdict(config: ModelConfig, stores: Stores) -> VerdictRecord | None:
+    """The verdict that asks and is not closed, or None."""
+    newest = newest_verdict(config, stores)
+    if newest is None or newest.last_ask is None or stores.ledger.get(ClosingRecord, newest.last_ask) is not None:
+        return None
+    return get_verdict(stores, newest.last_ask)
+
+
+def newest_verdict(config: ModelConfig, stores: Stores) -> VerdictRecord | None:
+    """The newest verdict there is."""
+    claimed = stores.ledger.last_batch(ClaimRecord, config.calendar)
+    if claimed is None:
+        return None
+    for i in range(config.calendar.index(claimed), -1, -1):
+        verdict = stores.ledger.last(VerdictRecord, config.calendar.name(i))
+        if verdict is not None:
+            return verdict
+    return None
+
+
+def get_verdict(stores: Stores, verdict_id: str) -> VerdictRecord:
+    """A verdict by its id."""
+    as_of, _, n = verdict_id.rpartition(".")
+    verdict = stores.ledger.get(VerdictRecord, as_of, int(n))
+    if verdict is None:
+        raise KeyError(f"no verdict {verdict_id} in the ledger; `evergreen status` names the open one")
+    return verdict
+
+
+def find_due_attempt(config: ModelConfig, stores: Stores) -> DueAttempt | None:
+    """The attempt that is due, or one that was judged and not finished; None if there is none.
+
+    An attempt is made at the latest of the verdict's ``as_of``, the holdout + 1 label batches after the promotion in
+    force, and the holdout after the last judged attempt: so no holdout is used twice, and the champion was trained on
+    none of it.
+    """
+    verdict = find_open_verdict(config, stores)
+    if verdict is None:
+        return None
+    last = stores.ledger.last(AttemptRecord, verdict.id)
+    finished = last is not None and last.outcome == "refused" and last.number < config.retrain.attempts
+    if last is not None and not finished:
+        return DueAttempt(verdict.id, last.number, last.as_of)
+    as_of = _earliest(config, stores, verdict, last or _last_before(stores, verdict))
+    if as_of is None:
+        return None
+    return DueAttempt(verdict.id, last.number + 1 if last else 1, as_of)
+
+
+def holdout_of(config: ModelConfig, stores: Stores, as_of: str) -> list[str]:
+    """The label batches that an attempt is judged on."""
+    return last_label_batches(config, stores, as_of, config.gate.holdout)
+
+
+def _earliest(
+    config: ModelConfig, stores: Stores, verdict: VerdictRecord, last: AttemptRecord | None
+) -> str | None:
+    """The first settled batch at which an attempt may be made."""
+    ledger, calendar = stores.ledger, config.calendar
+    claimed = ledger.last_batch(ClaimRecord, calendar)
+    promotion = ledger.last(PromotionRecord, "champion")
+    for batch in calendar.between(verdict.as_of, max(claimed or verdict.as_of, verdict.as_of)):
+        if ledger.get(ClaimRecord, batch) is None or not _labels_sealed(config, stores, batch):
+            return None
+        if promotion is not None and not _enough_since(config, stores, batch, promotion.as_of, 1):
+            continue
+        if last is not None and not _enough_since(config, stores, batch, last.as_of, 0):
+            continue
+        return batch
+    return None
+
+
+def _enough_since(config: ModelConfig, stores: Stores, batch: str, since: str, more: int) -> bool:
+    return batch > since and len(label_batches(config, stores, batch, since)) >= config.gate.holdout + more
+
+
+def _labels_sealed(config: ModelConfig, stores: Stores, batch: str) -> bool:
+    return config.labels == "none" or stores.ledger.get(BatchRecord, f"labels.{batch}") is not None
+
+
+def _last_before(stores: Stores, verdict: VerdictRecord) -> AttemptRecord | None:
+    """The last attempt that an earlier verdict led to."""
+    earlier = verdict.previous_ask
+    while earlier is not None:
+        attempt = stores.ledger.last(AttemptRecord, earlier)
+        if attempt is not None:
+            return attempt
+        earlier = get_verdict(stores, earlier).previous_ask
+    return None

@@ -1,0 +1,78 @@
+"""Who is champion at a batch, and what it predicts for labelled rows."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from include.batches import Calendar
+from include.config.contract import ModelConfig
+from include.errors import NotReady
+from include.features.history import build_features
+from include.features.labelled import LabelledRows, standing_claim
+from include.records import ClaimRecord, Partition, PromotionRecord
+from include.storage.lake import to_frame
+from include.storage.ledger import Ledger
+from include.storage.stores import Stores
+
+
+def promotion_decided(ledger: Ledger, as_of: str) -> PromotionRecord | None:
+    """The newest promotion that had been decided by a batch."""
+    return _newest(ledger, lambda promotion: promotion.as_of <= as_of)
+
+
+def promotion_serving(ledger: Ledger, batch: str) -> PromotionRecord | None:
+    """The newest promotion that is in force for scoring a batch."""
+    return _newest(ledger, lambda promotion: promotion.effective_from <= batch)
+
+
+def next_effective(ledger: Ledger, calendar: Calendar, as_of: str) -> str:
+    """The first batch that a promotion decided at ``as_of`` may score: after it, and after all that are claimed."""
+    claimed = ledger.last_batch(ClaimRecord, calendar)
+    return calendar.shift(max(as_of, claimed or as_of), 1)
+
+
+def predict_labelled(
+    config: ModelConfig, stores: Stores, promotion: PromotionRecord, labelled: LabelledRows
+) -> np.ndarray:
+    """What a promoted version predicts for labelled rows.
+
+    Rows that it scored are read from the predictions table; rows that an earlier champion scored are scored afresh,
+    from the same cut.
+
+    :returns: (n,) aligned with the labelled rows.
+    """
+    key = list(config.rows.key)
+    pieces = []
+    for batch, wanted in labelled.rows.groupby("batch", sort=True):
+        claim = standing_claim(stores, str(batch))
+        if claim.version == promotion.version:
+            predicted = read_predictions(config, stores, claim)
+        else:
+            packed = stores.models.load_version(promotion.version)
+            built = build_features(config, stores, packed, claim)
+            predicted = built.rows[key].assign(prediction=packed.predict_features(built.features))
+        found = wanted[key].merge(predicted[[*key, "prediction"]], on=key, how="left")
+        if found["prediction"].isna().any():
+            raise NotReady(f"batch {batch} is claimed but not scored yet; run score_batch for it")
+        pieces.append(found["prediction"].to_numpy(dtype=float))
+    return np.concatenate(pieces) if pieces else np.array([], dtype=float)
+
+
+def read_predictions(config: ModelConfig, stores: Stores, claim: ClaimRecord) -> pd.DataFrame:
+    """What was predicted for a batch: key, prediction, model_version, data_version.
+
+    :raises NotReady: if the batch is claimed but not scored yet.
+    """
+    partition = Partition(table="predictions", batch=claim.as_of, revision=claim.revision, content=claim.data)
+    rows = stores.lake.read(partition, config.rows.key)
+    if rows.num_rows == 0:
+        raise NotReady(f"batch {claim.as_of} is claimed but not scored yet; run score_batch for it")
+    return to_frame(rows)
+
+
+def _newest(ledger: Ledger, holds: Callable[[PromotionRecord], bool]) -> PromotionRecord | None:
+    promotion = ledger.last(PromotionRecord, "champion")
+    while promotion is not None and not holds(promotion):
+        promotion = ledger.get(PromotionRecord, "champion", promotion.number - 2) if promotion.number > 1 else None
+    return promotion

@@ -1,0 +1,1 @@
+"""The in-process runner, and the report of what it did."""

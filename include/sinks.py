@@ -1,0 +1,77 @@
+"""Where incidents are told."""
+
+import json
+import logging
+import urllib.error
+import urllib.request
+from dataclasses import asdict, dataclass
+from typing import Protocol
+
+from include.errors import Outage
+
+_logger = logging.getLogger("evergreen.alerts")
+_TIMEOUT = 10
+
+
+@dataclass(frozen=True)
+class Message:
+    """What is told of an incident.
+
+    :param model: the model's id.
+    :param incident: the incident's id; a sink that can edit updates its earlier message of the same id.
+    :param event: ``opened``, ``seen again`` or ``resolved``.
+    :param as_of: the batch.
+    :param text: what happened, and what to do.
+    :param sightings: how often it was reported so far.
+    """
+
+    model: str
+    incident: str
+    event: str
+    as_of: str
+    text: str
+    sightings: int
+
+
+class Sink(Protocol):
+    """Somebody who is told."""
+
+    name: str
+
+    def tell(self, message: Message) -> None:
+        """Tell; raises Outage if it could not be told."""
+
+
+class LogSink:
+    """The log."""
+
+    name = "log"
+
+    def tell(self, message: Message) -> None:
+        """Write one line."""
+        _logger.warning("%s %s (%s): %s", message.incident, message.event, message.as_of, message.text)
+
+
+class HttpSink:
+    """A URL that takes messages as JSON by POST.
+
+    :param url: http or https.
+    """
+
+    name = "http"
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def tell(self, message: Message) -> None:
+        """Post the message.
+
+        :raises Outage: if it was not accepted.
+        """
+        body = json.dumps(asdict(message)).encode()
+        request = urllib.request.Request(self._url, body, {"Content-Type": "application/json"})  # noqa: S310
+        try:
+            with urllib.request.urlopen(request, timeout=_TIMEOUT):  # noqa: S310
+                return
+        except (urllib.error.URLError, OSError) as error:
+            raise Outage(f"alert {message.incident} was not accepted: {error}") from error

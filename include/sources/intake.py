@@ -1,0 +1,101 @@
+"""Intake: the files of a batch are copied into the lake as they came, and listed in its arrival record."""
+
+from pathlib import Path
+
+from include.batches import Calendar
+from include.config.contract import FilesConfig
+from include.config.locations import Locations
+from include.config.model_folder import ModelFolder
+from include.errors import NotReady, SourceChanged
+from include.records import ArrivalRecord, BatchRecord, Feed, SourceFile
+from include.sources.landing import LandedFile, Look, list_files, look, read_file
+from include.storage.stores import Stores, open_stores
+
+
+def files_of(model: ModelFolder, feed: Feed) -> FilesConfig | None:
+    """How a feed's files arrive; None for labels that stand inside the rows, or for no labels at all."""
+    if feed == "rows":
+        return model.config.source
+    labels = model.config.labels
+    return labels.as_files() if labels != "none" and labels.files is not None else None
+
+
+def landing_folder(model: ModelFolder, at: Locations) -> Path:
+    """The folder in which a model's files arrive."""
+    return Path(at.landing) / model.id
+
+
+def look_at(model: ModelFolder, at: Locations, feed: Feed, batch: str, before: Look | None) -> Look:
+    """Look once whether the files of a feed's batch are complete."""
+    files = files_of(model, feed)
+    if files is None:
+        return Look(True, "labels stand inside the rows", ())
+    return look(landing_folder(model, at), files, model.config.calendar, batch, before)
+
+
+def take_in(model: ModelFolder, at: Locations, feed: Feed, batch: str) -> ArrivalRecord:
+    """Copy a batch's files, and late files of batches before it, into the lake; record them once.
+
+    :returns: the arrival record that stands: once it does, files that are added or changed are not this batch's.
+    :raises NotReady: if the batch before has not been taken in, or a file is still growing.
+    """
+    stores = open_stores(at, model.id)
+    standing = stores.ledger.get(ArrivalRecord, f"{feed}.{batch}")
+    if standing is not None:
+        return standing
+    calendar = model.config.calendar
+    require_earlier(stores, calendar, model.id, feed, batch)
+    folder = landing_folder(model, at)
+    files = files_of(model, feed)
+    assert files is not None
+    names = _names_for(stores, folder, files, calendar, feed, batch)
+    sources = []
+    for name in names:
+        landed = read_file(folder, name)
+        raw = stores.lake.put_raw(f"{feed}/{batch}/{landed.sha256[:16]}/{name}", landed.content)
+        sources.append(SourceFile(name=name, size=len(landed.content), sha256=landed.sha256, raw=raw))
+    return stores.ledger.put(ArrivalRecord(as_of=batch, feed=feed, revision=0, files=tuple(sources)))
+
+
+def fetch(stores: Stores, file: SourceFile) -> LandedFile:
+    """A file of an arrival record, from its copy in the lake.
+
+    :raises SourceChanged: if the copy is not what the record says.
+    """
+    landed = LandedFile(file.name, stores.lake.get_raw(file.raw))
+    if landed.sha256 != file.sha256:
+        raise SourceChanged(f"{file.raw}: hash {landed.sha256[:16]}, recorded {file.sha256[:16]}; restore the file")
+    return landed
+
+
+def require_earlier(stores: Stores, calendar: Calendar, model_id: str, feed: Feed, batch: str) -> None:
+    """Refuse to take a batch before the one before it is sealed.
+
+    :raises NotReady: naming the batch that is missing.
+    """
+    if calendar.index(batch) < 0:
+        raise NotReady(f"model {model_id}: batch {batch} lies before the schedule's start {calendar.name(0)}")
+    before = calendar.shift(batch, -1)
+    if calendar.index(batch) > 0 and stores.ledger.get(BatchRecord, f"{feed}.{before}") is None:
+        raise NotReady(f"model {model_id}: {feed} of batch {before} are not sealed; process it before {batch}")
+
+
+def _names_for(
+    stores: Stores, folder: Path, files: FilesConfig, calendar: Calendar, feed: Feed, batch: str
+) -> list[str]:
+    """The batch's own files, then files of earlier batches that came too late for them.
+
+    Files of a rejected batch are held until somebody takes that batch in again.
+    """
+    listed = list_files(folder, files, calendar)
+    first = max(0, calendar.index(batch) - files.late)
+    earlier = [calendar.name(i) for i in range(first, calendar.index(batch))]
+    arrived = [stores.ledger.get(ArrivalRecord, f"{feed}.{b}") for b in earlier]
+    taken = {file.name for arrival in arrived if arrival for file in arrival.files}
+    late = []
+    for b in earlier:
+        new = [name for name in listed.get(b, []) if name not in taken]
+        sealed = stores.ledger.get(BatchRecord, f"{feed}.{b}") if new else None
+        if sealed is not None and sealed.state != "rejected":
+            late += new
+    return listed.get(batch, []) + late

@@ -1,0 +1,93 @@
+"""The landing folder: which files belong to a batch, and whether they are all there."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC
+from pathlib import Path
+
+from include.batches import Calendar
+from include.config.contract import FilesConfig
+from include.config.fields import fill_batch
+from include.errors import NotReady
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one look at the landing folder saw of a batch.
+
+    :param complete: whether the batch may be read.
+    :param why: what is there, or what is missing.
+    :param sizes: file names and their sizes in bytes, sorted.
+    """
+
+    complete: bool
+    why: str
+    sizes: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
+class LandedFile:
+    """A file's name below the landing folder, and its content."""
+
+    name: str
+    content: bytes
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the content."""
+        return hashlib.sha256(self.content).hexdigest()
+
+
+def list_files(folder: Path, files: FilesConfig, calendar: Calendar) -> dict[str, list[str]]:
+    """Names of the files in a landing folder that fit the pattern, by the batch that their name says."""
+    found: dict[str, list[str]] = {}
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder).as_posix()
+        moment = files.files.moment_of(name)
+        if moment is None or not path.is_file():
+            continue
+        batch = calendar.containing(moment.replace(tzinfo=UTC))
+        if name != _marker(files, calendar, batch, name):
+            found.setdefault(batch, []).append(name)
+    return {batch: sorted(names) for batch, names in found.items()}
+
+
+def look(folder: Path, files: FilesConfig, calendar: Calendar, batch: str, before: Look | None) -> Look:
+    """Look once whether a batch's files are complete.
+
+    :param before: the look before this one; without a marker or a count, two looks must see the same sizes.
+    """
+    names = list_files(folder, files, calendar).get(batch, [])
+    sizes = tuple((name, (folder / name).stat().st_size) for name in names)
+    rule = files.complete
+    if not names:
+        return Look(False, f"no file fits {files.files.text} for batch {batch} in {folder}", sizes)
+    if rule.marker:
+        marker = _marker(files, calendar, batch, names[0])
+        return Look((folder / marker).exists(), f"{len(names)} files, marker {marker}", sizes)
+    if rule.count:
+        return Look(len(names) == rule.count, f"{len(names)} of {rule.count} files", sizes)
+    if before is None or before.sizes != sizes:
+        return Look(False, f"{len(names)} files, sizes not yet seen twice", sizes)
+    return Look(True, f"{len(names)} files, sizes unchanged", sizes)
+
+
+def read_file(folder: Path, name: str) -> LandedFile:
+    """Read one landed file whole.
+
+    :raises NotReady: if it changed while it was read.
+    """
+    path = folder / name
+    before = path.stat()
+    content = path.read_bytes()
+    after = path.stat()
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or len(content) != after.st_size:
+        raise NotReady(f"{path} changed while it was read ({before.st_size} to {after.st_size} bytes); wait for it")
+    return LandedFile(name, content)
+
+
+def _marker(files: FilesConfig, calendar: Calendar, batch: str, beside: str) -> str:
+    """Name of the marker file of a batch, in the folder of its files."""
+    if not files.complete.marker:
+        return ""
+    return (Path(beside).parent / fill_batch(files.complete.marker, calendar.moment(batch))).as_posix()

@@ -1,0 +1,119 @@
+"""Files as they came: CSV (plain or gzipped) as text, Parquet with the types that it states. Nothing is guessed."""
+
+import csv as text_csv
+import gzip
+import io
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import csv, parquet
+
+from include.config.contract import FilesConfig
+from include.errors import FileUnreadable
+
+
+@dataclass(frozen=True)
+class TornRow:
+    """A row whose fields cannot be told apart: its number in the file, its text, and what is wrong."""
+
+    number: int
+    text: str
+    problem: str
+
+
+@dataclass(frozen=True)
+class ParsedFile:
+    """The rows of one file.
+
+    :param name: the file's name.
+    :param rows: its columns under the names that it gives them; of CSV all text.
+    :param numbers: (rows,) the number of each row in the file, 1 for the first one below the header.
+    :param torn: rows that could not be taken apart.
+    """
+
+    name: str
+    rows: pa.Table
+    numbers: np.ndarray
+    torn: tuple[TornRow, ...] = ()
+
+
+def parse_file(name: str, content: bytes, files: FilesConfig) -> ParsedFile:
+    """Read a file by its ending: ``.parquet``, or CSV, which may be gzipped (``.gz``).
+
+    :raises FileUnreadable: naming the file, the line where there is one, and what was expected.
+    """
+    if name.endswith(".parquet"):
+        return _parse_parquet(name, content)
+    if name.endswith(".gz"):
+        try:
+            content = gzip.decompress(content)
+        except (OSError, EOFError, zlib.error) as error:
+            raise FileUnreadable(name, None, f"is not whole gzip: {error}; deliver it again") from error
+    return _parse_csv(name, content, files)
+
+
+def lines_of(content: bytes) -> list[str]:
+    """The lines of a file that cannot be read, so that they can be kept: odd bytes are written as ``\\xNN``."""
+    return content.decode("utf-8", errors="backslashreplace").splitlines()
+
+
+def _parse_parquet(name: str, content: bytes) -> ParsedFile:
+    try:
+        rows = parquet.read_table(io.BytesIO(content), partitioning=None)
+    except (pa.ArrowException, OSError) as error:
+        raise FileUnreadable(name, None, f"is not Parquet: {error}") from error
+    return ParsedFile(name, rows, np.arange(1, rows.num_rows + 1))
+
+
+def _parse_csv(name: str, content: bytes, files: FilesConfig) -> ParsedFile:
+    text = _decode(name, content, files.encoding)
+    header = _read_header(name, text, files.delimiter)
+    torn: list[TornRow] = []
+
+    def keep(row: csv.InvalidRow) -> str:
+        problem = f"has {row.actual_columns} fields where the header has {row.expected_columns}"
+        torn.append(TornRow(row.number - 1, row.text, problem))
+        return "skip"
+
+    try:
+        rows = csv.read_csv(
+            io.BytesIO(text.encode()),
+            read_options=csv.ReadOptions(use_threads=False, block_size=max(len(content) * 2, 1 << 20)),
+            parse_options=csv.ParseOptions(
+                delimiter=files.delimiter, newlines_in_values=True, invalid_row_handler=keep
+            ),
+            convert_options=csv.ConvertOptions(
+                column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        raise FileUnreadable(name, None, f"is not CSV with delimiter {files.delimiter!r}: {error}") from error
+    lost = {row.number for row in torn}
+    numbers = np.array([n for n in range(1, rows.num_rows + len(lost) + 1) if n not in lost], dtype=np.int64)
+    return ParsedFile(name, rows, numbers, tuple(torn))
+
+
+def _decode(name: str, content: bytes, encoding: str) -> str:
+    try:
+        text = content.decode("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding)
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        found = content[error.start : error.start + 1].hex()
+        raise FileUnreadable(name, line, f"byte 0x{found} is not {encoding}; declare its encoding") from error
+    except LookupError as error:
+        raise FileUnreadable(name, None, f"encoding {encoding!r} is unknown to Python") from error
+    if "\0" in text:
+        raise FileUnreadable(name, text[: text.index("\0")].count("\n") + 1, "holds a NUL; expected text")
+    return text
+
+
+def _read_header(name: str, text: str, delimiter: str) -> list[str]:
+    if not text.strip():
+        raise FileUnreadable(name, None, "is empty; expected a header line")
+    header = next(reader for reader in text_csv.reader(text.splitlines(), delimiter=delimiter) if reader)
+    double = sorted({column for column in header if header.count(column) > 1})
+    if double:
+        raise FileUnreadable(name, 1, f"the header names {', '.join(double)} twice; expected each column once")
+    return header

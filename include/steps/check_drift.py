@@ -1,0 +1,136 @@
+"""Check the champion."""
+
+from include.checks.sections import check_freshness, check_inputs, check_outcomes, check_predictions
+from include.config.contract import Decay, ModelConfig
+from include.config.locations import Locations
+from include.config.model_folder import ModelFolder
+from include.errors import NotReady
+from include.features.labelled import label_batches
+from include.incidents import report, resolve
+from include.judging.champion import promotion_decided
+from include.policies import Situation, find_reasons
+from include.records import BatchRecord, ClaimRecord, ClosingRecord, PromotionRecord, SectionVerdict, VerdictRecord
+from include.storage.stores import Stores, open_stores
+
+
+def check_drift(model: ModelFolder, at: Locations, as_of: str) -> VerdictRecord:
+    """Check freshness, inputs, predictions and outcomes since the last check, and say whether to retrain.
+
+    :param as_of: the last batch of the check's data interval.
+    :returns: the verdict that stands for it.
+    :raises NotReady: if that batch has not been claimed, or its labels are not sealed.
+    """
+    stores = open_stores(at, model.id)
+    verdict = stores.ledger.get(VerdictRecord, as_of)
+    if verdict is None:
+        _require_settled(model, stores, as_of)
+        verdict = stores.ledger.put(_conclude(model.config, stores, as_of))
+    _tell(model, stores, verdict)
+    return verdict
+
+
+def _conclude(config: ModelConfig, stores: Stores, as_of: str) -> VerdictRecord:
+    ledger, calendar = stores.ledger, config.calendar
+    previous = find_previous(config, stores, as_of)
+    covers = calendar.between(calendar.shift(previous.as_of, 1), as_of) if previous else [as_of]
+    promotion = promotion_decided(ledger, as_of)
+    worse_by = next((policy.worse_by for policy in config.retrain.any if isinstance(policy, Decay)), Decay().worse_by)
+    inputs = check_inputs(config, stores, covers, promotion)
+    outcomes = check_outcomes(config, stores, as_of, promotion, worse_by)
+    asked = previous.last_ask if previous else None
+    closing = ledger.get(ClosingRecord, asked) if asked else None
+    is_open = asked is not None and (closing is None or closing.as_of > as_of)
+    reasons = _find_reasons(config, stores, as_of, promotion, closing, inputs, outcomes)
+    resting = closing is not None and calendar.index(as_of) - calendar.index(closing.as_of) < config.retrain.cooldown
+    asks = bool(reasons) and not is_open and not resting and not _has_later(config, stores, as_of)
+    return VerdictRecord(
+        as_of=as_of,
+        n=0,
+        covers=tuple(covers),
+        promotion=promotion.number if promotion else None,
+        version=promotion.version if promotion else None,
+        freshness=check_freshness(config, stores, covers),
+        inputs=inputs,
+        predictions=check_predictions(config, stores, covers, promotion),
+        outcomes=outcomes,
+        reasons=reasons,
+        action="retrain" if asks else "none",
+        last_ask=f"{as_of}.0" if asks else asked,
+        previous_ask=asked if asks else (previous.previous_ask if previous else None),
+    )
+
+
+def find_previous(config: ModelConfig, stores: Stores, as_of: str) -> VerdictRecord | None:
+    """The newest verdict before a batch."""
+    calendar = config.calendar
+    for i in range(calendar.index(as_of) - 1, -1, -1):
+        # A wish that a person added at the same batch stands above the check's own verdict.
+        verdict = stores.ledger.last(VerdictRecord, calendar.name(i))
+        if verdict is not None:
+            return verdict
+    return None
+
+
+def _find_reasons(
+    config: ModelConfig,
+    stores: Stores,
+    as_of: str,
+    promotion: PromotionRecord | None,
+    closing: ClosingRecord | None,
+    inputs: SectionVerdict,
+    outcomes: SectionVerdict,
+) -> tuple[str, ...]:
+    ledger, calendar = stores.ledger, config.calendar
+    if promotion is None:
+        return ("bootstrap",) if _can_bootstrap(config, stores, as_of) else ()
+    now = calendar.index(as_of)
+    age = now - calendar.index(promotion.as_of)
+    since_close = now - calendar.index(closing.as_of) if closing is not None and closing.as_of <= as_of else age
+    new = label_batches(config, stores, as_of, promotion.as_of)
+    labels = [ledger.get(BatchRecord, f"{'rows' if config.labels == 'none' else 'labels'}.{b}") for b in new]
+    situation = Situation(
+        age=age,
+        idle=min(age, since_close),
+        new_labels=sum(record.clean for record in labels if record),
+        inputs=inputs,
+        outcomes=outcomes,
+    )
+    return find_reasons(config.retrain.any, situation)
+
+
+def _can_bootstrap(config: ModelConfig, stores: Stores, as_of: str) -> bool:
+    """Whether the labels known before the holdout are enough to begin."""
+    feed = "rows" if config.labels == "none" else "labels"
+    learnt = label_batches(config, stores, as_of)[: -config.gate.holdout]
+    records = [stores.ledger.get(BatchRecord, f"{feed}.{batch}") for batch in learnt]
+    return sum(record.clean for record in records if record) >= config.training.min_labels
+
+
+def _has_later(config: ModelConfig, stores: Stores, as_of: str) -> bool:
+    """Whether a later batch was checked already: then this one is a backfill, and asks for nothing."""
+    claimed = stores.ledger.last_batch(ClaimRecord, config.calendar)
+    later = config.calendar.between(as_of, claimed or as_of)[1:]
+    return any(stores.ledger.get(VerdictRecord, batch) is not None for batch in later)
+
+
+def _require_settled(model: ModelFolder, stores: Stores, as_of: str) -> None:
+    if stores.ledger.get(ClaimRecord, as_of) is None:
+        raise NotReady(f"model {model.id}: batch {as_of} has not been claimed; score it before the check")
+    if model.config.labels != "none" and stores.ledger.get(BatchRecord, f"labels.{as_of}") is None:
+        raise NotReady(f"model {model.id}: the labels of batch {as_of} are not sealed; validate them before the check")
+
+
+def _tell(model: ModelFolder, stores: Stores, verdict: VerdictRecord) -> None:
+    ledger, as_of = stores.ledger, verdict.as_of
+    serving = f"{model.id}, version {verdict.version}, batch {as_of}"
+    if verdict.inputs.state == "warn":
+        asked = "A retraining was asked for." if verdict.action == "retrain" else "Nothing was retrained."
+        text = f"{serving}: {verdict.inputs.why}. {asked} Look whether the source changed."
+        report(ledger, "drift", as_of, text)
+    elif verdict.inputs.state == "ok":
+        resolve(ledger, "drift", as_of, f"{serving}: inputs as in the reference")
+    if verdict.outcomes.state == "bad":
+        asked = "a retraining is asked for" if verdict.action == "retrain" else "a retraining is open or resting"
+        report(ledger, "decay", as_of, f"{serving}: {verdict.outcomes.why}; {asked}.")
+    elif verdict.outcomes.state == "ok":
+        resolve(ledger, "decay", as_of, f"{serving}: {verdict.outcomes.why}")

@@ -1,0 +1,49 @@
+"""Close a verdict that has been answered."""
+
+from include.config.locations import Locations
+from include.config.model_folder import ModelFolder
+from include.errors import NotReady
+from include.incidents import report
+from include.judging.attempts import DueAttempt
+from include.records import ApprovalRecord, AttemptRecord, ClosingRecord, PromotionRecord
+from include.storage.ledger import Ledger
+from include.storage.stores import open_stores
+
+
+def close_verdict(model: ModelFolder, at: Locations, attempt: DueAttempt) -> ClosingRecord | None:
+    """Close the verdict that an attempt answered, if it is answered.
+
+    :returns: its closing record; None while it stays open for the next attempt or for a human.
+    :raises NotReady: if the attempt has not been judged.
+    """
+    ledger = open_stores(at, model.id).ledger
+    record = ledger.get(AttemptRecord, attempt.verdict, attempt.number - 1)
+    if record is None:
+        raise NotReady(f"model {model.id}: attempt {attempt.id} has not been judged; judge it first")
+    closing = ledger.get(ClosingRecord, attempt.verdict) or _conclude(model, ledger, record)
+    if closing is None:
+        return None
+    closing = ledger.put(closing)
+    if closing.outcome == "exhausted":
+        text = (
+            f"{model.id}: verdict {closing.verdict} closed at batch {closing.as_of} without a better model: "
+            f"{closing.why}. Champion stays; look at its features, or at what changed in the source."
+        )
+        report(ledger, "exhausted", closing.as_of, text)
+    return closing
+
+
+def _conclude(model: ModelFolder, ledger: Ledger, record: AttemptRecord) -> ClosingRecord | None:
+    next_promotion = ledger.get(PromotionRecord, "champion", record.against)
+    approval = ledger.get(ApprovalRecord, record.id)
+    if next_promotion is not None and next_promotion.attempt == record.id:
+        outcome, why = "promoted", f"promotion {next_promotion.number}, version {next_promotion.version}"
+    elif record.outcome != "refused" and next_promotion is not None:
+        outcome, why = "superseded", f"promotion {next_promotion.number} was made by {next_promotion.attempt}"
+    elif record.outcome == "needs approval" and approval is not None and not approval.approved:
+        outcome, why = "withdrawn", f"{approval.by} said no"
+    elif record.outcome == "refused" and record.number >= model.config.retrain.attempts:
+        outcome, why = "exhausted", f"{record.number} attempts refused, the last one: {record.why}"
+    else:
+        return None
+    return ClosingRecord(as_of=record.as_of, verdict=record.verdict, outcome=outcome, why=why)

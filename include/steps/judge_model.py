@@ -1,0 +1,128 @@
+"""Judge a challenger."""
+
+import numpy as np
+import pandas as pd
+
+from include.config.locations import Locations
+from include.config.model_folder import ModelFolder
+from include.errors import FeaturesInvalid, NotReady
+from include.features.labelled import LabelledRows, gather_features, gather_rows, match_labels
+from include.features.packed_model import PackedModel
+from include.incidents import announce
+from include.judging.attempts import DueAttempt, holdout_of
+from include.judging.champion import predict_labelled, promotion_decided
+from include.judging.gate import judge
+from include.judging.losses import best_constant
+from include.records import AttemptRecord, Judgement, PromotionRecord
+from include.steps.train_model import TrainResult
+from include.storage.stores import Stores, open_stores
+
+
+def judge_model(model: ModelFolder, at: Locations, attempt: DueAttempt, trained: TrainResult) -> AttemptRecord:
+    """Judge a challenger against the champion on the holdout, and record the attempt.
+
+    Without a champion the challenger must beat the best constant. What the gate cannot cover (no labels, a champion
+    that cannot score the rows, ``approval: required``) is left to a human.
+
+    :returns: the attempt's record that stands.
+    """
+    stores = open_stores(at, model.id)
+    record = stores.ledger.get(AttemptRecord, attempt.verdict, attempt.number - 1)
+    if record is None:
+        record = stores.ledger.put(_judge(model, stores, attempt, trained))
+    if record.judgement is not None and trained.run:
+        stores.models.log_metrics(trained.run, _metrics(record.judgement))
+    if record.outcome == "refused":
+        text = f"{model.id}: challenger {attempt.id} at batch {attempt.as_of} refused: {record.why}. Champion stays."
+        announce(stores.ledger, "refused", attempt.as_of, text)
+    if record.outcome == "needs approval":
+        text = f"{model.id}: challenger {attempt.id} at batch {attempt.as_of} needs a human's yes: {record.why}."
+        announce(stores.ledger, "approval", attempt.as_of, text)
+    return record
+
+
+def _judge(model: ModelFolder, stores: Stores, attempt: DueAttempt, trained: TrainResult) -> AttemptRecord:
+    config = model.config
+    holdout = holdout_of(config, stores, attempt.as_of)
+    champion = promotion_decided(stores.ledger, attempt.as_of)
+    if champion is not None and champion.as_of >= holdout[0]:
+        raise NotReady(
+            f"model {model.id}: promotion {champion.number} has learnt from labels up to {champion.as_of}; "
+            f"a holdout from {holdout[0]} on is not new to it. Wait for later labels"
+        )
+    labelled = match_labels(config, stores, holdout[0], attempt.as_of)
+    judgement, refusal, uncovered = None, None, None
+    if config.labels == "none":
+        uncovered = "this model has no labels"
+    elif len(labelled.rows) < config.gate.min_rows:
+        refusal = f"{len(labelled.rows)} labelled rows in the holdout, {config.gate.min_rows} are needed"
+    else:
+        challenger = stores.models.load_run(trained.run)
+        try:
+            against, old = _opponent(model, stores, champion, labelled, trained)
+            judgement, refusal = _compare(model, stores, labelled, against, old, challenger)
+        except FeaturesInvalid as error:
+            uncovered = f"the champion cannot score the holdout: {error}"
+    if config.gate.approval == "required" and refusal is None:
+        uncovered = uncovered or "config.yaml says gate.approval: required"
+    tags = stores.models.run_tags(trained.run)
+    passed = f"improvement {judgement.improvement:.1%}, lower bound {judgement.lower:.1%}" if judgement else ""
+    return AttemptRecord(
+        as_of=attempt.as_of,
+        verdict=attempt.verdict,
+        number=attempt.number,
+        trained_on=trained.trained_on,
+        training_rows=int(float(tags["evergreen.rows"])),
+        data=tags["evergreen.data"],
+        code=tags["evergreen.code"],
+        holdout=tuple(holdout),
+        against=champion.number if champion else 0,
+        judgement=judgement,
+        outcome="refused" if refusal else "needs approval" if uncovered else "passed",
+        why=refusal or uncovered or passed,
+        meta={"run_id": trained.run},
+    )
+
+
+def _opponent(
+    model: ModelFolder,
+    stores: Stores,
+    champion: PromotionRecord | None,
+    labelled: LabelledRows,
+    trained: TrainResult,
+) -> tuple[str, np.ndarray]:
+    """Whom the challenger is judged against, and what it predicts for the holdout."""
+    if champion is not None:
+        return f"version {champion.version}", predict_labelled(model.config, stores, champion, labelled)
+    labels = model.config.labels
+    assert labels != "none"
+    learnt = match_labels(model.config, stores, *trained.trained_on).rows[labels.column]
+    constant = best_constant(model.config.gate.metric, learnt.to_numpy(dtype=float))
+    return f"the constant {constant:.4g}", np.full(len(labelled.rows), constant)
+
+
+def _compare(
+    model: ModelFolder,
+    stores: Stores,
+    labelled: LabelledRows,
+    against: str,
+    old: np.ndarray,
+    challenger: PackedModel,
+) -> tuple[Judgement, str | None]:
+    config = model.config
+    assert config.labels != "none"
+    features, _ = gather_features(config, stores, challenger, labelled)
+    new = np.asarray(challenger.predict_features(features), dtype=float)
+    target = labelled.rows[config.labels.column].to_numpy(dtype=float)
+    rows = gather_rows(config, stores, labelled) if config.gate.slices else pd.DataFrame()
+    return judge(config.gate, against, target, old, new, labelled.rows["known"].to_numpy(dtype=str), rows)
+
+
+def _metrics(judgement: Judgement) -> dict[str, float]:
+    return {
+        "holdout_rows": float(judgement.rows),
+        f"holdout_{judgement.metric}": judgement.challenger,
+        f"opponent_{judgement.metric}": judgement.champion,
+        "improvement": judgement.improvement,
+        "improvement_lower": judgement.lower,
+    }

@@ -1,0 +1,66 @@
+"""Promote a registered version."""
+
+from include.config.locations import Locations
+from include.config.model_folder import ModelFolder
+from include.incidents import announce, resolve
+from include.judging.attempts import DueAttempt
+from include.judging.champion import next_effective
+from include.records import PromotionRecord
+from include.steps.register_model import require_passed, serving_span
+from include.storage.stores import Stores, open_stores
+
+
+def promote_model(model: ModelFolder, at: Locations, attempt: DueAttempt, version: int) -> PromotionRecord:
+    """Put a version in force: promotion n+1 after a judgement against promotion n, if nobody was faster.
+
+    :returns: the promotion that stands under that number; it names another attempt where somebody was faster.
+    :raises ApprovalMissing: if only a human may promote it, and nobody has said yes.
+    """
+    stores = open_stores(at, model.id)
+    judged = require_passed(model, stores, attempt)
+    standing = stores.ledger.get(PromotionRecord, "champion", judged.against)
+    if standing is None:
+        tags = stores.models.version_tags(version)
+        promotion = PromotionRecord(
+            as_of=attempt.as_of,
+            number=judged.against + 1,
+            version=version,
+            attempt=attempt.id,
+            code=tags["evergreen.code"],
+            data=tags["evergreen.data"],
+            trained_on=serving_span(model, stores, attempt),
+            effective_from=next_effective(stores.ledger, model.config.calendar, attempt.as_of),
+            error=judged.judgement.challenger if judged.judgement else None,
+        )
+        standing = stores.ledger.put(promotion)
+    mirror_champion(model, stores)
+    if standing.attempt == attempt.id:
+        text = (
+            f"{model.id}: version {version} promoted at batch {attempt.as_of}, serves from batch "
+            f"{standing.effective_from}: {judged.why}."
+        )
+        announce(stores.ledger, "promoted", attempt.as_of, text)
+        resolve(stores.ledger, "decay", attempt.as_of, text)
+        resolve(stores.ledger, "exhausted", attempt.as_of, text)
+    return standing
+
+
+def mirror_champion(model: ModelFolder, stores: Stores) -> None:
+    """Make MLflow's alias say what the ledger says.
+
+    A tag that is lower than the promotion means that the alias lags; an equal one, that a hand has moved it.
+    """
+    promotion = stores.ledger.last(PromotionRecord, "champion")
+    if promotion is None:
+        return
+    version, tagged = stores.models.champion()
+    if (version, tagged) == (promotion.version, promotion.number):
+        return
+    if tagged == promotion.number:
+        text = (
+            f"{model.id}: the alias champion was moved by hand to version {version}; promotion {promotion.number} "
+            f"says version {promotion.version}, and the alias was put back. The alias only shows what the ledger "
+            "decided: to serve another version, have a retraining promote it."
+        )
+        announce(stores.ledger, "moved", promotion.as_of, text)
+    stores.models.set_champion(promotion.version, promotion.number)

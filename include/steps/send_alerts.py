@@ -1,0 +1,77 @@
+"""Tell of incidents."""
+
+import logging
+from dataclasses import dataclass
+
+from include.config.locations import Locations
+from include.config.model_folder import ModelFolder
+from include.errors import Outage
+from include.incidents import Incident, newest_incidents
+from include.records import NoticeRecord
+from include.sinks import HttpSink, LogSink, Message, Sink
+from include.storage.ledger import Ledger
+from include.storage.stores import open_stores
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class AlertsResult:
+    """What was told.
+
+    :param told: messages accepted.
+    :param failed: messages that a sink did not accept; the next run tells them.
+    """
+
+    told: int
+    failed: int
+
+
+def send_alerts(model: ModelFolder, at: Locations, sinks: tuple[Sink, ...] | None = None) -> AlertsResult:
+    """Tell each sink what it has not been told yet: incidents that opened, were seen again, or are over.
+
+    A sink that does not answer delays nothing. A message may be repeated only if the process dies between telling and
+    noting it.
+
+    :param sinks: who is told; by default the log, and the URL of ``alerts.http``.
+    """
+    ledger = open_stores(at, model.id).ledger
+    told = failed = 0
+    for sink in _sinks(model) if sinks is None else sinks:
+        for incident in newest_incidents(ledger):
+            for event, message in _messages(model, incident):
+                if ledger.get(NoticeRecord, f"{incident.opened.id}.{event}.{sink.name}") is not None:
+                    continue
+                try:
+                    sink.tell(message)
+                except Outage as error:
+                    _logger.warning("%s: %s", sink.name, error)
+                    failed += 1
+                    break
+                _note(ledger, incident, event, sink, message)
+                told += 1
+    return AlertsResult(told, failed)
+
+
+def _sinks(model: ModelFolder) -> tuple[Sink, ...]:
+    url = model.config.alerts.http
+    return (LogSink(), HttpSink(url)) if url else (LogSink(),)
+
+
+def _messages(model: ModelFolder, incident: Incident) -> list[tuple[str, Message]]:
+    """What there is to tell of an incident, oldest first; good news is told once."""
+    opened, seen, over = incident.opened, incident.seen, incident.resolved
+
+    def message(event: str, as_of: str, text: str) -> Message:
+        return Message(model.id, opened.id, event, as_of, text, incident.sightings)
+
+    told = [("opened", message("opened", opened.as_of, opened.text))]
+    if seen is not None:
+        told.append((f"seen-{seen.n}", message("seen again", seen.as_of, seen.text)))
+    if over is not None and over.text != opened.text:
+        told.append(("resolved", message("resolved", over.as_of, over.text)))
+    return told
+
+
+def _note(ledger: Ledger, incident: Incident, event: str, sink: Sink, message: Message) -> None:
+    ledger.put(NoticeRecord(as_of=message.as_of, incident=incident.opened.id, event=event, sink=sink.name))

@@ -1,0 +1,93 @@
+"""Train a challenger."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from include.config.locations import Locations
+from include.config.model_folder import ModelFolder
+from include.errors import NotReady
+from include.features.labelled import last_label_batches
+from include.features.packing import FittedModel, example_of, fit_model, packing_folder, signature_of
+from include.judging.attempts import DueAttempt
+from include.records import AttemptRecord
+from include.storage.model_store import Evidence
+from include.storage.stores import Stores, open_stores
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A trained challenger.
+
+    :param run: id of its MLflow run.
+    :param trained_on: first and last label batch.
+    """
+
+    run: str
+    trained_on: tuple[str, str]
+
+
+def train_model(model: ModelFolder, at: Locations, attempt: DueAttempt) -> TrainResult:
+    """Fit a challenger on the labels known before the holdout, and log it.
+
+    A run of this attempt that is there already is used: nothing is trained twice.
+
+    :raises NotReady: if there are no labels before the holdout.
+    :raises FeaturesInvalid: if the model's own code fails.
+    """
+    stores = open_stores(at, model.id)
+    span = training_span(model, stores, attempt)
+    judged = stores.ledger.get(AttemptRecord, attempt.verdict, attempt.number - 1)
+    run = stores.models.find_run(attempt.id, "challenger")
+    if run is None and judged is not None:
+        return TrainResult("", judged.trained_on)
+    if run is None:
+        with packing_folder() as folder:
+            fitted = fit_model(model, stores, span, folder)
+            run = log_fitted(model, stores, attempt, "challenger", fitted, folder)
+    return TrainResult(run, span)
+
+
+def training_span(model: ModelFolder, stores: Stores, attempt: DueAttempt) -> tuple[str, str]:
+    """First and last label batch that a challenger learns from: the window that ends before the holdout."""
+    config = model.config
+    known = last_label_batches(config, stores, attempt.as_of, config.gate.holdout + config.training.window)
+    learnt = known[: -config.gate.holdout]
+    if not learnt:
+        raise NotReady(
+            f"model {model.id}: no labels known before the {config.gate.holdout} batches up to {attempt.as_of}; "
+            "wait for more labels"
+        )
+    return learnt[0], learnt[-1]
+
+
+def log_fitted(
+    model: ModelFolder, stores: Stores, attempt: DueAttempt, role: str, fitted: FittedModel, folder: Path
+) -> str:
+    """Log a fitted model with its evidence; its data version is put on record first."""
+    config = model.config
+    stores.ledger.put(fitted.data)
+    evidence = Evidence(
+        tags=version_tags(model, attempt, fitted.data.id) | {"evergreen.rows": str(len(fitted.features))},
+        params={
+            "seed": config.model.seed,
+            "window": config.training.window,
+            "lookback": config.features.lookback,
+            "features": len(fitted.features.columns),
+        },
+        metrics={"rows": float(len(fitted.features)), "unmatched_labels": float(fitted.labelled.unmatched)},
+        source=stores.lake.table_uri("clean"),
+        data=fitted.data.id,
+    )
+    example = example_of(config.rows.columns)
+    return stores.models.log_model(attempt.id, role, folder, signature_of(model), example, evidence)
+
+
+def version_tags(model: ModelFolder, attempt: DueAttempt, data: str) -> dict[str, str]:
+    """The tags by which a run or a version is traced to verdict, data and code."""
+    return {
+        "evergreen.model": model.id,
+        "evergreen.verdict": attempt.verdict,
+        "evergreen.as_of": attempt.as_of,
+        "evergreen.data": data,
+        "evergreen.code": model.code_version,
+    }

@@ -1,0 +1,23 @@
+"""Validate the labels of a batch."""
+
+from include.checks.sealing import seal
+from include.config.locations import Locations
+from include.config.model_folder import ModelFolder
+from include.records import BatchRecord
+from include.steps.validate_batch import tell
+
+
+def validate_labels(model: ModelFolder, at: Locations, batch: str) -> BatchRecord | None:
+    """Tell clean labels from the others and seal the feed's batch. Keys are matched when labels are read, not here.
+
+    :returns: the sealed record; None for a model without labels.
+    :raises NotReady: if the labels have not been ingested.
+    """
+    if model.config.labels == "none":
+        return None
+    record = seal(model, at, "labels", batch)
+    if model.config.labels.files is not None:
+        tell(model, at, "labels", record)
+    elif record.state == "published":
+        tell(model, at, "labels", record)
+    return record

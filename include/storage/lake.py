@@ -1,0 +1,150 @@
+"""The lake: Delta tables with one partition per batch and revision, and the raw files beside them."""
+
+import hashlib
+import io
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Any
+
+import obstore
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, write_deltalake
+from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from pyarrow import csv
+
+from include.errors import Outage
+from include.records import Partition
+from include.storage.objects import open_store
+
+_CONFIGURATION = {
+    "delta.checkpointInterval": "10",
+    # A partition is found by its values; statistics of further columns would only slow each commit down.
+    "delta.dataSkippingNumIndexedCols": "0",
+    # Expired-log clean-up would make old versions unreadable, unasked.
+    "delta.enableExpiredLogCleanup": "false",
+}
+_TRIES = 8
+_CACHED_BYTES = 256 * 1024 * 1024
+
+
+class Lake:
+    """The tables of one model.
+
+    A partition is one revision of one batch: it is written whole and atomically, and never replaced by other rows, so
+    what a record names stays readable by any later version of the table, and by any vacuum.
+
+    :param uri: the lake's URI or folder.
+    :param env: the deployment's name.
+    :param model_id: the model.
+    """
+
+    def __init__(self, uri: str, env: str, model_id: str) -> None:
+        self._root = f"{uri.rstrip('/')}/tables/{env}/{model_id}"
+        self._raw = f"{env}/{model_id}"
+        self._store = open_store(f"{uri.rstrip('/')}/raw")
+        self._reports = open_store(f"{uri.rstrip('/')}/reports")
+        self._cache: OrderedDict[Partition, pa.Table] = OrderedDict()
+
+    def table_uri(self, table: str) -> str:
+        """Where a table lies, for Spark, DuckDB, Polars and others."""
+        return f"{self._root}/{table}"
+
+    def replace(self, table: str, batch: str, revision: int, rows: pa.Table, metadata: dict[str, str]) -> None:
+        """Write one revision of one batch, whole and atomically.
+
+        :param rows: what the partition holds, without its batch and revision.
+        :param metadata: what differs from run to run; it goes into the commit.
+        :raises Outage: if other writers kept winning.
+        """
+        if rows.num_rows == 0:
+            return
+        keyed = rows.add_column(0, "revision", pa.array([revision] * rows.num_rows, pa.int32()))
+        keyed = keyed.add_column(0, "batch", pa.array([batch] * rows.num_rows, pa.string()))
+        for _ in range(_TRIES):
+            try:
+                write_deltalake(
+                    self.table_uri(table),
+                    keyed,
+                    mode="overwrite",
+                    predicate=f"batch = '{batch}' AND revision = {revision}",
+                    partition_by=["batch", "revision"],
+                    configuration=_CONFIGURATION,
+                    commit_properties=CommitProperties(custom_metadata=metadata),
+                    post_commithook_properties=PostCommitHookProperties(
+                        create_checkpoint=True, cleanup_expired_logs=False
+                    ),
+                )
+            except CommitFailedError:
+                continue
+            return
+        raise Outage(f"{self.table_uri(table)}: batch {batch} lost {_TRIES} commits to other writers; try again")
+
+    def read(self, partition: Partition, order_by: Iterable[str]) -> pa.Table:
+        """The rows of one partition, without its batch and revision, in canonical order.
+
+        :param order_by: the key, by which rows are sorted.
+        """
+        if partition in self._cache:
+            self._cache.move_to_end(partition)
+            return self._cache[partition]
+        rows = self.read_any(partition.table, partition.batch, partition.revision)
+        if rows.num_rows == 0:
+            return rows
+        rows = rows.sort_by([(name, "ascending") for name in order_by]).combine_chunks()
+        self._cache[partition] = rows
+        while sum(held.nbytes for held in self._cache.values()) > _CACHED_BYTES and len(self._cache) > 1:
+            self._cache.popitem(last=False)
+        return rows
+
+    def read_any(self, table: str, batch: str, revision: int) -> pa.Table:
+        """The rows of one batch in any table, in no particular order; no columns where there is no such table."""
+        try:
+            delta = DeltaTable(self.table_uri(table))
+        except TableNotFoundError:
+            return pa.table({})
+        rows = pa.table(delta.scan(predicate=f"batch = '{batch}' AND revision = {revision}"))
+        return plain(rows.drop_columns(["batch", "revision"]))
+
+    def put_raw(self, path: str, content: bytes) -> str:
+        """Keep a file as it came; returns its path in the lake."""
+        obstore.put(self._store, f"{self._raw}/{path}", io.BytesIO(content))
+        return path
+
+    def get_raw(self, path: str) -> bytes:
+        """A file as it came."""
+        return bytes(obstore.get(self._store, f"{self._raw}/{path}").bytes())
+
+    def put_report(self, name: str, content: str) -> str:
+        """Keep an HTML report; returns its path below the lake."""
+        obstore.put(self._reports, f"{self._raw}/{name}", content.encode())
+        return f"reports/{self._raw}/{name}"
+
+
+def content_hash(rows: pa.Table) -> str:
+    """Hash of canonical rows: their CSV text, sorted by whoever calls. Equal rows give equal hashes, however stored."""
+    sink = io.BytesIO()
+    csv.write_csv(plain(rows), sink)
+    return hashlib.sha256(sink.getvalue()).hexdigest()[:32]
+
+
+def plain(rows: pa.Table) -> pa.Table:
+    """Views and dictionaries of strings as plain strings, so that equal rows have equal types."""
+    for i, field in enumerate(rows.schema):
+        if pa.types.is_string_view(field.type) or pa.types.is_dictionary(field.type):
+            rows = rows.set_column(i, field.name, pc.cast(rows.column(i), pa.string()))
+    return rows
+
+
+def to_frame(rows: pa.Table) -> pd.DataFrame:
+    """Rows as pandas sees them: times in UTC without a zone, dates as midnights, text as objects."""
+    for i, field in enumerate(rows.schema):
+        if pa.types.is_timestamp(field.type) or pa.types.is_date(field.type):
+            rows = rows.set_column(i, field.name, rows.column(i).cast(pa.timestamp("us")))
+    return rows.to_pandas()
+
+
+def describe(**facts: Any) -> dict[str, str]:
+    """Commit metadata: what differs from run to run."""
+    return {f"evergreen.{name}": str(fact) for name, fact in facts.items()}
