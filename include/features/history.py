@@ -9,6 +9,7 @@ from include.config.contract import ModelConfig
 from include.errors import FeaturesInvalid
 from include.features.packed_model import PackedModel
 from include.records import BatchRecord, ClaimRecord, DataRecord, Feed, Partition
+from include.storage.cache import ByteCache
 from include.storage.lake import to_frame
 from include.storage.stores import Stores
 
@@ -25,6 +26,14 @@ class BatchFeatures:
 
     rows: pd.DataFrame
     features: pd.DataFrame
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the frames take."""
+        return int(self.rows.memory_usage(deep=True).sum() + self.features.memory_usage(deep=True).sum())
+
+
+_BUILT: ByteCache[BatchFeatures] = ByteCache(256 * 1024 * 1024, lambda built: built.nbytes)
 
 
 def published(stores: Stores, feed: Feed, batches: list[str]) -> list[Partition]:
@@ -56,13 +65,19 @@ def build_features(config: ModelConfig, stores: Stores, packed: PackedModel, cla
 
     :raises FeaturesInvalid: if the model's code raises, or returns other rows than it was given.
     """
+    # Of one claim, the same code gives the same features; a training meets most batches again.
+    place = (stores.lake.table_uri("clean"), packed.features.__name__, claim.as_of, claim.data)
+    kept = _BUILT.get(place)
+    if kept is not None:
+        return kept
     data = stores.ledger.get(DataRecord, claim.data)
     if data is None:
         raise FeaturesInvalid(f"data version {claim.data} of batch {claim.as_of} is not in the ledger; restore it")
     rows = read_rows(config, stores, [p for p in data.partitions if p.table == "clean" and p.batch == claim.as_of])
     history = _read_history(config, stores, data, claim.as_of)
-    features = call_features(packed, rows.drop(columns="batch"), history, claim.as_of)
-    return BatchFeatures(rows, features)
+    built = BatchFeatures(rows, call_features(packed, rows.drop(columns="batch"), history, claim.as_of))
+    _BUILT.put(place, built)
+    return built
 
 
 def call_features(packed: PackedModel, rows: pd.DataFrame, history: pd.DataFrame, batch: str) -> pd.DataFrame:

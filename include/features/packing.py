@@ -93,16 +93,17 @@ def fit_model(
         "seed": config.model.seed,
     }
     building = PackedModel()
+    building.folder = folder
     building.contract = contract
     building.features = _load(model, folder / "features.py", "features", "build_features")
     labelled = match_labels(config, stores, *span, data)
     features, read = gather_features(config, stores, building, labelled)
-    estimator = _fit(model, folder, features, labelled)
-    skops.io.dump(estimator, folder / "estimator.skops")
+    building.estimator = _fit(model, folder, features, labelled)
+    skops.io.dump(building.estimator, folder / "estimator.skops")
     _refuse_unknown_types(model, folder)
     contract["features"] = list(features.columns)
     (folder / "contract.json").write_text(json.dumps(contract, indent=1), encoding="utf-8")
-    return FittedModel(PackedModel().unpack(folder), labelled, features, DataRecord(as_of=span[1], partitions=read))
+    return FittedModel(building, labelled, features, DataRecord(as_of=span[1], partitions=read))
 
 
 def signature_of(model: ModelFolder) -> ModelSignature:

@@ -1,6 +1,8 @@
 """The landing folder: which files belong to a batch, and whether they are all there."""
 
 import hashlib
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
@@ -41,10 +43,9 @@ class LandedFile:
 def list_files(folder: Path, files: FilesConfig, calendar: Calendar) -> dict[str, list[str]]:
     """Names of the files in a landing folder that fit the pattern, by the batch that their name says."""
     found: dict[str, list[str]] = {}
-    for path in folder.rglob("*"):
-        name = path.relative_to(folder).as_posix()
+    for name in _walk(folder):
         moment = files.files.moment_of(name)
-        if moment is None or not path.is_file():
+        if moment is None:
             continue
         batch = calendar.containing(moment.replace(tzinfo=UTC))
         if name != _marker(files, calendar, batch, name):
@@ -84,6 +85,13 @@ def read_file(folder: Path, name: str) -> LandedFile:
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or len(content) != after.st_size:
         raise NotReady(f"{path} changed while it was read ({before.st_size} to {after.st_size} bytes); wait for it")
     return LandedFile(name, content)
+
+
+def _walk(folder: Path) -> Iterator[str]:
+    """Names of all files below a folder. A landing folder may hold years: no stat, no Path for each."""
+    for place, _, names in os.walk(folder):
+        below = Path(place).relative_to(folder).as_posix()
+        yield from names if below == "." else (f"{below}/{name}" for name in names)
 
 
 def _marker(files: FilesConfig, calendar: Calendar, batch: str, beside: str) -> str:

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,6 +15,7 @@ from pyarrow import csv
 
 from include.errors import Outage
 from include.records import Partition
+from include.storage.cache import ByteCache
 from include.storage.objects import open_store
 
 _CONFIGURATION = {
@@ -45,7 +45,7 @@ class Lake:
         self._raw = f"{env}/{model_id}"
         self._store = open_store(f"{uri.rstrip('/')}/raw")
         self._reports = open_store(f"{uri.rstrip('/')}/reports")
-        self._cache: OrderedDict[Partition, pa.Table] = OrderedDict()
+        self._cache: ByteCache[pa.Table] = ByteCache(_CACHED_BYTES, lambda rows: int(rows.nbytes))
 
     def table_uri(self, table: str) -> str:
         """Where a table lies, for Spark, DuckDB, Polars and others."""
@@ -86,16 +86,14 @@ class Lake:
 
         :param order_by: the key, by which rows are sorted.
         """
-        if partition in self._cache:
-            self._cache.move_to_end(partition)
-            return self._cache[partition]
+        kept = self._cache.get(partition)
+        if kept is not None:
+            return kept
         rows = self.read_any(partition.table, partition.batch, partition.revision)
         if rows.num_rows == 0:
             return rows
         rows = rows.sort_by([(name, "ascending") for name in order_by]).combine_chunks()
-        self._cache[partition] = rows
-        while sum(held.nbytes for held in self._cache.values()) > _CACHED_BYTES and len(self._cache) > 1:
-            self._cache.popitem(last=False)
+        self._cache.put(partition, rows)
         return rows
 
     def read_any(self, table: str, batch: str, revision: int) -> pa.Table:

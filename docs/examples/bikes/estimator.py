@@ -5,4 +5,4 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 
 def build_estimator(seed: int) -> HistGradientBoostingRegressor:
     """An unfitted estimator, composed of library classes only so that it can be stored without pickle."""
-    return HistGradientBoostingRegressor(loss="squared_error", max_iter=150, learning_rate=0.08, random_state=seed)
+    return HistGradientBoostingRegressor(loss="absolute_error", max_iter=150, learning_rate=0.08, random_state=seed)
