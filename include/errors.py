@@ -66,7 +66,7 @@ class ModelIncompatible(Refused):
 
 
 class ApprovalMissing(Refused):
-    """This promotion is one that only a human may make, and nobody has."""
+    """A promotion that only a human may make, and nobody has."""
 
 
 class NotReady(EvergreenError):

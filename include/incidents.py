@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 from typing import get_args
 
-from include.records import Cause, IncidentRecord, ResolutionRecord, SightingRecord
+from include.records import Cause, Feed, IncidentRecord, ResolutionRecord, SightingRecord
 from include.storage.ledger import Ledger
+
+FAULT: dict[Feed, Cause] = {"rows": "fault-rows", "labels": "fault-labels"}
+STALE: dict[Feed, Cause] = {"rows": "stale-rows", "labels": "stale-labels"}
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,13 @@
 """The ledger's record classes: what was decided, one small immutable object each.
 
-A record's place is ``<env>/<model id>/<kind>/<id>/<n>``. Wall time and run ids stand in ``meta``, which takes no part in
-equality: two runs that decide the same write equal records.
+A record's place is ``<env>/<model id>/<kind>/<id>/<n>``. Wall time and run ids stand in ``meta``, which takes no part
+in equality: two runs that decide the same write equal records.
 """
 
 import hashlib
 import json
-from typing import Any, ClassVar, Literal
+from collections.abc import Iterable
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -110,6 +111,12 @@ class DataRecord(Record):
 
     kind: ClassVar[str] = "data"
     partitions: tuple[Partition, ...]
+
+    @classmethod
+    def listing(cls, partitions: Iterable[Partition]) -> Self:
+        """The data version that is made of these partitions; its ``as_of`` is the newest of them."""
+        listed = sorted(set(partitions), key=lambda p: (p.table, p.batch, p.revision))
+        return cls(as_of=max((p.batch for p in listed), default=""), partitions=tuple(listed))
 
     @property
     def id(self) -> str:

@@ -43,7 +43,7 @@ class Reference:
     def threshold(self, name: str, rows: int) -> float:
         """The threshold for a batch of another size: sampling noise shrinks with the root of the rows."""
         floor = _FLOORS["missing" if name.endswith(" missing") else "distance"]
-        return max(floor, self.thresholds[name] * (self.rows / max(rows, 1)) ** 0.5)
+        return max(floor, self.thresholds[name] * float(np.sqrt(self.rows / max(rows, 1))))
 
     def save(self, folder: Path) -> None:
         """Write it into a packed model."""

@@ -13,8 +13,7 @@ os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 import great_expectations as gx
 import numpy as np
 import pandas as pd
-from great_expectations.core.batch_definition import BatchDefinition
-from great_expectations.exceptions import ExpectationNotFoundError
+from great_expectations.exceptions.exceptions import ExpectationNotFoundError
 from great_expectations.expectations import core
 from great_expectations.expectations.expectation import (
     ColumnMapExpectation,
@@ -22,6 +21,7 @@ from great_expectations.expectations.expectation import (
     Expectation,
     MulticolumnMapExpectation,
 )
+from great_expectations.expectations.metadata_types import FailureSeverity
 from great_expectations.expectations.registry import get_expectation_impl
 from pydantic.v1 import ValidationError as ArgumentError
 
@@ -66,8 +66,10 @@ def check_expectations(batch: pd.DataFrame, expected: tuple[ExpectationConfig, .
     failures = []
     for outcome in result.results:
         # Results come back in another order than asked; the position travels in meta.
-        asked = expected[outcome.expectation_config.meta["position"]]
-        expectation = built[outcome.expectation_config.meta["position"]]
+        assert outcome.expectation_config is not None
+        assert outcome.expectation_config.meta is not None
+        position = outcome.expectation_config.meta["position"]
+        asked, expectation = expected[position], built[position]
         _raise_if_unanswered(outcome.exception_info, asked, path)
         if not outcome.success:
             failures.append(_describe(asked, expectation, outcome.result))
@@ -77,7 +79,7 @@ def check_expectations(batch: pd.DataFrame, expected: tuple[ExpectationConfig, .
 def _build(position: int, asked: ExpectationConfig, path: Path) -> Expectation:
     try:
         kind = get_expectation_impl(asked.type)
-        return kind(**asked.arguments, severity=_severity(asked, kind), meta={"position": position})
+        return kind(**asked.arguments, severity=FailureSeverity(_severity(asked, kind)), meta={"position": position})
     except ExpectationNotFoundError:
         close = difflib.get_close_matches(asked.type, _known(), n=1)
         problem = f"{asked.type}: unknown expectation; valid: {close[0] if close else 'a Great Expectations type'}"
@@ -126,9 +128,10 @@ def _known() -> list[str]:
 
 
 @functools.cache
-def _whole_frame() -> BatchDefinition:
-    _logger.setLevel(logging.WARNING)
+def _whole_frame() -> Any:
+    _logger.setLevel(logging.ERROR)
     context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False, "metric_calculations": False}
+    quiet: Any = {"globally": False, "metric_calculations": False}
+    context.variables.progress_bars = quiet
     frames = context.data_sources.add_pandas("evergreen")
     return frames.add_dataframe_asset("batch").add_batch_definition_whole_dataframe("whole")

@@ -96,9 +96,7 @@ def _rules(model: ModelFolder, feed: Feed, files: FilesConfig) -> Rules:
     labels = _labels(model)
     required = (*config.rows.key, labels.column)
     expected = model.expectations.labels
-    return Rules(
-        config.label_columns, config.rows.key, required, files.nulls, expected, labels.max_quarantined, path
-    )
+    return Rules(config.label_columns, config.rows.key, required, files.nulls, expected, labels.max_quarantined, path)
 
 
 def _labels(model: ModelFolder) -> LabelsConfig:

@@ -140,9 +140,7 @@ def _check_schema(file: ParsedFile, rules: Rules) -> list[Reason]:
         try:
             cast_column(file.rows.column(name).slice(0, 0), declared, rules.nulls)
         except TypeError as error:
-            reasons.append(
-                Reason(expectation="declared types", column=name, found=str(error), rows=0, file=file.name)
-            )
+            reasons.append(Reason(expectation="declared types", column=name, found=str(error), rows=0, file=file.name))
     return reasons
 
 

@@ -76,7 +76,10 @@ class DemoStream:
     def make_labels(self, number: int) -> pd.DataFrame:
         """The label feed of a batch: trip id and minutes of every trip whose outcome became known that day."""
         known = [self._trips(earlier) for earlier in range(max(1, number - 3), number + 1)]
-        due = [trips[trips["delay"] == number - n] for n, trips in zip(range(max(1, number - 3), number + 1), known)]
+        due = [
+            trips[trips["delay"] == number - n]
+            for n, trips in zip(range(max(1, number - 3), number + 1), known, strict=True)
+        ]
         return pd.concat(due, ignore_index=True)[["trip_id", "trip_minutes"]]
 
     def _trips(self, number: int) -> pd.DataFrame:
@@ -92,7 +95,7 @@ class DemoStream:
         holiday = self.shifted[0] <= number <= self.shifted[1]
         passengers = np.clip(random.poisson(2.6 if holiday else 0.5, n) + 1, 1, 6)
         minutes = self._minutes(random, number, hour, start, distance)
-        dropoff = [at + timedelta(minutes=float(m)) for at, m in zip(pickup, minutes)]
+        dropoff = [at + timedelta(minutes=float(m)) for at, m in zip(pickup, minutes, strict=True)]
         fare = np.round(3 + 2.2 * distance, 2)
         return pd.DataFrame(
             {
@@ -126,7 +129,8 @@ class DemoStream:
         minutes = 60 * distance / (22 * rush * centre * season) + 2
         if self.changed and number >= self.changed:
             minutes = minutes * self.slowdown
-        return minutes * random.lognormal(0, 0.15, len(hour))
+        noisy: np.ndarray = minutes * random.lognormal(0, 0.15, len(hour))
+        return noisy
 
 
 # A gzip header holds a time stamp; a fixed one makes equal files equal bytes.

@@ -1,19 +1,20 @@
 """History and its cut: what may be read for a batch, and the features that come of it."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from include.config.contract import ModelConfig
 from include.errors import FeaturesInvalid
-from include.features.packed_model import PackedModel
 from include.records import BatchRecord, ClaimRecord, DataRecord, Feed, Partition
 from include.storage.cache import ByteCache
 from include.storage.lake import to_frame
+from include.storage.packed_model import PackedModel
 from include.storage.stores import Stores
 
-_TABLE = {"rows": "clean", "labels": "labels"}
+_TABLE: dict[Feed, Literal["clean", "labels"]] = {"rows": "clean", "labels": "labels"}
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def readable(config: ModelConfig, stores: Stores, batch: str) -> tuple[DataRecor
     past = [calendar.name(i) for i in range(first, calendar.index(batch))]
     partitions = published(stores, "rows", [*past, batch])
     labels = published(stores, "labels", past) if config.labels != "none" else []
-    data = DataRecord(as_of=batch, partitions=tuple(partitions + labels))
+    data = DataRecord.listing(partitions + labels)
     return data, (past[-1] if labels else None)
 
 

@@ -9,9 +9,9 @@ from pandas.api.types import union_categoricals
 from include.config.contract import ModelConfig
 from include.errors import NotReady
 from include.features.history import build_features, published, read_labels, read_rows
-from include.features.packed_model import PackedModel
 from include.records import BatchRecord, ClaimRecord, DataRecord, Feed, Partition
 from include.storage.lake import to_frame
+from include.storage.packed_model import PackedModel
 from include.storage.stores import Stores
 
 
@@ -83,9 +83,7 @@ def match_labels(
     labels = read_labels(config, stores, known)
     values = labels.drop_duplicates(key, keep="last").drop(columns="known")
     places = labels.drop_duplicates(key, keep="first")[[*key, "known"]]
-    keys = [
-        to_frame(stores.lake.read(p, key).select(key)).assign(batch=p.batch) for p in clean
-    ]
+    keys = [to_frame(stores.lake.read(p, key).select(key)).assign(batch=p.batch) for p in clean]
     rows = pd.concat(keys, ignore_index=True) if keys else labels[key].assign(batch="")
     rows = rows.drop_duplicates(key, keep="first")
     matched = rows.merge(places, on=key).merge(values, on=key)
@@ -118,7 +116,7 @@ def gather_features(
         read.update(data.partitions if data is not None else ())
         positions = _positions(built.rows, wanted, config.rows.key)
         pieces.append(built.features.iloc[positions])
-    return concat_features(pieces), tuple(sorted(read, key=lambda p: (p.table, p.batch, p.revision)))
+    return concat_features(pieces), tuple(read)
 
 
 def gather_rows(config: ModelConfig, stores: Stores, labelled: LabelledRows) -> pd.DataFrame:

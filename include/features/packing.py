@@ -6,19 +6,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
 import skops.io
 from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
 from include.config.fields import ColumnType
 from include.config.model_folder import ModelFolder
 from include.errors import FeaturesInvalid
 from include.features.labelled import LabelledRows, gather_features, match_labels
-from include.features.packed_model import PACKED, TRUSTED_TYPES, PackedModel, load_module
 from include.records import DataRecord
+from include.storage.packed_model import PACKED, TRUSTED_TYPES, PackedModel, load_module
 from include.storage.stores import Stores
 
 _SPEC_TYPES = {
@@ -103,12 +104,14 @@ def fit_model(
     _refuse_unknown_types(model, folder)
     contract["features"] = list(features.columns)
     (folder / "contract.json").write_text(json.dumps(contract, indent=1), encoding="utf-8")
-    return FittedModel(building, labelled, features, DataRecord(as_of=span[1], partitions=read))
+    return FittedModel(building, labelled, features, DataRecord.listing(read))
 
 
 def signature_of(model: ModelFolder) -> ModelSignature:
     """The signature: the declared columns of a row in, one prediction out."""
-    inputs = [ColSpec(_SPEC_TYPES[c.type], name, required=False) for name, c in model.config.rows.columns.items()]
+    inputs: list[ColSpec | TensorSpec] = [
+        ColSpec(_SPEC_TYPES[c.type], name, required=False) for name, c in model.config.rows.columns.items()
+    ]
     return ModelSignature(inputs=Schema(inputs), outputs=Schema([ColSpec(DataType.double, "prediction")]))
 
 
@@ -133,14 +136,14 @@ def _fit(model: ModelFolder, folder: Path, features: pd.DataFrame, labelled: Lab
         raise FeaturesInvalid(f"{place}: raised {type(error).__name__}: {error}") from error
 
 
-def _load(model: ModelFolder, path: Path, role: str, function: str) -> object:
+def _load(model: ModelFolder, path: Path, role: str, function: str) -> ModuleType:
     try:
         module = load_module(path, role)
     except Exception as error:
         place = f"model {model.id}, {path.name}"
         raise FeaturesInvalid(f"{place}: raised {type(error).__name__} on import: {error}") from error
     if not callable(getattr(module, function, None)):
-        raise FeaturesInvalid(f"model {model.id}, {path.name}: has no function {function}")
+        raise FeaturesInvalid(f"model {model.id}, {path.name}: has no function {function}; expected one")
     return module
 
 
@@ -149,6 +152,6 @@ def _refuse_unknown_types(model: ModelFolder, folder: Path) -> None:
     unknown -= {*TRUSTED_TYPES, *model.config.model.trusted_types}
     if unknown:
         raise FeaturesInvalid(
-            f"model {model.id}, estimator.py: composes {', '.join(sorted(unknown))}, which skops does not load unasked; "
-            "compose library classes only, or name the types you trust under model.trusted_types in config.yaml"
+            f"model {model.id}, estimator.py: composes {', '.join(sorted(unknown))}, which skops does not load "
+            "unasked; compose library classes only, or trust these types under model.trusted_types in config.yaml"
         )

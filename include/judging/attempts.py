@@ -88,9 +88,7 @@ def holdout_of(config: ModelConfig, stores: Stores, as_of: str) -> list[str]:
     return last_label_batches(config, stores, as_of, config.gate.holdout)
 
 
-def _earliest(
-    config: ModelConfig, stores: Stores, verdict: VerdictRecord, last: AttemptRecord | None
-) -> str | None:
+def _earliest(config: ModelConfig, stores: Stores, verdict: VerdictRecord, last: AttemptRecord | None) -> str | None:
     """The first settled batch at which an attempt may be made."""
     ledger, calendar = stores.ledger, config.calendar
     claimed = ledger.last_batch(ClaimRecord, calendar)

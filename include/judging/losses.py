@@ -15,14 +15,16 @@ def row_losses(metric: Metric, target: np.ndarray, prediction: np.ndarray) -> np
     :returns: (n,) absolute error, squared error, or negative log likelihood in nats.
     """
     target, prediction = target.astype(float), prediction.astype(float)
+    losses: np.ndarray
     match metric:
         case "mae":
-            return np.abs(target - prediction)
+            losses = np.abs(target - prediction)
         case "rmse" | "brier":
-            return (target - prediction) ** 2
+            losses = (target - prediction) ** 2
         case "logloss":
             sure = np.clip(prediction, _SMALLEST, 1 - _SMALLEST)
-            return -(target * np.log(sure) + (1 - target) * np.log(1 - sure))
+            losses = -(target * np.log(sure) + (1 - target) * np.log(1 - sure))
+    return losses
 
 
 def mean_metric(metric: Metric, losses: np.ndarray) -> float:

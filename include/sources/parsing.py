@@ -55,7 +55,7 @@ def parse_file(name: str, content: bytes, files: FilesConfig) -> ParsedFile:
 
 
 def lines_of(content: bytes) -> list[str]:
-    """The lines of a file that cannot be read, so that they can be kept: odd bytes are written as ``\\xNN``."""
+    """The lines of a file that cannot be read, so that they can be kept: odd bytes are written as escapes."""
     return content.decode("utf-8", errors="backslashreplace").splitlines()
 
 

@@ -1,15 +1,19 @@
 """Check the champion."""
 
+from include.checks.drift import watched_columns
+from include.checks.html import render_drift
 from include.checks.sections import check_freshness, check_inputs, check_outcomes, check_predictions
 from include.config.contract import Decay, ModelConfig
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
 from include.errors import NotReady
+from include.features.history import published, read_rows
 from include.features.labelled import label_batches
 from include.incidents import report, resolve
 from include.judging.champion import promotion_decided
 from include.policies import Situation, find_reasons
 from include.records import BatchRecord, ClaimRecord, ClosingRecord, PromotionRecord, SectionVerdict, VerdictRecord
+from include.steps.promote_model import mirror_champion
 from include.storage.stores import Stores, open_stores
 
 
@@ -25,6 +29,8 @@ def check_drift(model: ModelFolder, at: Locations, as_of: str) -> VerdictRecord:
     if verdict is None:
         _require_settled(model, stores, as_of)
         verdict = stores.ledger.put(_conclude(model.config, stores, as_of))
+        _draw(model.config, stores, verdict)
+    mirror_champion(model, stores, as_of)
     _tell(model, stores, verdict)
     return verdict
 
@@ -118,6 +124,20 @@ def _require_settled(model: ModelFolder, stores: Stores, as_of: str) -> None:
         raise NotReady(f"model {model.id}: batch {as_of} has not been claimed; score it before the check")
     if model.config.labels != "none" and stores.ledger.get(BatchRecord, f"labels.{as_of}") is None:
         raise NotReady(f"model {model.id}: the labels of batch {as_of} are not sealed; validate them before the check")
+
+
+def _draw(config: ModelConfig, stores: Stores, verdict: VerdictRecord) -> None:
+    """Write Evidently's HTML report of a check, where config.yaml wants one."""
+    wanted = config.check.html == "always" or (config.check.html == "not_ok" and verdict.inputs.state == "warn")
+    promotion = promotion_decided(stores.ledger, verdict.as_of)
+    current = read_rows(config, stores, published(stores, "rows", list(verdict.covers)))
+    if not wanted or promotion is None or current.empty:
+        return
+    learnt = config.calendar.between(*promotion.trained_on)
+    reference = read_rows(config, stores, published(stores, "rows", learnt))
+    if not reference.empty:
+        page = render_drift(reference, current, watched_columns(config), config.model.seed)
+        stores.lake.put_report(f"drift-{verdict.as_of}.html", page)
 
 
 def _tell(model: ModelFolder, stores: Stores, verdict: VerdictRecord) -> None:

@@ -1,5 +1,7 @@
 """Close a verdict that has been answered."""
 
+from typing import Literal
+
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
 from include.errors import NotReady
@@ -36,6 +38,7 @@ def close_verdict(model: ModelFolder, at: Locations, attempt: DueAttempt) -> Clo
 def _conclude(model: ModelFolder, ledger: Ledger, record: AttemptRecord) -> ClosingRecord | None:
     next_promotion = ledger.get(PromotionRecord, "champion", record.against)
     approval = ledger.get(ApprovalRecord, record.id)
+    outcome: Literal["promoted", "superseded", "exhausted", "withdrawn"]
     if next_promotion is not None and next_promotion.attempt == record.id:
         outcome, why = "promoted", f"promotion {next_promotion.number}, version {next_promotion.version}"
     elif record.outcome != "refused" and next_promotion is not None:

@@ -7,7 +7,6 @@ from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
 from include.errors import FeaturesInvalid, NotReady
 from include.features.labelled import LabelledRows, gather_features, gather_rows, match_labels
-from include.features.packed_model import PackedModel
 from include.incidents import announce
 from include.judging.attempts import DueAttempt, holdout_of
 from include.judging.champion import predict_labelled, promotion_decided
@@ -15,6 +14,7 @@ from include.judging.gate import judge
 from include.judging.losses import best_constant
 from include.records import AttemptRecord, Judgement, PromotionRecord
 from include.steps.train_model import TrainResult
+from include.storage.packed_model import PackedModel
 from include.storage.stores import Stores, open_stores
 
 

@@ -33,7 +33,7 @@ def promote_model(model: ModelFolder, at: Locations, attempt: DueAttempt, versio
             error=judged.judgement.challenger if judged.judgement else None,
         )
         standing = stores.ledger.put(promotion)
-    mirror_champion(model, stores)
+    mirror_champion(model, stores, attempt.as_of)
     if standing.attempt == attempt.id:
         text = (
             f"{model.id}: version {version} promoted at batch {attempt.as_of}, serves from batch "
@@ -45,10 +45,12 @@ def promote_model(model: ModelFolder, at: Locations, attempt: DueAttempt, versio
     return standing
 
 
-def mirror_champion(model: ModelFolder, stores: Stores) -> None:
+def mirror_champion(model: ModelFolder, stores: Stores, as_of: str) -> None:
     """Make MLflow's alias say what the ledger says.
 
     A tag that is lower than the promotion means that the alias lags; an equal one, that a hand has moved it.
+
+    :param as_of: the batch at which this is seen.
     """
     promotion = stores.ledger.last(PromotionRecord, "champion")
     if promotion is None:
@@ -62,5 +64,5 @@ def mirror_champion(model: ModelFolder, stores: Stores) -> None:
             f"says version {promotion.version}, and the alias was put back. The alias only shows what the ledger "
             "decided: to serve another version, have a retraining promote it."
         )
-        announce(stores.ledger, "moved", promotion.as_of, text)
+        announce(stores.ledger, "moved", as_of, text)
     stores.models.set_champion(promotion.version, promotion.number)

@@ -11,7 +11,7 @@ from include.errors import FeaturesInvalid, NotReady
 from include.features.history import build_features, readable
 from include.incidents import report, resolve
 from include.judging.champion import promotion_serving
-from include.records import BatchRecord, ClaimRecord, DataRecord
+from include.records import BatchRecord, ClaimRecord
 from include.storage.lake import describe
 from include.storage.stores import Stores, open_stores
 
@@ -76,6 +76,4 @@ def _claim(model: ModelFolder, stores: Stores, batch: str) -> ClaimRecord:
     else:
         version, number = promotion.version, promotion.number
         why = f"promotion {number}, in force from {promotion.effective_from}"
-    return ClaimRecord(
-        as_of=batch, revision=0, version=version, promotion=number, why=why, data=data.id, label_cut=cut
-    )
+    return ClaimRecord(as_of=batch, revision=0, version=version, promotion=number, why=why, data=data.id, label_cut=cut)

@@ -3,7 +3,7 @@
 from include.checks.sealing import seal
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
-from include.incidents import report, resolve
+from include.incidents import FAULT, STALE, report, resolve
 from include.records import BatchRecord, Feed
 from include.storage.stores import open_stores
 
@@ -23,8 +23,8 @@ def tell(model: ModelFolder, at: Locations, feed: Feed, record: BatchRecord) -> 
     """Open or resolve the incidents that a sealed batch stands for."""
     ledger = open_stores(at, model.id).ledger
     if record.state == "published":
-        resolve(ledger, f"fault-{feed}", record.as_of, f"{feed} of batch {record.as_of} are sound again")
-        resolve(ledger, f"stale-{feed}", record.as_of, f"{feed} of batch {record.as_of} have come")
+        resolve(ledger, FAULT[feed], record.as_of, f"{feed} of batch {record.as_of} are sound again")
+        resolve(ledger, STALE[feed], record.as_of, f"{feed} of batch {record.as_of} have come")
     if record.state == "rejected":
         told = [
             f"{' '.join(part for part in (reason.file, reason.column) if part) or 'batch'}: "
@@ -36,4 +36,4 @@ def tell(model: ModelFolder, at: Locations, feed: Feed, record: BatchRecord) -> 
             f"{model.id}: {feed} of batch {record.as_of} rejected, {record.quarantined} rows in quarantine, nothing "
             f"published, champion untouched. {files}: {'; '.join(told)}. Have the source mended."
         )
-        report(ledger, f"fault-{feed}", record.as_of, text)
+        report(ledger, FAULT[feed], record.as_of, text)

@@ -16,8 +16,7 @@ def validate_labels(model: ModelFolder, at: Locations, batch: str) -> BatchRecor
     if model.config.labels == "none":
         return None
     record = seal(model, at, "labels", batch)
-    if model.config.labels.files is not None:
-        tell(model, at, "labels", record)
-    elif record.state == "published":
+    # A batch whose rows were rejected takes the labels inside it along; one incident tells of both.
+    if model.config.labels.files is not None or record.state == "published":
         tell(model, at, "labels", record)
     return record

@@ -7,7 +7,7 @@ from typing import Literal
 from include.checks.sealing import declare_missing
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
-from include.incidents import report
+from include.incidents import STALE, report
 from include.records import ArrivalRecord, BatchRecord, Feed
 from include.sources.intake import files_of, look_at, require_earlier
 from include.sources.landing import Look
@@ -56,5 +56,5 @@ def wait_for_batch(
         f"{model.id}: {feed} of batch {batch} never came: {seen.why}. Later batches go on. "
         "Deliver the files: they join the next open batch."
     )
-    report(stores.ledger, f"stale-{feed}", batch, text)
+    report(stores.ledger, STALE[feed], batch, text)
     return WaitResult("missing", seen.why, seen)

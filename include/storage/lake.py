@@ -140,7 +140,8 @@ def to_frame(rows: pa.Table) -> pd.DataFrame:
     for i, field in enumerate(rows.schema):
         if pa.types.is_timestamp(field.type) or pa.types.is_date(field.type):
             rows = rows.set_column(i, field.name, rows.column(i).cast(pa.timestamp("us")))
-    return rows.to_pandas()
+    frame: pd.DataFrame = rows.to_pandas()
+    return frame
 
 
 def describe(**facts: Any) -> dict[str, str]:

@@ -1,7 +1,9 @@
 """The model store: MLflow's runs, registered versions and alias. The ledger decides; MLflow holds the evidence."""
 
 import functools
+import logging
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,8 +27,11 @@ from mlflow.models import ModelSignature
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 
 from include.errors import ModelIncompatible, Outage
-from include.features import packed_model
-from include.features.packed_model import PACKED, PackedModel
+from include.storage import packed_model
+from include.storage.packed_model import PACKED, PackedModel
+
+# Its migrations of a fresh database are told at every start.
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
 
 ALIAS = "champion"
 PROMOTION_TAG = "evergreen.promotion"
@@ -96,12 +101,15 @@ class ModelStore:
             mlflow.set_tracking_uri(self._uri)
             mlflow.set_registry_uri(self._uri)
             tags = {ATTEMPT_TAG: attempt, ROLE_TAG: role, **about.tags}
-            with mlflow.start_run(experiment_id=self._experiment, run_name=f"{role} {attempt}", tags=tags) as run:
+            named = f"{role} {attempt}"
+            with _quiet(), mlflow.start_run(experiment_id=self._experiment, run_name=named, tags=tags) as run:
                 mlflow.log_params(dict(about.params))
                 mlflow.log_metrics(dict(about.metrics))
-                dataset = MetaDataset(source=DeltaDatasetSource(path=about.source), name=role, digest=about.data)
+                source = DeltaDatasetSource(path=about.source)
+                dataset = MetaDataset(source=source, name=role, digest=about.data)  # type: ignore[abstract]
                 mlflow.log_input(dataset, context="training")
-                mlflow.log_dict(example.to_dict(orient="split"), "synthetic_input_example.json")
+                # Given as MLflow's own input_example it would be scored to validate it; made-up text need not be valid.
+                mlflow.log_dict(example.to_dict(orient="split"), "input_example.json")
                 logged = mlflow.pyfunc.log_model(
                     name="model",
                     python_model=packed_model.__file__,
@@ -217,6 +225,15 @@ class ModelStore:
 def _open_packed(tracking_uri: str, uri: str) -> PackedModel:
     folder = mlflow.artifacts.download_artifacts(artifact_uri=uri, tracking_uri=tracking_uri)
     return PackedModel().unpack(Path(folder) / "artifacts" / PACKED)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out MLflow's advice: to give an input example, and to have pip where uv installs."""
+    logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*input example was not provided.*")
+        yield
 
 
 @contextmanager

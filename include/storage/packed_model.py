@@ -16,7 +16,7 @@ from typing import Any
 import mlflow
 import pandas as pd
 import skops.io
-from mlflow.pyfunc import PythonModel
+from mlflow.pyfunc.model import PythonModel
 
 PACKED = "packed"
 
@@ -62,7 +62,7 @@ def load_module(path: Path, role: str) -> ModuleType:
     return module
 
 
-class PackedModel(PythonModel):  # type: ignore[misc]
+class PackedModel(PythonModel):
     """Predict from the rows of a batch, with the feature code that the estimator was trained on."""
 
     def unpack(self, folder: Path) -> "PackedModel":

@@ -1,0 +1,53 @@
+# One vocabulary for people, pre-commit and CI. `make` alone lists it.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# Bytecode must be kept: without it every process pays some twenty seconds of imports.
+export PYTHONDONTWRITEBYTECODE :=
+.DEFAULT_GOAL := help
+
+.PHONY: help setup run test check bench matrix lock clean
+
+help: ## List the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(STAMP) ## Make the virtual environment with the pinned packages
+
+$(STAMP): requirements.txt pyproject.toml
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet uv==0.13.8
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements.txt
+	$(BIN)/uv pip install --quiet --no-deps --python $(BIN)/python --editable .
+	$(BIN)/uv pip check --python $(BIN)/python
+	touch $@
+
+run: setup ## Drive the demo through the loop; POLICY=never takes another policy
+	$(BIN)/evergreen demo $(if $(POLICY),--policy $(POLICY))
+
+test: setup ## Run all tests
+	$(BIN)/python -m pytest
+
+check: setup ## Lint, types, architecture
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup ## Measure a year of daily batches of 1,000 rows, and where the time goes
+	$(BIN)/python -m tests.bench.year
+
+matrix: setup ## Resolve, install and import the pinned set on 3.11, 3.12 and 3.13
+	for version in 3.11 3.12 3.13; do \
+	  $(BIN)/uv venv --quiet --clear --python $$version $(VENV)/matrix-$$version && \
+	  $(BIN)/uv pip install --quiet --python $(VENV)/matrix-$$version -r requirements.txt && \
+	  $(BIN)/uv pip check --python $(VENV)/matrix-$$version && \
+	  PYTHONPATH=. $(VENV)/matrix-$$version/bin/python -c "import include.cli, include.replay.runner" || exit 1; \
+	done
+
+lock: setup ## Pin the packages anew
+	$(BIN)/uv pip compile --quiet --universal --upgrade --no-emit-index-url --no-annotate --no-header \
+	  --extra dev pyproject.toml --output-file requirements.txt
+
+clean: ## Start over: forget what the demo has done
+	rm -rf .evergreen

@@ -1,0 +1,172 @@
+"""`evergreen …`: the loop without Airflow, and what it has done."""
+
+import logging
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+# Before any numeric library loads: on small batches their threads cost more than they bring.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from include.config.locations import Locations, model_roots
+from include.config.model_folder import ModelFolder, get_model_folder
+from include.errors import EvergreenError
+
+if TYPE_CHECKING:
+    from include.replay.history import History
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--verbose", is_flag=True, help="Show the log of every step.")
+def cli(verbose: bool) -> None:
+    """Continuous training: what the loop has done, and the loop itself in one process."""
+    logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(name)s: %(message)s")
+    for noisy in ("alembic", "mlflow", "great_expectations"):
+        logging.getLogger(noisy).setLevel(logging.INFO if verbose else logging.ERROR)
+
+
+@cli.command()
+@click.option("--policy", help="Other policies than config.yaml's, such as never or decay,every:4; in a place apart.")
+def demo(policy: str | None) -> None:
+    """Drive the demo's taxi stream through the loop; go on where the last run ended."""
+    from include.demo.stream import DemoStream
+    from include.replay.runner import Runner, with_policies
+
+    home = Path(os.environ.get("EVERGREEN_HOME", ".evergreen"))
+    at = Locations.under(home / f"policy-{policy.replace(':', '-')}") if policy else Locations.from_environment()
+    model = with_policies(get_model_folder("taxi", model_roots()), policy)
+    stream, calendar = DemoStream(), model.config.calendar
+    runner = Runner(model, at)
+    with _progress() as progress:
+        task = progress.add_task("batches", total=stream.batches)
+        for number in range(1, stream.batches + 1):
+            batch = calendar.name(number - 1)
+            progress.update(task, description=f"batch {batch}")
+            stream.land(Path(at.landing) / model.id, number)
+            runner.run_batch(batch)
+            progress.advance(task)
+    report = home.absolute() / "reports" / (f"taxi-{policy.replace(':', '-')}.html" if policy else "taxi.html")
+    history = _write_report(model, at, calendar.name(0), calendar.name(stream.batches - 1), report)
+    sys.exit(0 if history.closed else 1)
+
+
+@cli.command()
+@click.argument("model_id", metavar="MODEL")
+@click.option("--from", "first", help="First batch, such as 2011-01-01; by default the schedule's start.")
+@click.option("--to", "last", help="Last batch; by default the last one that has files.")
+@click.option("--policy", help="Other policies than config.yaml's, such as never or decay,every:4.")
+@click.option("--landing", type=click.Path(path_type=Path), help="Where the files are, if not in the landing folder.")
+@click.option("--into", type=click.Path(path_type=Path), help="An empty folder for state and report.")
+@click.option("--html/--no-html", default=False, help="Write an Evidently report for every check that is not ok.")
+def replay(
+    model_id: str,
+    first: str | None,
+    last: str | None,
+    policy: str | None,
+    landing: Path | None,
+    into: Path | None,
+    html: bool,
+) -> None:
+    """Run a model over its history on a virtual clock, in a scratch place; the live one is not touched."""
+    from include.replay.runner import for_replay
+    from include.replay.runner import replay as run
+    from include.sources.landing import list_files
+
+    model = for_replay(get_model_folder(model_id, model_roots()), first, policy, html)
+    place = into or Path(tempfile.mkdtemp(prefix=f"replay-{model_id}-"))
+    if place.exists() and any(place.iterdir()):
+        raise click.UsageError(f"--into {place}: is not empty; a replay begins with nothing")
+    live = Locations.from_environment()
+    at = Locations.under(place, landing=str(landing.absolute()) if landing else live.landing)
+    calendar = model.config.calendar
+    landed = list_files(Path(at.landing) / model.id, model.config.source, calendar)
+    if not landed:
+        raise click.UsageError(f"no file in {Path(at.landing) / model.id} fits {model.config.source.files}")
+    first, last = first or calendar.name(0), last or max(landed)
+    span = calendar.between(first, last)
+    with _progress() as progress:
+        task = progress.add_task(f"replaying {model_id}", total=len(span))
+        run(model, at, first, last, after_each=lambda batch: progress.update(task, advance=1, description=batch))
+    _write_report(model, at, first, last, place / "report.html")
+
+
+@cli.command()
+@click.argument("model_id", metavar="MODEL")
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--landing", type=click.Path(path_type=Path), help="Where to, if not into the landing folder.")
+def split(model_id: str, files: tuple[Path, ...], landing: Path | None) -> None:
+    """Cut history files into the batch files that a model's config expects, by event time."""
+    from include.sources.splitting import split_history
+
+    model = get_model_folder(model_id, model_roots())
+    folder = Path(landing or Locations.from_environment().landing) / model_id
+    counts = split_history(model, list(files), folder)
+    console.print(f"{sum(counts.values()):,} rows in {len(counts)} batches, {min(counts)} to {max(counts)}: {folder}")
+
+
+@cli.command()
+@click.argument("model_id", metavar="MODEL")
+def status(model_id: str) -> None:
+    """Say who serves, since when and why, and what is open."""
+    from include.replay.status import describe_status
+
+    for line in describe_status(get_model_folder(model_id, model_roots()), Locations.from_environment()):
+        console.print(line, markup=False)
+
+
+@cli.command()
+@click.argument("model_id", metavar="MODEL")
+@click.argument("version", type=int)
+def why(model_id: str, version: int) -> None:
+    """Tell the judgement that promoted a version."""
+    from include.replay.status import describe_version
+
+    for line in describe_version(get_model_folder(model_id, model_roots()), Locations.from_environment(), version):
+        console.print(line, markup=False)
+
+
+def _write_report(model: ModelFolder, at: Locations, first: str, last: str, path: Path) -> "History":
+    """Write the report and its CSV, print the summary."""
+    from include.replay.history import as_table, collect_history
+    from include.replay.report import write_report
+    from include.replay.summary import print_summary
+
+    history = collect_history(model, at, first, last)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_report(history, path)
+    as_table(history).to_csv(path.with_suffix(".csv"), index=False)
+    print_summary(history, console)
+    console.print(f"report {path}", markup=False)
+    console.print(f"table  {path.with_suffix('.csv')}", markup=False)
+    return history
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=console)
+
+
+def main() -> None:
+    """Run the command line; an error that Evergreen raises on purpose is told in its own words."""
+    try:
+        cli(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except (EvergreenError, ValueError) as error:
+        console.print(str(error), style="red", markup=False)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

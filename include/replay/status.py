@@ -1,0 +1,101 @@
+"""Who serves and why: what `evergreen status` and `evergreen why` say."""
+
+from collections.abc import Iterator
+
+from include.config.locations import Locations
+from include.config.model_folder import ModelFolder
+from include.errors import ModelNotFound
+from include.incidents import newest_incidents
+from include.judging.attempts import find_due_attempt, find_open_verdict, get_verdict, newest_verdict
+from include.judging.champion import promotion_serving
+from include.records import AttemptRecord, ClaimRecord, PromotionRecord, VerdictRecord
+from include.storage.stores import Stores, open_stores
+
+
+def describe_status(model: ModelFolder, at: Locations) -> Iterator[str]:
+    """Say who serves, since when and why, and what is open."""
+    stores = open_stores(at, model.id)
+    claimed = stores.ledger.last_batch(ClaimRecord, model.config.calendar)
+    if claimed is None:
+        yield f"{model.id}: no batch has been scored yet"
+        return
+    following = model.config.calendar.shift(claimed, 1)
+    promotion = promotion_serving(stores.ledger, following)
+    if promotion is None:
+        yield f"{model.id}: nobody serves yet (last batch {claimed})"
+    else:
+        attempt = find_attempt(stores, promotion)
+        yield f"{model.id}: version {promotion.version} serves since batch {promotion.effective_from}"
+        yield f"  promotion {promotion.number}, decided at batch {promotion.as_of}: {attempt.why}"
+    claim = stores.ledger.last(ClaimRecord, claimed)
+    if claim is not None:
+        scored = f"scored by version {claim.version}" if claim.version is not None else f"not scored: {claim.why}"
+        yield f"  last batch {claimed}: {scored}"
+    newest = newest_verdict(model.config, stores)
+    if newest is not None:
+        yield from _describe_verdict(newest)
+    verdict = find_open_verdict(model.config, stores)
+    if verdict is None:
+        yield "  open verdict: none"
+    else:
+        due = find_due_attempt(model.config, stores)
+        when = f"attempt {due.number} is due at {due.as_of}" if due else "its attempt waits for labels"
+        yield f"  open verdict: {verdict.id} ({', '.join(verdict.reasons)}); {when}"
+    still = [incident for incident in newest_incidents(stores.ledger) if incident.resolved is None]
+    yield f"  open incidents: {len(still) or 'none'}"
+    for incident in still:
+        opened = incident.opened
+        yield f"    {opened.id} since {opened.as_of}, seen {incident.sightings} times: {opened.text}"
+
+
+def describe_version(model: ModelFolder, at: Locations, version: int) -> Iterator[str]:
+    """Tell the judgement that promoted a version.
+
+    :raises ModelNotFound: naming the versions that there are.
+    """
+    stores = open_stores(at, model.id)
+    promotions = list(stores.ledger.all(PromotionRecord, "champion"))
+    promotion = next((one for one in promotions if one.version == version), None)
+    if promotion is None:
+        known = ", ".join(str(one.version) for one in promotions) or "none"
+        raise ModelNotFound(f"model {model.id} has no promoted version {version}; promoted versions: {known}")
+    attempt = find_attempt(stores, promotion)
+    verdict = get_verdict(stores, attempt.verdict)
+    yield f"{model.id} version {version}: promotion {promotion.number}, serves from batch {promotion.effective_from}"
+    yield f"  asked for by verdict {verdict.id}: {', '.join(verdict.reasons)}; outcomes: {verdict.outcomes.why}"
+    yield (
+        f"  attempt {attempt.number}: trained on {attempt.training_rows} rows, labels known {attempt.trained_on[0]} to "
+        f"{attempt.trained_on[1]}; judged on labels that became known in {', '.join(attempt.holdout)}"
+    )
+    judgement = attempt.judgement
+    if judgement is not None:
+        yield (
+            f"  against {judgement.against}: {judgement.metric} {judgement.champion:.4g} to {judgement.challenger:.4g} "
+            f"on {judgement.rows} rows in {judgement.blocks} batches, improvement {judgement.improvement:.1%}, "
+            f"lower bound {judgement.lower:.1%}"
+        )
+        for judged in judgement.slices:
+            yield (
+                f"    {judged.column}={judged.value}: {judged.champion:.4g} to {judged.challenger:.4g} "
+                f"on {judged.rows} rows"
+            )
+    yield f"  outcome: {attempt.outcome}: {attempt.why}"
+    yield (
+        f"  the model that serves was refitted on labels known {promotion.trained_on[0]} to {promotion.trained_on[1]}"
+    )
+    yield f"  data {promotion.data}, code {promotion.code}; MLflow {stores.models.name} version {version}"
+
+
+def find_attempt(stores: Stores, promotion: PromotionRecord) -> AttemptRecord:
+    """The attempt that led to a promotion."""
+    verdict, _, number = promotion.attempt.rpartition("-")
+    attempt = stores.ledger.get(AttemptRecord, verdict, int(number) - 1)
+    assert attempt is not None
+    return attempt
+
+
+def _describe_verdict(verdict: VerdictRecord) -> Iterator[str]:
+    yield f"  last check, batch {verdict.as_of}:"
+    for name in ("freshness", "inputs", "predictions", "outcomes"):
+        section = getattr(verdict, name)
+        yield f"    {name}: {section.state}, {section.why}"

@@ -1,0 +1,107 @@
+"""A short run of the taxi loop, small enough to be run many times, and a fingerprint of all that it left."""
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from deltalake import DeltaTable
+
+from include.config.locations import Locations
+from include.config.model_folder import ModelFolder, load_model_folder
+from include.demo.stream import DemoStream
+from include.replay.runner import Runner
+from include.sinks import Message
+from include.storage.model_store import ModelStore
+
+TAXI = Path(__file__).parent.parent / "include" / "models" / "taxi"
+STREAM = DemoStream(trips=150, batches=12, broken=3, shifted=(0, 0), changed=7, slowdown=2.0)
+SHORT: dict[str, Any] = {
+    "training": {"window": 3, "min_labels": 200},
+    "gate": {"metric": "mae", "holdout": 2, "min_rows": 50},
+    "check": {"window": 2, "min_rows": 50, "html": "never", "ignore": ["PULocationID", "DOLocationID"]},
+    "retrain": {"any": ["decay"], "attempts": 4},
+}
+
+
+@dataclass
+class Told:
+    """A sink that keeps what it is told."""
+
+    name: str = "told"
+    messages: list[Message] = field(default_factory=list)
+
+    def tell(self, message: Message) -> None:
+        self.messages.append(message)
+
+
+def short_model(folder: Path, name: str = "taxi", **changes: Any) -> ModelFolder:
+    """A copy of the taxi folder with short windows, and with other parts of config.yaml where they are given."""
+    path = folder / "models" / name
+    if not path.exists():
+        shutil.copytree(TAXI, path, ignore=shutil.ignore_patterns("__pycache__"))
+        config = yaml.safe_load((path / "config.yaml").read_text()) | SHORT | changes
+        (path / "config.yaml").write_text(yaml.safe_dump(config))
+    return load_model_folder(path)
+
+
+def land(model: ModelFolder, at: Locations, *numbers: int, stream: DemoStream = STREAM) -> None:
+    """Let batches arrive, counted from 1."""
+    for number in numbers:
+        stream.land(Path(at.landing) / model.id, number)
+
+
+def run(model: ModelFolder, at: Locations, *numbers: int, stream: DemoStream = STREAM) -> None:
+    """Let batches arrive and take them through the loop."""
+    for number in numbers:
+        land(model, at, number, stream=stream)
+        Runner(model, at, sinks=()).run_batch(model.config.calendar.name(number - 1))
+
+
+def fingerprint(model: ModelFolder, at: Locations, up_to: str = "9999") -> dict[str, str]:
+    """All that a run left: each partition's rows, each record without its ``meta``, the registry.
+
+    :param up_to: the last batch whose traces count.
+    """
+    return tables(model, at, up_to) | records(model, at, up_to) | registry(model, at)
+
+
+def tables(model: ModelFolder, at: Locations, up_to: str = "9999") -> dict[str, str]:
+    """Hash of each partition's rows, by table and batch."""
+    found = {}
+    for folder in sorted((Path(at.lake) / "tables" / at.env / model.id).glob("*")):
+        rows = DeltaTable(str(folder)).to_pandas()
+        for batch, part in rows.groupby("batch"):
+            if str(batch) <= up_to:
+                text = part.sort_values(list(part.columns)).to_csv(index=False)
+                found[f"{folder.name}/{batch}"] = hashlib.sha256(text.encode()).hexdigest()
+    return found
+
+
+def records(model: ModelFolder, at: Locations, up_to: str = "9999") -> dict[str, str]:
+    """Each record without its ``meta``, by its place in the ledger.
+
+    Data versions are named by their content and written by whoever reads first, so of a span their names in the other
+    records count, not they themselves.
+    """
+    found = {}
+    root = Path(at.lake) / "ledger" / at.env / model.id
+    for path in sorted(root.rglob("*.json")):
+        body = json.loads(path.read_text())
+        if body["as_of"] <= up_to and not (path.parent.parent.name == "data" and up_to < "9999"):
+            body.pop("meta")
+            found[str(path.relative_to(root))] = json.dumps(body, sort_keys=True)
+    return found
+
+
+def registry(model: ModelFolder, at: Locations) -> dict[str, str]:
+    """Alias, promotion tag, and the versions with their tags."""
+    store = ModelStore(at.tracking_uri, at.artifacts, at.env, model.id)
+    version, promotion = store.champion()
+    found = {"alias": f"{version} by promotion {promotion}"}
+    for one in store._client.search_model_versions(f"name = '{store.name}'"):
+        found[f"version {one.version}"] = json.dumps(dict(one.tags), sort_keys=True)
+    return found
