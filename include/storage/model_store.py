@@ -15,6 +15,7 @@ from typing import Any
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 import mlflow
 import pandas as pd
@@ -98,8 +99,6 @@ class ModelStore:
         :param example: synthetic rows that show the input's shape; never real ones.
         """
         with _answered(self._uri):
-            mlflow.set_tracking_uri(self._uri)
-            mlflow.set_registry_uri(self._uri)
             tags = {ATTEMPT_TAG: attempt, ROLE_TAG: role, **about.tags}
             named = f"{role} {attempt}"
             with _quiet(), mlflow.start_run(experiment_id=self._experiment, run_name=named, tags=tags) as run:
@@ -223,7 +222,7 @@ class ModelStore:
 
 @functools.lru_cache(maxsize=16)
 def _open_packed(tracking_uri: str, uri: str) -> PackedModel:
-    folder = mlflow.artifacts.download_artifacts(artifact_uri=uri, tracking_uri=tracking_uri)
+    folder = mlflow.artifacts.download_artifacts(artifact_uri=uri)
     return PackedModel().unpack(Path(folder) / "artifacts" / PACKED)
 
 
@@ -238,7 +237,12 @@ def _quiet() -> Iterator[None]:
 
 @contextmanager
 def _answered(uri: str) -> Iterator[None]:
-    """Turn a server that does not answer into an outage, which is retried."""
+    """Speak to one server, and turn its silence into an outage, which is retried.
+
+    Some of MLflow's functions know only the process's own server; unset, they make a new database where they stand.
+    """
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
     try:
         yield
     except MlflowException as error:

@@ -1,0 +1,138 @@
+"""Exactly once: killed anywhere, raced by many, the same state is reached."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from include.config.locations import Locations
+from include.errors import ApprovalMissing
+from include.judging.attempts import DueAttempt
+from include.records import AttemptRecord, ClaimRecord, PromotionRecord
+from include.replay.runner import Runner
+from include.steps.close_verdict import close_verdict
+from include.steps.promote_model import promote_model
+from include.storage.stores import open_stores
+from tests.short_loop import registry, run, short_model
+
+ROOT = Path(__file__).parent.parent.parent
+RACERS = 16
+ROUNDS = 25
+
+
+def test_killed_after_any_write_the_next_run_ends_in_the_same_state(tmp_path: Path) -> None:
+    """The batch that bootstraps: it ingests, validates, scores, trains, judges, registers, promotes and closes."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.killed_runs", str(tmp_path), "4"],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1200,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["end"]["alias"] == "1 by promotion 1"
+    outcomes = told["outcomes"]
+    for write in ("Lake.replace", "create_model_version", "set_registered_model_alias", "log_model", "Ledger.put"):
+        assert any(write in outcome["after"] for outcome in outcomes), f"{write} was never reached"
+    assert all(outcome["died"] == -signal.SIGKILL for outcome in outcomes)
+    assert [outcome for outcome in outcomes if outcome["again"] or outcome["differs"]] == []
+
+
+RACER = """
+import json, sys, time
+from include.records import ClaimRecord, PromotionRecord
+from include.storage.ledger import Ledger
+lake, me, rounds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+ledger = Ledger(lake, "dev", "taxi")
+print("ready", flush=True)
+start = float(sys.stdin.readline())
+won = []
+for n in range(rounds):
+    time.sleep(max(0, start + n * 0.04 - time.time()))
+    claim = ledger.put(ClaimRecord(as_of=f"2024-{n:03d}", revision=0, version=me, promotion=me, why="race", data="d",
+                                   label_cut=None))
+    promotion = ledger.put(PromotionRecord(as_of="2024-001", number=n + 1, version=me, attempt=f"a-{me}", code="c",
+                                           data="d", trained_on=("a", "b"), effective_from="2024-002", error=None))
+    won.append((claim.version, promotion.version))
+print(json.dumps(won))
+"""
+
+
+def test_of_sixteen_racers_for_a_claim_and_a_promotion_one_wins(tmp_path: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", RACER, str(tmp_path)]
+    racers = [
+        subprocess.Popen(
+            [*command, str(me), str(ROUNDS)], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for me in range(RACERS)
+    ]
+    for racer in racers:
+        assert racer.stdout is not None
+        assert racer.stdout.readline() == "ready\n"
+    start = time.time() + 0.5
+    for racer in racers:
+        assert racer.stdin is not None
+        racer.stdin.write(f"{start}\n")
+        racer.stdin.flush()
+    seen = [json.loads(racer.communicate(timeout=120)[0]) for racer in racers]
+    assert all(one == seen[0] for one in seen), "every racer must be told the same winners"
+    ledger = open_stores(Locations(env="dev", lake=str(tmp_path), landing="", tracking_uri="sqlite://"), "taxi").ledger
+    standing = [ledger.get(ClaimRecord, f"2024-{n:03d}") for n in range(ROUNDS)]
+    assert [claim.version for claim in standing if claim] == [claim for claim, _ in seen[0]]
+    assert len({claim for claim, _ in seen[0]}) > 1, "the racers must really have raced"
+
+
+def test_who_is_too_late_to_promote_closes_as_superseded(tmp_path: Path) -> None:
+    """Two attempts won against the same promotion; the second finds the next number taken."""
+    model, at = short_model(tmp_path), Locations.under(tmp_path)
+    run(model, at, *range(1, 5))
+    stores = open_stores(at, model.id)
+    first = stores.ledger.last(PromotionRecord, "champion")
+    won = stores.ledger.get(AttemptRecord, "2024-01-04.0", 0)
+    assert first is not None
+    assert won is not None
+    late = DueAttempt("2024-01-04.9", 1, "2024-01-04")
+    stores.ledger.put(won.model_copy(update={"verdict": late.verdict, "meta": {}}))
+    assert promote_model(model, at, late, version=99) == first
+    closing = close_verdict(model, at, late)
+    assert closing is not None
+    assert closing.outcome == "superseded"
+    assert registry(model, at)["alias"] == "1 by promotion 1"
+
+
+def test_a_refused_attempt_is_never_promoted(tmp_path: Path) -> None:
+    model, at = short_model(tmp_path), Locations.under(tmp_path)
+    run(model, at, *range(1, 5))
+    ledger = open_stores(at, model.id).ledger
+    won = ledger.get(AttemptRecord, "2024-01-04.0", 0)
+    assert won is not None
+    lost = DueAttempt("2024-01-04.9", 1, "2024-01-04")
+    ledger.put(won.model_copy(update={"verdict": lost.verdict, "outcome": "refused", "against": 1, "meta": {}}))
+    with pytest.raises(ApprovalMissing, match="refused"):
+        promote_model(model, at, lost, version=1)
+    assert ledger.get(PromotionRecord, "champion", 1) is None
+
+
+def test_an_alias_moved_by_hand_is_put_back_and_told(tmp_path: Path) -> None:
+    model, at = short_model(tmp_path), Locations.under(tmp_path)
+    run(model, at, *range(1, 5))
+    stores = open_stores(at, model.id)
+    promotion = stores.ledger.last(PromotionRecord, "champion")
+    assert promotion is not None
+    run_id = stores.models.find_run(promotion.attempt, "champion")
+    assert run_id is not None
+    other = stores.models.create_version(run_id, "by-hand", {}, "")
+    stores.models.set_champion(other, promotion.number)
+    run(model, at, 5)
+    assert registry(model, at)["alias"] == "1 by promotion 1"
+    from include.incidents import last_incident
+
+    moved = last_incident(stores.ledger, "moved")
+    assert moved is not None
+    assert "moved by hand to version 2" in moved.opened.text
+    Runner(model, at, sinks=()).retrain()
