@@ -29,7 +29,6 @@ from include.config.expectations import ExpectationConfig
 from include.errors import ConfigInvalid
 
 _ROW_LEVEL = (ColumnMapExpectation, ColumnPairMapExpectation, MulticolumnMapExpectation)
-_logger = logging.getLogger("great_expectations")
 
 
 @dataclass(frozen=True)
@@ -129,7 +128,8 @@ def _known() -> list[str]:
 
 @functools.cache
 def _whole_frame() -> Any:
-    _logger.setLevel(logging.ERROR)
+    # It tells of a folder for documentation that nobody asked for.
+    logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.ERROR)
     context = gx.get_context(mode="ephemeral")
     quiet: Any = {"globally": False, "metric_calculations": False}
     context.variables.progress_bars = quiet

@@ -4,9 +4,9 @@ import re
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 
-_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _BATCH = re.compile(r"\{batch:([^}]+)\}")
 _DIRECTIVES = {"%Y": r"\d{4}", "%y": r"\d{2}", "%m": r"\d{2}", "%d": r"\d{2}", "%H": r"\d{2}", "%j": r"\d{3}"}
 
@@ -29,9 +29,9 @@ def _parse_duration(value: Any) -> Any:
     if value == "forever":
         return timedelta.max
     if isinstance(value, str):
-        found = re.fullmatch(r"(\d+)\s*([mhd])", value)
+        found = re.fullmatch(r"(\d+)\s*([smhd])", value)
         if not found:
-            raise ValueError("valid: a duration such as 30m, 6h or 2d, or forever")
+            raise ValueError("valid: a duration such as 30s, 10m, 6h or 2d, or forever")
         return timedelta(**{_UNITS[found[2]]: int(found[1])})
     return value
 
@@ -109,5 +109,5 @@ class ColumnType(Contract):
 
 Percent = Annotated[float, BeforeValidator(_parse_percent)]
 Duration = Annotated[timedelta, BeforeValidator(_parse_duration)]
-Pattern = Annotated[FilePattern, BeforeValidator(_parse_pattern)]
+Pattern = Annotated[FilePattern, BeforeValidator(_parse_pattern), PlainSerializer(str)]
 Column = Annotated[ColumnType, BeforeValidator(_parse_column)]

@@ -84,7 +84,7 @@ def match_labels(
     values = labels.drop_duplicates(key, keep="last").drop(columns="known")
     places = labels.drop_duplicates(key, keep="first")[[*key, "known"]]
     keys = [to_frame(stores.lake.read(p, key).select(key)).assign(batch=p.batch) for p in clean]
-    rows = pd.concat(keys, ignore_index=True) if keys else labels[key].assign(batch="")
+    rows = pd.concat(keys, ignore_index=True) if keys else labels[key].iloc[:0].assign(batch="")
     rows = rows.drop_duplicates(key, keep="first")
     matched = rows.merge(places, on=key).merge(values, on=key)
     in_span = places[places["known"].between(first, last)]

@@ -16,9 +16,9 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
 from include.config.fields import ColumnType
 from include.config.model_folder import ModelFolder
-from include.errors import FeaturesInvalid
+from include.errors import FeaturesInvalid, SourceChanged
 from include.features.labelled import LabelledRows, gather_features, match_labels
-from include.records import DataRecord
+from include.records import DataRecord, PromotionRecord
 from include.storage.packed_model import PACKED, TRUSTED_TYPES, PackedModel, load_module
 from include.storage.stores import Stores
 
@@ -105,6 +105,24 @@ def fit_model(
     contract["features"] = list(features.columns)
     (folder / "contract.json").write_text(json.dumps(contract, indent=1), encoding="utf-8")
     return FittedModel(building, labelled, features, DataRecord.listing(read))
+
+
+def rebuild_model(model: ModelFolder, stores: Stores, promotion: PromotionRecord, folder: Path) -> PackedModel:
+    """Fit a promoted version anew from its record: its code from MLflow, its rows from the data version.
+
+    :param model: names the columns; its own code is not used.
+    :param folder: an empty folder that becomes the packed model.
+    :returns: a model that predicts what the version does.
+    :raises SourceChanged: if the data version is no longer in the ledger.
+    """
+    packed = stores.models.load_version(promotion.version)
+    code = {name: (packed.folder / name).read_text(encoding="utf-8") for name in model.code}
+    data = stores.ledger.get(DataRecord, promotion.data)
+    if data is None:
+        raise SourceChanged(f"model {model.id}: data version {promotion.data} is not in the ledger; restore it")
+    seeded = model.config.model.model_copy(update={"seed": packed.contract["seed"]})
+    recorded = model.replace(model.config.model_copy(update={"model": seeded}))
+    return fit_model(recorded, stores, promotion.trained_on, folder, code, data).packed
 
 
 def signature_of(model: ModelFolder) -> ModelSignature:

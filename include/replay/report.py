@@ -19,6 +19,8 @@ Trace = dict[str, Any]
 
 _RED, _AMBER, _GREEN, _BLUE, _GREY = "#b3423a", "#bf8420", "#3b7f5c", "#2f66a3", "#7c8794"
 _VERSIONS = (_BLUE, "#b0592c", "#7a5597", "#4a7c59", "#8a7326", "#35788a")
+# More versions than this, and the legend runs into a second row.
+_NAMED = 4
 _EVENTS = ("fault", "input drift", "asks to retrain", "attempt", "promoted")
 _OUTCOMES = {"passed": ("circle", _GREEN), "refused": ("x", _RED), "needs approval": ("diamond-open", _AMBER)}
 
@@ -63,8 +65,8 @@ def _build_chart(history: History) -> dict[str, Any]:
     silent = [_moment(one.batch) for one in history.batches if one.rows.state != "published"]
     return {
         "traces": [
-            *_trace_errors(history),
             _trace_checks(history),
+            *_trace_errors(history),
             _trace_events(history),
             *_trace_incidents(history, causes, last),
         ],
@@ -78,7 +80,7 @@ def _build_chart(history: History) -> dict[str, Any]:
 def _trace_errors(history: History) -> Iterator[Trace]:
     """One line a version over its own batches; None where a batch has no error, so that the line breaks there."""
     versions = list(dict.fromkeys(v for one in history.batches if (v := _version(one)) is not None))
-    few = len(versions) <= len(_VERSIONS)
+    few = len(versions) <= _NAMED
     for i, version in enumerate(versions):
         own = [n for n, one in enumerate(history.batches) if _version(one) == version]
         span = history.batches[own[0] : own[-1] + 1]
@@ -86,7 +88,7 @@ def _trace_errors(history: History) -> Iterator[Trace]:
             (one.batch for one in span),
             [one.error if _version(one) == version else None for one in span],
             (_tell_error(history, one) for one in span),
-            name=f"{history.metric}, version {version}" if few else f"{history.metric} of the live version",
+            name=f"{history.metric}, version {version}" if few else f"{history.metric}, a colour for each version",
             mode="lines+markers",
             showlegend=few or i == 0,
             legendgroup=str(version) if few else "live",
@@ -103,6 +105,7 @@ def _trace_checks(history: History) -> Trace:
         [verdict.outcomes.numbers.get("error") for verdict in checks],
         (_hover(f"check at {verdict.as_of}", *_tell_sections(verdict)) for verdict in checks),
         name=f"{history.metric} by arrival of labels, as checked",
+        legendrank=2000,
         mode="lines+markers",
         line={"color": _GREY, "width": 1},
         marker={"size": 3},
@@ -160,9 +163,10 @@ def _find_marks(history: History) -> Iterator[_Mark]:
     for promotion in history.promotions:
         lines = [f"decided at {promotion.as_of} by attempt {promotion.attempt}"]
         if won := attempts.get(promotion.attempt):
-            asked_by = verdicts.get(won.verdict)
-            lines += [f"asked for by: {', '.join(asked_by.reasons)}"] if asked_by else []
+            asking = verdicts.get(won.verdict)
+            lines += [f"asked for: {', '.join(asking.reasons)}"] if asking else []
             lines += _tell_attempt(won)
+        lines.append(f"serves as trained on {_span(promotion.trained_on)}")
         text = _hover(f"version {promotion.version} in force from {promotion.effective_from}", *lines)
         yield _Mark(promotion.effective_from, "promoted", "star", _GREEN, text)
 
@@ -189,7 +193,7 @@ def _tell_sections(verdict: VerdictRecord) -> list[str]:
 
 
 def _tell_attempt(attempt: AttemptRecord) -> list[str]:
-    lines = [attempt.why, f"trained on {_span(attempt.trained_on)}, {attempt.training_rows:,} rows"]
+    lines = [attempt.why, f"judged as trained on {_span(attempt.trained_on)}, {attempt.training_rows:,} rows"]
     if (j := attempt.judgement) is not None:
         lines += [
             f"judged on labels of {_span(attempt.holdout)}, {j.rows:,} rows",
@@ -202,7 +206,7 @@ def _tell_attempt(attempt: AttemptRecord) -> list[str]:
 def _tell_incident(one: Incident) -> str:
     until = f"resolved at {one.resolved.as_of}" if one.resolved else "still open"
     lines = [one.opened.text, one.seen.text if one.seen else "", one.resolved.text if one.resolved else ""]
-    return _hover(f"{one.opened.cause}: opened at {one.opened.as_of}, {until}", *dict.fromkeys(lines))
+    return _hover(f"{one.opened.cause}: opened at {one.opened.as_of}, {until}", *lines)
 
 
 def _trace(batches: Iterable[str], y: list[Any], text: Iterable[str], **style: Any) -> Trace:
@@ -212,7 +216,7 @@ def _trace(batches: Iterable[str], y: list[Any], text: Iterable[str], **style: A
 
 def _hover(heading: str, *lines: str) -> str:
     """Plotly reads its texts as HTML, so each line is escaped, once it is cut to a length that fits."""
-    cut = [part for line in lines for part in wrap(line, 96, max_lines=5, placeholder=" …")]
+    cut = [part for line in dict.fromkeys(lines) for part in wrap(line, 80, max_lines=5, placeholder=" …")]
     return "<br>".join([f"<b>{escape(heading)}</b>", *map(escape, cut)])
 
 

@@ -8,7 +8,7 @@ from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
 from include.errors import NotReady
 from include.features.history import published, read_rows
-from include.features.labelled import label_batches
+from include.features.labelled import label_batches, match_labels
 from include.incidents import report, resolve
 from include.judging.champion import promotion_decided
 from include.policies import Situation, find_reasons
@@ -105,11 +105,9 @@ def _find_reasons(
 
 
 def _can_bootstrap(config: ModelConfig, stores: Stores, as_of: str) -> bool:
-    """Whether the labels known before the holdout are enough to begin."""
-    feed = "rows" if config.labels == "none" else "labels"
+    """Whether the rows whose labels were known before the holdout are enough to begin."""
     learnt = label_batches(config, stores, as_of)[: -config.gate.holdout]
-    records = [stores.ledger.get(BatchRecord, f"{feed}.{batch}") for batch in learnt]
-    return sum(record.clean for record in records if record) >= config.training.min_labels
+    return bool(learnt) and len(match_labels(config, stores, learnt[0], learnt[-1]).rows) >= config.training.min_labels
 
 
 def _has_later(config: ModelConfig, stores: Stores, as_of: str) -> bool:

@@ -30,7 +30,7 @@ def judge_model(model: ModelFolder, at: Locations, attempt: DueAttempt, trained:
     record = stores.ledger.get(AttemptRecord, attempt.verdict, attempt.number - 1)
     if record is None:
         record = stores.ledger.put(_judge(model, stores, attempt, trained))
-    if record.judgement is not None and trained.run:
+    if record.judgement is not None and trained.run is not None:
         stores.models.log_metrics(trained.run, _metrics(record.judgement))
     if record.outcome == "refused":
         text = f"{model.id}: challenger {attempt.id} at batch {attempt.as_of} refused: {record.why}. Champion stays."
@@ -52,7 +52,9 @@ def _judge(model: ModelFolder, stores: Stores, attempt: DueAttempt, trained: Tra
         )
     labelled = match_labels(config, stores, holdout[0], attempt.as_of)
     judgement, refusal, uncovered = None, None, None
-    if config.labels == "none":
+    if trained.run is None:
+        refusal = f"{trained.rows} labelled rows to learn from, {config.gate.min_rows} are needed"
+    elif config.labels == "none":
         uncovered = "this model has no labels"
     elif len(labelled.rows) < config.gate.min_rows:
         refusal = f"{len(labelled.rows)} labelled rows in the holdout, {config.gate.min_rows} are needed"
@@ -65,16 +67,16 @@ def _judge(model: ModelFolder, stores: Stores, attempt: DueAttempt, trained: Tra
             uncovered = f"the champion cannot score the holdout: {error}"
     if config.gate.approval == "required" and refusal is None:
         uncovered = uncovered or "config.yaml says gate.approval: required"
-    tags = stores.models.run_tags(trained.run)
+    tags = stores.models.run_tags(trained.run) if trained.run is not None else {}
     passed = f"improvement {judgement.improvement:.1%}, lower bound {judgement.lower:.1%}" if judgement else ""
     return AttemptRecord(
         as_of=attempt.as_of,
         verdict=attempt.verdict,
         number=attempt.number,
         trained_on=trained.trained_on,
-        training_rows=int(float(tags["evergreen.rows"])),
-        data=tags["evergreen.data"],
-        code=tags["evergreen.code"],
+        training_rows=trained.rows,
+        data=tags.get("evergreen.data", ""),
+        code=tags.get("evergreen.code", model.code_version),
         holdout=tuple(holdout),
         against=champion.number if champion else 0,
         judgement=judgement,

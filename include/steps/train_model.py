@@ -6,7 +6,7 @@ from pathlib import Path
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
 from include.errors import NotReady
-from include.features.labelled import last_label_batches
+from include.features.labelled import last_label_batches, match_labels
 from include.features.packing import FittedModel, example_of, fit_model, packing_folder, signature_of
 from include.judging.attempts import DueAttempt
 from include.records import AttemptRecord
@@ -18,12 +18,14 @@ from include.storage.stores import Stores, open_stores
 class TrainResult:
     """A trained challenger.
 
-    :param run: id of its MLflow run.
+    :param run: id of its MLflow run; None where there was too little to learn from, or the attempt was judged before.
     :param trained_on: first and last label batch.
+    :param rows: labelled rows that it learnt from.
     """
 
-    run: str
+    run: str | None
     trained_on: tuple[str, str]
+    rows: int
 
 
 def train_model(model: ModelFolder, at: Locations, attempt: DueAttempt) -> TrainResult:
@@ -39,12 +41,15 @@ def train_model(model: ModelFolder, at: Locations, attempt: DueAttempt) -> Train
     judged = stores.ledger.get(AttemptRecord, attempt.verdict, attempt.number - 1)
     run = stores.models.find_run(attempt.id, "challenger")
     if run is None and judged is not None:
-        return TrainResult("", judged.trained_on)
+        return TrainResult(None, judged.trained_on, judged.training_rows)
+    rows = len(match_labels(model.config, stores, *span).rows)
+    if rows < model.config.gate.min_rows:
+        return TrainResult(None, span, rows)
     if run is None:
         with packing_folder() as folder:
             fitted = fit_model(model, stores, span, folder)
             run = log_fitted(model, stores, attempt, "challenger", fitted, folder)
-    return TrainResult(run, span)
+    return TrainResult(run, span, rows)
 
 
 def training_span(model: ModelFolder, stores: Stores, attempt: DueAttempt) -> tuple[str, str]:
@@ -67,7 +72,7 @@ def log_fitted(
     config = model.config
     stores.ledger.put(fitted.data)
     evidence = Evidence(
-        tags=version_tags(model, attempt, fitted.data.id) | {"evergreen.rows": str(len(fitted.features))},
+        tags=version_tags(model, attempt, fitted.data.id),
         params={
             "seed": config.model.seed,
             "window": config.training.window,

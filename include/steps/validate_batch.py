@@ -27,8 +27,7 @@ def tell(model: ModelFolder, at: Locations, feed: Feed, record: BatchRecord) -> 
         resolve(ledger, STALE[feed], record.as_of, f"{feed} of batch {record.as_of} have come")
     if record.state == "rejected":
         told = [
-            f"{' '.join(part for part in (reason.file, reason.column) if part) or 'batch'}: "
-            f"{reason.expectation}: {reason.found}"
+            f"{reason.column or 'batch'}: {reason.expectation}: {reason.found}"
             for reason in record.reasons[:5]
         ]
         files = ", ".join(file.name for file in record.files)

@@ -1,0 +1,185 @@
+"""The contract: every mistake in a config.yaml is answered with file, field, what was found and what is valid."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from include.config.contract import Decay, EveryN, ModelConfig
+from include.config.fields import ColumnType
+from include.config.model_folder import load_model_folder
+from include.errors import ConfigInvalid
+
+# old text, new text, and what one line of the message must hold: field, what was found, what is valid.
+BROKEN = {
+    "unknown field, near name": ("check: {window: 2", "chek: {window: 2", "chek: unknown field", "did you mean check?"),
+    "unknown field of a part": ("  wait: 6h", "  wiat: 6h", "source.wiat: unknown field", "did you mean wait?"),
+    "unknown field, no near name": (
+        "seed: 7",
+        "gpu: 7",
+        "model.gpu: unknown field",
+        "valid: task, seed, trusted_types",
+    ),
+    "unknown field of a slice": (
+        "{may_worsen: 10%}",
+        "{may_worse: 10%}",
+        "gate.slices.zone.may_worse: unknown field",
+        "did you mean may_worsen?",
+    ),
+    "missing part": ("model: {task: regression, seed: 7}\n", "", "model: missing", "valid: "),
+    "missing field": ("every: day, ", "", "schedule.every: missing", "one of hour, day, week, month"),
+    "missing metric": ("metric: mae, ", "", "gate.metric: missing", "one of mae, rmse, logloss, brier"),
+    "missing key": ("  key: [id]\n  event", "  event", "rows.key: missing", "valid: "),
+    "mistyped enum": ("every: day", "every: dya", "schedule.every", "'dya'", "'hour', 'day', 'week' or 'month'"),
+    "mistyped task": ("regression", "regresion", "model.task", "'regresion'", "'regression' or 'classification'"),
+    "mistyped column type": ("distance: float", "distance: flaot", "rows.columns.distance.type", "'flaot'", "'float'"),
+    "metric of another task": ("metric: mae", "metric: logloss", "gate.metric", "'logloss'", "valid: mae, rmse"),
+    "metric of no task": ("metric: mae", "metric: mape", "gate.metric", "'mape'", "'mae', 'rmse', 'logloss' or 'brier'"),
+    "label key differs": ("key: [id]\n  target", "key: [trip]\n  target", "labels.key", "['trip']", "valid: ['id']"),
+    "label key missing": ("key: [id]\n  target", "target", "labels.key", "found []", "valid: ['id']"),
+    "target among columns": (
+        "{minutes: float}",
+        "{distance: float}",
+        "rows.columns: found the target 'distance'",
+        "valid: under labels.target alone",
+    ),
+    "rowwise with lookback": (
+        "lookback: 0, rowwise",
+        "lookback: 2, rowwise",
+        "features",
+        "'lookback': 2",
+        "valid: lookback: 0, or rowwise: false",
+    ),
+    "negative lookback": ("lookback: 0", "lookback: -1", "features.lookback", "-1", "greater than or equal to 0"),
+    "bad percent": ("min_effect: 2%", "min_effect: two", "gate.min_effect", "'two'", "a percentage such as 2%"),
+    "bad percent of a slice": ("may_worsen: 10%", "may_worsen: 1O%", "gate.slices.zone.may_worsen", "'1O%'", "such as"),
+    "confidence out of range": ("min_effect: 2%", "confidence: 95", "gate.confidence", "95", "less than 1"),
+    "bad duration": ("wait: 6h", "wait: 6 hours", "source.wait", "'6 hours'", "30m, 6h or 2d, or forever"),
+    "pattern without batch": (
+        "trips_{batch:%Y-%m-%d}*.csv",
+        "trips.csv",
+        "source.files",
+        "'trips.csv'",
+        "a file pattern with the batch in it once",
+    ),
+    "pattern with another directive": (
+        "trips_{batch:%Y-%m-%d}*.csv",
+        "trips_{batch:%B}.csv",
+        "source.files",
+        "%B",
+        "%Y %y %m %d %H %j",
+    ),
+    "marker without batch": (
+        '{marker: "trips_{batch:%Y-%m-%d}.done"}',
+        "{marker: _SUCCESS}",
+        "source",
+        "complete.marker",
+        "'_SUCCESS'",
+        "_SUCCESS_{batch:%Y-%m-%d}",
+    ),
+    "marker and count": (
+        '.done"}',
+        '.done", count: 2}',
+        "source.complete",
+        "'count': 2",
+        "valid: one of marker, count, stable",
+    ),
+    "count of none": ('{marker: "trips_{batch:%Y-%m-%d}.done"}', "{count: 0}", "source.complete.count", "0", "greater"),
+    "two delimiters": ("wait: 6h", "delimiter: '||'", "source.delimiter", "'||'", "at most 1 character"),
+    "unknown time zone": ("America/New_York", "America/New_Yrok", "schedule.timezone", "'America/New_Yrok'", "IANA"),
+    "months from the 15th": (
+        "every: day, start: 2024-01-01",
+        "every: month, start: 2024-01-15",
+        "schedule",
+        "datetime.date(2024, 1, 15)",
+        "valid: 2024-01-01",
+    ),
+    "start is no date": ("start: 2024-01-01", "start: January", "schedule.start", "'January'", "valid date"),
+    "key is no column": ("key: [id]\n  event", "key: [ID]\n  event", "rows", "'ID'", "one of id, at, distance, zone"),
+    "event time is no column": ("event_time: at", "event_time: when", "rows", "'when'", "one of id, at, distance, zone"),
+    "event time is no time": ("event_time: at", "event_time: zone", "rows", "'zone'", "a timestamp or date column"),
+    "name of the lake's own": ("zone: category", "batch: category", "rows", "columns: batch", "any other name"),
+    "no columns": (
+        '    id: integer\n    at: {timestamp: "%Y-%m-%d %H:%M"}\n    distance: float\n    zone: category\n',
+        "    {}\n",
+        "rows.columns",
+        "{}",
+        "at least 1 item",
+    ),
+    "slice is no column": (
+        "slices: {zone",
+        "slices: {borough",
+        "gate.slices",
+        "'borough'",
+        "one of id, at, distance, zone",
+    ),
+    "ignored is no column": ("ignore: [distance]", "ignore: [fare]", "check.ignore", "'fare'", "one of id, at"),
+    "holdout of one": ("holdout: 4", "holdout: 1", "gate.holdout", "1", "greater than or equal to 2"),
+    "bad policy": ("[decay, {every: 28}]", "[decai]", "retrain.any.0", "decai", "'never', 'decay', 'input_drift'"),
+    "bad option of a policy": ("{every: 28}", "{every: often}", "retrain.any.1.every.n", "'often'", "a valid integer"),
+    "due by nothing": ("{every: 28}", "due", "retrain.any.1.due", "'due'", "valid: age, new_labels, or both"),
+    "no policy": ("any: [decay, {every: 28}]", "any: []", "retrain.any", "[]", "at least 1 item"),
+    "a number for a title": ("title: Taxi trips", "title: 5", "title", "5", "a valid string"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_mistake_is_answered_with_file_field_found_and_valid(case, write_folder, edit_config):
+    old, new, *told = BROKEN[case]
+    folder = write_folder(config=edit_config(old, new))
+    with pytest.raises(ConfigInvalid) as raised:
+        load_model_folder(folder)
+    lines = [line for line in str(raised.value).splitlines() if all(part in line for part in told)]
+    assert len(lines) == 1, f"no line, or several, with {told} in:\n{raised.value}"
+    assert lines[0].startswith(f"{folder / 'config.yaml'}: ")
+    assert raised.value.path == str(folder / "config.yaml")
+
+
+def test_every_mistake_of_a_file_is_told_at_once(write_folder, edit_config):
+    text = edit_config("seed: 7", "sed: 7").replace("every: day", "every: dya").replace("6h", "6 hours")
+    with pytest.raises(ConfigInvalid) as raised:
+        load_model_folder(write_folder(config=text))
+    fields = {problem.partition(":")[0] for problem in raised.value.problems}
+    assert fields == {"model.sed", "schedule.every", "source.wait"}
+
+
+def test_a_sound_config_is_read_as_written(write_folder):
+    config = load_model_folder(write_folder()).config
+    assert config.schedule.start == date(2024, 1, 1)
+    assert config.source.wait == timedelta(hours=6)
+    assert config.rows.columns["at"] == ColumnType(type="timestamp", format="%Y-%m-%d %H:%M")
+    assert config.rows.max_quarantined == pytest.approx(0.2)
+    assert config.labels.column == "minutes"
+    assert config.gate.slices["zone"].may_worsen == pytest.approx(0.1)
+    assert config.retrain.any == (Decay(), EveryN(n=28))
+    assert config.calendar.starts_at(0) == datetime(2024, 1, 1, tzinfo=UTC)
+
+
+def test_a_label_feed_declares_the_key_as_the_rows_do(write_folder):
+    config = load_model_folder(write_folder()).config
+    assert config.label_columns == {"id": ColumnType(type="integer"), "minutes": ColumnType(type="float")}
+    files = config.labels.as_files()
+    assert (files.files, files.wait) == (config.labels.files, timedelta(hours=12))
+
+
+@pytest.mark.parametrize(
+    ("labels", "columns"),
+    [("labels: none\n", []), ("labels: {target: {minutes: float}}\n", ["id", "minutes"])],
+    ids=["no labels", "labels inside the rows"],
+)
+def test_labels_may_stand_in_the_rows_or_nowhere(labels, columns, write_folder, edit_config):
+    text = edit_config("labels:\n", "LABELS")
+    text = text.partition("LABELS")[0] + labels + text[text.index("features: ") :]
+    assert list(load_model_folder(write_folder(config=text)).config.label_columns) == columns
+
+
+def test_a_plain_marker_is_allowed_where_each_batch_has_its_folder(write_folder, edit_config):
+    text = edit_config("trips_{batch:%Y-%m-%d}*.csv", "{batch:%Y-%m-%d}/part*.csv")
+    text = text.replace('{marker: "trips_{batch:%Y-%m-%d}.done"}', "{marker: _SUCCESS}")
+    assert load_model_folder(write_folder(config=text)).config.source.complete.marker == "_SUCCESS"
+
+
+def test_a_config_cannot_be_changed(write_folder):
+    config = load_model_folder(write_folder()).config
+    assert isinstance(config, ModelConfig)
+    with pytest.raises(ValueError, match="frozen"):
+        config.title = "another"

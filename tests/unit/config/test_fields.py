@@ -1,0 +1,112 @@
+"""Field types of config.yaml: what each accepts, and what it says to the rest."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from pydantic import ValidationError, create_model
+
+from include.config.fields import Column, ColumnType, Contract, Duration, FilePattern, Pattern, Percent, fill_batch
+
+DAY = datetime(2024, 3, 5, tzinfo=UTC)
+
+
+def read(field, written):
+    """What a contract with one field of this type reads."""
+    return create_model("One", __base__=Contract, field=(field, ...))(field=written).field
+
+
+@pytest.mark.parametrize(
+    ("field", "written", "value"),
+    [
+        (Percent, "2%", 0.02),
+        (Percent, "2.5 %", 0.025),
+        (Percent, "100%", 1.0),
+        (Percent, "0%", 0.0),
+        (Percent, 0.02, 0.02),
+        (Percent, 0, 0.0),
+        (Duration, "30m", timedelta(minutes=30)),
+        (Duration, "6h", timedelta(hours=6)),
+        (Duration, "2 d", timedelta(days=2)),
+        (Duration, "0h", timedelta(0)),
+        (Duration, "forever", timedelta.max),
+        (Column, "float", ColumnType(type="float")),
+        (Column, {"type": "float"}, ColumnType(type="float")),
+        (Column, {"timestamp": "%H:%M"}, ColumnType(type="timestamp", format="%H:%M")),
+        (Column, {"date": "%d-%m-%Y"}, ColumnType(type="date", format="%d-%m-%Y")),
+        (Pattern, "a_{batch:%Y-%m-%d}.csv", FilePattern("a_{batch:%Y-%m-%d}.csv")),
+    ],
+)
+def test_what_may_be_written(field, written, value):
+    assert read(field, written) == value
+
+
+@pytest.mark.parametrize(
+    ("field", "written", "valid"),
+    [
+        (Percent, "two", "a percentage such as 2%"),
+        (Percent, "-2%", "a percentage such as 2%"),
+        (Percent, "2 percent", "a percentage such as 2%"),
+        (Percent, "%", "a percentage such as 2%"),
+        (Percent, "2%%", "a percentage such as 2%"),
+        (Percent, [2], "valid number"),
+        (Duration, "6 hours", "30m, 6h or 2d, or forever"),
+        (Duration, "6", "30m, 6h or 2d, or forever"),
+        (Duration, "-6h", "30m, 6h or 2d, or forever"),
+        (Duration, "1h30m", "30m, 6h or 2d, or forever"),
+        (Duration, "1.5h", "30m, 6h or 2d, or forever"),
+        (Duration, "for ever", "30m, 6h or 2d, or forever"),
+        (Duration, "6H", "30m, 6h or 2d, or forever"),
+        (Column, "flaot", "'float'"),
+        (Column, {"type": "text"}, "'string'"),
+        (Column, {"timestamp": "%H", "null": "NA"}, "Extra inputs"),
+        (Pattern, "trips.csv", "with the batch in it once"),
+        (Pattern, "trips_{batch}.csv", "with the batch in it once"),
+        (Pattern, "{batch:%Y}/{batch:%m}.csv", "with the batch in it once"),
+        (Pattern, "trips_{batch:%Y-%m-%d", "with the batch in it once"),
+        (Pattern, "trips_{batch:%B %Y}.csv", "%Y %y %m %d %H %j"),
+    ],
+)
+def test_what_may_not_be_written_is_told_what_may(field, written, valid):
+    with pytest.raises(ValidationError, match=valid):
+        read(field, written)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "day"),
+    [
+        ("t_{batch:%Y-%m-%d}.csv", "t_2024-03-05.csv", datetime(2024, 3, 5)),
+        ("t_{batch:%Y-%m-%d}*.csv", "t_2024-03-05.csv", datetime(2024, 3, 5)),
+        ("t_{batch:%Y-%m-%d}*.csv", "t_2024-03-05_part-1.csv", datetime(2024, 3, 5)),
+        ("*_{batch:%Y%m%d}.csv", "a_b_20240305.csv", datetime(2024, 3, 5)),
+        ("{batch:%Y/%m/%d}/part*.csv", "2024/03/05/part1.csv", datetime(2024, 3, 5)),
+        ("t{batch:%y%j}.csv", "t24065.csv", datetime(2024, 3, 5)),
+        ("t{batch:%Y-%m-%dT%H}.csv", "t2024-03-05T23.csv", datetime(2024, 3, 5, 23)),
+        ("t_{batch:%Y-%m-%d}.csv", "t_2024-03-05.csv.tmp", None),
+        ("t_{batch:%Y-%m-%d}.csv", "t_2024-03-05xcsv", None),
+        ("t_{batch:%Y-%m-%d}.csv", "t_2024-03-05.csv\n", None),
+        ("t_{batch:%Y-%m-%d}.csv", "at_2024-03-05.csv", None),
+        ("t_{batch:%Y-%m-%d}.csv", "t_2024-3-5.csv", None),
+        ("t_{batch:%Y-%m-%d}.csv", "t_2024-02-30.csv", None),
+        ("t_{batch:%Y-%m-%d}.csv", "t_2024-13-01.csv", None),
+        ("t_{batch:%Y-%m-%d}*.csv", "t_2024-03-05/part.csv", None),
+        ("t[{batch:%Y}].csv", "t[2024].csv", datetime(2024, 1, 1)),
+    ],
+)
+def test_the_batch_of_a_file_name(pattern, name, day):
+    assert FilePattern(pattern).moment_of(name) == day
+
+
+@pytest.mark.parametrize("pattern", ["t_{batch:%Y-%m-%d}*.csv", "{batch:%Y/%m/%d}/part*.csv", "t{batch:%y%j}.csv"])
+def test_the_plain_name_of_a_batch_is_read_back_as_that_batch(pattern):
+    assert FilePattern(pattern).moment_of(FilePattern(pattern).name_for(DAY)) == DAY.replace(tzinfo=None)
+
+
+def test_the_batch_is_put_into_any_text():
+    assert fill_batch("_SUCCESS_{batch:%Y-%m-%d}", DAY) == "_SUCCESS_2024-03-05"
+    assert fill_batch("_SUCCESS", DAY) == "_SUCCESS"
+
+
+def test_patterns_are_equal_by_their_text():
+    assert FilePattern("a{batch:%Y}") == FilePattern("a{batch:%Y}")
+    assert FilePattern("a{batch:%Y}") != FilePattern("b{batch:%Y}")
+    assert len({FilePattern("a{batch:%Y}"), FilePattern("a{batch:%Y}")}) == 1

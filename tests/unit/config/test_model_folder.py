@@ -1,0 +1,156 @@
+"""Model folders: one bad folder harms no other, and every file of a folder is checked."""
+
+import pytest
+
+from include.config.contract import Decay, Due, EveryN, InputDrift, Never
+from include.config.model_folder import (
+    BrokenFolder,
+    ModelFolder,
+    find_model_folders,
+    get_model_folder,
+    load_model_folder,
+    parse_policies,
+)
+from include.errors import ConfigInvalid, ModelNotFound
+
+FILES = {
+    "YAML that does not parse": ("config.yaml", "title: [a\nschedule: b\n", "is not YAML"),
+    "a tab for a space": ("config.yaml", "title:\n\tTaxi: trips\n", "is not YAML"),
+    "an object of Python's": ("config.yaml", "title: !!python/name:os.system\n", "is not YAML"),
+    "an empty file": ("config.yaml", "", "found None"),
+    "a list": ("config.yaml", "- title\n", "found ['title']"),
+    "a text": ("config.yaml", "Taxi trips\n", "found 'Taxi trips'"),
+    "expectations that do not parse": ("expectations.yaml", "rows: {", "is not YAML"),
+    "expectations of something else": ("expectations.yaml", "columns: []\n", "valid: rows, labels"),
+    "features with a syntax error": ("features.py", "def build_features(batch, history)\n    return batch\n", "line 1"),
+    "an estimator with a syntax error": ("estimator.py", "x = (\n", "is not Python"),
+    "features with a NUL": ("features.py", "x = 1\0\n", "is not Python"),
+    "no features": ("features.py", None, "cannot be read: No such file"),
+    "no estimator": ("estimator.py", None, "cannot be read: No such file"),
+    "no config": ("config.yaml", None, "cannot be read: No such file"),
+}
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_each_file_of_a_folder_is_checked_and_named(case, write_folder):
+    file, text, told = FILES[case]
+    folder = write_folder(**{file.partition(".")[0]: text})
+    with pytest.raises(ConfigInvalid) as raised:
+        load_model_folder(folder)
+    assert raised.value.path == str(folder / file)
+    assert told in str(raised.value)
+
+
+@pytest.mark.parametrize("file", ["config.yaml", "expectations.yaml", "features.py", "estimator.py"])
+def test_a_file_that_is_not_utf8_is_named(file, write_folder):
+    folder = write_folder()
+    (folder / file).write_bytes(b"# \xe9\n")
+    with pytest.raises(ConfigInvalid, match=file):
+        load_model_folder(folder)
+
+
+def test_expectations_are_optional(write_folder):
+    folder = load_model_folder(write_folder(expectations=None))
+    assert folder.expectations.rows == ()
+    assert len(load_model_folder(write_folder("other")).expectations.rows) == 1
+
+
+def test_a_bad_folder_shows_its_reason_and_harms_no_other(write_folder, tmp_path):
+    write_folder("a_broken", config="title: [")
+    write_folder("b_sound")
+    write_folder("c_broken", estimator=None)
+    write_folder("d_sound")
+    found = find_model_folders([tmp_path / "models"])
+    assert {name: type(one) for name, one in found.items()} == {
+        "a_broken": BrokenFolder,
+        "b_sound": ModelFolder,
+        "c_broken": BrokenFolder,
+        "d_sound": ModelFolder,
+    }
+    assert "is not YAML" in str(found["a_broken"].error)
+    assert "estimator.py" in str(found["c_broken"].error)
+
+
+def test_what_is_no_model_folder_is_passed_over(write_folder, tmp_path):
+    write_folder()
+    (tmp_path / "models" / "__pycache__").mkdir()
+    (tmp_path / "models" / "notes.txt").touch()
+    assert list(find_model_folders([tmp_path / "models", tmp_path / "nowhere"])) == ["taxi"]
+
+
+def test_of_two_folders_of_one_name_the_first_serves_and_the_other_says_why(write_folder, tmp_path):
+    first = write_folder(root=tmp_path / "one")
+    second = write_folder(root=tmp_path / "two")
+    write_folder("bikes", root=tmp_path / "two")
+    roots = [tmp_path / "one", tmp_path / "two"]
+    found = find_model_folders(roots)
+    assert found["taxi"].path == first
+    assert isinstance(found["bikes"], ModelFolder)
+    (other,) = [one for one in found.values() if one.path == second]
+    assert isinstance(other, BrokenFolder)
+    assert str(second / "config.yaml") in str(other.error)
+    assert f"already served from {first}" in str(other.error)
+    assert get_model_folder("taxi", roots).path == first
+    assert get_model_folder("taxi", roots[::-1]).path == second
+
+
+def test_a_model_that_is_not_there_is_answered_with_those_that_are(write_folder, tmp_path):
+    write_folder("taxi")
+    write_folder("bikes")
+    with pytest.raises(ModelNotFound, match=r"no model folder 'txi' in .*models .*there are: bikes, taxi"):
+        get_model_folder("txi", [tmp_path / "models"])
+    with pytest.raises(ModelNotFound, match="there are: none"):
+        get_model_folder("taxi", [tmp_path / "nowhere"])
+
+
+def test_the_code_version_follows_what_shapes_the_model_and_nothing_else(write_folder, edit_config):
+    version = load_model_folder(write_folder("same")).code_version
+    assert load_model_folder(write_folder("again")).code_version == version
+    others = {"title": edit_config("Taxi trips", "Other"), "gate": edit_config("holdout: 4", "holdout: 5")}
+    for name, text in others.items():
+        assert load_model_folder(write_folder(name, config=text)).code_version == version, name
+    shaping = {
+        "seed": {"config": edit_config("seed: 7", "seed: 8")},
+        "window": {"config": edit_config("window: 12", "window: 11")},
+        "columns": {"config": edit_config("zone: category", "zone: string")},
+        "lookback": {"config": edit_config("lookback: 0, rowwise: true", "lookback: 1")},
+        "code": {"features": "def build_features(batch, history):\n    return batch\n"},
+    }
+    versions = {name: load_model_folder(write_folder(name, **change)).code_version for name, change in shaping.items()}
+    assert len({version, *versions.values()}) == 1 + len(shaping), versions
+
+
+@pytest.mark.parametrize(
+    ("text", "policies"),
+    [
+        ("decay", (Decay(),)),
+        ("decay,every:4", (Decay(), EveryN(n=4))),
+        (" decay , every:4 ", (Decay(), EveryN(n=4))),
+        ("decay:worse_by=5%", (Decay(worse_by=0.05),)),
+        ("due:age=28;new_labels=5000", (Due(age=28, new_labels=5000),)),
+        ("due:age=28", (Due(age=28),)),
+        ("input_drift,never", (InputDrift(), Never())),
+    ],
+)
+def test_policies_of_a_command_line(text, policies):
+    assert parse_policies(text).any == policies
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("decai", "'never', 'decay', 'input_drift', 'every', 'due'"),
+        ("decay,", "'never', 'decay', 'input_drift', 'every', 'due'"),
+        ("every", "any.0.every.n: missing"),
+        ("every:often", "any.0.every.n: found 'often'"),
+        ("every:0", "greater than 0"),
+        ("due", "valid: age, new_labels, or both"),
+        ("decay:worse_by=lots", "a percentage such as 2%"),
+        ("decay:by=5%", "any.0.decay.by: unknown field"),
+    ],
+)
+def test_policies_that_are_none_are_refused_naming_what_was_typed(text, told):
+    with pytest.raises(ConfigInvalid) as raised:
+        parse_policies(text)
+    assert f"--policy {text}: " in str(raised.value)
+    assert told in str(raised.value)

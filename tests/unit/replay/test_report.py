@@ -1,0 +1,247 @@
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from include.incidents import Incident
+from include.records import (
+    AttemptRecord,
+    BatchRecord,
+    ClaimRecord,
+    ClosingRecord,
+    IncidentRecord,
+    Judgement,
+    PromotionRecord,
+    Reason,
+    ResolutionRecord,
+    SectionVerdict,
+    VerdictRecord,
+)
+from include.replay.history import BatchHistory, History
+from include.replay.report import write_report
+
+DAYS = [f"2024-01-{day:02}" for day in range(1, 7)]
+HOSTILE = "<script>alert('x')</script> & more"
+OK = SectionVerdict(state="ok", why="as in the reference")
+
+
+class PageReader(HTMLParser):
+    """Collects what a browser would load, the scripts, and the text that a reader sees."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.loads: list[str] = []
+        self.scripts: list[str] = []
+        self.text = ""
+        self._inside = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._inside = tag
+        self.loads += [value for name, value in attrs if name in ("src", "href", "srcset", "action", "data") and value]
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._inside == "script":
+            self.scripts.append(data)
+        elif self._inside != "style":
+            self.text += f" {data}"
+
+
+def make_batch(batch: str, error: float | None = None, version: int | None = None, **changes: Any) -> BatchHistory:
+    state = changes.pop("state", "published")
+    seal = {"feed": "rows", "revision": 0, "state": state, "reasons": changes.pop("reasons", ())}
+    rows = BatchRecord(as_of=batch, rows_in=100, clean=95, quarantined=5, **seal)
+    seat: dict[str, Any] = {"version": version, "promotion": version, "why": "claimed"}
+    claim = ClaimRecord(as_of=batch, revision=0, data="", label_cut=None, **seat)
+    parts: dict[str, Any] = {"labels": None, "verdict": make_verdict(batch), "attempts": (), "closings": ()}
+    parts |= {"promotion": None, "error": error, "labelled": 90 if error is not None else 0}
+    return BatchHistory(batch=batch, rows=rows, claim=claim, **parts | changes)
+
+
+def make_verdict(batch: str, reasons: tuple[str, ...] = (), **changes: Any) -> VerdictRecord:
+    sections: dict[str, Any] = dict.fromkeys(("freshness", "inputs", "predictions", "outcomes"), OK) | changes
+    return VerdictRecord(
+        as_of=batch, n=0, covers=(batch,), promotion=1, version=1, reasons=reasons,
+        action="retrain" if reasons else "none", last_ask=None, previous_ask=None, **sections,
+    )  # fmt: skip
+
+
+def make_attempt(batch: str, number: int, outcome: Any, why: str, lower: float = 0.22) -> AttemptRecord:
+    judgement = Judgement(
+        against="version 1", metric="mae", rows=200, blocks=2,
+        champion=6.0, challenger=4.5, improvement=0.25, lower=lower,
+    )  # fmt: skip
+    return AttemptRecord(
+        as_of=batch, verdict=f"{DAYS[2]}.0", number=number, trained_on=(DAYS[0], DAYS[1]), training_rows=190, data="",
+        code="", holdout=(DAYS[2], DAYS[3]), against=1, judgement=judgement, outcome=outcome, why=why,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def history() -> History:
+    """Version 1 scores and decays, an attempt is refused, the next passes, and version 2 takes over from day 6."""
+    missing_column = Reason(expectation="declared columns", column="distance", found="no such column", rows=0)
+    drift = SectionVerdict(state="warn", why="inputs drifted: distance 2.71 (limit 0.1)")
+    decayed = SectionVerdict(state="bad", why="mae 6 on 90 rows", numbers={"error": 5.75})
+    refused = make_attempt(DAYS[3], 1, "refused", "improvement 0.5% is below the minimum effect 2.0%", lower=-1e9)
+    passed = make_attempt(DAYS[4], 2, "passed", "improvement 25.0%, lower bound 22.0%")
+    promotion = PromotionRecord(
+        as_of=DAYS[4], number=2, version=2, attempt=passed.id, code="", data="", trained_on=(DAYS[1], DAYS[4]),
+        effective_from=DAYS[5], error=4.5,
+    )  # fmt: skip
+    closing = ClosingRecord(as_of=DAYS[4], verdict=f"{DAYS[2]}.0", outcome="promoted", why="promotion 2, version 2")
+    batches = (
+        make_batch(DAYS[0], 1.5, 1),
+        make_batch(DAYS[1], state="rejected", reasons=(missing_column,)),
+        make_batch(DAYS[2], 6.25, 1, verdict=make_verdict(DAYS[2], ("decay",), inputs=drift, outcomes=decayed)),
+        make_batch(DAYS[3], 6.5, 1, attempts=(refused,)),
+        make_batch(DAYS[4], None, 1, attempts=(passed,), closings=(closing,), promotion=promotion),
+        make_batch(DAYS[5], 2.5, 2),
+    )
+    return History("taxi", "Trips <b>bold</b>", "mae", batches, make_incidents(), 4.19)
+
+
+def make_incidents() -> tuple[Incident, ...]:
+    told = IncidentRecord(as_of=DAYS[3], cause="refused", n=0, text="refused")
+    fault = IncidentRecord(as_of=DAYS[1], cause="fault-rows", n=0, text=HOSTILE)
+    still = IncidentRecord(as_of=DAYS[2], cause="drift", n=0, text="drifted")
+    return (
+        Incident(fault, None, ResolutionRecord(as_of=DAYS[2], incident=fault.id, text="sound again")),
+        Incident(still, None, None),
+        Incident(told, None, ResolutionRecord(as_of=DAYS[3], incident=told.id, text="refused")),
+    )
+
+
+def write(history: History, tmp_path: Path) -> str:
+    write_report(history, tmp_path / "report.html")
+    return (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def chart_of(html: str) -> dict[str, Any]:
+    found = re.search(r"^const chart = (.*);$", html, re.MULTILINE)
+    assert found is not None
+    return dict(json.loads(found[1]))
+
+
+def errors_of(chart: dict[str, Any]) -> list[dict[str, Any]]:
+    return [trace for trace in chart["traces"] if "legendgroup" in trace]
+
+
+def marks_of(chart: dict[str, Any], lane: str) -> list[tuple[str, str]]:
+    """Moment and hover text of what stands in a lane of decisions."""
+    (events,) = (trace for trace in chart["traces"] if trace.get("yaxis") == "y2")
+    marks = zip(events["x"], events["y"], events["hovertext"], strict=True)
+    return [(x[:10], text) for x, y, text in marks if chart["lanes"][0][y] == lane]
+
+
+def test_unscored_batches_are_gaps(history: History, tmp_path: Path) -> None:
+    first, second = errors_of(chart_of(write(history, tmp_path)))
+    assert first["name"] == "mae, version 1"
+    assert first["y"] == [1.5, None, 6.25, 6.5, None]
+    assert first["x"] == [f"{day} 00:00:00" for day in DAYS[:5]]
+    assert (second["name"], second["y"]) == ("mae, version 2", [2.5])
+    assert "connectgaps" not in first
+
+
+def test_error_by_arrival_is_a_line_of_its_own(history: History, tmp_path: Path) -> None:
+    checks = chart_of(write(history, tmp_path))["traces"][0]
+    assert checks["y"] == [None, None, 5.75, None, None, None]
+    assert "outcomes bad: mae 6 on 90 rows" in checks["hovertext"][2]
+
+
+def test_promotion_stands_where_it_takes_effect_with_its_reason(history: History, tmp_path: Path) -> None:
+    html = write(history, tmp_path)
+    ((at, text),) = marks_of(chart_of(html), "promoted")
+
+    assert chart_of(html)["promotions"] == [[f"{DAYS[5]} 00:00:00", "v2"]]
+    assert at == DAYS[5]
+    assert "asked for: decay" in text
+    assert "mae 4.5 against 6 of version 1" in text
+    assert "improvement 25.0%, lower bound 22.0%" in PageReader(html).text
+
+
+def test_decisions_stand_in_their_lanes(history: History, tmp_path: Path) -> None:
+    chart = chart_of(write(history, tmp_path))
+    ((asked_at, asked),) = marks_of(chart, "asks to retrain")
+    (refused_at, refused), (passed_at, _) = marks_of(chart, "attempt")
+
+    assert (asked_at, refused_at, passed_at) == (DAYS[2], DAYS[3], DAYS[4])
+    assert "asks to retrain: decay" in asked
+    assert "promoted at 2024-01-05: promotion 2, version 2" in asked
+    assert "below the minimum effect 2.0%" in refused
+    assert "lower bound none" in refused
+    assert [(at, "distance 2.71" in text) for at, text in marks_of(chart, "input drift")] == [(DAYS[2], True)]
+    assert [(at, "no such column" in text) for at, text in marks_of(chart, "fault")] == [(DAYS[1], True)]
+    assert chart["bands"] == [["2024-01-01 12:00:00", "2024-01-02 12:00:00"]]
+
+
+def test_incidents_are_bars_to_their_end_and_dots(history: History, tmp_path: Path) -> None:
+    chart = chart_of(write(history, tmp_path))
+    bars, dots = (trace for trace in chart["traces"] if trace.get("yaxis") == "y3")
+    day = 24 * 3600 * 1000
+
+    assert chart["lanes"][1] == ["drift", "fault-rows", "refused"]
+    assert bars["y"] == [1, 0, 2]
+    assert bars["x"] == [day, 4 * day, 0]
+    assert dots["y"] == [None, None, 2]
+    assert "still open" in bars["hovertext"][1]
+
+
+def test_hostile_text_is_escaped(history: History, tmp_path: Path) -> None:
+    html = write(history, tmp_path)
+    page = PageReader(html)
+
+    assert "<script>alert" not in html
+    assert "<b>bold" not in html
+    assert HOSTILE in page.text
+    assert len(page.scripts) == 2
+    (bars, _) = (trace for trace in chart_of(html)["traces"] if trace.get("yaxis") == "y3")
+    assert "&lt;script&gt;alert(" in bars["hovertext"][0]
+
+
+def test_nothing_is_loaded_from_elsewhere(history: History, tmp_path: Path) -> None:
+    html = write(history, tmp_path)
+
+    assert PageReader(html).loads == ["data:,"]
+    assert "default-src 'none'" in html
+    assert not re.search(r"@import|url\(", html[: html.index("</style>")])
+    assert len(html) < 6_000_000
+
+
+def test_numbers_and_tables(history: History, tmp_path: Path) -> None:
+    text = " ".join(PageReader(write(history, tmp_path)).text.split())
+
+    assert "6 Batches 5 scored 600 Rows in 570 Rows clean 30 Quarantined 5.0% of rows in" in text
+    assert "1 Verdicts that asked 1 Attempts passed 1 Attempts refused 1 Promotions 4.190 Overall mae" in text
+    assert "rows rejected; distance: declared columns: no such column" in text
+
+
+def test_empty_history(tmp_path: Path) -> None:
+    html = write(History("taxi", "Trips", "mae", (), (), None), tmp_path)
+
+    assert "No batch of this span has been sealed yet." in html
+    assert PageReader(html).scripts == []
+
+
+def test_no_batch_scored(tmp_path: Path) -> None:
+    batches = tuple(make_batch(day, verdict=None) for day in DAYS[:1])
+    chart = chart_of(write(History("taxi", "Trips", "mae", batches, (), None), tmp_path))
+
+    assert errors_of(chart) == []
+    assert chart["lanes"][1] == ["none"]
+
+
+def test_hours_and_many_versions(tmp_path: Path) -> None:
+    hours = [f"2024-01-01T{hour:02}" for hour in range(12)]
+    batches = tuple(make_batch(hour, 1.0, number) for number, hour in enumerate(hours, 1))
+    chart = chart_of(write(History("taxi", "Trips", "mae", batches, (), 1.0), tmp_path))
+
+    assert chart["span"] == ["2023-12-31 23:00:00", "2024-01-01 12:00:00"]
+    assert [trace["x"] for trace in errors_of(chart)][5] == ["2024-01-01 05:00:00"]
+    assert sum(trace["showlegend"] for trace in errors_of(chart)) == 1

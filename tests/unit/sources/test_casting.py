@@ -1,0 +1,240 @@
+"""Casting: what reads as its declared type, what does not, and what is of another type altogether."""
+
+import decimal
+from datetime import UTC, date, datetime
+
+import pyarrow as pa
+import pytest
+
+from include.config.fields import ColumnType
+from include.sources.casting import arrow_type, cast_column
+
+FAILS = "does not cast"
+
+
+def cast(values, kind, form=None, nulls=("",), given=None):
+    return cast_column(pa.chunked_array([pa.array(values, given)]), ColumnType(type=kind, format=form), nulls)
+
+
+def moment(*parts):
+    return datetime(*parts, tzinfo=UTC)
+
+
+TEXTS = [
+    ("string", None, {"x": "x", " x ": " x ", "007": "007", "nan": "nan", "": None}),
+    ("category", None, {"1": "1", "1.0": "1.0", "": None}),
+    (
+        "float",
+        None,
+        {
+            "1": 1.0,
+            "-1.5": -1.5,
+            "+1.5": 1.5,
+            ".5": 0.5,
+            "5.": 5.0,
+            "1e3": 1000.0,
+            "1E-3": 0.001,
+            " 2 ": 2.0,
+            "2\n": 2.0,
+            "": None,
+            "nan": FAILS,
+            "NaN": FAILS,
+            "inf": FAILS,
+            "-Infinity": FAILS,
+            "1e400": FAILS,
+            "-1e400": FAILS,
+            "1,5": FAILS,
+            "0x10": FAILS,
+            "1_000": FAILS,
+            ".": FAILS,
+            "e5": FAILS,
+            "1 2": FAILS,
+            " ": FAILS,
+            "١": FAILS,
+        },
+    ),
+    (
+        "integer",
+        None,
+        {
+            "1": 1,
+            "-3": -3,
+            "007": 7,
+            " 8 ": 8,
+            "5.0": 5,
+            "5.": 5,
+            "-0": 0,
+            "9007199254740993": 9007199254740993,
+            "-999999999999999999": -999999999999999999,
+            "": None,
+            "1.5": FAILS,
+            "1e3": FAILS,
+            "99999999999999999999": FAILS,
+            "-99999999999999999999": FAILS,
+            "nan": FAILS,
+            "x": FAILS,
+            "1 2": FAILS,
+            "-": FAILS,
+        },
+    ),
+    (
+        "boolean",
+        None,
+        {"true": True, "FALSE": False, " True ": True, "1": True, "0": False, "": None, "yes": FAILS, "2": FAILS},
+    ),
+    (
+        "date",
+        "%d-%m-%Y",
+        {
+            "03-04-2011": date(2011, 4, 3),
+            "13-04-2011": date(2011, 4, 13),
+            "29-02-2012": date(2012, 2, 29),
+            "": None,
+            "31-02-2011": FAILS,
+            "29-02-2011": FAILS,
+            "04-13-2011": FAILS,
+            "2011-04-03": FAILS,
+            "03/04/2011": FAILS,
+            "03-04-11": FAILS,
+            "03-04-2011 00:00": FAILS,
+            "NaT": FAILS,
+            "x": FAILS,
+        },
+    ),
+    (
+        "timestamp",
+        "%Y-%m-%d %H:%M:%S",
+        {
+            "2024-02-29 23:59:59": moment(2024, 2, 29, 23, 59, 59),
+            "2024-02-30 00:00:00": FAILS,
+            "2024-02-01 24:00:00": FAILS,
+            "2024-02-01": FAILS,
+        },
+    ),
+    (
+        "timestamp",
+        None,
+        {
+            "2024-01-01": moment(2024, 1, 1),
+            "2024-01-01T05:06:07": moment(2024, 1, 1, 5, 6, 7),
+            "2024-01-01 05:06:07.123456": moment(2024, 1, 1, 5, 6, 7, 123456),
+            "2024-01-01T00:00:00Z": moment(2024, 1, 1),
+            "2024-01-01T00:00:00+02:00": moment(2023, 12, 31, 22),
+            "": None,
+            "2024-02-30": FAILS,
+            "01-02-2024": FAILS,
+            "1/2/2024": FAILS,
+            "2024-01-01T25:00": FAILS,
+            "nan": FAILS,
+        },
+    ),
+    (
+        "timestamp",
+        "%Y-%m-%dT%H:%M%z",
+        {"2024-01-01T00:30+0100": moment(2023, 12, 31, 23, 30), "2024-01-01T00:30": FAILS},
+    ),
+]
+CELLS = [(kind, form, text, value) for kind, form, table in TEXTS for text, value in table.items()]
+
+
+@pytest.mark.parametrize(("kind", "form", "text", "value"), CELLS, ids=str)
+def test_a_text_casts_or_fails(kind, form, text, value):
+    one = cast([text], kind, form)
+    assert one.values.to_pylist() == [None if value is FAILS else value]
+    assert one.failed.tolist() == [value is FAILS]
+    assert one.values.type == arrow_type(ColumnType(type=kind))
+
+
+@pytest.mark.parametrize(("kind", "form", "table"), TEXTS, ids=[f"{kind} {form}" for kind, form, _ in TEXTS])
+def test_a_row_casts_the_same_among_others(kind, form, table):
+    column = cast(list(table), kind, form)
+    assert column.values.to_pylist() == [None if value is FAILS else value for value in table.values()]
+    assert column.failed.tolist() == [value is FAILS for value in table.values()]
+
+
+@pytest.mark.parametrize("kind", ["string", "category", "float", "integer", "boolean", "timestamp", "date"])
+@pytest.mark.parametrize("values", [[], [None], ["", None]], ids=str)
+def test_a_column_without_values_casts_to_nulls_of_its_type(kind, values):
+    column = cast(values, kind, given=pa.string())
+    assert column.values.to_pylist() == [None] * len(values)
+    assert column.failed.tolist() == [False] * len(values)
+    assert column.values.type == arrow_type(ColumnType(type=kind))
+
+
+def test_declared_tokens_stand_for_null_and_others_do_not():
+    texts = ["NA", "-", "", "na", "N/A"]
+    read = cast(texts, "float", nulls=("NA", "-"))
+    assert read.values.to_pylist() == [None] * 5
+    assert read.failed.tolist() == [False, False, True, True, True]
+    assert cast(texts, "category", nulls=("NA", "-")).values.to_pylist() == [None, None, "", "na", "N/A"]
+
+
+def test_a_failure_says_what_was_expected():
+    assert cast(["x"], "float").expected == "a finite number"
+    assert cast(["x"], "integer").expected == "a whole number"
+    assert cast(["x"], "date", "%d-%m-%Y").expected == "a date written as %d-%m-%Y"
+
+
+TYPED = [
+    ("category", pa.int64(), [1, None, -7], ["1", None, "-7"]),
+    ("string", pa.uint8(), [255], ["255"]),
+    ("category", pa.dictionary(pa.int8(), pa.string()), ["a", None, "a"], ["a", None, "a"]),
+    ("category", pa.large_string(), ["a", ""], ["a", None]),
+    ("category", pa.float64(), [1.0, None, 265.0], ["1", None, "265"]),
+    ("float", pa.string(), ["1.5", "x", ""], [1.5, FAILS, None]),
+    ("float", pa.int32(), [1, None], [1.0, None]),
+    ("float", pa.float32(), [1.5, None, float("nan"), float("inf")], [1.5, None, None, FAILS]),
+    ("integer", pa.int8(), [1, None], [1, None]),
+    ("integer", pa.float64(), [2.0, 2.5, None, float("nan"), -3.0], [2, FAILS, None, None, -3]),
+    ("integer", pa.string(), ["2", "2.5"], [2, FAILS]),
+    ("boolean", pa.bool_(), [True, None], [True, None]),
+    ("timestamp", pa.timestamp("ns"), [datetime(2024, 1, 1, 5)], [moment(2024, 1, 1, 5)]),
+    ("timestamp", pa.timestamp("ms"), [datetime(2024, 1, 1, 5), None], [moment(2024, 1, 1, 5), None]),
+    ("timestamp", pa.timestamp("s", tz="America/New_York"), [moment(2024, 1, 1, 5)], [moment(2024, 1, 1, 5)]),
+    ("timestamp", pa.date32(), [date(2024, 1, 1)], [moment(2024, 1, 1)]),
+    ("date", pa.timestamp("us"), [datetime(2024, 1, 1, 23, 59)], [date(2024, 1, 1)]),
+    ("date", pa.timestamp("us", tz="America/New_York"), [moment(2024, 1, 2, 1)], [date(2024, 1, 2)]),
+    ("date", pa.date32(), [date(2024, 1, 1), None], [date(2024, 1, 1), None]),
+    ("date", pa.null(), [None, None], [None, None]),
+]
+
+
+@pytest.mark.parametrize(("kind", "given", "values", "expected"), TYPED, ids=str)
+def test_types_that_a_file_states_are_read(kind, given, values, expected):
+    column = cast(values, kind, given=given)
+    assert column.values.to_pylist() == [None if value is FAILS else value for value in expected]
+    assert column.failed.tolist() == [value is FAILS for value in expected]
+    assert column.values.type == arrow_type(ColumnType(type=kind))
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "values"),
+    [
+        ("float", pa.list_(pa.float64()), [[1.0]]),
+        ("float", pa.struct([("x", pa.float64())]), [{"x": 1.0}]),
+        ("float", pa.bool_(), [True]),
+        ("float", pa.decimal128(5, 2), [decimal.Decimal("1.50")]),
+        ("float", pa.timestamp("us"), [datetime(2024, 1, 1)]),
+        ("integer", pa.bool_(), [True]),
+        ("boolean", pa.int64(), [1]),
+        ("string", pa.list_(pa.string()), [["a"]]),
+        ("string", pa.binary(), [b"a"]),
+        ("string", pa.bool_(), [True]),
+        ("string", pa.date32(), [date(2024, 1, 1)]),
+        ("category", pa.float64(), [1.5]),
+        ("timestamp", pa.int64(), [1_704_067_200]),
+        ("date", pa.time32("s"), [0]),
+    ],
+    ids=str,
+)
+def test_another_type_altogether_is_refused_naming_both(kind, given, values):
+    with pytest.raises(TypeError, match=rf"^the file states .*; expected {kind}$") as raised:
+        cast(values, kind, given=given)
+    assert str(given) in str(raised.value)
+
+
+def test_a_column_in_pieces_is_cast_whole():
+    pieces = pa.chunked_array([["1", "x"], [], ["3"]], pa.string())
+    column = cast_column(pieces, ColumnType(type="integer"), ())
+    assert column.values.to_pylist() == [1, None, 3]
+    assert column.failed.tolist() == [False, True, False]

@@ -1,0 +1,150 @@
+"""Parsing: text stays text, torn rows keep their number, what is no table is refused with its line."""
+
+import gzip
+import io
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from include.config.contract import FilesConfig
+from include.errors import FileUnreadable
+from include.sources.parsing import lines_of, parse_file
+
+
+def parse(content, name="f.csv", **settings):
+    return parse_file(name, content, FilesConfig(files="f_{batch:%Y-%m-%d}.csv", **settings))
+
+
+def as_parquet(rows):
+    sink = io.BytesIO()
+    parquet.write_table(rows, sink)
+    return sink.getvalue()
+
+
+READABLE = {
+    "plain": (b"a,b\n1,2\n3,4\n", {}),
+    "no newline at the end": (b"a,b\n1,2\n3,4", {}),
+    "byte order mark": (b"\xef\xbb\xbfa,b\n1,2\n3,4\n", {}),
+    "CRLF": (b"a,b\r\n1,2\r\n3,4\r\n", {}),
+    "CR": (b"a,b\r1,2\r3,4\r", {}),
+    "empty lines": (b"\n\na,b\n1,2\n\n3,4\n\n", {}),
+    "quoted": (b'"a","b"\n"1","2"\n3,"4"\n', {}),
+    "semicolons": (b"a;b\n1;2\n3;4\n", {"delimiter": ";"}),
+    "tabs": (b"a\tb\n1\t2\n3\t4\n", {"delimiter": "\t"}),
+    "UTF-16": ("a,b\n1,2\n3,4\n".encode("utf-16"), {"encoding": "utf-16"}),
+}
+
+
+@pytest.mark.parametrize("case", READABLE)
+def test_one_table_in_many_writings(case):
+    content, settings = READABLE[case]
+    parsed = parse(content, **settings)
+    assert parsed.rows.to_pylist() == [{"a": "1", "b": "2"}, {"a": "3", "b": "4"}]
+    assert parsed.numbers.tolist() == [1, 2]
+    assert parsed.torn == ()
+
+
+@pytest.mark.parametrize("text", ["007", "1.50", "true", "2024-01-01", "", "NA", "null", "nan", " x ", "1e5", "ü€😀"])
+def test_nothing_is_guessed(text):
+    parsed = parse(f"a,b\n{text},x\n".encode())
+    assert parsed.rows.column("a").to_pylist() == [text]
+    assert parsed.rows.schema.types == [pa.string(), pa.string()]
+
+
+@pytest.mark.parametrize("field", ["x\ny", "x,y", 'x"y', "x\r\ny", "\n"])
+def test_a_quoted_field_holds_anything(field):
+    quoted = field.replace('"', '""')
+    parsed = parse(f'a,b\n1,"{quoted}"\n2,z\n'.encode())
+    assert parsed.rows.column("b").to_pylist() == [field, "z"]
+    assert parsed.numbers.tolist() == [1, 2]
+
+
+def test_ragged_rows_are_told_apart_with_their_numbers():
+    parsed = parse(b'a,b\n1,2\n3\n4,5,6\n7,"8\n8"\n9,9,9\n10,11\n')
+    assert parsed.rows.to_pylist() == [{"a": "1", "b": "2"}, {"a": "7", "b": "8\n8"}, {"a": "10", "b": "11"}]
+    assert parsed.numbers.tolist() == [1, 4, 6]
+    assert [(row.number, row.text, row.problem) for row in parsed.torn] == [
+        (2, "3", "has 1 fields where the header has 2"),
+        (3, "4,5,6", "has 3 fields where the header has 2"),
+        (5, "9,9,9", "has 3 fields where the header has 2"),
+    ]
+
+
+def test_a_file_of_torn_rows_alone_has_no_rows():
+    parsed = parse(b"a,b\n1\n2\n")
+    assert parsed.rows.num_rows == 0
+    assert parsed.rows.column_names == ["a", "b"]
+    assert [row.number for row in parsed.torn] == [1, 2]
+
+
+def test_a_header_alone_is_a_table_without_rows():
+    parsed = parse(b"a,b\n")
+    assert (parsed.rows.num_rows, parsed.rows.column_names, parsed.torn) == (0, ["a", "b"], ())
+    assert parsed.rows.schema.types == [pa.string(), pa.string()]
+
+
+def test_rows_beyond_one_block_keep_their_order_and_numbers():
+    lines = [f"{i},{'x' * 100}" if i % 1000 else f"{i}" for i in range(1, 30_001)]
+    parsed = parse(("a,b\n" + "\n".join(lines) + "\n").encode())
+    assert [row.number for row in parsed.torn] == list(range(1000, 30_001, 1000))
+    assert parsed.numbers.tolist() == [int(text) for text in parsed.rows.column("a").to_pylist()]
+
+
+UNREADABLE = {
+    "empty": (b"", "f.csv", None, "is empty; expected a header line"),
+    "a byte order mark alone": (b"\xef\xbb\xbf", "f.csv", None, "is empty"),
+    "white space": (b" \n\n", "f.csv", None, "is empty"),
+    "a column twice": (b"a,b,a\n1,2,3\n", "f.csv", 1, "names a twice"),
+    "another encoding": (b"a,b\n1,2\n3,\xe9\n4,5\n", "f.csv", 3, "byte 0xe9 is not utf-8"),
+    "another encoding in the header": (b"\xe9,b\n", "f.csv", 1, "byte 0xe9 is not utf-8"),
+    "a NUL": (b"a,b\n1,2\n3,4\n5,\0\n", "f.csv", 4, "holds a NUL"),
+    "UTF-16 unannounced": ("a,b\n1,2\n".encode("utf-16-le"), "f.csv", 1, "holds a NUL"),
+    "truncated gzip": (gzip.compress(b"a,b\n" + b"1,2\n" * 500)[:-9], "f.csv.gz", None, "not whole gzip"),
+    "gzip with a wrong check sum": (gzip.compress(b"a\n1\n")[:-8] + b"\0" * 8, "f.csv.gz", None, "not whole gzip"),
+    "plain text named gzip": (b"a,b\n1,2\n", "f.csv.gz", None, "not whole gzip"),
+    "gzip with junk behind": (gzip.compress(b"a\n1\n") + b"junk", "f.csv.gz", None, "not whole gzip"),
+    "gzip of nothing": (gzip.compress(b""), "f.csv.gz", None, "is empty"),
+    "CSV named Parquet": (b"a,b\n1,2\n", "f.parquet", None, "is not Parquet"),
+    "empty Parquet": (b"", "f.parquet", None, "is not Parquet"),
+    "truncated Parquet": (as_parquet(pa.table({"a": [1]}))[:-20], "f.parquet", None, "is not Parquet"),
+}
+
+
+@pytest.mark.parametrize("case", UNREADABLE)
+def test_what_is_no_table_is_refused_with_file_line_and_problem(case):
+    content, name, line, problem = UNREADABLE[case]
+    with pytest.raises(FileUnreadable) as raised:
+        parse(content, name)
+    assert (raised.value.file, raised.value.line) == (name, line)
+    assert problem in raised.value.problem
+    place = f"{name}, line {line}: " if line else f"{name}: "
+    assert str(raised.value).startswith(place)
+
+
+def test_an_encoding_that_python_does_not_know_is_named():
+    with pytest.raises(FileUnreadable, match=r"f\.csv: encoding 'utf9' is unknown"):
+        parse(b"a\n1\n", encoding="utf9")
+
+
+def test_a_declared_encoding_is_used():
+    assert parse(b"a\ncaf\xe9\n", encoding="latin-1").rows.to_pylist() == [{"a": "café"}]
+
+
+def test_gzip_is_unpacked_by_its_ending():
+    parsed = parse(gzip.compress(b"a,b\n1,2\n"), "f_2024-01-01.csv.gz")
+    assert parsed.name == "f_2024-01-01.csv.gz"
+    assert parsed.rows.to_pylist() == [{"a": "1", "b": "2"}]
+
+
+def test_parquet_keeps_the_types_that_it_states():
+    rows = pa.table({"a": pa.array([7, None], pa.int32()), "b": ["x", ""], "c": [1.5, None]})
+    parsed = parse(as_parquet(rows), "f.parquet")
+    assert parsed.rows.schema.types == [pa.int32(), pa.string(), pa.float64()]
+    assert parsed.rows.to_pylist() == rows.to_pylist()
+    assert parsed.numbers.tolist() == [1, 2]
+
+
+def test_the_lines_of_an_unreadable_file_lose_no_byte():
+    assert lines_of(b"a,b\n1,\xe9\r\n2,x") == ["a,b", "1,\\xe9", "2,x"]
+    assert lines_of(b"") == []

@@ -1,0 +1,100 @@
+"""Incidents: a streak is one, what is over stays over, what comes anew is numbered anew."""
+
+import pytest
+
+from include.incidents import announce, last_incident, newest_incidents, report, resolve
+from include.records import IncidentRecord, SightingRecord
+from include.storage.ledger import Ledger
+
+CAUSE = "fault-rows"
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    return Ledger(str(tmp_path), "dev", "taxi")
+
+
+def test_a_streak_is_one_incident_seen_again(ledger):
+    for day in ("2024-01-01", "2024-01-02", "2024-01-03"):
+        report(ledger, CAUSE, day, f"fault of {day}")
+    incident = last_incident(ledger, CAUSE)
+    assert (incident.opened.n, incident.opened.as_of, incident.opened.text) == (0, "2024-01-01", "fault of 2024-01-01")
+    assert (incident.sightings, incident.newest, incident.seen.text) == (3, "2024-01-03", "fault of 2024-01-03")
+    assert incident.resolved is None
+    assert ledger.get(IncidentRecord, CAUSE, 1) is None
+
+
+def test_reporting_the_same_or_an_older_batch_changes_nothing(ledger):
+    report(ledger, CAUSE, "2024-01-01", "first")
+    report(ledger, CAUSE, "2024-01-01", "again")
+    assert last_incident(ledger, CAUSE).sightings == 1
+    report(ledger, CAUSE, "2024-01-03", "third")
+    for day in ("2024-01-01", "2024-01-02", "2024-01-03"):
+        report(ledger, CAUSE, day, "again")
+    incident = last_incident(ledger, CAUSE)
+    assert (incident.sightings, incident.newest, incident.seen.text) == (2, "2024-01-03", "third")
+
+
+def test_a_report_of_an_older_batch_does_not_reopen_what_is_over(ledger):
+    report(ledger, CAUSE, "2024-01-02", "fault")
+    resolve(ledger, CAUSE, "2024-01-04", "over")
+    for day in ("2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04"):
+        report(ledger, CAUSE, day, "re-run")
+    incident = last_incident(ledger, CAUSE)
+    assert incident.opened.n == 0
+    assert incident.seen is None
+    assert incident.resolved.as_of == "2024-01-04"
+
+
+def test_a_new_fault_after_resolution_opens_the_next_number(ledger):
+    report(ledger, CAUSE, "2024-01-02", "fault")
+    report(ledger, CAUSE, "2024-01-03", "fault")
+    resolve(ledger, CAUSE, "2024-01-04", "over")
+    report(ledger, CAUSE, "2024-01-05", "another fault")
+    incident = last_incident(ledger, CAUSE)
+    assert (incident.opened.n, incident.opened.id, incident.opened.text) == (1, "fault-rows.1", "another fault")
+    assert (incident.seen, incident.resolved, incident.sightings) == (None, None, 1)
+    report(ledger, CAUSE, "2024-01-06", "another fault")
+    assert ledger.get(SightingRecord, "fault-rows.1").as_of == "2024-01-06"
+
+
+@pytest.mark.parametrize(("at", "closed"), [("2024-01-02", False), ("2024-01-03", True), ("2024-01-04", True)])
+def test_only_what_is_not_older_than_the_last_sighting_resolves(ledger, at, closed):
+    report(ledger, CAUSE, "2024-01-01", "fault")
+    report(ledger, CAUSE, "2024-01-03", "fault")
+    resolve(ledger, CAUSE, at, "over")
+    assert (last_incident(ledger, CAUSE).resolved is not None) is closed
+
+
+def test_resolving_nothing_or_twice_writes_nothing(ledger):
+    resolve(ledger, CAUSE, "2024-01-01", "over")
+    assert last_incident(ledger, CAUSE) is None
+    report(ledger, CAUSE, "2024-01-02", "fault")
+    resolve(ledger, CAUSE, "2024-01-03", "over")
+    resolve(ledger, CAUSE, "2024-01-05", "over again")
+    assert last_incident(ledger, CAUSE).resolved.as_of == "2024-01-03"
+
+
+def test_causes_do_not_mix(ledger):
+    report(ledger, "fault-rows", "2024-01-01", "rows")
+    report(ledger, "fault-labels", "2024-01-02", "labels")
+    resolve(ledger, "fault-rows", "2024-01-03", "over")
+    assert last_incident(ledger, "fault-rows").resolved is not None
+    assert last_incident(ledger, "fault-labels").resolved is None
+    assert {i.opened.id for i in newest_incidents(ledger)} == {"fault-rows.0", "fault-labels.0"}
+
+
+def test_good_news_is_over_as_it_is_told_and_told_once_a_batch(ledger):
+    for _ in range(2):
+        announce(ledger, "promoted", "2024-01-01", "version 1")
+    assert last_incident(ledger, "promoted").opened.n == 0
+    assert last_incident(ledger, "promoted").resolved.text == "version 1"
+    announce(ledger, "promoted", "2024-01-02", "version 2")
+    assert last_incident(ledger, "promoted").opened.text == "version 2"
+
+
+def test_another_process_sees_the_same_streak(ledger, tmp_path):
+    report(ledger, CAUSE, "2024-01-01", "fault")
+    elsewhere = Ledger(str(tmp_path), "dev", "taxi")
+    report(elsewhere, CAUSE, "2024-01-02", "fault")
+    assert last_incident(ledger, CAUSE).sightings == 2
