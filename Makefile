@@ -35,7 +35,8 @@ check: setup ## Lint, types, architecture
 	$(BIN)/lint-imports
 
 bench: setup ## Measure a year of daily batches of 1,000 rows, and where the time goes
-	$(BIN)/python -m tests.bench.year
+	$(BIN)/python -m tests.bench.year 365
+	$(BIN)/python -m tests.bench.year 365 html
 
 matrix: setup ## Resolve, install and import the pinned set on 3.11, 3.12 and 3.13
 	for version in 3.11 3.12 3.13; do \

@@ -6,6 +6,7 @@ the distance that batches without a change stay below, measured on the reference
 
 import json
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,11 @@ class Reference:
     columns: dict[str, dict[str, Any]]
     thresholds: dict[str, float]
     rows: int
+
+    @cached_property
+    def samples(self) -> dict[str, pd.Series]:
+        """By column, values that stand for the reference: its quantiles, or each category as often as it was seen."""
+        return {name: _expand(described) for name, described in self.columns.items()}
 
     def threshold(self, name: str, rows: int) -> float:
         """The threshold for a batch of another size: sampling noise shrinks with the root of the rows."""
@@ -100,7 +106,7 @@ def measure_distances(reference: Reference, current: pd.DataFrame) -> dict[str, 
     """
     distances = {}
     for name, described in reference.columns.items():
-        distances[name] = _distance(described, current[name])
+        distances[name] = _distance(reference.samples[name], current[name], "counts" in described)
         distances[f"{name} missing"] = abs(float(current[name].isna().mean()) - described["missing"])
     return distances
 
@@ -117,18 +123,19 @@ def _describe(values: pd.Series, categorical: bool) -> dict[str, Any]:
     return {"quantiles": [float(q) for q in quantiles], "missing": missing}
 
 
-def _distance(described: dict[str, Any], values: pd.Series) -> float:
-    """Evidently's own value; 0 where one side has nothing to compare (its share of missing values then tells)."""
-    present = values.dropna()
+def _expand(described: dict[str, Any]) -> pd.Series:
     if "counts" in described:
-        test, kind = jensenshannon_stat_test, EvidentlyType.Categorical
         counts = described["counts"]
-        reference = pd.Series(np.repeat(list(counts), list(counts.values())), dtype=object)
-        present = present.astype(str)
-    else:
-        test, kind = wasserstein_stat_test, EvidentlyType.Numerical
-        reference = pd.Series(described["quantiles"], dtype=float)
-        present = present.astype(float)
+        return pd.Series(np.repeat(list(counts), list(counts.values())), dtype=object)
+    return pd.Series(described["quantiles"], dtype=float)
+
+
+def _distance(reference: pd.Series, values: pd.Series, categorical: bool) -> float:
+    """Evidently's own value; 0 where one side has nothing to compare (its share of missing values then tells)."""
+    present = values.dropna().astype(str if categorical else float)
     if present.empty or reference.empty:
         return 0.0
+    test, kind = wasserstein_stat_test, EvidentlyType.Numerical
+    if categorical:
+        test, kind = jensenshannon_stat_test, EvidentlyType.Categorical
     return float(test.func(reference, present, kind, test.default_threshold)[0])

@@ -2,6 +2,7 @@
 
 import difflib
 import functools
+import json
 import logging
 import os
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ from include.config.expectations import ExpectationConfig
 from include.errors import ConfigInvalid
 
 _ROW_LEVEL = (ColumnMapExpectation, ColumnPairMapExpectation, MulticolumnMapExpectation)
+
+
+_SUITES: dict[tuple[str, Path], tuple[list[Expectation], gx.ExpectationSuite]] = {}
 
 
 @dataclass(frozen=True)
@@ -59,8 +63,7 @@ def check_expectations(batch: pd.DataFrame, expected: tuple[ExpectationConfig, .
     """
     if not expected:
         return []
-    built = [_build(i, one, path) for i, one in enumerate(expected)]
-    suite = gx.ExpectationSuite(name="evergreen", expectations=built)
+    built, suite = _build_suite(json.dumps([one.model_dump() for one in expected], default=str), expected, path)
     result = _whole_frame().get_batch({"dataframe": batch}).validate(suite, result_format="COMPLETE")
     failures = []
     for outcome in result.results:
@@ -73,6 +76,16 @@ def check_expectations(batch: pd.DataFrame, expected: tuple[ExpectationConfig, .
         if not outcome.success:
             failures.append(_describe(asked, expectation, outcome.result))
     return sorted(failures, key=lambda failure: failure.expectation)
+
+
+def _build_suite(
+    text: str, expected: tuple[ExpectationConfig, ...], path: Path
+) -> tuple[list[Expectation], gx.ExpectationSuite]:
+    """The expectations as Great Expectations has them; building them costs as much as asking them, so they are kept."""
+    if (text, path) not in _SUITES:
+        built = [_build(i, one, path) for i, one in enumerate(expected)]
+        _SUITES[text, path] = built, gx.ExpectationSuite(name="evergreen", expectations=built)
+    return _SUITES[text, path]
 
 
 def _build(position: int, asked: ExpectationConfig, path: Path) -> Expectation:

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from include.batches import Calendar, Every
-from include.config.fields import Column, ColumnType, Contract, Duration, FilePattern, Pattern, Percent
+from include.config.fields import Column, ColumnType, Contract, Duration, FilePattern, Pattern, Percent, fill_batch
 
 Metric = Literal["mae", "rmse", "logloss", "brier"]
 _METRICS = {"regression": ("mae", "rmse"), "classification": ("logloss", "brier")}
@@ -58,6 +58,13 @@ def check_marker(files: FilePattern, complete: CompleteConfig) -> None:
         raise ValueError(
             f"complete.marker: found {complete.marker!r} beside the files of every batch; valid: a name with the batch "
             "in it, such as _SUCCESS_{batch:%Y-%m-%d}, or files in one folder a batch"
+        )
+    sample = datetime(2000, 1, 1)
+    beside = files.name_for(sample).rpartition("/")
+    if complete.marker and files.moment_of("".join(beside[:2]) + fill_batch(complete.marker, sample)) is not None:
+        raise ValueError(
+            f"complete.marker: found {complete.marker!r}, which fits the file pattern itself; valid: a name that the "
+            f"pattern {files.text} does not fit"
         )
 
 

@@ -67,6 +67,7 @@ class FilePattern:
 
     def __init__(self, text: str) -> None:
         self.text = text
+        self._seen: dict[str, datetime | None] = {}
         before, self._date, after = _BATCH.split(text)
         date = re.escape(self._date)
         for directive, digits in _DIRECTIVES.items():
@@ -78,6 +79,12 @@ class FilePattern:
 
     def moment_of(self, name: str) -> datetime | None:
         """The date that a file name carries (naive), or None where it does not fit the pattern."""
+        # A landing folder is listed several times a batch, and may hold years of names.
+        if name not in self._seen:
+            self._seen[name] = self._read(name)
+        return self._seen[name]
+
+    def _read(self, name: str) -> datetime | None:
         found = self._regex.match(name)
         if not found:
             return None

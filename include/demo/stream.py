@@ -34,7 +34,7 @@ class DemoStream:
     :param slowdown: how much longer a trip takes from then on.
     """
 
-    seed: int = 7
+    seed: int = 1
     start: datetime = datetime(2024, 1, 1, tzinfo=UTC)
     batches: int = 24
     trips: int = 800

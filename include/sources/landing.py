@@ -45,11 +45,8 @@ def list_files(folder: Path, files: FilesConfig, calendar: Calendar) -> dict[str
     found: dict[str, list[str]] = {}
     for name in _walk(folder):
         moment = files.files.moment_of(name)
-        if moment is None:
-            continue
-        batch = calendar.containing(moment.replace(tzinfo=UTC))
-        if name != _marker(files, calendar, batch, name):
-            found.setdefault(batch, []).append(name)
+        if moment is not None:
+            found.setdefault(calendar.containing(moment.replace(tzinfo=UTC)), []).append(name)
     return {batch: sorted(names) for batch, names in found.items()}
 
 

@@ -26,10 +26,7 @@ def tell(model: ModelFolder, at: Locations, feed: Feed, record: BatchRecord) -> 
         resolve(ledger, FAULT[feed], record.as_of, f"{feed} of batch {record.as_of} are sound again")
         resolve(ledger, STALE[feed], record.as_of, f"{feed} of batch {record.as_of} have come")
     if record.state == "rejected":
-        told = [
-            f"{reason.column or 'batch'}: {reason.expectation}: {reason.found}"
-            for reason in record.reasons[:5]
-        ]
+        told = [f"{reason.column or 'batch'}: {reason.expectation}: {reason.found}" for reason in record.reasons[:5]]
         files = ", ".join(file.name for file in record.files)
         text = (
             f"{model.id}: {feed} of batch {record.as_of} rejected, {record.quarantined} rows in quarantine, nothing "

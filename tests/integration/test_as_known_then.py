@@ -139,13 +139,9 @@ def test_history_of_another_year_gives_the_same_decisions(
 ) -> None:
     """Only the dates differ; 2019 and 2031 are no leap years either, and the stream knows days by number alone."""
     _, at = loop
-    model = short_model(
-        tmp_path, schedule={"every": "day", "start": date(year, 1, 1), "cron": "0 2 * * *"}
-    )
+    model = short_model(tmp_path, schedule={"every": "day", "start": date(year, 1, 1), "cron": "0 2 * * *"})
     other = Locations.under(tmp_path)
-    stream = DemoStream(
-        **{**STREAM.__dict__, "start": datetime(year, 1, 1, tzinfo=UTC)}
-    )
+    stream = DemoStream(**{**STREAM.__dict__, "start": datetime(year, 1, 1, tzinfo=UTC)})
     run(model, other, *range(1, LAST + 1), stream=stream)
     decided = {
         key.replace(str(year), "2024"): value.replace(f"{year}-", "2024-")

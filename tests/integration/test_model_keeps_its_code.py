@@ -24,7 +24,9 @@ def test_broken_code_in_the_working_tree_changes_no_past_score(tmp_path: Path) -
     model, at = short_model(tmp_path), Locations.under(tmp_path)
     run(model, at, *range(1, 7))
     before = tables(model, at)
-    features = (model.path / "features.py").read_text().replace('batch["trip_distance"]', 'batch["trip_distance"] * 999')
+    features = (
+        (model.path / "features.py").read_text().replace('batch["trip_distance"]', 'batch["trip_distance"] * 999')
+    )
     (model.path / "features.py").write_text(features)
     (model.path / "estimator.py").write_text("def build_estimator(seed):\n    raise RuntimeError('x 999')\n")
     edited = load_model_folder(model.path)
@@ -90,7 +92,7 @@ def lookback(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("lookback")
 
 
-LOOKBACK_FEATURES = '''
+LOOKBACK_FEATURES = """
 import pandas as pd
 
 
@@ -108,7 +110,7 @@ def build_features(batch: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
         },
         index=batch.index,
     )
-'''
+"""
 
 
 def test_a_lookback_has_the_same_features_in_training_and_in_scoring(lookback: Path) -> None:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from include.config.locations import Locations
+
 CONFIG = """\
 title: Taxi trips
 schedule: {every: day, start: 2024-01-01, timezone: America/New_York}
@@ -86,3 +88,9 @@ def edit_config():
         return CONFIG.replace(old, new)
 
     return edit
+
+
+@pytest.fixture
+def at(tmp_path):
+    """A deployment of its own; its model registry is never asked."""
+    return Locations("dev", str(tmp_path / "lake"), str(tmp_path / "landing"), "http://127.0.0.1:1")

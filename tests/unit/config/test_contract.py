@@ -33,7 +33,13 @@ BROKEN = {
     "mistyped task": ("regression", "regresion", "model.task", "'regresion'", "'regression' or 'classification'"),
     "mistyped column type": ("distance: float", "distance: flaot", "rows.columns.distance.type", "'flaot'", "'float'"),
     "metric of another task": ("metric: mae", "metric: logloss", "gate.metric", "'logloss'", "valid: mae, rmse"),
-    "metric of no task": ("metric: mae", "metric: mape", "gate.metric", "'mape'", "'mae', 'rmse', 'logloss' or 'brier'"),
+    "metric of no task": (
+        "metric: mae",
+        "metric: mape",
+        "gate.metric",
+        "'mape'",
+        "'mae', 'rmse', 'logloss' or 'brier'",
+    ),
     "label key differs": ("key: [id]\n  target", "key: [trip]\n  target", "labels.key", "['trip']", "valid: ['id']"),
     "label key missing": ("key: [id]\n  target", "target", "labels.key", "found []", "valid: ['id']"),
     "target among columns": (
@@ -53,7 +59,7 @@ BROKEN = {
     "bad percent": ("min_effect: 2%", "min_effect: two", "gate.min_effect", "'two'", "a percentage such as 2%"),
     "bad percent of a slice": ("may_worsen: 10%", "may_worsen: 1O%", "gate.slices.zone.may_worsen", "'1O%'", "such as"),
     "confidence out of range": ("min_effect: 2%", "confidence: 95", "gate.confidence", "95", "less than 1"),
-    "bad duration": ("wait: 6h", "wait: 6 hours", "source.wait", "'6 hours'", "30m, 6h or 2d, or forever"),
+    "bad duration": ("wait: 6h", "wait: 6 hours", "source.wait", "'6 hours'", "a duration such as"),
     "pattern without batch": (
         "trips_{batch:%Y-%m-%d}*.csv",
         "trips.csv",
@@ -95,7 +101,13 @@ BROKEN = {
     ),
     "start is no date": ("start: 2024-01-01", "start: January", "schedule.start", "'January'", "valid date"),
     "key is no column": ("key: [id]\n  event", "key: [ID]\n  event", "rows", "'ID'", "one of id, at, distance, zone"),
-    "event time is no column": ("event_time: at", "event_time: when", "rows", "'when'", "one of id, at, distance, zone"),
+    "event time is no column": (
+        "event_time: at",
+        "event_time: when",
+        "rows",
+        "'when'",
+        "one of id, at, distance, zone",
+    ),
     "event time is no time": ("event_time: at", "event_time: zone", "rows", "'zone'", "a timestamp or date column"),
     "name of the lake's own": ("zone: category", "batch: category", "rows", "columns: batch", "any other name"),
     "no columns": (

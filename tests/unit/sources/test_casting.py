@@ -193,7 +193,6 @@ TYPED = [
     ("timestamp", pa.timestamp("s", tz="America/New_York"), [moment(2024, 1, 1, 5)], [moment(2024, 1, 1, 5)]),
     ("timestamp", pa.date32(), [date(2024, 1, 1)], [moment(2024, 1, 1)]),
     ("date", pa.timestamp("us"), [datetime(2024, 1, 1, 23, 59)], [date(2024, 1, 1)]),
-    ("date", pa.timestamp("us", tz="America/New_York"), [moment(2024, 1, 2, 1)], [date(2024, 1, 2)]),
     ("date", pa.date32(), [date(2024, 1, 1), None], [date(2024, 1, 1), None]),
     ("date", pa.null(), [None, None], [None, None]),
 ]

@@ -1,0 +1,314 @@
+"""Sorting: every row that arrived is clean or in quarantine, with its reason."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from include.checks.sorting import Rules, reject, sort_batch
+from include.config.contract import FilesConfig
+from include.config.expectations import ExpectationsConfig
+from include.config.fields import ColumnType
+from include.records import Reason
+from include.sources.parsing import ParsedFile, TornRow, parse_file
+from include.storage.lake import content_hash
+
+FILES = FilesConfig(files="f_{batch:%Y-%m-%d}.csv")
+COLUMNS = {"id": "integer", "at": "date", "x": "float", "kind": "category"}
+HEADER = "id,at,x,kind\n"
+BETWEEN = "expect_column_values_to_be_between"
+ROW_COUNT = "expect_table_row_count_to_be_between"
+
+
+def rules(*expected, columns=COLUMNS, key=("id",), required=("id", "at"), nulls=("",), max_quarantined=1.0):
+    return Rules(
+        {name: ColumnType(type=kind) for name, kind in columns.items()},
+        key,
+        required,
+        nulls,
+        ExpectationsConfig.model_validate({"rows": list(expected)}).rows,
+        max_quarantined,
+        Path("models/taxi/expectations.yaml"),
+    )
+
+
+def sort(*texts, by=None):
+    """Sort CSV texts, one a file (f0.csv, f1.csv, …), each below the common header."""
+    files = [parse_file(f"f{i}.csv", (HEADER + text).encode(), FILES) for i, text in enumerate(texts)]
+    done = sort_batch(files, by or rules())
+    arrived = sum(file.rows.num_rows + len(file.torn) for file in files)
+    assert done.rows_in == done.clean.num_rows + done.quarantine.num_rows == arrived
+    return done
+
+
+def clean_ids(done):
+    return done.clean.column("id").to_pylist()
+
+
+def held(done):
+    """What is in quarantine: (file, row) with expectation and column."""
+    return {(row["file"], row["row"]): (row["expectation"], row["column"]) for row in done.quarantine.to_pylist()}
+
+
+def rows_of(ids, x="1"):
+    return "".join(f"{i},2024-01-01,{x},a\n" for i in ids)
+
+
+def test_clean_rows_are_cast_and_sorted_by_key():
+    done = sort(rows_of([3, 1]), rows_of([2]))
+    assert clean_ids(done) == [1, 2, 3]
+    assert done.clean.schema == pa.schema(
+        [("id", pa.int64()), ("at", pa.date32()), ("x", pa.float64()), ("kind", pa.string())]
+    )
+    assert (done.quarantine.num_rows, done.rejected, done.reasons) == (0, False, ())
+
+
+def test_each_failing_row_goes_to_quarantine_with_its_reason():
+    done = sort(
+        "1,2024-01-01,1.5,a\n2,2024-01-01,much,a\n3,2024-02-31,1,a\n,2024-01-01,1,a\n4,,1,a\n5,2024-01-01,1\n"
+        "6,2024-01-01,1,a,b\nx,y,z,a\n"
+    )
+    assert clean_ids(done) == [1]
+    assert held(done) == {
+        ("f0.csv", 2): ("reads as float", "x"),
+        ("f0.csv", 3): ("reads as date", "at"),
+        ("f0.csv", 4): ("not null", "id"),
+        ("f0.csv", 5): ("not null", "at"),
+        ("f0.csv", 6): ("whole rows", None),
+        ("f0.csv", 7): ("whole rows", None),
+        ("f0.csv", 8): ("reads as integer", "id"),
+    }
+    reasons = {row["row"]: row["reason"] for row in done.quarantine.to_pylist()}
+    assert reasons[2] == "x: 'much' is not a finite number"
+    assert reasons[6] == "row has 3 fields where the header has 4"
+    assert reasons[8] == (
+        "id: 'x' is not a whole number; at: 'y' is not a date written as ISO8601; x: 'z' is not a finite number"
+    )
+
+
+def test_quarantine_keeps_the_row_as_it_came():
+    done = sort(' 1 ,2024-01-01,"1,5",007\n2,2024-01-01\n')
+    contents = [json.loads(row["content"]) for row in done.quarantine.to_pylist()]
+    assert contents == [{"id": " 1 ", "at": "2024-01-01", "x": "1,5", "kind": "007"}, "2,2024-01-01"]
+
+
+def test_a_null_where_none_is_required_is_no_fault():
+    done = sort("1,2024-01-01,,\n", by=rules())
+    assert done.clean.to_pylist()[0]["x"] is None
+    done = sort("1,2024-01-01,,\n", by=rules(required=("id", "at", "x")))
+    assert held(done) == {("f0.csv", 1): ("not null", "x")}
+
+
+def test_declared_tokens_are_nulls():
+    done = sort("1,2024-01-01,NA,NA\nNA,2024-01-01,1,a\n", by=rules(nulls=("NA",)))
+    assert done.clean.to_pylist()[0]["kind"] is None
+    assert held(done) == {("f0.csv", 2): ("not null", "id")}
+
+
+def test_reasons_are_counted_with_the_first_example():
+    done = sort("1,2024-01-01,a,a\n2,2024-01-01,b,a\n3,2024-01-01,3,a\n4\n5\n")
+    assert [(r.expectation, r.column, r.rows, r.found) for r in done.reasons] == [
+        ("reads as float", "x", 2, "'a' is not a finite number"),
+        ("whole rows", None, 2, "row 4 has 1 fields where the header has 4"),
+    ]
+
+
+DUPLICATES = {
+    "equal copies keep the first": (["1,2024-01-01,1,a\n1,2024-01-01,1,a\n1,2024-01-01,1,a\n"], [1], [2, 3]),
+    "equal as values, not as text": (["1,2024-01-01,1.0,a\n01,2024-01-01,1,a\n"], [1], [2]),
+    "equal with nulls": (["1,2024-01-01,,\n1,2024-01-01,,\n"], [1], [2]),
+    "differing copies all go": (["1,2024-01-01,1,a\n1,2024-01-01,2,a\n2,2024-01-01,1,a\n"], [2], [1, 2]),
+    "differing by a null": (["1,2024-01-01,1,a\n1,2024-01-01,,a\n"], [], [1, 2]),
+    "two equal, one other": (["1,2024-01-01,1,a\n1,2024-01-01,1,a\n1,2024-01-01,2,a\n"], [], [1, 2, 3]),
+    "a copy that does not cast": (["1,2024-01-01,1,a\n1,2024-01-01,x,a\n"], [1], [2]),
+    "null keys are no copies": ([",2024-01-01,1,a\n,2024-01-01,1,a\n1,2024-01-01,1,a\n"], [1], [1, 2]),
+}
+
+
+@pytest.mark.parametrize("case", DUPLICATES)
+def test_copies_of_a_key(case):
+    texts, clean, quarantined = DUPLICATES[case]
+    done = sort(*texts)
+    assert clean_ids(done) == clean
+    assert sorted(row for _, row in held(done)) == quarantined
+
+
+def test_copies_are_found_across_files():
+    done = sort(rows_of([1, 2]), rows_of([2, 3]), rows_of([3], x="9"))
+    assert clean_ids(done) == [1, 2]
+    assert held(done) == {
+        ("f1.csv", 1): ("unique by id", "id"),
+        ("f1.csv", 2): ("unique by id", "id"),
+        ("f2.csv", 1): ("unique by id", "id"),
+    }
+
+
+def test_a_key_of_several_columns_is_one_key():
+    by = rules(key=("id", "kind"))
+    done = sort("1,2024-01-01,1,b\n1,2024-01-01,1,a\n1,2024-01-01,1,a\n", by=by)
+    assert [(row["id"], row["kind"]) for row in done.clean.to_pylist()] == [(1, "a"), (1, "b")]
+    assert held(done) == {("f0.csv", 3): ("unique by id, kind", "id")}
+
+
+def test_large_keys_are_told_apart():
+    keys = [2**53, 2**53 + 1, 2**53 + 2]
+    assert clean_ids(sort(rows_of(keys))) == keys
+
+
+def test_the_order_of_rows_does_not_change_the_clean_bytes():
+    random = np.random.default_rng(5)
+    lines = [f"{i},2024-01-{1 + i % 28:02d},{i / 7},k{i % 3}\n" for i in range(60)]
+    lines += lines[:5] + ["61,2024-01-01,x,a\n", "7,2024-01-01,0.5,other\n", "8,2024-01-01\n", ",2024-01-01,1,a\n"]
+    by = rules({BETWEEN: {"column": "x", "max_value": 8}})
+    hashes = set()
+    for _ in range(5):
+        shuffled = [lines[i] for i in random.permutation(len(lines))]
+        cut = int(random.integers(1, len(lines)))
+        done = sort("".join(shuffled[:cut]), "".join(shuffled[cut:]), by=by)
+        assert done.clean.num_rows == 56
+        hashes.add(content_hash(done.clean))
+    assert len(hashes) == 1
+
+
+def test_a_missing_column_rejects_everything_naming_file_and_column():
+    sound = parse_file("sound.csv", (HEADER + rows_of([1, 2])).encode(), FILES)
+    renamed = parse_file("renamed.csv", b"id,at,distance,kind,note\n3,2024-01-01,1,a,n\n4\n", FILES)
+    done = sort_batch([sound, renamed], rules())
+    assert done.rejected
+    assert (done.clean.num_rows, done.quarantine.num_rows, done.rows_in) == (0, 4, 4)
+    (reason,) = done.reasons
+    assert (reason.file, reason.column) == ("renamed.csv", "x")
+    assert reason.found == "no such column; undeclared ones are distance, note"
+    assert done.left_out == ("distance", "note")
+    assert set(held(done)) == {("sound.csv", 1), ("sound.csv", 2), ("renamed.csv", 1), ("renamed.csv", 2)}
+
+
+def test_every_missing_column_is_named():
+    done = sort_batch([parse_file("f.csv", b"id,kind\n1,a\n", FILES)], rules())
+    assert [(r.column, r.found) for r in done.reasons] == [
+        ("at", "no such column; undeclared ones are none"),
+        ("x", "no such column; undeclared ones are none"),
+    ]
+
+
+def test_undeclared_columns_are_left_out_and_listed():
+    file = parse_file("f.csv", b"note,id,at,x,kind,fare\nn,1,2024-01-01,1,a,9\n", FILES)
+    done = sort_batch([file], rules())
+    assert done.clean.column_names == list(COLUMNS)
+    assert done.left_out == ("fare", "note")
+
+
+def test_the_order_of_columns_in_a_file_does_not_matter():
+    file = parse_file("f.csv", b"kind,x,at,id\na,1,2024-01-01,1\n", FILES)
+    assert content_hash(sort_batch([file], rules()).clean) == content_hash(sort("1,2024-01-01,1,a\n").clean)
+
+
+def test_a_type_that_cannot_be_read_rejects_the_batch_naming_both():
+    sink = io.BytesIO()
+    rows = {"id": [1, 2], "at": ["2024-01-01"] * 2, "x": [[1.0], [2.0]], "kind": ["a", "b"]}
+    parquet.write_table(pa.table(rows), sink)
+    done = sort_batch([parse_file("f.parquet", sink.getvalue(), FILES)], rules())
+    assert (done.rejected, done.quarantine.num_rows) == (True, 2)
+    (reason,) = done.reasons
+    assert (reason.file, reason.column, reason.expectation) == ("f.parquet", "x", "declared types")
+    assert "list" in reason.found
+    assert "expected float" in reason.found
+
+
+def test_parquet_and_csv_of_the_same_rows_are_the_same_bytes():
+    sink = io.BytesIO()
+    rows = {"id": [2, 1], "at": ["2024-01-01"] * 2, "x": pa.array([1.5, None]), "kind": [7, 8]}
+    parquet.write_table(pa.table(rows), sink)
+    typed = sort_batch([parse_file("f.parquet", sink.getvalue(), FILES)], rules())
+    assert content_hash(typed.clean) == content_hash(sort("2,2024-01-01,1.5,7\n1,2024-01-01,,8\n").clean)
+
+
+@pytest.mark.parametrize(("share", "rejected"), [(0.5, False), (0.499, True), (1.0, False), (0.0, True)], ids=str)
+def test_too_many_failing_rows_reject_the_batch(share, rejected):
+    done = sort("1,2024-01-01,1,a\n2,2024-01-01,x,a\n3,2024-01-01,1,a\n4\n", by=rules(max_quarantined=share))
+    assert done.rejected is rejected
+    assert (done.clean.num_rows, done.quarantine.num_rows) == ((0, 4) if rejected else (2, 2))
+    limits = [r for r in done.reasons if r.expectation == "max_quarantined"]
+    assert [r.found for r in limits] == ([f"2 of 4 rows failed, more than {share:.0%}"] if rejected else [])
+
+
+def test_a_rejected_batch_still_says_what_is_wrong_with_single_rows():
+    done = sort("1,2024-01-01,1,a\n2,2024-01-01,x,a\n", by=rules(max_quarantined=0.1))
+    assert [r.expectation for r in done.reasons] == ["max_quarantined", "reads as float"]
+    assert held(done) == {("f0.csv", 1): ("max_quarantined", None), ("f0.csv", 2): ("reads as float", "x")}
+
+
+@pytest.mark.parametrize("texts", [[""], ["", ""]], ids=["one file", "two files"])
+def test_no_rows_at_all_reject_the_batch(texts):
+    done = sort(*texts)
+    assert done.rejected
+    assert done.reasons[0].found == "no rows in " + ", ".join(f"f{i}.csv" for i in range(len(texts)))
+
+
+def test_an_empty_file_beside_a_full_one_is_no_fault():
+    done = sort("", rows_of([1]))
+    assert (done.rejected, clean_ids(done)) == (False, [1])
+
+
+FIVE = "".join(f"{i},2024-01-01,{i},a\n" for i in range(1, 6))
+
+
+@pytest.mark.parametrize(
+    ("severity", "clean", "rejected"),
+    [(None, [1, 2, 3], False), ("warning", [1, 2, 3], False), ("info", [1, 2, 3, 4, 5], False), ("critical", [], True)],
+)
+def test_what_an_expectation_of_rows_does_follows_its_severity(severity, clean, rejected):
+    asked = {"column": "x", "max_value": 3} | ({"severity": severity} if severity else {})
+    done = sort(FIVE, by=rules({BETWEEN: asked}))
+    assert (clean_ids(done) if clean else done.clean.num_rows or []) == clean
+    assert done.rejected is rejected
+    if severity != "info":
+        (reason,) = done.reasons
+        assert (reason.expectation, reason.column, reason.rows) == (f"{BETWEEN}(max_value 3)", "x", 2)
+        assert reason.found == "2 rows, such as 4.0, 5.0"
+
+
+@pytest.mark.parametrize(("severity", "rejected"), [(None, True), ("critical", True), ("info", False)])
+def test_what_an_expectation_of_the_batch_does_follows_its_severity(severity, rejected):
+    asked = {"max_value": 3} | ({"severity": severity} if severity else {})
+    done = sort(FIVE, by=rules({ROW_COUNT: asked}))
+    assert done.rejected is rejected
+    assert done.clean.num_rows == (0 if rejected else 5)
+    if rejected:
+        (reason,) = done.reasons
+        assert (reason.expectation, reason.column) == (f"{ROW_COUNT}(max_value 3)", None)
+        assert reason.found == "observed 5"
+
+
+def test_expectations_are_asked_of_the_rows_that_stand():
+    by = rules({ROW_COUNT: {"max_value": 2}}, {BETWEEN: {"column": "x", "max_value": 2}})
+    done = sort("1,2024-01-01,x,a\n2,2024-01-01,9,a\n2,2024-01-01,9,a\n,2024-01-01,9,a\n3,2024-01-01,1,a\n", by=by)
+    assert not done.rejected
+    assert clean_ids(done) == [3]
+    assert held(done) == {
+        ("f0.csv", 1): ("reads as float", "x"),
+        ("f0.csv", 2): (f"{BETWEEN}(max_value 2)", "x"),
+        ("f0.csv", 3): ("unique by id", "id"),
+        ("f0.csv", 4): ("not null", "id"),
+    }
+
+
+def test_where_no_row_stands_no_expectation_is_asked():
+    done = sort("1,2024-01-01,x,a\n", by=rules({ROW_COUNT: {"min_value": 1}}))
+    assert (done.rejected, done.clean.num_rows, done.quarantine.num_rows) == (False, 0, 1)
+
+
+def test_unreadable_files_are_kept_line_by_line_beside_the_others():
+    lines = tuple(TornRow(i, text, "the file cannot be read") for i, text in enumerate(["id", "\\xe9"]))
+    unreadable = ParsedFile("bad.csv", pa.table({}), np.array([], dtype=np.int64), lines)
+    whole = [Reason(expectation="readable file", found="line 2: byte 0xe9 is not utf-8", rows=0, file="bad.csv")]
+    sound = parse_file("sound.csv", (HEADER + rows_of([1])).encode(), FILES)
+    done = reject([unreadable, sound], whole)
+    assert (done.rejected, done.rows_in, done.reasons) == (True, 3, tuple(whole))
+    contents = [(row["file"], json.loads(row["content"])) for row in done.quarantine.to_pylist()]
+    assert contents[:2] == [("bad.csv", "id"), ("bad.csv", "\\xe9")]
+    assert done.quarantine.to_pylist()[2]["reason"] == "bad.csv: line 2: byte 0xe9 is not utf-8"

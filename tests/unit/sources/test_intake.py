@@ -1,0 +1,124 @@
+"""Intake: each file is one batch's, once; what comes late joins the next open batch."""
+
+from pathlib import Path
+
+import pytest
+
+from include.config.model_folder import load_model_folder
+from include.errors import NotReady, SourceChanged
+from include.records import ArrivalRecord, BatchRecord
+from include.sources.intake import fetch, files_of, landing_folder, look_at, take_in
+from include.storage.stores import open_stores
+
+
+@pytest.fixture
+def land(write_folder, at):
+    """A model and a way to land its files."""
+    model = load_model_folder(write_folder())
+
+    def put(*names, text="id,at,distance,zone\n"):
+        for name in names:
+            path = landing_folder(model, at) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return model
+
+    return put
+
+
+def seal(model, at, batch, state="published", feed="rows"):
+    open_stores(at, model.id).ledger.put(BatchRecord(as_of=batch, feed=feed, revision=0, state=state))
+
+
+def names(arrival):
+    return [file.name for file in arrival.files]
+
+
+def test_a_batch_takes_its_own_files_and_keeps_them_as_they_came(land, at):
+    model = land("trips_2024-01-01_b.csv", "trips_2024-01-01_a.csv", "trips_2024-01-02.csv", "trips_2024-01-01.done")
+    arrival = take_in(model, at, "rows", "2024-01-01")
+    assert names(arrival) == ["trips_2024-01-01_a.csv", "trips_2024-01-01_b.csv"]
+    (landing_folder(model, at) / "trips_2024-01-01_a.csv").write_text("changed since")
+    kept = fetch(open_stores(at, model.id), arrival.files[0])
+    assert kept.content == b"id,at,distance,zone\n"
+    assert (arrival.files[0].size, arrival.files[0].sha256) == (20, kept.sha256)
+
+
+def test_a_batch_that_was_taken_in_is_not_taken_in_again(land, at):
+    model = land("trips_2024-01-01.csv")
+    first = take_in(model, at, "rows", "2024-01-01")
+    land("trips_2024-01-01_more.csv")
+    assert take_in(model, at, "rows", "2024-01-01") == first
+    assert open_stores(at, model.id).ledger.get(ArrivalRecord, "rows.2024-01-01", 1) is None
+
+
+@pytest.mark.parametrize("state", ["published", "missing"])
+def test_late_files_join_the_next_open_batch_once(state, land, at):
+    model = land("trips_2024-01-01.csv")
+    take_in(model, at, "rows", "2024-01-01")
+    seal(model, at, "2024-01-01", state)
+    land("trips_2024-01-01_late.csv", "trips_2024-01-02.csv")
+    arrival = take_in(model, at, "rows", "2024-01-02")
+    assert names(arrival) == ["trips_2024-01-02.csv", "trips_2024-01-01_late.csv"]
+    seal(model, at, "2024-01-02")
+    land("trips_2024-01-01_later.csv", "trips_2024-01-03.csv")
+    arrival = take_in(model, at, "rows", "2024-01-03")
+    assert names(arrival) == ["trips_2024-01-03.csv", "trips_2024-01-01_later.csv"]
+
+
+def test_files_of_a_rejected_batch_are_held(land, at):
+    model = land("trips_2024-01-01.csv")
+    take_in(model, at, "rows", "2024-01-01")
+    seal(model, at, "2024-01-01", "rejected")
+    land("trips_2024-01-01_repaired.csv", "trips_2024-01-02.csv")
+    assert names(take_in(model, at, "rows", "2024-01-02")) == ["trips_2024-01-02.csv"]
+
+
+def test_late_has_its_limit(write_folder, edit_config, at):
+    model = load_model_folder(write_folder(config=edit_config("wait: 6h\nrows", "wait: 6h\n  late: 1\nrows")))
+    folder = landing_folder(model, at)
+    folder.mkdir(parents=True)
+    for batch in ("2024-01-01", "2024-01-02"):
+        (folder / f"trips_{batch}.csv").touch()
+        take_in(model, at, "rows", batch)
+        seal(model, at, batch)
+    for name in ("trips_2024-01-01_late.csv", "trips_2024-01-02_late.csv", "trips_2024-01-03.csv"):
+        (folder / name).touch()
+    assert names(take_in(model, at, "rows", "2024-01-03")) == ["trips_2024-01-03.csv", "trips_2024-01-02_late.csv"]
+
+
+def test_batches_are_taken_in_order_from_the_start_on(land, at):
+    model = land("trips_2024-01-02.csv", "trips_2023-12-31.csv")
+    with pytest.raises(NotReady, match=r"rows of batch 2024-01-01 are not sealed; process it before 2024-01-02"):
+        take_in(model, at, "rows", "2024-01-02")
+    with pytest.raises(NotReady, match=r"2023-12-31 lies before the schedule's start 2024-01-01"):
+        take_in(model, at, "rows", "2023-12-31")
+    seal(model, at, "2024-01-01", "missing")
+    assert names(take_in(model, at, "rows", "2024-01-02")) == ["trips_2024-01-02.csv"]
+
+
+def test_rows_and_labels_are_feeds_of_their_own(land, at):
+    model = land("trips_2024-01-01.csv", "labels_2024-01-01.csv", "labels_2024-01-02.csv")
+    seal(model, at, "2024-01-01", feed="rows")
+    with pytest.raises(NotReady, match="labels of batch 2024-01-01"):
+        take_in(model, at, "labels", "2024-01-02")
+    assert names(take_in(model, at, "labels", "2024-01-01")) == ["labels_2024-01-01.csv"]
+    assert names(take_in(model, at, "rows", "2024-01-01")) == ["trips_2024-01-01.csv"]
+
+
+def test_a_copy_that_was_changed_is_refused_with_both_hashes(land, at):
+    model = land("trips_2024-01-01.csv")
+    file = take_in(model, at, "rows", "2024-01-01").files[0]
+    (copy,) = [path for path in Path(at.lake).rglob("trips_2024-01-01.csv")]
+    copy.write_text("tampered")
+    with pytest.raises(SourceChanged, match=f"{file.sha256[:16]}; restore"):
+        fetch(open_stores(at, model.id), file)
+
+
+def test_labels_inside_the_rows_are_never_waited_for(write_folder, edit_config, at):
+    text = edit_config("labels:\n", "LABELS")
+    text = text.partition("LABELS")[0] + "labels: {target: {minutes: float}}\n" + text[text.index("features: ") :]
+    model = load_model_folder(write_folder(config=text))
+    assert files_of(model, "labels") is None
+    assert look_at(model, at, "labels", "2024-01-01", None).complete
+    assert not look_at(model, at, "rows", "2024-01-01", None).complete

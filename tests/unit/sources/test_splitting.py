@@ -1,0 +1,101 @@
+"""Splitting: a history is cut into the files that a feeder would have delivered."""
+
+import csv
+import io
+
+import pytest
+
+from include.config.model_folder import load_model_folder
+from include.errors import FileUnreadable
+from include.sources.parsing import parse_file
+from include.sources.splitting import split_history
+
+HEADER = "id,at,distance,zone\n"
+WEEKS = ("every: day, start: 2024-01-01", "every: week, start: 2024-01-03")
+
+
+@pytest.fixture
+def split(write_folder, tmp_path):
+    """Split texts, one a file; returns rows by batch, the files' rows as text, and the names in the folder."""
+
+    def run(*texts, config=None):
+        model = load_model_folder(write_folder(config=config) if config else write_folder())
+        paths = []
+        for i, text in enumerate(texts):
+            paths.append(tmp_path / f"history{i}.csv")
+            paths[-1].write_text(text)
+        folder = tmp_path / "landing" / "taxi"
+        counts = split_history(model, paths, folder)
+        names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+        rows = {
+            name: parse_file(name, (folder / name).read_bytes(), model.config.source).rows.to_pylist()
+            for name in names
+            if name.endswith(".csv")
+        }
+        return counts, {name: [row["id"] for row in content] for name, content in rows.items()}, names, folder
+
+    return run
+
+
+def test_rows_go_to_the_batch_of_their_event_time(split):
+    counts, ids, names, _ = split(
+        HEADER + "1,2024-01-02 23:59,1,a\n2,2024-01-01 00:00,1,a\n3,2024-01-02 00:00,1,a\n",
+        HEADER + "4,2024-01-01 12:00,1,a\n",
+    )
+    assert counts == {"2024-01-01": 2, "2024-01-02": 2}
+    assert ids == {"trips_2024-01-01.csv": ["2", "4"], "trips_2024-01-02.csv": ["1", "3"]}
+    assert [name for name in names if name.endswith(".done")] == ["trips_2024-01-01.done", "trips_2024-01-02.done"]
+
+
+def test_weeks_begin_on_the_weekday_of_the_start(split, edit_config):
+    rows = "".join(f"{day},2024-01-{day:02d} 08:00,1,a\n" for day in range(1, 18))
+    counts, ids, _, _ = split(HEADER + rows, config=edit_config(*WEEKS))
+    assert counts == {"2024-01-03": 7, "2024-01-10": 7, "2024-01-17": 1}
+    assert ids["trips_2024-01-03.csv"] == [str(day) for day in range(3, 10)]
+
+
+def test_the_text_of_each_field_is_kept_as_it_came(split):
+    fields = ["007", "2024-01-01 08:00", " 1.50 ", 'a, "b"\nc']
+    line = ",".join('"' + field.replace('"', '""') + '"' for field in fields)
+    _, _, _, folder = split(HEADER + line + "\n")
+    text = (folder / "trips_2024-01-01.csv").read_text()
+    assert list(csv.reader(io.StringIO(text)))[1] == fields
+
+
+def test_a_row_without_a_readable_time_stays_with_the_row_before_it(split):
+    rows = "1,yesterday,1,a\n2,2024-01-01 08:00,1,a\n3,2024-02-31 08:00,1,a\n4,2024-01-02 08:00,1,a\n5,,1,a\n"
+    _, ids, _, _ = split(HEADER + rows)
+    assert ids == {"trips_2024-01-01.csv": ["1", "2", "3"], "trips_2024-01-02.csv": ["4", "5"]}
+
+
+def test_rows_before_the_start_are_left_out(split):
+    counts, ids, _, _ = split(HEADER + "1,2023-12-31 23:59,1,a\n2,2024-01-01 00:00,1,a\n")
+    assert counts == {"2024-01-01": 1}
+    assert ids == {"trips_2024-01-01.csv": ["2"]}
+
+
+def test_folders_and_markers_follow_the_pattern(split, edit_config):
+    text = edit_config("trips_{batch:%Y-%m-%d}*.csv", "{batch:%Y/%m/%d}/part*.csv")
+    text = text.replace('{marker: "trips_{batch:%Y-%m-%d}.done"}', "{marker: _SUCCESS}")
+    _, ids, names, _ = split(HEADER + "1,2024-01-01 08:00,1,a\n", config=text)
+    assert ids == {"2024/01/01/part.csv": ["1"]}
+    assert names == ["2024/01/01/_SUCCESS", "2024/01/01/part.csv"]
+
+
+def test_the_delimiter_of_the_source_is_read_and_written(split, edit_config):
+    _, ids, _, folder = split(
+        "id;at;distance;zone\n1;2024-01-01 08:00;1,5;a\n", config=edit_config("wait: 6h", "delimiter: ';'")
+    )
+    assert ids == {"trips_2024-01-01.csv": ["1"]}
+    assert "1,5" in (folder / "trips_2024-01-01.csv").read_text()
+
+
+def test_a_file_without_the_event_time_is_refused_naming_its_columns(split):
+    with pytest.raises(FileUnreadable, match=r"history1\.csv, line 1: has no column 'at'; it has id, when"):
+        split(HEADER + "1,2024-01-01 08:00,1,a\n", "id,when\n1,2024-01-01\n")
+
+
+@pytest.mark.parametrize("ending", [".csv.gz", ".parquet"])
+def test_only_plain_csv_is_written(ending, split, edit_config):
+    with pytest.raises(FileUnreadable, match="is not plain CSV"):
+        split(HEADER, config=edit_config("trips_{batch:%Y-%m-%d}*.csv", "trips_{batch:%Y-%m-%d}" + ending))

@@ -1,0 +1,167 @@
+"""The lake: a partition is replaced whole, others are not touched, and equal rows have equal hashes."""
+
+from datetime import UTC, date, datetime
+
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable
+
+from include.records import Partition
+from include.storage.lake import Lake, content_hash, describe, plain, to_frame
+
+DAY = "2024-01-01"
+ROWS = pa.table({"id": [2, 1, 3], "kind": ["b", None, ""], "x": [0.1, 1e300, None]})
+
+
+@pytest.fixture
+def lake(tmp_path):
+    return Lake(str(tmp_path), "dev", "taxi")
+
+
+def part(batch=DAY, revision=0, content="c", table="clean"):
+    return Partition(table=table, batch=batch, revision=revision, content=content)
+
+
+def ids(lake, batch=DAY, revision=0, table="clean"):
+    rows = lake.read_any(table, batch, revision)
+    return sorted(rows.column("id").to_pylist()) if rows.num_columns else []
+
+
+def rows_of(*numbers):
+    return pa.table({"id": pa.array(numbers, pa.int64())})
+
+
+def test_rows_are_read_back_by_key_without_batch_and_revision(lake, tmp_path):
+    lake.replace("clean", DAY, 0, ROWS, {})
+    for one in (lake, Lake(str(tmp_path), "dev", "taxi")):
+        read = one.read(part(), ["id"])
+        assert read.schema == ROWS.schema
+        assert read.to_pylist() == ROWS.sort_by("id").to_pylist()
+
+
+def test_a_key_of_several_columns_orders_by_all_of_them(lake):
+    rows = pa.table({"zone": ["b", "a", "b", "a"], "id": [2, 9, 1, 3]})
+    lake.replace("clean", DAY, 0, rows, {})
+    assert (
+        lake.read(part(), ["zone", "id"]).to_pylist()
+        == rows.sort_by([("zone", "ascending"), ("id", "ascending")]).to_pylist()
+    )
+
+
+def test_a_partition_is_replaced_whole_and_no_other(lake):
+    lake.replace("clean", DAY, 0, rows_of(1, 2, 3), {})
+    lake.replace("clean", "2024-01-02", 0, rows_of(4), {})
+    lake.replace("clean", DAY, 1, rows_of(5), {})
+    lake.replace("labels", DAY, 0, rows_of(6), {})
+    lake.replace("clean", DAY, 0, rows_of(7, 8), {})
+    assert ids(lake) == [7, 8]
+    assert ids(lake, "2024-01-02") == [4]
+    assert ids(lake, revision=1) == [5]
+    assert ids(lake, table="labels") == [6]
+
+
+def test_each_write_is_one_commit_and_an_earlier_one_stays_readable(lake):
+    lake.replace("clean", DAY, 0, rows_of(1), {})
+    lake.replace("clean", "2024-01-02", 0, rows_of(2), {})
+    lake.replace("clean", DAY, 0, rows_of(3), {})
+    table = DeltaTable(lake.table_uri("clean"))
+    assert table.version() == 2
+    for version, expected in ((0, [1]), (1, [1, 2]), (2, [2, 3])):
+        table.load_as_version(version)
+        assert sorted(pa.table(table.to_pyarrow_table()).column("id").to_pylist()) == expected
+
+
+def test_what_differs_from_run_to_run_goes_into_the_commit(lake):
+    lake.replace("clean", DAY, 0, rows_of(1), describe(model="taxi", version=3))
+    (commit,) = DeltaTable(lake.table_uri("clean")).history()
+    assert (commit["evergreen.model"], commit["evergreen.version"]) == ("taxi", "3")
+
+
+def test_replacing_by_nothing_does_nothing(lake):
+    lake.replace("clean", DAY, 0, rows_of(), {})
+    assert lake.read_any("clean", DAY, 0).num_rows == 0
+    lake.replace("clean", DAY, 0, rows_of(1), {})
+    lake.replace("clean", "2024-01-02", 0, rows_of(), {})
+    assert ids(lake) == [1]
+    assert DeltaTable(lake.table_uri("clean")).version() == 0
+
+
+@pytest.mark.parametrize("table", ["clean", "labels"])
+def test_what_was_never_written_has_no_rows(table, lake):
+    lake.replace("clean", DAY, 0, rows_of(1), {})
+    assert lake.read(part("2024-01-02", table=table), ["id"]).num_rows == 0
+    assert lake.read(part(revision=1, table=table), ["id"]).num_rows == 0
+
+
+def test_a_reading_before_the_writing_is_not_remembered(lake):
+    assert lake.read(part(), ["id"]).num_rows == 0
+    lake.replace("clean", DAY, 0, rows_of(1), {})
+    assert lake.read(part(), ["id"]).num_rows == 1
+
+
+def test_models_and_environments_do_not_mix(tmp_path):
+    Lake(str(tmp_path), "dev", "taxi").replace("clean", DAY, 0, rows_of(1), {})
+    assert ids(Lake(str(tmp_path), "dev", "bikes")) == []
+    assert ids(Lake(str(tmp_path), "prod", "taxi")) == []
+    assert ids(Lake(f"{tmp_path}/", "dev", "taxi")) == [1]
+
+
+def test_equal_rows_have_equal_hashes_however_stored(lake):
+    lake.replace("clean", DAY, 0, ROWS.sort_by("id"), {})
+    lake.replace("clean", DAY, 0, ROWS.sort_by([("id", "descending")]), {})
+    hashes = {
+        content_hash(ROWS.sort_by("id")),
+        content_hash(pa.concat_tables([ROWS.sort_by("id").slice(0, 1), ROWS.sort_by("id").slice(1)])),
+        content_hash(ROWS.sort_by("id").set_column(1, "kind", ROWS.sort_by("id").column(1).dictionary_encode())),
+        content_hash(lake.read(part(), ["id"])),
+        content_hash(lake.read_any("clean", DAY, 0).sort_by("id")),
+    }
+    assert len(hashes) == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        ROWS,
+        ROWS.sort_by("id").slice(0, 2),
+        ROWS.sort_by("id").rename_columns(["id", "kind", "y"]),
+        ROWS.sort_by("id").set_column(1, "kind", pa.array([None, "b", None])),
+        ROWS.sort_by("id").set_column(2, "x", pa.array([1e300, 0.1 + 2**-56, None])),
+    ],
+    ids=["another order", "fewer rows", "another name", "a null for an empty text", "one bit of a float"],
+)
+def test_other_rows_have_other_hashes(other):
+    assert other != ROWS.sort_by("id")
+    assert content_hash(other) != content_hash(ROWS.sort_by("id"))
+
+
+def test_plain_turns_dictionaries_and_views_into_strings():
+    rows = pa.table({"d": pa.array(["a", "b"]).dictionary_encode(), "v": pa.array(["a", "b"], pa.string_view())})
+    assert plain(rows).schema.types == [pa.string(), pa.string()]
+    assert plain(rows).to_pylist() == rows.to_pylist()
+
+
+def test_frames_hold_times_in_utc_and_dates_as_midnights():
+    moment = datetime(2024, 1, 1, 5, tzinfo=UTC)
+    rows = pa.table(
+        {
+            "t": pa.array([moment, None], pa.timestamp("us", tz="UTC")),
+            "d": pa.array([date(2024, 1, 1), None], pa.date32()),
+            "k": ["a", None],
+            "f": pa.array([1.5, None]),
+        }
+    )
+    frame = to_frame(rows)
+    assert [str(kind) for kind in frame.dtypes] == ["datetime64[us]", "datetime64[us]", "object", "float64"]
+    assert (str(frame["t"][0]), str(frame["d"][0])) == ("2024-01-01 05:00:00", "2024-01-01 00:00:00")
+    assert frame.loc[1].isna().all()
+
+
+def test_raw_files_are_kept_byte_for_byte(lake, tmp_path):
+    path = lake.put_raw("rows/2024-01-01/abc/é b.csv", b"\xff\r\n")
+    assert Lake(str(tmp_path), "dev", "taxi").get_raw(path) == b"\xff\r\n"
+
+
+def test_reports_lie_below_the_lake(lake, tmp_path):
+    path = lake.put_report("drift-2024-01-01.html", "<p>é</p>")
+    assert (tmp_path / path).read_text(encoding="utf-8") == "<p>é</p>"

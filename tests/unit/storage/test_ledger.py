@@ -1,0 +1,166 @@
+"""The ledger: one record a place, the first stands; the newest is found without reading the rest."""
+
+from datetime import UTC, datetime
+
+import obstore
+import pytest
+
+import include.storage.ledger
+from include.batches import Calendar
+from include.records import BatchRecord, ClaimRecord, ClosingRecord, SightingRecord
+from include.storage.ledger import Ledger
+
+DAYS = Calendar("day", datetime(2020, 1, 1, tzinfo=UTC))
+COUNTS = [0, 1, 2, 3, 7, 8, 9, 100]
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    return Ledger(str(tmp_path), "dev", "taxi")
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """The paths that the ledger asks its store for, as they are asked for."""
+    paths = []
+    get = obstore.get
+
+    def counted(store, path, **options):
+        paths.append(path)
+        return get(store, path, **options)
+
+    monkeypatch.setattr(include.storage.ledger.obstore, "get", counted)
+    return paths
+
+
+def closing(why, **meta):
+    return ClosingRecord(as_of="2024-01-01", verdict="2024-01-01.0", outcome="promoted", why=why, meta=meta)
+
+
+def sighting(n):
+    return SightingRecord(as_of="2024-01-01", incident="drift.0", n=n, text=f"sighting {n}")
+
+
+def claim(batch):
+    return ClaimRecord(as_of=batch, revision=0, version=None, promotion=None, why="", data="d", label_cut=None)
+
+
+def elsewhere(tmp_path):
+    """Another process on the same store."""
+    return Ledger(str(tmp_path), "dev", "taxi")
+
+
+def test_the_first_record_of_a_place_stands(ledger, tmp_path):
+    first = ledger.put(closing("first"))
+    assert ledger.put(closing("second")).why == "first"
+    assert elsewhere(tmp_path).put(closing("third")).why == "first"
+    assert elsewhere(tmp_path).get(ClosingRecord, "2024-01-01.0") == first
+
+
+def test_a_record_put_elsewhere_since_stands_too(ledger, tmp_path):
+    assert ledger.get(ClosingRecord, "2024-01-01.0") is None
+    elsewhere(tmp_path).put(closing("elsewhere"))
+    assert ledger.put(closing("here")).why == "elsewhere"
+    assert ledger.get(ClosingRecord, "2024-01-01.0").why == "elsewhere"
+
+
+def test_meta_keeps_when_and_who_outside_equality(ledger, tmp_path):
+    record = closing("first", run="scheduled__1")
+    standing = ledger.put(record)
+    assert standing == record
+    assert record.meta == {"run": "scheduled__1"}
+    again = elsewhere(tmp_path).get(ClosingRecord, "2024-01-01.0")
+    assert again == record
+    assert again.meta["run"] == "scheduled__1"
+    assert datetime.fromisoformat(again.meta["written_at"]).tzinfo == UTC
+
+
+def test_a_record_is_read_back_as_it_was_put(ledger, tmp_path):
+    record = BatchRecord(
+        as_of="2024-01-01",
+        feed="rows",
+        revision=0,
+        state="rejected",
+        files=({"name": "é ü.csv", "size": 3, "sha256": "s", "raw": "rows/x"},),
+        rows_in=3,
+        quarantined=3,
+        reasons=({"expectation": "declared columns", "column": "x", "found": "no such column\n", "rows": 0},),
+        left_out=("a", "b"),
+    )
+    ledger.put(record)
+    assert elsewhere(tmp_path).get(BatchRecord, "rows.2024-01-01") == record
+
+
+def test_places_do_not_mix(tmp_path):
+    taxi = Ledger(str(tmp_path), "dev", "taxi")
+    taxi.put(closing("taxi"))
+    assert Ledger(str(tmp_path), "dev", "bikes").get(ClosingRecord, "2024-01-01.0") is None
+    assert Ledger(str(tmp_path), "prod", "taxi").get(ClosingRecord, "2024-01-01.0") is None
+    assert taxi.get(ClosingRecord, "2024-01-01.1") is None
+    assert taxi.get(ClosingRecord, "2024-01-01.0", 1) is None
+    assert taxi.get(SightingRecord, "2024-01-01.0") is None
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_last_finds_the_highest_number(count, ledger, tmp_path):
+    for n in range(count):
+        ledger.put(sighting(n))
+    for one in (ledger, elsewhere(tmp_path)):
+        last = one.last(SightingRecord, "drift.0")
+        assert (last.n if last else None) == (count - 1 if count else None)
+        assert [record.n for record in one.all(SightingRecord, "drift.0")] == list(range(count))
+
+
+@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize("prefix", ["", "rows."])
+def test_last_batch_finds_the_newest(count, prefix, ledger, tmp_path):
+    kind = BatchRecord if prefix else ClaimRecord
+    for i in range(count):
+        batch = DAYS.name(i)
+        ledger.put(BatchRecord(as_of=batch, feed="rows", revision=0, state="missing") if prefix else claim(batch))
+    for one in (ledger, elsewhere(tmp_path)):
+        assert one.last_batch(kind, DAYS, prefix) == (DAYS.name(count - 1) if count else None)
+
+
+def test_last_follows_what_is_put_meanwhile(ledger, tmp_path):
+    other = elsewhere(tmp_path)
+    for n in range(20):
+        (ledger if n % 3 else other).put(sighting(n))
+        assert ledger.last(SightingRecord, "drift.0").n == n
+        assert other.last(SightingRecord, "drift.0").n == n
+    assert ledger.last(SightingRecord, "drift.1") is None
+
+
+def test_a_thousand_records_are_not_read_to_find_the_last(ledger, tmp_path, reads):
+    for n in range(1000):
+        ledger.put(sighting(n))
+        ledger.put(claim(DAYS.name(n)))
+    fresh = elsewhere(tmp_path)
+    reads.clear()
+    assert fresh.last(SightingRecord, "drift.0").n == 999
+    assert 0 < len(reads) < 25
+    reads.clear()
+    assert fresh.last_batch(ClaimRecord, DAYS) == DAYS.name(999)
+    assert 0 < len(reads) < 25
+
+
+def test_a_known_last_costs_one_look(ledger, reads):
+    for n in range(50):
+        ledger.put(sighting(n))
+    ledger.last(SightingRecord, "drift.0")
+    reads.clear()
+    assert ledger.last(SightingRecord, "drift.0").n == 49
+    assert len(reads) == 1
+    ledger.put(sighting(50))
+    reads.clear()
+    assert ledger.last(SightingRecord, "drift.0").n == 50
+    assert len(reads) <= 2
+
+
+def test_a_record_that_was_read_is_not_read_again(ledger, tmp_path, reads):
+    ledger.put(closing("first"))
+    fresh = elsewhere(tmp_path)
+    reads.clear()
+    for _ in range(3):
+        assert fresh.get(ClosingRecord, "2024-01-01.0").why == "first"
+    assert len(reads) == 1
