@@ -1,4 +1,4 @@
-"""Kills a batch's run with SIGKILL after each thing that it writes, runs it again, and tells whether the end is the same.
+"""Kills a batch's run with SIGKILL after each thing that it writes, runs it again, and compares the ends.
 
 Run as a program: importing takes seconds, so one process imports everything and forks a child for each run. The parent
 only imports: the libraries' own threads would not survive a fork.

@@ -1,6 +1,6 @@
 """A year of daily batches of 1,000 rows in one process: how long it takes, and where the time goes.
 
-`make bench` runs it twice, without and with HTML reports, and prints CPU seconds by step and library. Compare the shares
+`make bench` runs it twice, without and with HTML reports, and prints CPU seconds by step. Compare the shares
 within one run; seconds differ from machine to machine.
 """
 

@@ -35,7 +35,7 @@ def test_two_years_of_rentals_are_predicted_within_the_aim(tmp_path: Path) -> No
     """From a 13-week start the live model's error stays at or under 45; the same model never retrained is at 70."""
     history, at = drive(DATA, tmp_path / "loop", None)
     assert sum(one.rows.rows_in for one in history.batches) == 17379
-    assert history.promotions[0].effective_from <= "2011-04-09"
+    assert history.promotions[0].effective_from == "2011-04-02"
     assert history.overall is not None
     assert history.overall <= 45
     never, _ = drive(DATA, tmp_path / "never", "never")

@@ -1,4 +1,4 @@
-"""A model carries its features: the working tree changes no past score, versions do not meet, records rebuild models."""
+"""A model carries its features: the working tree changes no past score, and its record rebuilds it."""
 
 import random
 from pathlib import Path
