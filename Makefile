@@ -26,7 +26,7 @@ run: setup ## Drive the demo through the loop; POLICY=never takes another policy
 	$(BIN)/evergreen demo $(if $(POLICY),--policy $(POLICY))
 
 test: setup ## Run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: setup ## Lint, types, architecture
 	$(BIN)/ruff format --check .
@@ -40,7 +40,7 @@ bench: setup ## Measure a year of daily batches of 1,000 rows, and where the tim
 
 matrix: setup ## Resolve, install and import the pinned set on 3.11, 3.12 and 3.13
 	for version in 3.11 3.12 3.13; do \
-	  $(BIN)/uv venv --quiet --clear --python $$version $(VENV)/matrix-$$version && \
+	  $(BIN)/uv venv --quiet --clear --no-python-downloads --python $$version $(VENV)/matrix-$$version && \
 	  $(BIN)/uv pip install --quiet --python $(VENV)/matrix-$$version -r requirements.txt && \
 	  $(BIN)/uv pip check --python $(VENV)/matrix-$$version && \
 	  PYTHONPATH=. $(VENV)/matrix-$$version/bin/python -c "import include.cli, include.replay.runner" || exit 1; \

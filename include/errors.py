@@ -8,6 +8,7 @@
     │   ├── ModelNotFound        no model folder of that name
     │   ├── FileUnreadable       a source file cannot be read as what it is declared to be
     │   ├── SourceChanged        a sealed file is not what its record says
+    │   ├── SchemaChanged        rows do not fit the table that earlier ones are in
     │   ├── FeaturesInvalid      a model's own code raised, or returned other rows or columns
     │   ├── ModelIncompatible    a registered model cannot read these rows
     │   └── ApprovalMissing      a promotion that only a human may make
@@ -55,6 +56,10 @@ class FileUnreadable(Refused):
 
 class SourceChanged(Refused):
     """A sealed file is not what its record says."""
+
+
+class SchemaChanged(Refused):
+    """Rows do not fit the table that earlier ones are in."""
 
 
 class FeaturesInvalid(Refused):

@@ -5,6 +5,7 @@ import pandas as pd
 
 from include.checks.drift import PREDICTION, Reference, measure_distances
 from include.config.contract import ModelConfig
+from include.errors import FeaturesInvalid
 from include.features.history import published, read_rows
 from include.features.labelled import last_label_batches, match_labels, standing_claim
 from include.judging.champion import predict_labelled, read_predictions
@@ -38,7 +39,7 @@ def check_inputs(
     if rows.empty:
         return SectionVerdict(state="provisional", why="no rows to compare")
     reference = _reference(stores, promotion)
-    inputs = {name: one for name, one in reference.columns.items() if name != PREDICTION}
+    inputs = {name: one for name, one in reference.columns.items() if name != PREDICTION and name in rows}
     return _compare(Reference(inputs, reference.thresholds, reference.rows), rows, "inputs")
 
 
@@ -78,7 +79,10 @@ def check_outcomes(
         why = f"{len(rows)} labelled rows, {config.check.min_rows} are needed"
         return SectionVerdict(state="provisional", why=why, numbers={"rows": len(rows)})
     metric = config.gate.metric
-    predicted = predict_labelled(config, stores, promotion, labelled)
+    try:
+        predicted = predict_labelled(config, stores, promotion, labelled)
+    except FeaturesInvalid as failed:
+        return SectionVerdict(state="provisional", why=f"the champion cannot score these rows: {failed}")
     losses = row_losses(metric, rows[config.labels.column].to_numpy(), predicted)
     error = mean_metric(metric, losses)
     numbers: Numbers = {

@@ -92,6 +92,7 @@ def fit_model(
         "lookback": config.features.lookback,
         "trusted_types": list(config.model.trusted_types),
         "seed": config.model.seed,
+        "columns": {name: column.type for name, column in config.rows.columns.items()},
     }
     building = PackedModel()
     building.folder = folder

@@ -53,7 +53,7 @@ def _judge(model: ModelFolder, stores: Stores, attempt: DueAttempt, trained: Tra
     labelled = match_labels(config, stores, holdout[0], attempt.as_of)
     judgement, refusal, uncovered = None, None, None
     if trained.run is None:
-        refusal = f"{trained.rows} labelled rows to learn from, {config.gate.min_rows} are needed"
+        refusal = trained.why
     elif config.labels == "none":
         uncovered = "this model has no labels"
     elif len(labelled.rows) < config.gate.min_rows:

@@ -11,7 +11,7 @@ from include.errors import FeaturesInvalid, NotReady
 from include.features.history import build_features, readable
 from include.incidents import report, resolve
 from include.judging.champion import promotion_serving
-from include.records import BatchRecord, ClaimRecord
+from include.records import BatchRecord, ClaimRecord, PromotionRecord
 from include.storage.lake import describe
 from include.storage.stores import Stores, open_stores
 
@@ -40,6 +40,7 @@ def score_batch(model: ModelFolder, at: Locations, batch: str) -> ScoreResult:
     if claim is None:
         claim = stores.ledger.put(_claim(model, stores, batch))
     if claim.version is None:
+        _tell_incompatible(model, stores, claim)
         return ScoreResult(claim, 0)
     packed = stores.models.load_version(claim.version)
     try:
@@ -58,6 +59,19 @@ def score_batch(model: ModelFolder, at: Locations, batch: str) -> ScoreResult:
     return ScoreResult(claim, len(frame))
 
 
+def _unreadable(model: ModelFolder, stores: Stores, promotion: PromotionRecord) -> str:
+    """Columns that a version reads and the contract no longer declares so; empty if it can read the rows."""
+    declared = {name: column.type for name, column in model.config.rows.columns.items()}
+    needed = stores.models.load_version(promotion.version).contract["columns"]
+    return ", ".join(f"{name} ({kind})" for name, kind in needed.items() if declared.get(name) != kind)
+
+
+def _tell_incompatible(model: ModelFolder, stores: Stores, claim: ClaimRecord) -> None:
+    if claim.why.startswith("version "):
+        text = f"{model.id}: batch {claim.as_of} has no predictions: {claim.why}. Declare the columns, or retrain."
+        report(stores.ledger, "incompatible", claim.as_of, text)
+
+
 def _claim(model: ModelFolder, stores: Stores, batch: str) -> ClaimRecord:
     calendar, ledger = model.config.calendar, stores.ledger
     record = ledger.get(BatchRecord, f"rows.{batch}")
@@ -73,6 +87,8 @@ def _claim(model: ModelFolder, stores: Stores, batch: str) -> ClaimRecord:
         version, number, why = None, None, f"batch {record.state}"
     elif promotion is None:
         version, number, why = None, None, "no champion yet"
+    elif unknown := _unreadable(model, stores, promotion):
+        version, number, why = None, None, f"version {promotion.version} reads {unknown}, as config.yaml does not say"
     else:
         version, number = promotion.version, promotion.number
         why = f"promotion {number}, in force from {promotion.effective_from}"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
-from include.errors import NotReady
+from include.errors import FeaturesInvalid, NotReady
 from include.features.labelled import last_label_batches, match_labels
 from include.features.packing import FittedModel, example_of, fit_model, packing_folder, signature_of
 from include.judging.attempts import DueAttempt
@@ -21,20 +21,22 @@ class TrainResult:
     :param run: id of its MLflow run; None where there was too little to learn from, or the attempt was judged before.
     :param trained_on: first and last label batch.
     :param rows: labelled rows that it learnt from.
+    :param why: why there is no run, if there is none.
     """
 
     run: str | None
     trained_on: tuple[str, str]
     rows: int
+    why: str = ""
 
 
 def train_model(model: ModelFolder, at: Locations, attempt: DueAttempt) -> TrainResult:
     """Fit a challenger on the labels known before the holdout, and log it.
 
-    A run of this attempt that is there already is used: nothing is trained twice.
+    A run of this attempt that is there already is used: nothing is trained twice. The model's own code failing is no
+    run either: the attempt is then refused for it, as trying again would be.
 
     :raises NotReady: if there are no labels before the holdout.
-    :raises FeaturesInvalid: if the model's own code fails.
     """
     stores = open_stores(at, model.id)
     span = training_span(model, stores, attempt)
@@ -44,10 +46,14 @@ def train_model(model: ModelFolder, at: Locations, attempt: DueAttempt) -> Train
         return TrainResult(None, judged.trained_on, judged.training_rows)
     rows = len(match_labels(model.config, stores, *span).rows)
     if rows < model.config.gate.min_rows:
-        return TrainResult(None, span, rows)
+        why = f"{rows} labelled rows to learn from, {model.config.gate.min_rows} are needed"
+        return TrainResult(None, span, rows, why)
     if run is None:
         with packing_folder() as folder:
-            fitted = fit_model(model, stores, span, folder)
+            try:
+                fitted = fit_model(model, stores, span, folder)
+            except FeaturesInvalid as error:
+                return TrainResult(None, span, rows, str(error))
             run = log_fitted(model, stores, attempt, "challenger", fitted, folder)
     return TrainResult(run, span, rows)
 

@@ -10,10 +10,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, write_deltalake
-from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from pyarrow import csv
 
-from include.errors import Outage
+from include.errors import Outage, SchemaChanged
 from include.records import Partition
 from include.storage.cache import ByteCache
 from include.storage.objects import open_store
@@ -57,6 +57,7 @@ class Lake:
         :param rows: what the partition holds, without its batch and revision.
         :param metadata: what differs from run to run; it goes into the commit.
         :raises Outage: if other writers kept winning.
+        :raises SchemaChanged: if a column has another type than the table holds.
         """
         if rows.num_rows == 0:
             return
@@ -68,6 +69,8 @@ class Lake:
                     self.table_uri(table),
                     keyed,
                     mode="overwrite",
+                    # A contract that gains a column adds it; partitions before have nulls there.
+                    schema_mode="merge",
                     predicate=f"batch = '{batch}' AND revision = {revision}",
                     partition_by=["batch", "revision"],
                     configuration=_CONFIGURATION,
@@ -78,6 +81,9 @@ class Lake:
                 )
             except CommitFailedError:
                 continue
+            except DeltaError as error:
+                problem = f"its rows do not fit the table {self.table_uri(table)}: {error}"
+                raise SchemaChanged(f"batch {batch}: {problem}. Give a changed column another name") from error
             return
         raise Outage(f"{self.table_uri(table)}: batch {batch} lost {_TRIES} commits to other writers; try again")
 

@@ -1,6 +1,8 @@
 """The lake: a partition is replaced whole, others are not touched, and equal rows have equal hashes."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
+from threading import Barrier
 
 import pyarrow as pa
 import pytest
@@ -165,3 +167,18 @@ def test_raw_files_are_kept_byte_for_byte(lake, tmp_path):
 def test_reports_lie_below_the_lake(lake, tmp_path):
     path = lake.put_report("drift-2024-01-01.html", "<p>é</p>")
     assert (tmp_path / path).read_text(encoding="utf-8") == "<p>é</p>"
+
+
+def test_writers_of_other_batches_at_once_lose_nothing(tmp_path):
+    Lake(str(tmp_path), "dev", "taxi").replace("clean", DAY, 0, rows_of(0), {})
+    barrier = Barrier(3)
+
+    def write(number):
+        lake = Lake(str(tmp_path), "dev", "taxi")
+        barrier.wait()
+        lake.replace("clean", f"2024-02-0{number}", 0, rows_of(number), {})
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(write, [1, 2, 3]))
+    lake = Lake(str(tmp_path), "dev", "taxi")
+    assert [ids(lake, batch) for batch in (DAY, "2024-02-01", "2024-02-02", "2024-02-03")] == [[0], [1], [2], [3]]

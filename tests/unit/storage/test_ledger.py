@@ -1,6 +1,8 @@
 """The ledger: one record a place, the first stands; the newest is found without reading the rest."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from threading import Barrier
 
 import obstore
 import pytest
@@ -164,3 +166,17 @@ def test_a_record_that_was_read_is_not_read_again(ledger, tmp_path, reads):
     for _ in range(3):
         assert fresh.get(ClosingRecord, "2024-01-01.0").why == "first"
     assert len(reads) == 1
+
+
+def test_of_many_writers_at_once_one_stands(tmp_path):
+    barrier = Barrier(8)
+
+    def write(name):
+        ledger = elsewhere(tmp_path)
+        barrier.wait()
+        return ledger.put(closing(name)).why
+
+    with ThreadPoolExecutor(8) as pool:
+        standing = set(pool.map(write, [f"writer {i}" for i in range(8)]))
+    assert len(standing) == 1
+    assert {elsewhere(tmp_path).get(ClosingRecord, "2024-01-01.0").why} == standing

@@ -1,0 +1,105 @@
+"""History and its cut: what may be read for a batch, and what a model's own code may return."""
+
+import pandas as pd
+import pytest
+
+from include.config.model_folder import load_model_folder
+from include.errors import FeaturesInvalid
+from include.features.history import call_features, published, readable
+from include.records import BatchRecord
+from include.storage.packed_model import PackedModel, load_module
+from include.storage.stores import open_stores
+
+ROWS = pd.DataFrame({"id": [1, 2, 3], "distance": [1.0, None, 3.0]})
+
+
+@pytest.fixture
+def call(tmp_path):
+    """Call one build_features on ROWS, as a packed model would."""
+
+    def run(body, features=None):
+        path = tmp_path / "features.py"
+        path.write_text(f"import pandas as pd\n\n\ndef build_features(batch, history):\n    {body}\n")
+        packed = PackedModel()
+        packed.contract = {"model": "taxi"} | ({"features": features} if features else {})
+        packed.features = load_module(path, "features")
+        return call_features(packed, ROWS, ROWS.iloc[:0], "2024-01-01")
+
+    return run
+
+
+def test_features_come_back_row_by_row(call):
+    assert call("return batch[['distance']] * 2", ["distance"])["distance"].tolist()[::2] == [2.0, 6.0]
+
+
+def test_the_rows_themselves_cannot_be_changed(call):
+    call("batch['distance'] = 0; history['x'] = 1; return batch[['distance']]")
+    assert ROWS["distance"].tolist()[::2] == [1.0, 3.0]
+    assert list(ROWS.columns) == ["id", "distance"]
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("return batch[['fare']]", "raised KeyError"),
+        ("return 1 / 0", "raised ZeroDivisionError: division by zero"),
+        ("return batch['distance']", "returned Series; expected a DataFrame"),
+        ("return None", "returned NoneType; expected a DataFrame"),
+        ("return batch[['distance']].dropna()", "returned 2 rows for 3"),
+        ("return pd.concat([batch, batch])[['distance']]", "returned 6 rows for 3"),
+        ("return batch.sort_values('id', ascending=False)[['distance']]", "or another index"),
+        ("return batch[['id']]", "returned columns ['id']; it was trained on ['distance']"),
+        ("return batch[['distance', 'id']]", "it was trained on ['distance']"),
+    ],
+)
+def test_code_that_breaks_its_contract_is_told_with_model_file_and_batch(body, told, call):
+    with pytest.raises(FeaturesInvalid) as raised:
+        call(body, ["distance"])
+    assert str(raised.value).startswith("model taxi, features.py, build_features on batch 2024-01-01: ")
+    assert told in str(raised.value)
+
+
+def seal(stores, feed, number, state="published", clean=5):
+    content = f"{feed}{number}" if clean else ""
+    record = BatchRecord(
+        as_of=f"2024-01-{number:02d}", feed=feed, revision=0, state=state, clean=clean, content=content
+    )
+    stores.ledger.put(record)
+
+
+@pytest.mark.parametrize(
+    ("lookback", "rows", "labels", "cut"),
+    [
+        (0, [6], [], None),
+        (1, [5, 6], [5], "2024-01-05"),
+        (2, [5, 6], [4, 5], "2024-01-05"),
+        (3, [3, 5, 6], [4, 5], "2024-01-05"),
+        (99, [1, 3, 5, 6], [1, 4, 5], "2024-01-05"),
+    ],
+)
+def test_a_batch_reads_its_lookback_and_labels_known_before_it(
+    lookback, rows, labels, cut, write_folder, edit_config, at
+):
+    text = edit_config("lookback: 0, rowwise: true", f"lookback: {lookback}")
+    model = load_model_folder(write_folder(config=text))
+    stores = open_stores(at, model.id)
+    for number in range(1, 9):
+        seal(stores, "rows", number, "rejected" if number == 4 else "published", 0 if number in (2, 4) else 5)
+        seal(stores, "labels", number, "missing" if number == 3 else "published", 0 if number in (2, 3) else 5)
+    data, label_cut = readable(model.config, stores, "2024-01-06")
+    assert [int(p.batch[-2:]) for p in data.partitions if p.table == "clean"] == rows
+    assert [int(p.batch[-2:]) for p in data.partitions if p.table == "labels"] == labels
+    assert label_cut == cut
+
+
+def test_a_partition_is_named_by_its_record(write_folder, at):
+    model = load_model_folder(write_folder())
+    stores = open_stores(at, model.id)
+    seal(stores, "labels", 1)
+    (partition,) = published(stores, "labels", ["2024-01-01", "2024-01-02"])
+    assert (partition.table, partition.batch, partition.revision, partition.content) == (
+        "labels",
+        "2024-01-01",
+        0,
+        "labels1",
+    )

@@ -1,0 +1,148 @@
+"""Labelled rows: placed by the arrival of their first label, valued by the newest one known at the cut."""
+
+import pyarrow as pa
+import pytest
+
+from include.config.model_folder import load_model_folder
+from include.features.history import published
+from include.features.labelled import label_batches, last_label_batches, match_labels
+from include.records import BatchRecord, DataRecord
+from include.storage.lake import content_hash
+from include.storage.stores import open_stores
+
+
+def day(number):
+    return f"2024-01-{number:02d}"
+
+
+@pytest.fixture
+def model(write_folder, edit_config):
+    return load_model_folder(write_folder(config=edit_config("  wait: 12h", "  max_delay: 5\n  wait: 12h")))
+
+
+@pytest.fixture
+def stores(model, at):
+    return open_stores(at, model.id)
+
+
+@pytest.fixture
+def publish(stores):
+    """Publish batches of one feed: by day, ids of rows or minutes by id of labels."""
+
+    def put(feed, batches):
+        for number, content in batches.items():
+            columns = {"id": pa.array(list(content), pa.int64())}
+            if feed == "labels":
+                columns["minutes"] = pa.array(list(content.values()), pa.float64())
+            table = pa.table(columns)
+            stores.lake.replace("labels" if feed == "labels" else "clean", day(number), 0, table, {})
+            record = BatchRecord(
+                as_of=day(number),
+                feed=feed,
+                revision=0,
+                state="published",
+                clean=table.num_rows,
+                content=content_hash(table),
+            )
+            stores.ledger.put(record)
+
+    return put
+
+
+def match(model, stores, first, last, **options):
+    found = match_labels(model.config, stores, day(first), day(last), **options)
+    rows = found.rows[["id", "minutes", "batch", "known"]].to_dict("split")["data"]
+    return [(i, minutes, int(batch[-2:]), int(known[-2:])) for i, minutes, batch, known in rows], found.unmatched
+
+
+def test_a_row_is_placed_where_its_label_became_known(model, stores, publish):
+    publish("rows", {1: [11, 12, 13], 2: [21, 22], 3: [31]})
+    publish("labels", {1: {11: 1.0}, 2: {21: 2.0, 12: 3.0}, 3: {13: 4.0}})
+    assert match(model, stores, 1, 3) == ([(11, 1.0, 1, 1), (12, 3.0, 1, 2), (13, 4.0, 1, 3), (21, 2.0, 2, 2)], 0)
+    assert match(model, stores, 2, 2) == ([(12, 3.0, 1, 2), (21, 2.0, 2, 2)], 0)
+    assert match(model, stores, 3, 3) == ([(13, 4.0, 1, 3)], 0)
+
+
+def test_each_row_is_in_one_place_only(model, stores, publish):
+    publish("rows", {1: [11, 12, 13, 14], 2: [21, 22], 3: [31, 32], 4: [41]})
+    publish("labels", {1: {11: 1.0}, 2: {12: 1.0, 21: 1.0, 11: 5.0}, 3: {13: 1.0, 12: 5.0, 31: 1.0}, 4: {22: 1.0}})
+    singles = [row[0] for number in (1, 2, 3, 4) for row in match(model, stores, number, number)[0]]
+    assert len(singles) == len(set(singles))
+    assert sorted(singles) == sorted(row[0] for row in match(model, stores, 1, 4)[0])
+
+
+def test_a_correction_counts_from_its_arrival_on_and_moves_no_row(model, stores, publish):
+    publish("rows", {1: [11], 2: [21], 3: [31]})
+    publish("labels", {1: {11: 1.0}, 2: {21: 1.0}, 3: {11: 9.0}})
+    assert match(model, stores, 1, 2)[0] == [(11, 1.0, 1, 1), (21, 1.0, 2, 2)]
+    assert match(model, stores, 1, 3)[0] == [(11, 9.0, 1, 1), (21, 1.0, 2, 2)]
+    assert match(model, stores, 3, 3)[0] == []
+
+
+def test_nothing_later_than_the_span_is_read(model, stores, publish):
+    publish("rows", {1: [11, 12], 2: [21]})
+    publish("labels", {1: {11: 1.0}, 2: {}})
+    before = match_labels(model.config, stores, day(1), day(2))
+    publish("rows", {3: [31, 12]})
+    publish("labels", {3: {11: 9.0, 12: 9.0, 21: 9.0}})
+    after = match_labels(model.config, stores, day(1), day(2))
+    assert after.rows.equals(before.rows)
+    assert after.partitions == before.partitions
+
+
+def test_a_label_before_its_row_waits_for_it(model, stores, publish):
+    publish("rows", {1: [11], 3: [31]})
+    publish("labels", {1: {11: 1.0, 31: 3.0}, 3: {}})
+    assert match(model, stores, 1, 2) == ([(11, 1.0, 1, 1)], 1)
+    assert match(model, stores, 1, 3)[0] == [(11, 1.0, 1, 1), (31, 3.0, 3, 3)]
+    assert match(model, stores, 3, 3)[0] == [(31, 3.0, 3, 3)]
+
+
+def test_labels_of_no_row_or_of_a_too_old_one_are_counted(model, stores, publish):
+    publish("rows", {1: [11, 12], 7: [71]})
+    publish("labels", {6: {11: 1.0}, 7: {12: 1.0, 71: 2.0, 99: 3.0}})
+    assert match(model, stores, 6, 6) == ([(11, 1.0, 1, 6)], 0)
+    assert match(model, stores, 7, 7) == ([(71, 2.0, 7, 7)], 2)
+
+
+def test_a_key_that_arrives_twice_counts_as_its_first_arrival(model, stores, publish):
+    publish("rows", {1: [11], 2: [11, 21]})
+    publish("labels", {2: {11: 1.0}})
+    assert match(model, stores, 1, 2) == ([(11, 1.0, 1, 2)], 0)
+
+
+def test_only_published_batches_that_hold_labels_count(model, stores, publish):
+    publish("labels", {1: {11: 1.0}, 3: {12: 1.0}, 4: {}, 6: {13: 1.0}})
+    for number, state in ((2, "missing"), (5, "rejected")):
+        stores.ledger.put(BatchRecord(as_of=day(number), feed="labels", revision=0, state=state))
+    assert label_batches(model.config, stores, day(6)) == [day(1), day(3), day(6)]
+    assert label_batches(model.config, stores, day(6), after=day(1)) == [day(3), day(6)]
+    assert label_batches(model.config, stores, day(5)) == [day(1), day(3)]
+    assert last_label_batches(model.config, stores, day(6), 2) == [day(3), day(6)]
+    assert last_label_batches(model.config, stores, day(5), 2) == [day(1), day(3)]
+    assert last_label_batches(model.config, stores, day(6), 9) == [day(1), day(3), day(6)]
+
+
+def test_a_recorded_data_version_is_read_again_as_it_was(model, stores, publish):
+    publish("rows", {1: [11, 12]})
+    publish("labels", {1: {11: 1.0}})
+    found = match_labels(model.config, stores, day(1), day(2))
+    data = DataRecord(as_of=day(2), partitions=found.partitions)
+    publish("labels", {2: {11: 9.0, 12: 2.0}})
+    assert match(model, stores, 1, 2, data=data)[0] == [(11, 1.0, 1, 1)]
+    assert match(model, stores, 1, 2)[0] == [(11, 9.0, 1, 1), (12, 2.0, 1, 2)]
+
+
+def test_without_labels_rows_count_in_their_place(write_folder, edit_config, at, publish, stores):
+    text = edit_config("labels:\n", "LABELS")
+    text = text.partition("LABELS")[0] + "labels: none\n" + text[text.index("features: ") :]
+    model = load_model_folder(write_folder("other", config=text))
+    publish("rows", {1: [11, 12], 2: [21]})
+    found = match_labels(model.config, stores, day(1), day(2))
+    assert found.rows[["id", "batch", "known"]].to_numpy().tolist() == [
+        [11, day(1), day(1)],
+        [12, day(1), day(1)],
+        [21, day(2), day(2)],
+    ]
+    assert label_batches(model.config, stores, day(2)) == [day(1), day(2)]
+    assert found.partitions == tuple(published(stores, "rows", [day(1), day(2)]))
