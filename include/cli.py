@@ -14,7 +14,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from include.config.locations import Locations, model_roots
+from include.config.locations import Locations, home, model_roots
 from include.config.model_folder import ModelFolder, get_model_folder
 from include.errors import EvergreenError
 
@@ -40,8 +40,7 @@ def demo(policy: str | None) -> None:
     from include.demo.stream import DemoStream
     from include.replay.runner import Runner, with_policies
 
-    home = Path(os.environ.get("EVERGREEN_HOME", ".evergreen"))
-    at = Locations.under(home / f"policy-{policy.replace(':', '-')}") if policy else Locations.from_environment()
+    at = Locations.under(home() / f"policy-{policy.replace(':', '-')}") if policy else Locations.from_environment()
     model = with_policies(get_model_folder("taxi", model_roots()), policy)
     stream, calendar = DemoStream(), model.config.calendar
     runner = Runner(model, at)
@@ -53,7 +52,7 @@ def demo(policy: str | None) -> None:
             stream.land(Path(at.landing) / model.id, number)
             runner.run_batch(batch)
             progress.advance(task)
-    report = home.absolute() / "reports" / (f"taxi-{policy.replace(':', '-')}.html" if policy else "taxi.html")
+    report = home().absolute() / "reports" / (f"taxi-{policy.replace(':', '-')}.html" if policy else "taxi.html")
     history = _write_report(model, at, calendar.name(0), calendar.name(stream.batches - 1), report)
     sys.exit(0 if history.closed else 1)
 

@@ -11,7 +11,7 @@
     │   ├── SchemaChanged        rows do not fit the table that earlier ones are in
     │   ├── FeaturesInvalid      a model's own code raised, or returned other rows or columns
     │   ├── ModelIncompatible    a registered model cannot read these rows
-    │   └── ApprovalMissing      a promotion that only a human may make
+    │   └── ApprovalMissing      an attempt that was refused, or waits for a human
     ├── NotReady                 something earlier has not happened yet: wait, then try again
     └── Outage                   a service or a store did not answer: try again
 """
@@ -71,7 +71,7 @@ class ModelIncompatible(Refused):
 
 
 class ApprovalMissing(Refused):
-    """A promotion that only a human may make, and nobody has."""
+    """An attempt that was refused, or that only a human may pass and nobody has."""
 
 
 class NotReady(EvergreenError):

@@ -1,5 +1,6 @@
 """Incidents: one cause, open until resolved. Steps report; ``send_alerts`` tells."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import get_args
 
@@ -64,6 +65,15 @@ def announce(ledger: Ledger, cause: Cause, as_of: str, text: str) -> None:
     """Tell good news: an incident that is over as it is told."""
     report(ledger, cause, as_of, text)
     resolve(ledger, cause, as_of, text)
+
+
+def incidents_of(ledger: Ledger, cause: Cause) -> Iterator[Incident]:
+    """The incidents of a cause, newest first."""
+    newest = last_incident(ledger, cause)
+    for n in range(newest.opened.n if newest else -1, -1, -1):
+        opened = ledger.get(IncidentRecord, cause, n)
+        assert opened is not None
+        yield Incident(opened, ledger.last(SightingRecord, opened.id), ledger.get(ResolutionRecord, opened.id))
 
 
 def newest_incidents(ledger: Ledger) -> list[Incident]:

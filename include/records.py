@@ -98,7 +98,10 @@ class BatchRecord(Record):
 
 
 class Partition(Part):
-    """One revision of one batch in one table, and the hash of its canonical rows."""
+    """One revision of one batch in one table.
+
+    ``content`` is the hash of its canonical rows; of predictions it is the data version that they were made from.
+    """
 
     table: Literal["clean", "labels", "predictions"]
     batch: str

@@ -95,7 +95,8 @@ def build_reference(
     limits = {name: max(float(np.quantile([s[name] for s in seen], _LEVEL)), 1e-6) for name in seen[0]}
     widest = [max(sample[name] / limits[name] for name in limits) for sample in seen]
     widen = max(1.0, float(np.quantile(widest, _LEVEL)))
-    return Reference(described, {name: limit * widen for name, limit in limits.items()}, batch_rows)
+    rows_each = int(np.median([len(sample) for sample in samples]))
+    return Reference(described, {name: limit * widen for name, limit in limits.items()}, rows_each)
 
 
 def measure_distances(reference: Reference, current: pd.DataFrame) -> dict[str, float]:

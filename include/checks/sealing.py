@@ -42,8 +42,7 @@ def seal(model: ModelFolder, at: Locations, feed: Feed, batch: str) -> BatchReco
     sorted_ = _sort(model, stores, feed, arrival, inside)
     facts = describe(model=model.id, feed=feed, code=model.code_version)
     stores.lake.replace(f"quarantine_{feed}", batch, arrival.revision, sorted_.quarantine, facts)
-    if not sorted_.rejected:
-        stores.lake.replace(TABLES[feed], batch, arrival.revision, sorted_.clean, facts)
+    stores.lake.replace(TABLES[feed], batch, arrival.revision, sorted_.clean, facts)
     record = BatchRecord(
         as_of=batch,
         feed=feed,

@@ -103,13 +103,13 @@ def sort_batch(files: list[ParsedFile], rules: Rules) -> SortedBatch:
     rows = _cast(files, rules, failed)
     _find_nulls(rows, rules, failed)
     _find_duplicates(rows, rules, failed)
-    whole = _expect(rows, rules, failed)
-    reasons = _summarise(failed, files)
+    whole, noted = _expect(rows, rules, failed)
+    reasons = [*_summarise(failed, files), *noted]
     broken = len(failed.failures) + sum(len(f.torn) for f in files)
     if broken > rules.max_quarantined * total:
         found = f"{broken} of {total} rows failed, more than {rules.max_quarantined:.0%}"
         whole.append(Reason(expectation="max_quarantined", found=found, rows=broken))
-    if any(reason.expectation for reason in whole):
+    if whole:
         return reject(files, [*whole, *reasons], left_out, failed)
     keep = np.array([i not in failed.failures for i in range(rows.num_rows)], dtype=bool)
     clean = rows.filter(pa.array(keep)).sort_by([(name, "ascending") for name in rules.key]).combine_chunks()
@@ -185,25 +185,25 @@ def _find_duplicates(rows: pa.Table, rules: Rules, failed: _Ledgered) -> None:
     failed.add(copied.index[~equal], label, key[0], "copies of this key differ from one another")
 
 
-def _expect(rows: pa.Table, rules: Rules, failed: _Ledgered) -> list[Reason]:
-    """Ask the expectations of the rows that stand so far; returns what fails the batch as a whole."""
+def _expect(rows: pa.Table, rules: Rules, failed: _Ledgered) -> tuple[list[Reason], list[Reason]]:
+    """Ask the expectations of the rows that stand so far.
+
+    :returns: what fails the batch as a whole, and what is only noted.
+    """
     standing = np.array([i for i in range(rows.num_rows) if i not in failed.failures], dtype=np.int64)
     if not len(standing):
-        return []
-    whole = []
+        return [], []
+    whole: list[Reason] = []
+    noted: list[Reason] = []
     for failure in check_expectations(to_frame(rows.take(pa.array(standing))), rules.expected, rules.path):
         if failure.severity == "warning" and len(failure.rows):
             failed.add(standing[failure.rows], failure.expectation, failure.column, failure.found)
-        elif failure.severity == "critical":
-            whole.append(
-                Reason(
-                    expectation=failure.expectation,
-                    column=failure.column,
-                    found=failure.found,
-                    rows=len(failure.rows),
-                )
-            )
-    return whole
+            continue
+        reason = Reason(
+            expectation=failure.expectation, column=failure.column, found=failure.found, rows=len(failure.rows)
+        )
+        (whole if failure.severity == "critical" else noted).append(reason)
+    return whole, noted
 
 
 def _summarise(failed: _Ledgered, files: list[ParsedFile]) -> list[Reason]:

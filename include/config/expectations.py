@@ -1,8 +1,8 @@
 """expectations.yaml: what must hold, in Great Expectations' own vocabulary.
 
 A list entry is ``{expect_…: {arguments}}``. ``severity`` says what a failure does: ``warning`` sends the failing rows
-to quarantine, ``critical`` rejects the batch, ``info`` is noted. Where it is left out, an expectation about single
-rows is a warning and one about the batch as a whole is critical.
+to quarantine, ``critical`` rejects the batch, ``info`` is noted in its record, as is a warning that is about no single
+row. Where it is left out, an expectation about single rows is a warning and one about the whole batch is critical.
 """
 
 from typing import Annotated, Any, Literal

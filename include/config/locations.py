@@ -38,8 +38,7 @@ class Locations:
     @classmethod
     def from_environment(cls) -> Self:
         """What ``EVERGREEN_HOME``, ``_ENV``, ``_LAKE``, ``_LANDING`` and ``MLFLOW_TRACKING_URI`` say."""
-        home = Path(os.environ.get("EVERGREEN_HOME", ".evergreen"))
-        default = cls.under(home, os.environ.get("EVERGREEN_ENV", "dev"))
+        default = cls.under(home(), os.environ.get("EVERGREEN_ENV", "dev"))
         tracking = os.environ.get("MLFLOW_TRACKING_URI")
         return cls(
             env=default.env,
@@ -48,6 +47,11 @@ class Locations:
             tracking_uri=tracking or default.tracking_uri,
             artifacts=None if tracking else default.artifacts,
         )
+
+
+def home() -> Path:
+    """The folder under which everything is kept unless it is said otherwise: ``EVERGREEN_HOME``."""
+    return Path(os.environ.get("EVERGREEN_HOME", ".evergreen"))
 
 
 def model_roots() -> list[Path]:

@@ -76,7 +76,9 @@ def build_features(config: ModelConfig, stores: Stores, packed: PackedModel, cla
         raise FeaturesInvalid(f"data version {claim.data} of batch {claim.as_of} is not in the ledger; restore it")
     rows = read_rows(config, stores, [p for p in data.partitions if p.table == "clean" and p.batch == claim.as_of])
     history = _read_history(config, stores, data, claim.as_of)
-    built = BatchFeatures(rows, call_features(packed, rows.drop(columns="batch"), history, claim.as_of))
+    # The columns that the code was written for, in its order, however the contract has grown since.
+    known = [name for name in packed.contract["columns"] if name in rows]
+    built = BatchFeatures(rows, call_features(packed, rows[known], history, claim.as_of))
     _BUILT.put(place, built)
     return built
 

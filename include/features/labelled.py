@@ -87,8 +87,10 @@ def match_labels(
     rows = pd.concat(keys, ignore_index=True) if keys else labels[key].iloc[:0].assign(batch="")
     rows = rows.drop_duplicates(key, keep="first")
     matched = rows.merge(places, on=key).merge(values, on=key)
+    reach = {label: calendar.name(max(0, calendar.index(label) - delay)) for label in set(matched["known"])}
+    matched = matched[matched["batch"] >= matched["known"].map(reach).astype(str)]
     in_span = places[places["known"].between(first, last)]
-    unmatched = len(in_span) - len(in_span.merge(rows, on=key))
+    unmatched = len(in_span) - len(in_span.merge(matched[key], on=key))
     matched["known"] = np.maximum(matched["known"].astype(str), matched["batch"].astype(str))
     matched = matched[matched["known"].between(first, last)].sort_values(["batch", *key]).reset_index(drop=True)
     return LabelledRows(matched, unmatched, tuple(clean + known))

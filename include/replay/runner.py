@@ -1,5 +1,6 @@
 """The in-process runner: the steps, and only the steps, in the order the DAGs call them."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,6 +11,7 @@ from include.errors import NotReady
 from include.judging.attempts import DueAttempt, find_due_attempt
 from include.records import ApprovalRecord, Feed
 from include.sinks import Sink
+from include.sources.intake import files_of
 from include.steps.check_drift import check_drift
 from include.steps.close_verdict import close_verdict
 from include.steps.ingest_batch import ingest_batch
@@ -78,11 +80,19 @@ class Runner:
     def _await(self, batch: str, now: datetime, feed: Feed) -> bool:
         """Whether a batch came; two looks, for files whose sizes must stay the same."""
         seen = wait_for_batch(self.model, self.at, batch, now, None, feed)
-        if seen.state == "waiting":
+        if seen.state == "waiting" and seen.look is not None and seen.look.sizes:
+            time.sleep(self._pause(feed))
             seen = wait_for_batch(self.model, self.at, batch, now, seen.look, feed)
         if seen.state == "waiting":
             raise NotReady(f"model {self.model.id}: {feed} of batch {batch} are not complete: {seen.why}")
         return seen.state == "complete"
+
+    def _pause(self, feed: Feed) -> float:
+        """Seconds between two looks; none where a marker or a count tells that the files are complete."""
+        files = files_of(self.model, feed)
+        if files is None or files.complete.marker or files.complete.count:
+            return 0
+        return files.complete.stable.total_seconds()
 
 
 def replay(
@@ -109,9 +119,11 @@ def for_replay(model: ModelFolder, first: str | None, policies: str | None, html
     :param html: whether the checks may write HTML reports.
     """
     config = model.config
-    changes: dict[str, object] = {"source": config.source.model_copy(update={"wait": timedelta(0)})}
+    at_once = {"wait": timedelta(0), "complete": config.source.complete.model_copy(update={"stable": timedelta(0)})}
+    changes: dict[str, object] = {"source": config.source.model_copy(update=at_once)}
     if config.labels != "none":
-        changes["labels"] = config.labels.model_copy(update={"wait": timedelta(0)})
+        at_once["complete"] = config.labels.complete.model_copy(update={"stable": timedelta(0)})
+        changes["labels"] = config.labels.model_copy(update=at_once)
     if first is not None:
         changes["schedule"] = config.schedule.model_copy(update={"start": config.calendar.moment(first).date()})
     if not html:

@@ -28,8 +28,9 @@ def check_drift(model: ModelFolder, at: Locations, as_of: str) -> VerdictRecord:
     verdict = stores.ledger.get(VerdictRecord, as_of)
     if verdict is None:
         _require_settled(model, stores, as_of)
-        verdict = stores.ledger.put(_conclude(model.config, stores, as_of))
+        verdict = _conclude(model.config, stores, as_of)
         _draw(model.config, stores, verdict)
+        verdict = stores.ledger.put(verdict)
     mirror_champion(model, stores, as_of)
     _tell(model, stores, verdict)
     return verdict

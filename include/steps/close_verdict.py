@@ -5,7 +5,7 @@ from typing import Literal
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
 from include.errors import NotReady
-from include.incidents import report
+from include.incidents import report, resolve
 from include.judging.attempts import DueAttempt
 from include.records import ApprovalRecord, AttemptRecord, ClosingRecord, PromotionRecord
 from include.storage.ledger import Ledger
@@ -25,14 +25,15 @@ def close_verdict(model: ModelFolder, at: Locations, attempt: DueAttempt) -> Clo
     closing = ledger.get(ClosingRecord, attempt.verdict) or _conclude(model, ledger, record)
     if closing is None:
         return None
-    closing = ledger.put(closing)
+    # Told before it is recorded: a closed verdict is not looked at again.
+    resolve(ledger, "approval", closing.as_of, f"{model.id}: verdict {closing.verdict} closed: {closing.why}")
     if closing.outcome == "exhausted":
         text = (
             f"{model.id}: verdict {closing.verdict} closed at batch {closing.as_of} without a better model: "
             f"{closing.why}. Champion stays; look at its features, or at what changed in the source."
         )
         report(ledger, "exhausted", closing.as_of, text)
-    return closing
+    return ledger.put(closing)
 
 
 def _conclude(model: ModelFolder, ledger: Ledger, record: AttemptRecord) -> ClosingRecord | None:

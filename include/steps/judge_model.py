@@ -7,7 +7,7 @@ from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
 from include.errors import FeaturesInvalid, NotReady
 from include.features.labelled import LabelledRows, gather_features, gather_rows, match_labels
-from include.incidents import announce
+from include.incidents import announce, report
 from include.judging.attempts import DueAttempt, holdout_of
 from include.judging.champion import predict_labelled, promotion_decided
 from include.judging.gate import judge
@@ -28,8 +28,10 @@ def judge_model(model: ModelFolder, at: Locations, attempt: DueAttempt, trained:
     """
     stores = open_stores(at, model.id)
     record = stores.ledger.get(AttemptRecord, attempt.verdict, attempt.number - 1)
-    if record is None:
-        record = stores.ledger.put(_judge(model, stores, attempt, trained))
+    if record is not None:
+        return record
+    # Told before it is recorded: once the record stands, nobody may come this way again.
+    record = _judge(model, stores, attempt, trained)
     if record.judgement is not None and trained.run is not None:
         stores.models.log_metrics(trained.run, _metrics(record.judgement))
     if record.outcome == "refused":
@@ -37,8 +39,8 @@ def judge_model(model: ModelFolder, at: Locations, attempt: DueAttempt, trained:
         announce(stores.ledger, "refused", attempt.as_of, text)
     if record.outcome == "needs approval":
         text = f"{model.id}: challenger {attempt.id} at batch {attempt.as_of} needs a human's yes: {record.why}."
-        announce(stores.ledger, "approval", attempt.as_of, text)
-    return record
+        report(stores.ledger, "approval", attempt.as_of, text)
+    return stores.ledger.put(record)
 
 
 def _judge(model: ModelFolder, stores: Stores, attempt: DueAttempt, trained: TrainResult) -> AttemptRecord:
@@ -59,12 +61,12 @@ def _judge(model: ModelFolder, stores: Stores, attempt: DueAttempt, trained: Tra
     elif len(labelled.rows) < config.gate.min_rows:
         refusal = f"{len(labelled.rows)} labelled rows in the holdout, {config.gate.min_rows} are needed"
     else:
-        challenger = stores.models.load_run(trained.run)
         try:
             against, old = _opponent(model, stores, champion, labelled, trained)
-            judgement, refusal = _compare(model, stores, labelled, against, old, challenger)
         except FeaturesInvalid as error:
             uncovered = f"the champion cannot score the holdout: {error}"
+        else:
+            judgement, refusal = _compare(model, stores, labelled, against, old, stores.models.load_run(trained.run))
     if config.gate.approval == "required" and refusal is None:
         uncovered = uncovered or "config.yaml says gate.approval: required"
     tags = stores.models.run_tags(trained.run) if trained.run is not None else {}
@@ -110,10 +112,13 @@ def _compare(
     against: str,
     old: np.ndarray,
     challenger: PackedModel,
-) -> tuple[Judgement, str | None]:
+) -> tuple[Judgement | None, str | None]:
     config = model.config
     assert config.labels != "none"
-    features, _ = gather_features(config, stores, challenger, labelled)
+    try:
+        features, _ = gather_features(config, stores, challenger, labelled)
+    except FeaturesInvalid as error:
+        return None, str(error)
     new = np.asarray(challenger.predict_features(features), dtype=float)
     target = labelled.rows[config.labels.column].to_numpy(dtype=float)
     rows = gather_rows(config, stores, labelled) if config.gate.slices else pd.DataFrame()

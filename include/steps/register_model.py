@@ -40,11 +40,12 @@ def register_model(model: ModelFolder, at: Locations, attempt: DueAttempt) -> Re
     run = stores.models.find_run(attempt.id, "champion")
     if run is None:
         span = serving_span(model, stores, attempt)
+        code = _judged_code(model, stores, attempt)
         with packing_folder() as folder:
-            fitted = fit_model(model, stores, span, folder)
+            fitted = fit_model(model, stores, span, folder, code)
             _add_reference(model, stores, fitted, folder)
-            run = log_fitted(model, stores, attempt, "champion", fitted, folder)
-    tags = version_tags(model, attempt, stores.models.run_tags(run)["evergreen.data"])
+            run = log_fitted(model, stores, attempt, "champion", fitted, folder, record.code)
+    tags = version_tags(model, attempt, stores.models.run_tags(run)["evergreen.data"], record.code)
     description = f"Attempt {attempt.id} at batch {attempt.as_of}: {record.why}. Refitted on labels up to then."
     return RegisterResult(stores.models.create_version(run, attempt.id, tags, description))
 
@@ -69,6 +70,15 @@ def serving_span(model: ModelFolder, stores: Stores, attempt: DueAttempt) -> tup
     """First and last label batch that the serving model learns from."""
     known = last_label_batches(model.config, stores, attempt.as_of, model.config.training.window)
     return known[0], known[-1]
+
+
+def _judged_code(model: ModelFolder, stores: Stores, attempt: DueAttempt) -> dict[str, str]:
+    """The code that was judged; the working tree may have moved on since, a yes may come days later."""
+    run = stores.models.find_run(attempt.id, "challenger")
+    if run is None:
+        raise NotReady(f"model {model.id}: MLflow has no challenger run of attempt {attempt.id}; restore it")
+    folder = stores.models.load_run(run).folder
+    return {name: (folder / name).read_text(encoding="utf-8") for name in model.code}
 
 
 def _add_reference(model: ModelFolder, stores: Stores, fitted: FittedModel, folder: Path) -> None:

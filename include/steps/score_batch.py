@@ -47,9 +47,18 @@ def score_batch(model: ModelFolder, at: Locations, batch: str) -> ScoreResult:
         built = build_features(model.config, stores, packed, claim)
         predictions = packed.predict_features(built.features)
     except FeaturesInvalid as error:
-        # The claim stands; what cannot be scored by it is left to `rescore`, a later revision of the claim.
-        report(stores.ledger, "incompatible", batch, f"{error}. Batch {batch} has no predictions.")
-        raise
+        # Trying again would fail again: the claim's next revision says that nobody scored it, and the loop goes on.
+        failed = f"version {claim.version} failed: {error}"
+        nobody: dict[str, object] = {
+            "revision": claim.revision + 1,
+            "version": None,
+            "promotion": None,
+            "why": failed,
+            "meta": {},
+        }
+        claim = stores.ledger.put(claim.model_copy(update=nobody))
+        _tell_incompatible(model, stores, claim)
+        return ScoreResult(claim, 0)
     resolve(stores.ledger, "incompatible", batch, f"batch {batch} was scored by version {claim.version}")
     frame = built.rows[list(model.config.rows.key)].assign(
         prediction=pd.Series(predictions, dtype=float), model_version=claim.version, data_version=claim.data
@@ -68,7 +77,8 @@ def _unreadable(model: ModelFolder, stores: Stores, promotion: PromotionRecord) 
 
 def _tell_incompatible(model: ModelFolder, stores: Stores, claim: ClaimRecord) -> None:
     if claim.why.startswith("version "):
-        text = f"{model.id}: batch {claim.as_of} has no predictions: {claim.why}. Declare the columns, or retrain."
+        mend = "Mend the columns or features.py, then retrain."
+        text = f"{model.id}: batch {claim.as_of} has no predictions: {claim.why}. {mend}"
         report(stores.ledger, "incompatible", claim.as_of, text)
 
 
@@ -85,6 +95,8 @@ def _claim(model: ModelFolder, stores: Stores, batch: str) -> ClaimRecord:
     promotion = promotion_serving(ledger, batch)
     if record.state != "published":
         version, number, why = None, None, f"batch {record.state}"
+    elif record.clean == 0:
+        version, number, why = None, None, "batch without a clean row"
     elif promotion is None:
         version, number, why = None, None, "no champion yet"
     elif unknown := _unreadable(model, stores, promotion):

@@ -1,18 +1,22 @@
 """Tell of incidents."""
 
+import itertools
 import logging
 from dataclasses import dataclass
+from typing import get_args
 
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
 from include.errors import Outage
-from include.incidents import Incident, newest_incidents
-from include.records import NoticeRecord
+from include.incidents import Incident, incidents_of
+from include.records import Cause, NoticeRecord
 from include.sinks import HttpSink, LogSink, Message, Sink
 from include.storage.ledger import Ledger
 from include.storage.stores import open_stores
 
 _logger = logging.getLogger(__name__)
+# A sink that is new to an old model is not told of all that ever was.
+_AT_MOST = 20
 
 
 @dataclass(frozen=True)
@@ -30,15 +34,15 @@ class AlertsResult:
 def send_alerts(model: ModelFolder, at: Locations, sinks: tuple[Sink, ...] | None = None) -> AlertsResult:
     """Tell each sink what it has not been told yet: incidents that opened, were seen again, or are over.
 
-    A sink that does not answer delays nothing. A message may be repeated only if the process dies between telling and
-    noting it.
+    A sink that does not answer delays nothing. A message is repeated only where its acceptance was not noted:
+    the process died, or the answer was lost.
 
     :param sinks: who is told; by default the log, and the URL of ``alerts.http``.
     """
     ledger = open_stores(at, model.id).ledger
     told = failed = 0
     for sink in _sinks(model) if sinks is None else sinks:
-        for incident in newest_incidents(ledger):
+        for incident in _untold(ledger, sink):
             for event, message in _messages(model, incident):
                 if ledger.get(NoticeRecord, f"{incident.opened.id}.{event}.{sink.name}") is not None:
                     continue
@@ -51,6 +55,20 @@ def send_alerts(model: ModelFolder, at: Locations, sinks: tuple[Sink, ...] | Non
                 _note(ledger, incident, event, sink, message)
                 told += 1
     return AlertsResult(told, failed)
+
+
+def _untold(ledger: Ledger, sink: Sink) -> list[Incident]:
+    """Incidents of which a sink may have something left to hear, oldest first.
+
+    Of each cause: back to the newest that it has heard of, which may be over by now.
+    """
+    found = []
+    for cause in get_args(Cause):
+        for incident in itertools.islice(incidents_of(ledger, cause), _AT_MOST):
+            found.append(incident)
+            if ledger.get(NoticeRecord, f"{incident.opened.id}.opened.{sink.name}") is not None:
+                break
+    return sorted(found, key=lambda incident: (incident.opened.as_of, incident.opened.cause))
 
 
 def _sinks(model: ModelFolder) -> tuple[Sink, ...]:

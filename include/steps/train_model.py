@@ -54,7 +54,7 @@ def train_model(model: ModelFolder, at: Locations, attempt: DueAttempt) -> Train
                 fitted = fit_model(model, stores, span, folder)
             except FeaturesInvalid as error:
                 return TrainResult(None, span, rows, str(error))
-            run = log_fitted(model, stores, attempt, "challenger", fitted, folder)
+            run = log_fitted(model, stores, attempt, "challenger", fitted, folder, model.code_version)
     return TrainResult(run, span, rows)
 
 
@@ -72,13 +72,13 @@ def training_span(model: ModelFolder, stores: Stores, attempt: DueAttempt) -> tu
 
 
 def log_fitted(
-    model: ModelFolder, stores: Stores, attempt: DueAttempt, role: str, fitted: FittedModel, folder: Path
+    model: ModelFolder, stores: Stores, attempt: DueAttempt, role: str, fitted: FittedModel, folder: Path, code: str
 ) -> str:
     """Log a fitted model with its evidence; its data version is put on record first."""
     config = model.config
     stores.ledger.put(fitted.data)
     evidence = Evidence(
-        tags=version_tags(model, attempt, fitted.data.id),
+        tags=version_tags(model, attempt, fitted.data.id, code),
         params={
             "seed": config.model.seed,
             "window": config.training.window,
@@ -93,12 +93,12 @@ def log_fitted(
     return stores.models.log_model(attempt.id, role, folder, signature_of(model), example, evidence)
 
 
-def version_tags(model: ModelFolder, attempt: DueAttempt, data: str) -> dict[str, str]:
+def version_tags(model: ModelFolder, attempt: DueAttempt, data: str, code: str) -> dict[str, str]:
     """The tags by which a run or a version is traced to verdict, data and code."""
     return {
         "evergreen.model": model.id,
         "evergreen.verdict": attempt.verdict,
         "evergreen.as_of": attempt.as_of,
         "evergreen.data": data,
-        "evergreen.code": model.code_version,
+        "evergreen.code": code,
     }

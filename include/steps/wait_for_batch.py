@@ -51,10 +51,11 @@ def wait_for_batch(
     assert files is not None
     if files.wait == timedelta.max or now < model.config.calendar.end(batch) + files.wait:
         return WaitResult("waiting", seen.why, seen)
-    declare_missing(model, at, feed, batch)
+    # Told before it is recorded: a sealed batch is not waited for again.
     text = (
         f"{model.id}: {feed} of batch {batch} never came: {seen.why}. Later batches go on. "
         "Deliver the files: they join the next open batch."
     )
     report(stores.ledger, STALE[feed], batch, text)
+    declare_missing(model, at, feed, batch)
     return WaitResult("missing", seen.why, seen)

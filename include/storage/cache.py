@@ -26,6 +26,8 @@ class ByteCache(Generic[V]):
 
     def put(self, key: Hashable, value: V) -> None:
         """Keep a value; older ones make room for it."""
+        if key in self._values:
+            self._held -= self._measure(self._values[key])
         self._values[key] = value
         self._held += self._measure(value)
         while self._held > self._limit:

@@ -10,10 +10,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, write_deltalake
-from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError, DeltaError, SchemaMismatchError, TableNotFoundError
 from pyarrow import csv
 
-from include.errors import Outage, SchemaChanged
+from include.errors import Outage, SchemaChanged, SourceChanged
 from include.records import Partition
 from include.storage.cache import ByteCache
 from include.storage.objects import open_store
@@ -22,7 +22,7 @@ _CONFIGURATION = {
     "delta.checkpointInterval": "10",
     # A partition is found by its values; statistics of further columns would only slow each commit down.
     "delta.dataSkippingNumIndexedCols": "0",
-    # Expired-log clean-up would make old versions unreadable, unasked.
+    # Expired-log clean-up would take the commits' metadata (code, run) away, unasked.
     "delta.enableExpiredLogCleanup": "false",
 }
 _TRIES = 8
@@ -60,6 +60,9 @@ class Lake:
         :raises SchemaChanged: if a column has another type than the table holds.
         """
         if rows.num_rows == 0:
+            # What a run that was killed wrote under other rules must not stay.
+            if self.read_any(table, batch, revision).num_rows:
+                DeltaTable(self.table_uri(table)).delete(f"batch = '{batch}' AND revision = {revision}")
             return
         keyed = rows.add_column(0, "revision", pa.array([revision] * rows.num_rows, pa.int32()))
         keyed = keyed.add_column(0, "batch", pa.array([batch] * rows.num_rows, pa.string()))
@@ -82,6 +85,8 @@ class Lake:
             except CommitFailedError:
                 continue
             except DeltaError as error:
+                if not isinstance(error, SchemaMismatchError) and "Cast error" not in str(error):
+                    raise Outage(f"{self.table_uri(table)}: {error}") from error
                 problem = f"its rows do not fit the table {self.table_uri(table)}: {error}"
                 raise SchemaChanged(f"batch {batch}: {problem}. Give a changed column another name") from error
             return
@@ -91,14 +96,17 @@ class Lake:
         """The rows of one partition, without its batch and revision, in canonical order.
 
         :param order_by: the key, by which rows are sorted.
+        :raises SourceChanged: if the rows are not those that the record was made of.
         """
         kept = self._cache.get(partition)
         if kept is not None:
             return kept
         rows = self.read_any(partition.table, partition.batch, partition.revision)
-        if rows.num_rows == 0:
+        if rows.num_rows == 0 and partition.table == "predictions":
             return rows
         rows = rows.sort_by([(name, "ascending") for name in order_by]).combine_chunks()
+        if partition.table != "predictions":
+            _require_content(self.table_uri(partition.table), partition, rows)
         self._cache.put(partition, rows)
         return rows
 
@@ -127,9 +135,14 @@ class Lake:
 
 
 def content_hash(rows: pa.Table) -> str:
-    """Hash of canonical rows: their CSV text, sorted by whoever calls. Equal rows give equal hashes, however stored."""
+    """Hash of canonical rows: their CSV text, sorted by whoever calls. Equal rows give equal hashes, however stored.
+
+    Columns count by name, not by place, and one without a value does not count: a table that gains a column later has
+    nulls in the batches before.
+    """
+    named = sorted(name for name in rows.column_names if rows.column(name).null_count < rows.num_rows)
     sink = io.BytesIO()
-    csv.write_csv(plain(rows), sink)
+    csv.write_csv(plain(rows.select(named)), sink)
     return hashlib.sha256(sink.getvalue()).hexdigest()[:32]
 
 
@@ -139,6 +152,14 @@ def plain(rows: pa.Table) -> pa.Table:
         if pa.types.is_string_view(field.type) or pa.types.is_dictionary(field.type):
             rows = rows.set_column(i, field.name, pc.cast(rows.column(i), pa.string()))
     return rows
+
+
+def _require_content(table: str, partition: Partition, rows: pa.Table) -> None:
+    if content_hash(rows) != partition.content:
+        raise SourceChanged(
+            f"{table}: batch {partition.batch} revision {partition.revision} is not what its record says "
+            f"({rows.num_rows} rows, expected content {partition.content[:12]}); restore an earlier table version"
+        )
 
 
 def to_frame(rows: pa.Table) -> pd.DataFrame:

@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, NotFoundError
+from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
 
 from include.batches import Calendar
+from include.errors import Outage
 from include.records import Record
 from include.storage.objects import open_store
 
@@ -47,6 +48,8 @@ class Ledger:
             standing = self.get(type(record), id_, n)
             assert standing is not None
             return standing
+        except BaseError as error:
+            raise Outage(f"ledger at {self._store}, {path}: {error}") from error
         self._read[path] = stamped
         return stamped
 
@@ -58,6 +61,8 @@ class Ledger:
                 content = bytes(obstore.get(self._store, path).bytes())
             except (FileNotFoundError, NotFoundError):
                 return None
+            except BaseError as error:
+                raise Outage(f"ledger at {self._store}, {path}: {error}") from error
             self._read[path] = kind.model_validate_json(content)
         return self._read[path]  # type: ignore[return-value]
 

@@ -25,7 +25,7 @@ from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
-from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST, ErrorCode
 
 from include.errors import ModelIncompatible, Outage
 from include.storage import packed_model
@@ -165,7 +165,9 @@ class ModelStore:
         with _answered(self._uri):
             try:
                 model = self._client.get_registered_model(self.name)
-            except MlflowException:
+            except MlflowException as error:
+                if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+                    raise
                 return None, 0
             version = model.aliases.get(ALIAS)
             return (int(version) if version is not None else None), int(model.tags.get(PROMOTION_TAG, 0))

@@ -105,4 +105,4 @@ def test_a_champion_whose_columns_are_gone_scores_nothing_and_says_which(tmp_pat
     assert "payment_type (category)" in claim.why
     told = last_incident(ledger, "incompatible")
     assert told is not None
-    assert "Declare the columns" in told.opened.text
+    assert "Mend the columns" in told.opened.text

@@ -1,0 +1,115 @@
+"""What a kill between two writes must not lose, and what must not be read as if it were whole."""
+
+from pathlib import Path
+
+import pytest
+from deltalake import DeltaTable
+
+from include.config.locations import Locations
+from include.config.model_folder import load_model_folder
+from include.errors import SourceChanged
+from include.features.labelled import match_labels
+from include.incidents import announce, last_incident
+from include.records import ApprovalRecord, AttemptRecord, ClaimRecord, ClosingRecord, PromotionRecord
+from include.replay.runner import Runner
+from include.steps.send_alerts import send_alerts
+from include.storage.ledger import Ledger
+from include.storage.stores import open_stores
+from tests.short_loop import Told, run, short_model
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing catches it."""
+
+
+@pytest.mark.parametrize(("kind", "cause"), [(AttemptRecord, "refused"), (ClosingRecord, "exhausted")])
+def test_what_was_decided_is_told_even_if_the_record_was_the_last_thing_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type, cause: str
+) -> None:
+    retrain = {"any": [{"every": 1}], "attempts": 1}
+    gate = {"metric": "mae", "holdout": 2, "min_rows": 50, "min_effect": "90%"}
+    model, at = short_model(tmp_path, retrain=retrain), Locations.under(tmp_path)
+    run(model, at, *range(1, 7))
+    config = model.path / "config.yaml"
+    import yaml
+
+    config.write_text(yaml.safe_dump(yaml.safe_load(config.read_text()) | {"gate": gate}))
+    model = load_model_folder(model.path)
+    put = Ledger.put
+
+    def dies(self: Ledger, record: object) -> object:
+        standing = put(self, record)  # type: ignore[type-var]
+        if isinstance(record, kind):
+            raise Killed
+        return standing
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "put", dies)
+        with pytest.raises(Killed):
+            run(model, at, 7, 8)
+    assert last_incident(open_stores(at, model.id).ledger, cause) is not None  # type: ignore[arg-type]
+
+
+def test_a_yes_that_comes_after_the_code_was_edited_promotes_what_was_judged(tmp_path: Path) -> None:
+    gate = {"metric": "mae", "holdout": 2, "min_rows": 50, "approval": "required"}
+    model, at = short_model(tmp_path, gate=gate), Locations.under(tmp_path)
+    run(model, at, *range(1, 5))
+    stores = open_stores(at, model.id)
+    attempt = stores.ledger.get(AttemptRecord, "2024-01-04.0", 0)
+    assert attempt is not None
+    waiting = last_incident(stores.ledger, "approval")
+    assert waiting is not None
+    assert waiting.resolved is None
+    edited = model.path / "features.py"
+    edited.write_text(edited.read_text().replace('batch["trip_distance"]', 'batch["trip_distance"] * 999'))
+    stores.ledger.put(ApprovalRecord(as_of="2024-01-04", attempt=attempt.id, approved=True, by="a person"))
+    model = load_model_folder(model.path)
+    Runner(model, at, sinks=()).retrain()
+    promotion = stores.ledger.get(PromotionRecord, "champion", 0)
+    assert promotion is not None
+    assert promotion.code == attempt.code != model.code_version
+    assert "999" not in (stores.models.load_version(promotion.version).folder / "features.py").read_text()
+    over = last_incident(stores.ledger, "approval")
+    assert over is not None
+    assert over.resolved is not None
+
+
+def test_features_that_raise_on_one_batch_leave_it_unscored_and_the_next_one_goes_on(tmp_path: Path) -> None:
+    model, at = short_model(tmp_path), Locations.under(tmp_path)
+    features = model.path / "features.py"
+    text = features.read_text()
+    guard = '    if (batch["lpep_pickup_datetime"].dt.day == 5).mean() > 0.5:\n        raise ValueError("the fifth")\n'
+    features.write_text(text.replace('    pickup = batch["lpep', guard + '    pickup = batch["lpep', 1))
+    model = load_model_folder(model.path)
+    run(model, at, 1, 2, 3, 4)
+    run(model, at, 5, 6)
+    ledger = open_stores(at, model.id).ledger
+    first, last = ledger.get(ClaimRecord, "2024-01-05"), ledger.last(ClaimRecord, "2024-01-05")
+    assert first is not None
+    assert last is not None
+    assert (first.version, last.version, last.revision) == (1, None, 1)
+    assert "the fifth" in last.why
+    after = ledger.last(ClaimRecord, "2024-01-06")
+    assert after is not None
+    assert after.version == 1
+
+
+def test_a_partition_that_lost_a_row_is_not_read_as_whole(tmp_path: Path) -> None:
+    model, at = short_model(tmp_path), Locations.under(tmp_path)
+    run(model, at, 1, 2)
+    open_stores.cache_clear()
+    stores = open_stores(at, model.id)
+    DeltaTable(stores.lake.table_uri("labels")).delete("batch = '2024-01-02' AND trip_minutes > 20")
+    with pytest.raises(SourceChanged, match="batch 2024-01-02"):
+        match_labels(model.config, stores, "2024-01-01", "2024-01-02")
+
+
+def test_a_sink_that_was_away_is_told_of_both_promotions(tmp_path: Path) -> None:
+    model, at = short_model(tmp_path), Locations.under(tmp_path)
+    ledger = open_stores(at, model.id).ledger
+    announce(ledger, "promoted", "2024-01-04", "version 1")
+    announce(ledger, "promoted", "2024-01-09", "version 2")
+    told = Told()
+    assert send_alerts(model, at, (told,)).told == 2
+    assert [message.text for message in told.messages] == ["version 1", "version 2"]
+    assert send_alerts(model, at, (told,)).told == 0
