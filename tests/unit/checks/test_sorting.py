@@ -162,7 +162,8 @@ def test_large_keys_are_told_apart():
 def test_the_order_of_rows_does_not_change_the_clean_bytes():
     random = np.random.default_rng(5)
     lines = [f"{i},2024-01-{1 + i % 28:02d},{i / 7},k{i % 3}\n" for i in range(60)]
-    lines += lines[:5] + ["61,2024-01-01,x,a\n", "7,2024-01-01,0.5,other\n", "8,2024-01-01\n", ",2024-01-01,1,a\n"]
+    lines += lines[:5]
+    lines += ["61,2024-01-01,x,a\n", "7,2024-01-01,0.5,other\n", "8,2024-01-01\n", ",2024-01-01,1,a\n"]
     by = rules({BETWEEN: {"column": "x", "max_value": 8}})
     hashes = set()
     for _ in range(5):
@@ -257,31 +258,40 @@ def test_an_empty_file_beside_a_full_one_is_no_fault():
 FIVE = "".join(f"{i},2024-01-01,{i},a\n" for i in range(1, 6))
 
 
+def with_severity(arguments, severity):
+    return arguments | ({"severity": severity} if severity else {})
+
+
 @pytest.mark.parametrize(
     ("severity", "clean", "rejected"),
     [(None, [1, 2, 3], False), ("warning", [1, 2, 3], False), ("info", [1, 2, 3, 4, 5], False), ("critical", [], True)],
 )
 def test_what_an_expectation_of_rows_does_follows_its_severity(severity, clean, rejected):
-    asked = {"column": "x", "max_value": 3} | ({"severity": severity} if severity else {})
-    done = sort(FIVE, by=rules({BETWEEN: asked}))
-    assert (clean_ids(done) if clean else done.clean.num_rows or []) == clean
+    done = sort(FIVE, by=rules({BETWEEN: with_severity({"column": "x", "max_value": 3}, severity)}))
     assert done.rejected is rejected
-    if severity != "info":
-        (reason,) = done.reasons
-        assert (reason.expectation, reason.column, reason.rows) == (f"{BETWEEN}(max_value 3)", "x", 2)
-        assert reason.found == "2 rows, such as 4.0, 5.0"
+    assert done.clean.num_rows == len(clean)
+    assert rejected or clean_ids(done) == clean
+    (reason,) = done.reasons
+    assert (reason.expectation, reason.column, reason.rows) == (f"{BETWEEN}(max_value 3)", "x", 2)
+    assert reason.found == "2 rows, such as 4.0, 5.0"
 
 
-@pytest.mark.parametrize(("severity", "rejected"), [(None, True), ("critical", True), ("info", False)])
+@pytest.mark.parametrize(
+    ("severity", "rejected"), [(None, True), ("critical", True), ("warning", False), ("info", False)]
+)
 def test_what_an_expectation_of_the_batch_does_follows_its_severity(severity, rejected):
-    asked = {"max_value": 3} | ({"severity": severity} if severity else {})
-    done = sort(FIVE, by=rules({ROW_COUNT: asked}))
+    done = sort(FIVE, by=rules({ROW_COUNT: with_severity({"max_value": 3}, severity)}))
     assert done.rejected is rejected
     assert done.clean.num_rows == (0 if rejected else 5)
-    if rejected:
-        (reason,) = done.reasons
-        assert (reason.expectation, reason.column) == (f"{ROW_COUNT}(max_value 3)", None)
-        assert reason.found == "observed 5"
+    (reason,) = done.reasons
+    assert (reason.expectation, reason.column, reason.rows) == (f"{ROW_COUNT}(max_value 3)", None, 0)
+    assert reason.found == "observed 5"
+
+
+def test_a_warning_that_names_no_row_is_noted():
+    done = sort(FIVE, by=rules({"expect_column_values_to_be_of_type": {"column": "x", "type_": "int64"}}))
+    assert done.clean.num_rows == 5
+    assert [(reason.column, reason.rows) for reason in done.reasons] == [("x", 0)]
 
 
 def test_expectations_are_asked_of_the_rows_that_stand():

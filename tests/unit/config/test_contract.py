@@ -82,6 +82,13 @@ BROKEN = {
         "'_SUCCESS'",
         "_SUCCESS_{batch:%Y-%m-%d}",
     ),
+    "marker that fits the pattern": (
+        '{marker: "trips_{batch:%Y-%m-%d}.done"}',
+        '{marker: "trips_{batch:%Y-%m-%d}_done.csv"}',
+        "source",
+        "complete.marker: found 'trips_{batch:%Y-%m-%d}_done.csv'",
+        "valid: a name that the pattern trips_{batch:%Y-%m-%d}*.csv does not fit",
+    ),
     "marker and count": (
         '.done"}',
         '.done", count: 2}',

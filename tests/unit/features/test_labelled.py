@@ -34,7 +34,7 @@ def publish(stores):
             columns = {"id": pa.array(list(content), pa.int64())}
             if feed == "labels":
                 columns["minutes"] = pa.array(list(content.values()), pa.float64())
-            table = pa.table(columns)
+            table = pa.table(columns).sort_by("id")
             stores.lake.replace("labels" if feed == "labels" else "clean", day(number), 0, table, {})
             record = BatchRecord(
                 as_of=day(number),

@@ -66,7 +66,7 @@ def test_an_improvement_of_one_batch_is_noise():
 
 @pytest.mark.parametrize(("confidence", "passed"), [(0.6, True), (0.99, False)])
 def test_the_confidence_decides_what_is_noise(confidence, passed):
-    uneven = np.select([BLOCKS == day for day in np.unique(BLOCKS)], [0.6, 0.95, 1.0, 1.02])
+    uneven = np.repeat([0.6, 0.95, 1.0, 1.02], 100)
     _, refusal = compare(TARGET + ERRORS, TARGET + uneven * ERRORS, confidence=confidence)
     assert (refusal is None) is passed
 
@@ -118,7 +118,7 @@ def test_slices_of_several_columns_are_judged_in_order():
 
 def test_a_slice_that_is_worse_within_its_noise_passes():
     in_b = ZONES["zone"].to_numpy() == "b"
-    factor = np.where(in_b, np.select([BLOCKS == day for day in np.unique(BLOCKS)], [2.0, 0.9, 0.8, 1.0]), 0.5)
+    factor = np.where(in_b, np.repeat([2.0, 0.9, 0.8, 1.0], 100), 0.5)
     judgement, refusal = compare(TARGET + ERRORS, TARGET + factor * ERRORS, slices={"zone": {"may_worsen": 0.05}})
     assert judgement.slices[1].worse_by > 0.05
     assert judgement.slices[1].passed

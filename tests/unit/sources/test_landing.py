@@ -44,13 +44,6 @@ def test_folders_of_batches_are_walked(tmp_path):
     assert list_files(tmp_path, files, DAYS) == {DAY: ["2024-01-02/part0.csv", "2024-01-02/part1.csv"]}
 
 
-def test_a_marker_that_fits_the_pattern_is_no_file(tmp_path):
-    files = FilesConfig(files=PATTERN, complete={"marker": "t_{batch:%Y-%m-%d}_done.csv"})
-    put(tmp_path, FILE, "t_2024-01-02_done.csv")
-    assert list_files(tmp_path, files, DAYS) == {DAY: [FILE]}
-    assert look(tmp_path, files, DAYS, DAY, None).complete
-
-
 @pytest.mark.parametrize("landing", ["", "nowhere"])
 def test_nothing_there_is_not_complete_and_says_what_is_awaited(landing, tmp_path):
     put(tmp_path, "t_2024-01-03.csv")

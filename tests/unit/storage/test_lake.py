@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
+from include.errors import SchemaChanged, SourceChanged
 from include.records import Partition
 from include.storage.lake import Lake, content_hash, describe, plain, to_frame
 
@@ -20,8 +21,9 @@ def lake(tmp_path):
     return Lake(str(tmp_path), "dev", "taxi")
 
 
-def part(batch=DAY, revision=0, content="c", table="clean"):
-    return Partition(table=table, batch=batch, revision=revision, content=content)
+def part(rows, batch=DAY, table="clean"):
+    """What a record says of rows in canonical order."""
+    return Partition(table=table, batch=batch, revision=0, content=content_hash(rows))
 
 
 def ids(lake, batch=DAY, revision=0, table="clean"):
@@ -36,18 +38,26 @@ def rows_of(*numbers):
 def test_rows_are_read_back_by_key_without_batch_and_revision(lake, tmp_path):
     lake.replace("clean", DAY, 0, ROWS, {})
     for one in (lake, Lake(str(tmp_path), "dev", "taxi")):
-        read = one.read(part(), ["id"])
+        read = one.read(part(ROWS.sort_by("id")), ["id"])
         assert read.schema == ROWS.schema
         assert read.to_pylist() == ROWS.sort_by("id").to_pylist()
 
 
 def test_a_key_of_several_columns_orders_by_all_of_them(lake):
     rows = pa.table({"zone": ["b", "a", "b", "a"], "id": [2, 9, 1, 3]})
+    ordered = rows.sort_by([("zone", "ascending"), ("id", "ascending")])
     lake.replace("clean", DAY, 0, rows, {})
-    assert (
-        lake.read(part(), ["zone", "id"]).to_pylist()
-        == rows.sort_by([("zone", "ascending"), ("id", "ascending")]).to_pylist()
-    )
+    assert lake.read(part(ordered), ["zone", "id"]).to_pylist() == ordered.to_pylist()
+
+
+def test_rows_that_are_not_those_of_the_record_are_refused(lake):
+    lake.replace("clean", DAY, 0, rows_of(1, 2), {})
+    for other in (rows_of(1), rows_of(1, 3), rows_of(1, 2, 3)):
+        with pytest.raises(SourceChanged, match="batch 2024-01-01 revision 0 is not what its record says"):
+            lake.read(part(other), ["id"])
+    with pytest.raises(SourceChanged, match="batch 2024-01-02"):
+        lake.read(part(rows_of(1, 2), "2024-01-02"), ["id"])
+    assert lake.read(part(rows_of(1, 2)), ["id"]).num_rows == 2
 
 
 def test_a_partition_is_replaced_whole_and_no_other(lake):
@@ -79,26 +89,46 @@ def test_what_differs_from_run_to_run_goes_into_the_commit(lake):
     assert (commit["evergreen.model"], commit["evergreen.version"]) == ("taxi", "3")
 
 
-def test_replacing_by_nothing_does_nothing(lake):
+def test_replacing_nothing_by_nothing_does_nothing(lake):
     lake.replace("clean", DAY, 0, rows_of(), {})
     assert lake.read_any("clean", DAY, 0).num_rows == 0
     lake.replace("clean", DAY, 0, rows_of(1), {})
     lake.replace("clean", "2024-01-02", 0, rows_of(), {})
+    lake.replace("clean", DAY, 1, pa.table({}), {})
     assert ids(lake) == [1]
     assert DeltaTable(lake.table_uri("clean")).version() == 0
 
 
-@pytest.mark.parametrize("table", ["clean", "labels"])
-def test_what_was_never_written_has_no_rows(table, lake):
+def test_replacing_rows_by_nothing_takes_them_away_and_no_other(lake):
     lake.replace("clean", DAY, 0, rows_of(1), {})
-    assert lake.read(part("2024-01-02", table=table), ["id"]).num_rows == 0
-    assert lake.read(part(revision=1, table=table), ["id"]).num_rows == 0
+    lake.replace("clean", DAY, 1, rows_of(2), {})
+    lake.replace("clean", "2024-01-02", 0, rows_of(3), {})
+    lake.replace("clean", DAY, 0, pa.table({}), {})
+    assert [ids(lake), ids(lake, revision=1), ids(lake, "2024-01-02")] == [[], [2], [3]]
 
 
-def test_a_reading_before_the_writing_is_not_remembered(lake):
-    assert lake.read(part(), ["id"]).num_rows == 0
-    lake.replace("clean", DAY, 0, rows_of(1), {})
-    assert lake.read(part(), ["id"]).num_rows == 1
+def test_a_contract_that_gains_or_loses_a_column_keeps_what_was_recorded(lake):
+    before, after = pa.table({"id": [1], "x": [1.5]}), pa.table({"id": [2], "kind": ["a"]})
+    lake.replace("clean", DAY, 0, before, {})
+    lake.replace("clean", "2024-01-02", 0, after, {})
+    (first,) = lake.read(part(before), ["id"]).to_pylist()
+    (second,) = lake.read(part(after, "2024-01-02"), ["id"]).to_pylist()
+    assert first == {"id": 1, "x": 1.5, "kind": None}
+    assert second == {"id": 2, "x": None, "kind": "a"}
+
+
+def test_a_column_of_another_type_is_refused_naming_the_way_out(lake):
+    lake.replace("clean", DAY, 0, pa.table({"id": [1], "x": [1.5]}), {})
+    with pytest.raises(SchemaChanged, match=r"batch 2024-01-02: .*Give a changed column another name"):
+        lake.replace("clean", "2024-01-02", 0, pa.table({"id": [2], "x": ["a"]}), {})
+    assert ids(lake) == [1]
+
+
+def test_predictions_that_were_never_written_have_no_rows(lake):
+    partition = Partition(table="predictions", batch=DAY, revision=0, content="d")
+    assert lake.read(partition, ["id"]).num_rows == 0
+    lake.replace("predictions", DAY, 0, rows_of(2, 1), {})
+    assert lake.read(partition, ["id"]).column("id").to_pylist() == [1, 2]
 
 
 def test_models_and_environments_do_not_mix(tmp_path):
@@ -115,7 +145,9 @@ def test_equal_rows_have_equal_hashes_however_stored(lake):
         content_hash(ROWS.sort_by("id")),
         content_hash(pa.concat_tables([ROWS.sort_by("id").slice(0, 1), ROWS.sort_by("id").slice(1)])),
         content_hash(ROWS.sort_by("id").set_column(1, "kind", ROWS.sort_by("id").column(1).dictionary_encode())),
-        content_hash(lake.read(part(), ["id"])),
+        content_hash(lake.read(part(ROWS.sort_by("id")), ["id"])),
+        content_hash(ROWS.sort_by("id").select(["x", "id", "kind"])),
+        content_hash(ROWS.sort_by("id").append_column("later", pa.nulls(3, pa.string()))),
         content_hash(lake.read_any("clean", DAY, 0).sort_by("id")),
     }
     assert len(hashes) == 1

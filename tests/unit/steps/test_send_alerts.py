@@ -1,0 +1,77 @@
+"""Alerts: each sink is told each thing once, and a sink that is down delays no other and misses nothing."""
+
+import pytest
+
+from include.config.model_folder import load_model_folder
+from include.errors import Outage
+from include.incidents import announce, report, resolve
+from include.steps.send_alerts import send_alerts
+from include.storage.stores import open_stores
+
+
+class Listener:
+    """A sink that keeps what it hears, and can be down."""
+
+    def __init__(self, name, down=False):
+        self.name, self.down, self.heard = name, down, []
+
+    def tell(self, message):
+        if self.down:
+            raise Outage(f"{self.name} is down")
+        self.heard.append((message.incident, message.event, message.as_of, message.sightings))
+
+
+@pytest.fixture
+def model(write_folder):
+    return load_model_folder(write_folder())
+
+
+@pytest.fixture
+def ledger(model, at):
+    return open_stores(at, model.id).ledger
+
+
+def test_each_thing_is_told_once(model, at, ledger):
+    sink = Listener("chat")
+    report(ledger, "fault-rows", "2024-01-01", "fault")
+    assert send_alerts(model, at, (sink,)).told == 1
+    assert send_alerts(model, at, (sink,)).told == 0
+    report(ledger, "fault-rows", "2024-01-02", "fault")
+    send_alerts(model, at, (sink,))
+    resolve(ledger, "fault-rows", "2024-01-03", "over")
+    send_alerts(model, at, (sink,))
+    assert sink.heard == [
+        ("fault-rows.0", "opened", "2024-01-01", 1),
+        ("fault-rows.0", "seen again", "2024-01-02", 2),
+        ("fault-rows.0", "resolved", "2024-01-03", 2),
+    ]
+
+
+def test_good_news_is_told_once_and_not_as_resolved(model, at, ledger):
+    sink = Listener("chat")
+    announce(ledger, "promoted", "2024-01-01", "version 1")
+    for _ in range(2):
+        send_alerts(model, at, (sink,))
+    assert sink.heard == [("promoted.0", "opened", "2024-01-01", 1)]
+
+
+def test_a_sink_that_is_down_delays_no_other_and_hears_all_later(model, at, ledger):
+    chat, mail = Listener("chat", down=True), Listener("mail")
+    report(ledger, "fault-rows", "2024-01-01", "fault")
+    result = send_alerts(model, at, (chat, mail))
+    assert (result.told, result.failed) == (1, 1)
+    resolve(ledger, "fault-rows", "2024-01-02", "over")
+    report(ledger, "fault-rows", "2024-01-03", "another fault")
+    report(ledger, "drift", "2024-01-03", "drift")
+    send_alerts(model, at, (chat, mail))
+    assert chat.heard == []
+    chat.down = False
+    assert send_alerts(model, at, (chat, mail)).failed == 0
+    expected = {
+        ("fault-rows.0", "opened"),
+        ("fault-rows.0", "resolved"),
+        ("fault-rows.1", "opened"),
+        ("drift.0", "opened"),
+    }
+    assert {heard[:2] for heard in mail.heard} == {heard[:2] for heard in chat.heard} == expected
+    assert len(chat.heard) == len(mail.heard) == 4
