@@ -39,8 +39,12 @@ class Calendar:
 
         :raises ValueError: if no batch of this calendar has the name.
         """
-        moment = datetime.strptime(batch, "%Y-%m-%dT%H" if self.every == "hour" else "%Y-%m-%d").replace(tzinfo=UTC)
-        if self.starts_at(self._index_at(moment)) != moment:
+        form = "%Y-%m-%dT%H" if self.every == "hour" else "%Y-%m-%d"
+        try:
+            moment = datetime.strptime(batch, form).replace(tzinfo=UTC)
+        except ValueError:
+            raise ValueError(f"{batch!r} is no batch; a {self.every} is named such as {self.name(0)}") from None
+        if self.name(self._index_at(moment)) != batch:
             raise ValueError(
                 f"{batch!r} is not the start of a {self.every}; the batch that holds it is "
                 f"{self.name(self._index_at(moment))}"

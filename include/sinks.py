@@ -1,5 +1,6 @@
 """Where incidents are told."""
 
+import http.client
 import json
 import logging
 import urllib.error
@@ -52,6 +53,16 @@ class LogSink:
         _logger.warning("%s %s (%s): %s", message.incident, message.event, message.as_of, message.text)
 
 
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirected POST becomes a GET without the message: better refused than told to nobody."""
+
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+_OPENER = urllib.request.build_opener(_NoRedirect)
+
+
 class HttpSink:
     """A URL that takes messages as JSON by POST.
 
@@ -69,9 +80,9 @@ class HttpSink:
         :raises Outage: if it was not accepted.
         """
         body = json.dumps(asdict(message)).encode()
-        request = urllib.request.Request(self._url, body, {"Content-Type": "application/json"})  # noqa: S310
         try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT):  # noqa: S310
+            request = urllib.request.Request(self._url, body, {"Content-Type": "application/json"})  # noqa: S310
+            with _OPENER.open(request, timeout=_TIMEOUT):
                 return
-        except (urllib.error.URLError, OSError) as error:
+        except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
             raise Outage(f"alert {message.incident} was not accepted: {error}") from error

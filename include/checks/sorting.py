@@ -13,7 +13,7 @@ from include.checks.expectations import check_expectations
 from include.config.expectations import ExpectationConfig
 from include.config.fields import ColumnType
 from include.records import Reason
-from include.sources.casting import arrow_type, cast_column
+from include.sources.casting import CastColumn, arrow_type, cast_column
 from include.sources.parsing import ParsedFile
 from include.storage.lake import to_frame
 
@@ -92,7 +92,8 @@ def sort_batch(files: list[ParsedFile], rules: Rules) -> SortedBatch:
     :returns: the batch taken apart; rows in equal clean and quarantined rows.
     """
     left_out = tuple(sorted({name for f in files for name in f.rows.column_names} - set(rules.columns)))
-    refused = [reason for f in files for reason in _check_schema(f, rules)]
+    casts = [_cast_file(f, rules) for f in files]
+    refused = [reason for _, reasons in casts for reason in reasons]
     total = sum(f.rows.num_rows + len(f.torn) for f in files)
     if total == 0 and not refused:
         names = ", ".join(f.name for f in files) or "no file"
@@ -100,7 +101,7 @@ def sort_batch(files: list[ParsedFile], rules: Rules) -> SortedBatch:
     if refused:
         return reject(files, refused, left_out)
     failed = _Ledgered()
-    rows = _cast(files, rules, failed)
+    rows = _join(files, [columns for columns, _ in casts], rules, failed)
     _find_nulls(rows, rules, failed)
     _find_duplicates(rows, rules, failed)
     whole, noted = _expect(rows, rules, failed)
@@ -128,35 +129,35 @@ def reject(
     return SortedBatch(pa.table({}), quarantine, True, tuple(whole), left_out)
 
 
-def _check_schema(file: ParsedFile, rules: Rules) -> list[Reason]:
+def _cast_file(file: ParsedFile, rules: Rules) -> tuple[dict[str, CastColumn], list[Reason]]:
+    """The declared columns of a file in their types, and what is wrong with its columns as such."""
     present = set(file.rows.column_names)
-    undeclared = sorted(present - set(rules.columns))
+    undeclared = ", ".join(sorted(present - set(rules.columns))) or "none"
+    columns: dict[str, CastColumn] = {}
     reasons = []
     for name, declared in rules.columns.items():
         if name not in present:
-            found = f"no such column; undeclared ones are {', '.join(undeclared) or 'none'}"
+            found = f"no such column; undeclared ones are {undeclared}"
             reasons.append(Reason(expectation="declared columns", column=name, found=found, rows=0, file=file.name))
             continue
         try:
-            cast_column(file.rows.column(name).slice(0, 0), declared, rules.nulls)
+            columns[name] = cast_column(file.rows.column(name), declared, rules.nulls)
         except TypeError as error:
             reasons.append(Reason(expectation="declared types", column=name, found=str(error), rows=0, file=file.name))
-    return reasons
+    return columns, reasons
 
 
-def _cast(files: list[ParsedFile], rules: Rules, failed: _Ledgered) -> pa.Table:
+def _join(files: list[ParsedFile], casts: list[dict[str, CastColumn]], rules: Rules, failed: _Ledgered) -> pa.Table:
+    """The rows of all files in declared types; values that do not cast are noted."""
+    schema = pa.schema([(name, arrow_type(declared)) for name, declared in rules.columns.items()])
     offset, tables = 0, []
-    for file in files:
-        columns = {}
-        for name, declared in rules.columns.items():
-            cast = cast_column(file.rows.column(name), declared, rules.nulls)
-            columns[name] = cast.values
+    for file, columns in zip(files, casts, strict=True):
+        for name, cast in columns.items():
             texts = file.rows.column(name)
             for row in np.flatnonzero(cast.failed):
                 found = f"{texts[int(row)].as_py()!r} is not {cast.expected}"
-                failed.add([offset + row], f"reads as {declared.type}", name, found)
-        schema = pa.schema([(name, arrow_type(declared)) for name, declared in rules.columns.items()])
-        tables.append(pa.table(columns, schema=schema))
+                failed.add([offset + row], f"reads as {rules.columns[name].type}", name, found)
+        tables.append(pa.table({name: cast.values for name, cast in columns.items()}, schema=schema))
         offset += file.rows.num_rows
     return pa.concat_tables(tables).combine_chunks()
 
@@ -169,9 +170,9 @@ def _find_nulls(rows: pa.Table, rules: Rules, failed: _Ledgered) -> None:
 
 def _find_duplicates(rows: pa.Table, rules: Rules, failed: _Ledgered) -> None:
     """Of equal copies the first stays. Copies that differ all go: nothing tells which of them is right."""
-    frame = to_frame(rows)
-    standing = np.array([i not in failed.failures for i in range(rows.num_rows)], dtype=bool)
-    frame = frame[standing]
+    # Taken before pandas sees them: beside a null, whole numbers would become floats and large keys would meet.
+    standing = np.array([i for i in range(rows.num_rows) if i not in failed.failures], dtype=np.int64)
+    frame = to_frame(rows.take(pa.array(standing))).set_index(standing)
     key = list(rules.key)
     copied = frame[frame.duplicated(key, keep=False)]
     if copied.empty:

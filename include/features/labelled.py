@@ -74,7 +74,8 @@ def match_labels(
     if config.labels == "none":
         return _unlabelled(config, stores, calendar.between(first, last))
     delay = config.labels.max_delay if config.labels.files is not None else 0
-    oldest = calendar.name(max(0, calendar.index(first) - delay))
+    # Twice the delay: a key whose row or first label lies before the span has its place there, not here.
+    oldest = calendar.name(max(0, calendar.index(first) - 2 * delay))
     span = calendar.between(oldest, last)
     clean, known = published(stores, "rows", span), published(stores, "labels", span)
     if data is not None:

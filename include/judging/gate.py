@@ -22,7 +22,7 @@ def judge(
 
     Passed is: the improvement's lower bound lies above 0, its mean is at least the minimum effect, and no declared
     slice is worse beyond its limit. Improvements are of the mean loss (for rmse of the squared error), relative to the
-    champion's.
+    champion's, and each batch counts once.
 
     :param against: whom the challenger is judged against, for the record.
     :param target: (n,) outcomes of the holdout.

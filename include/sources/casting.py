@@ -56,7 +56,10 @@ def cast_column(values: pa.ChunkedArray, declared: ColumnType, nulls: tuple[str,
     if pa.types.is_large_string(flat.type) or pa.types.is_string_view(flat.type):
         flat = flat.cast(pa.string())
     if not pa.types.is_string(flat.type):
-        return _cast_typed(flat, declared)
+        try:
+            return _cast_typed(flat, declared)
+        except pa.ArrowInvalid as error:
+            raise TypeError(f"the file states {flat.type}, with values beyond {declared.type}: {error}") from error
     missing = pc.or_kleene(pc.is_null(flat), pc.is_in(flat, value_set=pa.array(nulls, pa.string())))
     text = pc.if_else(missing, pa.scalar(None, pa.string()), flat)
     cast, expected = _cast_text(text, declared)
@@ -72,14 +75,16 @@ def _cast_text(text: pa.Array, declared: ColumnType) -> tuple[pa.Array, str]:
             cast = _where(text, _NUMBER).cast(pa.float64())
             return _finite(cast), "a finite number"
         case "integer":
-            whole = pc.replace_substring_regex(_where(text, _INTEGER), r"\.0*\s*$", "")
-            return pc.utf8_trim_whitespace(whole).cast(pa.int64()), "a whole number"
+            whole = pc.replace_substring_regex(_where(text, _INTEGER), r"^\+|\.0*$", "")
+            return whole.cast(pa.int64()), "a whole number of at most 18 digits"
         case "boolean":
             lower = pc.utf8_lower(pc.utf8_trim_whitespace(text))
             return pa.array([_BOOLEANS.get(v) for v in lower.to_pylist()], pa.bool_()), "true or false"
         case _:
             form = declared.format or "ISO8601"
-            moments = pd.to_datetime(text.to_pandas(), format=form, errors="coerce", utc=True)
+            # pandas reads "now" and "today" as the moment of reading.
+            dated = pc.if_else(pc.match_substring_regex(text, r"\d"), text, pa.scalar(None, pa.string()))
+            moments = pd.to_datetime(dated.to_pandas(), format=form, errors="coerce", utc=True)
             stamps = pa.array(moments, pa.timestamp("us", tz="UTC"), from_pandas=True)
             return stamps.cast(_ARROW[declared.type], safe=False), f"a {declared.type} written as {form}"
 
@@ -103,13 +108,14 @@ def _cast_typed(values: pa.Array, declared: ColumnType) -> CastColumn:
             cast = pc.if_else(whole, values, pa.scalar(None, given)).cast(pa.int64())
         case "string" | "category" if integral:
             cast = values.cast(pa.string())
-        case "string" | "category" if floating and pc.all(pc.equal(pc.floor(values), values)).as_py():
+        case "string" | "category" if floating and pc.all(pc.equal(pc.floor(values), values)).as_py() is not False:
             cast = values.cast(pa.int64()).cast(pa.string())
         case "boolean" if pa.types.is_boolean(given):
             cast = values
         case "timestamp" | "date" if pa.types.is_timestamp(given) or pa.types.is_date(given):
             stamps = values.cast(pa.timestamp("us", tz=getattr(given, "tz", None)), safe=False)
-            cast = (stamps if stamps.type.tz else pc.assume_timezone(stamps, "UTC")).cast(_ARROW[declared.type], False)
+            utc = stamps.cast(pa.timestamp("us", tz="UTC")) if stamps.type.tz else pc.assume_timezone(stamps, "UTC")
+            cast = utc.cast(_ARROW[declared.type], safe=False)
         case _:
             raise TypeError(f"the file states {given}; expected {declared.type}")
     failed = pc.and_(pc.is_valid(values), pc.is_null(cast)).to_numpy(zero_copy_only=False)

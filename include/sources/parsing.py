@@ -1,5 +1,6 @@
 """Files as they came: CSV (plain or gzipped) as text, Parquet with the types that it states. Nothing is guessed."""
 
+import codecs
 import csv as text_csv
 import gzip
 import io
@@ -12,6 +13,8 @@ from pyarrow import csv, parquet
 
 from include.config.contract import FilesConfig
 from include.errors import FileUnreadable
+
+_LARGEST_BLOCK = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,9 @@ def _parse_csv(name: str, content: bytes, files: FilesConfig) -> ParsedFile:
     try:
         rows = csv.read_csv(
             io.BytesIO(text.encode()),
-            read_options=csv.ReadOptions(use_threads=False, block_size=max(len(content) * 2, 1 << 20)),
+            read_options=csv.ReadOptions(
+                use_threads=False, block_size=min(max(len(content) * 2, 1 << 20), _LARGEST_BLOCK)
+            ),
             parse_options=csv.ParseOptions(
                 delimiter=files.delimiter, newlines_in_values=True, invalid_row_handler=keep
             ),
@@ -90,6 +95,12 @@ def _parse_csv(name: str, content: bytes, files: FilesConfig) -> ParsedFile:
         )
     except pa.ArrowInvalid as error:
         raise FileUnreadable(name, None, f"is not CSV with delimiter {files.delimiter!r}: {error}") from error
+    if rows.column_names != header:
+        raise FileUnreadable(name, 1, f"the header reads as {header} or as {rows.column_names}; expected plain names")
+    if text.count('"') % 2 and any(
+        "\n" in (value or "") for value in rows.slice(rows.num_rows - 1).to_pylist()[0].values()
+    ):
+        raise FileUnreadable(name, None, "a quote is opened and never closed; the file may be cut, deliver it again")
     lost = {row.number for row in torn}
     numbers = np.array([n for n in range(1, rows.num_rows + len(lost) + 1) if n not in lost], dtype=np.int64)
     return ParsedFile(name, rows, numbers, tuple(torn))
@@ -97,7 +108,7 @@ def _parse_csv(name: str, content: bytes, files: FilesConfig) -> ParsedFile:
 
 def _decode(name: str, content: bytes, encoding: str) -> str:
     try:
-        text = content.decode("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding)
+        text = content.decode("utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding)
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         found = content[error.start : error.start + 1].hex()
@@ -112,7 +123,11 @@ def _decode(name: str, content: bytes, encoding: str) -> str:
 def _read_header(name: str, text: str, delimiter: str) -> list[str]:
     if not text.strip():
         raise FileUnreadable(name, None, "is empty; expected a header line")
-    header = next(reader for reader in text_csv.reader(text.splitlines(), delimiter=delimiter) if reader)
+    try:
+        lines = text_csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        header = next(line for line in lines if line)
+    except text_csv.Error as error:
+        raise FileUnreadable(name, 1, f"the header cannot be read: {error}") from error
     double = sorted({column for column in header if header.count(column) > 1})
     if double:
         raise FileUnreadable(name, 1, f"the header names {', '.join(double)} twice; expected each column once")

@@ -29,15 +29,25 @@ def split_history(model: ModelFolder, files: list[Path], folder: Path) -> dict[s
     source, calendar = config.source, config.calendar
     if source.files.text.endswith((".parquet", ".gz")):
         raise FileUnreadable(str(source.files), None, "is not plain CSV; histories are cut into plain CSV files")
-    tables, batches = [], []
+    tables: list[pa.Table] = []
+    batches: list[str] = []
     for path in files:
-        rows = parse_file(path.name, path.read_bytes(), source).rows
+        parsed = parse_file(path.name, path.read_bytes(), source)
+        if parsed.torn:
+            raise FileUnreadable(path.name, parsed.torn[0].number + 1, f"{parsed.torn[0].problem}; mend it by hand")
+        rows = parsed.rows
         if config.rows.event_time not in rows.column_names:
             names = ", ".join(rows.column_names)
             raise FileUnreadable(path.name, 1, f"has no column {config.rows.event_time!r}; it has {names}")
         moments = cast_column(rows.column(config.rows.event_time), config.rows.columns[config.rows.event_time], ())
         stamps = moments.values.cast(pa.timestamp("us")).to_pandas().ffill().bfill()
-        tables.append(rows)
+        if stamps.isna().any():
+            raise FileUnreadable(path.name, None, f"no row has a readable {config.rows.event_time}")
+        tables.append(
+            rows.select(tables[0].column_names)
+            if tables and set(rows.column_names) == set(tables[0].column_names)
+            else rows
+        )
         batches += [calendar.containing(stamp.to_pydatetime().replace(tzinfo=UTC)) for stamp in stamps]
     whole, named = pa.concat_tables(tables), np.array(batches)
     folder.mkdir(parents=True, exist_ok=True)
@@ -50,7 +60,7 @@ def split_history(model: ModelFolder, files: list[Path], folder: Path) -> dict[s
         counts[batch] = rows.num_rows
         target = folder / source.files.name_for(moment)
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(_as_csv(rows, source.delimiter))
+        target.write_bytes(_as_csv(rows, source.delimiter).decode().encode(source.encoding))
         if source.complete.marker:
             (target.parent / fill_batch(source.complete.marker, moment)).touch()
     return counts

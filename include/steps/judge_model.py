@@ -120,6 +120,8 @@ def _compare(
     except FeaturesInvalid as error:
         return None, str(error)
     new = np.asarray(challenger.predict_features(features), dtype=float)
+    if not np.isfinite(new).all():
+        return None, f"{int((~np.isfinite(new)).sum())} of {len(new)} predictions of the challenger are not numbers"
     target = labelled.rows[config.labels.column].to_numpy(dtype=float)
     rows = gather_rows(config, stores, labelled) if config.gate.slices else pd.DataFrame()
     return judge(config.gate, against, target, old, new, labelled.rows["known"].to_numpy(dtype=str), rows)

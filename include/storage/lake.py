@@ -45,6 +45,7 @@ class Lake:
         self._raw = f"{env}/{model_id}"
         self._store = open_store(f"{uri.rstrip('/')}/raw")
         self._reports = open_store(f"{uri.rstrip('/')}/reports")
+        self._types: dict[str, dict[str, pa.DataType]] = {}
         self._cache: ByteCache[pa.Table] = ByteCache(_CACHED_BYTES, lambda rows: int(rows.nbytes))
 
     def table_uri(self, table: str) -> str:
@@ -64,6 +65,7 @@ class Lake:
             if self.read_any(table, batch, revision).num_rows:
                 DeltaTable(self.table_uri(table)).delete(f"batch = '{batch}' AND revision = {revision}")
             return
+        self._require_types(table, batch, rows)
         keyed = rows.add_column(0, "revision", pa.array([revision] * rows.num_rows, pa.int32()))
         keyed = keyed.add_column(0, "batch", pa.array([batch] * rows.num_rows, pa.string()))
         for _ in range(_TRIES):
@@ -109,6 +111,22 @@ class Lake:
             _require_content(self.table_uri(partition.table), partition, rows)
         self._cache.put(partition, rows)
         return rows
+
+    def _require_types(self, table: str, batch: str, rows: pa.Table) -> None:
+        """Refuse a column whose type has changed: Delta would cast it without a word."""
+        if table not in self._types:
+            try:
+                held = pa.schema(DeltaTable(self.table_uri(table)).schema().to_arrow())
+            except TableNotFoundError:
+                return
+            self._types[table] = {field.name: field.type for field in plain(held.empty_table()).schema}
+        for field in plain(rows.slice(0, 0)).schema:
+            stored = self._types[table].get(field.name, field.type)
+            if stored != field.type:
+                raise SchemaChanged(
+                    f"{self.table_uri(table)}: batch {batch}, column {field.name} is {field.type}, stored as {stored}; "
+                    "give a changed column another name"
+                )
 
     def read_any(self, table: str, batch: str, revision: int) -> pa.Table:
         """The rows of one batch in any table, in no particular order; no columns where there is no such table."""

@@ -39,6 +39,7 @@ PROMOTION_TAG = "evergreen.promotion"
 ATTEMPT_TAG = "evergreen.attempt"
 ROLE_TAG = "evergreen.role"
 _MODEL_TAG = "evergreen.model_uri"
+_VARIABLE = "MLFLOW_TRACKING_URI"
 _PACKAGES = ("mlflow", "numpy", "pandas", "scikit-learn", "skops")
 
 
@@ -228,6 +229,17 @@ def _open_packed(tracking_uri: str, uri: str) -> PackedModel:
     return PackedModel().unpack(Path(folder) / "artifacts" / PACKED)
 
 
+def _speak_to(uri: str) -> None:
+    """Name the server to MLflow's functions, and undo that they write it into the environment, whence we read ours."""
+    said = os.environ.get(_VARIABLE)
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    if said is None:
+        os.environ.pop(_VARIABLE, None)
+    else:
+        os.environ[_VARIABLE] = said
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Leave out MLflow's advice: to give an input example, and to have pip where uv installs."""
@@ -243,8 +255,7 @@ def _answered(uri: str) -> Iterator[None]:
 
     Some of MLflow's functions know only the process's own server; unset, they make a new database where they stand.
     """
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(uri)
+    _speak_to(uri)
     try:
         yield
     except MlflowException as error:

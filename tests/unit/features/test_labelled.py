@@ -105,6 +105,13 @@ def test_labels_of_no_row_or_of_a_too_old_one_are_counted(model, stores, publish
     assert match(model, stores, 7, 7) == ([(71, 2.0, 7, 7)], 2)
 
 
+def test_how_late_a_label_may_come_does_not_depend_on_the_span(model, stores, publish):
+    publish("rows", {1: [11, 12], 2: [21]})
+    publish("labels", {6: {12: 1.0}, 7: {11: 1.0, 21: 2.0}})
+    assert match(model, stores, 2, 7) == ([(12, 1.0, 1, 6), (21, 2.0, 2, 7)], 1)
+    assert match(model, stores, 7, 7) == ([(21, 2.0, 2, 7)], 1)
+
+
 def test_a_key_that_arrives_twice_counts_as_its_first_arrival(model, stores, publish):
     publish("rows", {1: [11], 2: [11, 21]})
     publish("labels", {2: {11: 1.0}})
