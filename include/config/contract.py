@@ -4,12 +4,24 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from include.batches import Calendar, Every
-from include.config.fields import Column, ColumnType, Contract, Duration, FilePattern, Pattern, Percent, fill_batch
+from include.config.fields import (
+    Column,
+    ColumnType,
+    Contract,
+    Duration,
+    Encoding,
+    FilePattern,
+    Pattern,
+    Percent,
+    fill_batch,
+)
 
 Metric = Literal["mae", "rmse", "logloss", "brier"]
+_RESERVED = {"batch", "revision", "known", "prediction", "model_version", "data_version"}
+_TARGETS = {"regression": ("float", "integer"), "classification": ("integer", "boolean")}
 _METRICS = {"regression": ("mae", "rmse"), "classification": ("logloss", "brier")}
 
 
@@ -26,7 +38,7 @@ class ScheduleConfig(Contract):
     def _known_zone(cls, name: str) -> str:
         try:
             ZoneInfo(name)
-        except (KeyError, ValueError) as unknown:
+        except (KeyError, ValueError, OSError) as unknown:
             raise ValueError("valid: an IANA time zone such as UTC or America/New_York") from unknown
         return name
 
@@ -76,7 +88,7 @@ class FilesConfig(Contract):
     wait: Duration = timedelta(hours=6)
     late: Annotated[int, Field(ge=0)] = 31
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
-    encoding: str = "utf-8"
+    encoding: Encoding = "utf-8"
     nulls: tuple[str, ...] = ("",)
 
     @model_validator(mode="after")
@@ -100,9 +112,11 @@ class RowsConfig(Contract):
                 raise ValueError(f"key and event_time name {name!r}; valid: one of {', '.join(self.columns)}")
         if self.columns[self.event_time].type not in ("timestamp", "date"):
             raise ValueError(f"event_time names {self.event_time!r}; valid: a timestamp or date column")
-        reserved = {"batch", "revision"} & set(self.columns)
+        if len(set(self.key)) < len(self.key):
+            raise ValueError(f"key: found {list(self.key)}; valid: each column once")
+        reserved = _RESERVED & set(self.columns)
         if reserved:
-            raise ValueError(f"columns: {', '.join(reserved)} is a name of the lake's own; valid: any other name")
+            raise ValueError(f"columns: {', '.join(reserved)} is a name of our own; valid: any other name")
         return self
 
 
@@ -119,7 +133,7 @@ class LabelsConfig(Contract):
     wait: Duration = timedelta(hours=12)
     late: Annotated[int, Field(ge=0)] = 31
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
-    encoding: str = "utf-8"
+    encoding: Encoding = "utf-8"
     nulls: tuple[str, ...] = ("",)
     max_delay: Annotated[int, Field(ge=0)] = 90
     max_quarantined: Percent = 0.5
@@ -270,6 +284,17 @@ class AlertsConfig(Contract):
 
     http: str | None = None
 
+    @field_validator("http")
+    @classmethod
+    def _is_web(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("http://", "https://")):
+            raise ValueError("valid: a URL that begins with http:// or https://")
+        return url
+
+
+def _form_of_labels(value: Any) -> str:
+    return "feed" if isinstance(value, dict | LabelsConfig) else "none"
+
 
 class ModelConfig(Contract):
     """config.yaml: all that is particular to one model and is not code."""
@@ -278,7 +303,10 @@ class ModelConfig(Contract):
     schedule: ScheduleConfig
     source: FilesConfig
     rows: RowsConfig
-    labels: LabelsConfig | Literal["none"]
+    # Told apart by hand, so that a mistake inside a feed is not answered for both forms.
+    labels: Annotated[
+        Annotated[Literal["none"], Tag("none")] | Annotated[LabelsConfig, Tag("feed")], Discriminator(_form_of_labels)
+    ]
     features: FeaturesConfig = FeaturesConfig()
     model: EstimatorConfig
     training: TrainingConfig = TrainingConfig()
@@ -296,7 +324,13 @@ class ModelConfig(Contract):
         for name in (*self.gate.slices, *self.check.ignore):
             if name not in columns:
                 raise ValueError(f"gate.slices and check.ignore: found {name!r}; valid: one of {', '.join(columns)}")
+        feeds = [("source", self.source.files), ("labels", self.labels.files if self.labels != "none" else None)]
+        for name, pattern in feeds:
+            if pattern is not None and not pattern.tells(self.schedule.every):
+                every = self.schedule.every
+                raise ValueError(f"{name}.files: found {pattern}; valid: a date that tells one {every} from the next")
         if self.labels != "none":
+            self._check_target(self.labels)
             if self.labels.files is None and self.labels.key:
                 raise ValueError("labels.key: labels inside the rows have the rows' key; valid: leave it out")
             if self.labels.files is not None and set(self.labels.key) != set(self.rows.key):
@@ -307,6 +341,13 @@ class ModelConfig(Contract):
                     "so that no feature can read it"
                 )
         return self
+
+    def _check_target(self, labels: LabelsConfig) -> None:
+        valid, given = _TARGETS[self.model.task], labels.target[labels.column].type
+        if given not in valid:
+            raise ValueError(f"labels.target: found {given} for {self.model.task}; valid: {', '.join(valid)}")
+        if labels.column in _RESERVED:
+            raise ValueError(f"labels.target: {labels.column} is a name of our own; valid: any other name")
 
     @property
     def calendar(self) -> Calendar:

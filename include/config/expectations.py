@@ -23,8 +23,10 @@ class ExpectationConfig(Contract):
 
 
 def _parse_expectation(value: Any) -> Any:
-    if isinstance(value, dict) and len(value) == 1 and next(iter(value)).startswith("expect_"):
+    if isinstance(value, dict) and len(value) == 1 and str(next(iter(value))).startswith("expect_"):
         name, arguments = next(iter(value.items()))
+        if not isinstance(arguments, dict | None):
+            raise ValueError("valid: {expect_…: {argument: value}}")
         arguments = dict(arguments or {})
         return {"type": name, "severity": arguments.pop("severity", None), "arguments": arguments}
     if not (isinstance(value, dict) and "type" in value):

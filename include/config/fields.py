@@ -1,10 +1,11 @@
 """Field types of config.yaml: percentages, durations, file patterns, column types."""
 
+import codecs
 import re
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, field_validator
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _BATCH = re.compile(r"\{batch:([^}]+)\}")
@@ -18,18 +19,19 @@ class Contract(BaseModel):
 
 
 def _parse_percent(value: Any) -> Any:
-    if isinstance(value, str):
-        if not re.fullmatch(r"\d+(\.\d+)?\s*%", value):
-            raise ValueError("valid: a percentage such as 2%, or a fraction such as 0.02")
-        return float(value.rstrip("% ")) / 100
-    return value
+    text = str(value).strip()
+    if re.fullmatch(r"\d+(\.\d+)?\s*%", text):
+        return float(text.rstrip("% ")) / 100
+    if isinstance(value, bool) or not re.fullmatch(r"0?\.\d+|[01](\.0+)?|\d+(\.\d+)?e-\d+", text):
+        raise ValueError("valid: a percentage such as 2%, or a fraction such as 0.02")
+    return float(text)
 
 
 def _parse_duration(value: Any) -> Any:
     if value == "forever":
         return timedelta.max
-    if isinstance(value, str):
-        found = re.fullmatch(r"(\d+)\s*([smhd])", value)
+    if not isinstance(value, timedelta):
+        found = re.fullmatch(r"(\d{1,5})\s*([smhd])", str(value))
         if not found:
             raise ValueError("valid: a duration such as 30s, 10m, 6h or 2d, or forever")
         return timedelta(**{_UNITS[found[2]]: int(found[1])})
@@ -72,8 +74,8 @@ class FilePattern:
         date = re.escape(self._date)
         for directive, digits in _DIRECTIVES.items():
             date = date.replace(directive, digits)
-        if "%" in date:
-            raise ValueError(f"valid in {{batch:…}}: {' '.join(_DIRECTIVES)}")
+        if "%" in date or any(self._date.count(directive) > 1 for directive in _DIRECTIVES):
+            raise ValueError(f"valid in {{batch:…}}: {' '.join(_DIRECTIVES)}, each once")
         fixed = [re.escape(part).replace(r"\*", "[^/]*") for part in (before, after)]
         self._regex = re.compile(rf"{fixed[0]}({date}){fixed[1]}\Z")
 
@@ -92,6 +94,13 @@ class FilePattern:
             return datetime.strptime(found[1], self._date)
         except ValueError:
             return None
+
+    def tells(self, every: str) -> bool:
+        """Whether its date is fine enough to tell one batch from the next."""
+        said = set(_DIRECTIVES) & {self._date[i : i + 2] for i in range(len(self._date))}
+        day = "%j" in said or {"%m", "%d"} <= said
+        fine = {"hour": day and "%H" in said, "month": "%m" in said or "%j" in said}.get(every, day)
+        return fine and bool(said & {"%Y", "%y"})
 
     def name_for(self, moment: datetime) -> str:
         """The plainest file name that stands for a batch: every ``*`` left empty."""
@@ -113,7 +122,23 @@ class ColumnType(Contract):
     type: Literal["string", "category", "float", "integer", "boolean", "timestamp", "date"]
     format: str | None = None
 
+    @field_validator("format")
+    @classmethod
+    def _names_its_parts(cls, form: str | None) -> str | None:
+        if form is not None and "%" not in form:
+            raise ValueError('valid: a format such as "%Y-%m-%d %H:%M:%S", or none for ISO 8601')
+        return form
 
+
+def _parse_encoding(value: Any) -> Any:
+    try:
+        codecs.lookup(value)
+    except (LookupError, TypeError) as error:
+        raise ValueError("valid: an encoding that Python knows, such as utf-8 or latin-1") from error
+    return value
+
+
+Encoding = Annotated[str, BeforeValidator(_parse_encoding)]
 Percent = Annotated[float, BeforeValidator(_parse_percent)]
 Duration = Annotated[timedelta, BeforeValidator(_parse_duration)]
 Pattern = Annotated[FilePattern, BeforeValidator(_parse_pattern), PlainSerializer(str)]

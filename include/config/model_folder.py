@@ -5,7 +5,7 @@ import hashlib
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_origin
 
 import yaml
 from pydantic import ValidationError
@@ -16,6 +16,8 @@ from include.config.fields import Contract
 from include.errors import ConfigInvalid, ModelNotFound
 
 C = TypeVar("C", bound=Contract)
+# Forms of one field, which pydantic names in the place of a mistake.
+_TAGS = ("feed", "none")
 _CODE = ("features.py", "estimator.py")
 
 
@@ -128,10 +130,11 @@ def _read_yaml(path: Path, contract: type[C]) -> C:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigInvalid(str(path), [f"cannot be read: {error.strerror}"]) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigInvalid(str(path), [f"is not YAML: {' '.join(str(error).split())}"]) from error
     try:
-        return contract.model_validate(content)
+        # A file of comments alone says nothing, which expectations.yaml may.
+        return contract.model_validate(content if content is not None else {})
     except ValidationError as error:
         raise ConfigInvalid(str(path), _describe(error, contract)) from None
 
@@ -150,7 +153,14 @@ def _read_code(path: Path) -> str:
 def _describe(error: ValidationError, contract: type[Contract]) -> list[str]:
     """One line a mistake: field, what was found, what is valid."""
     lines = []
-    for mistake in error.errors():
+    mistakes = error.errors()
+    for mistake in mistakes:
+        # A list whose only entry is wrong is empty to pydantic; one mistake is one line.
+        if mistake["type"] == "too_short" and any(
+            other["loc"][: len(mistake["loc"])] == mistake["loc"] for other in mistakes if other is not mistake
+        ):
+            continue
+        mistake["loc"] = tuple(part for part in mistake["loc"] if part not in _TAGS)
         place = ".".join(str(part) for part in mistake["loc"]) or "the file"
         found = f"found {mistake['input']!r}"
         if len(found) > 120:
@@ -170,8 +180,14 @@ def _describe(error: ValidationError, contract: type[Contract]) -> list[str]:
 def _fields_at(place: tuple[int | str, ...], contract: type[Contract]) -> dict[str, Any]:
     """The fields of the part of the contract in which a place lies."""
     fields: dict[str, Any] = dict(contract.model_fields)
-    for part in place:
-        field = fields.get(str(part))
+    parts_left = list(place)
+    while parts_left:
+        field = fields.get(str(parts_left.pop(0)))
+        if field is None:
+            return {}
+        if get_origin(field.annotation) is dict:
+            # The next part is a key of the user's own.
+            parts_left = parts_left[1:]
         options = [field.annotation, *getattr(field.annotation, "__args__", ())] if field is not None else []
         parts = [option for option in options if isinstance(option, type) and issubclass(option, Contract)]
         if parts:
@@ -182,7 +198,9 @@ def _fields_at(place: tuple[int | str, ...], contract: type[Contract]) -> dict[s
 def _suggest(place: tuple[int | str, ...], contract: type[Contract]) -> str:
     known = list(_fields_at(place[:-1], contract))
     close = difflib.get_close_matches(str(place[-1]), known, n=1)
-    return f"did you mean {close[0]}?" if close else f"valid: {', '.join(known)}"
+    if close:
+        return f"did you mean {close[0]}?"
+    return f"valid: {', '.join(known)}" if known else "see README, Configuration"
 
 
 def _valid(place: tuple[int | str, ...], contract: type[Contract]) -> str:

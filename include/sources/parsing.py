@@ -113,8 +113,6 @@ def _decode(name: str, content: bytes, encoding: str) -> str:
         line = content[: error.start].count(b"\n") + 1
         found = content[error.start : error.start + 1].hex()
         raise FileUnreadable(name, line, f"byte 0x{found} is not {encoding}; declare its encoding") from error
-    except LookupError as error:
-        raise FileUnreadable(name, None, f"encoding {encoding!r} is unknown to Python") from error
     if "\0" in text:
         raise FileUnreadable(name, text[: text.index("\0")].count("\n") + 1, "holds a NUL; expected text")
     return text

@@ -64,9 +64,8 @@ def measure(html: bool, days: int) -> None:
         print(f"  {name:24} {seconds:7.1f} CPU s  {seconds / cpu:5.1%}")
     tenth = max(1, days // 10)
     early, late = sorted(pace[tenth : 2 * tenth]), sorted(pace[-tenth:])
-    print(
-        f"  a batch, median of an early tenth {early[len(early) // 2]:.3f}, of the last {late[len(late) // 2]:.3f} CPU s"
-    )
+    first, last = early[len(early) // 2], late[len(late) // 2]
+    print(f"  a batch, median of an early tenth {first:.3f}, of the last {last:.3f} CPU s")
 
 
 if __name__ == "__main__":

@@ -86,7 +86,8 @@ def test_each_failing_row_goes_to_quarantine_with_its_reason():
     assert reasons[2] == "x: 'much' is not a finite number"
     assert reasons[6] == "row has 3 fields where the header has 4"
     assert reasons[8] == (
-        "id: 'x' is not a whole number; at: 'y' is not a date written as ISO8601; x: 'z' is not a finite number"
+        "id: 'x' is not a whole number of at most 18 digits; at: 'y' is not a date written as ISO8601; "
+        "x: 'z' is not a finite number"
     )
 
 

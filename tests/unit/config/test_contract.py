@@ -58,7 +58,7 @@ BROKEN = {
     "negative lookback": ("lookback: 0", "lookback: -1", "features.lookback", "-1", "greater than or equal to 0"),
     "bad percent": ("min_effect: 2%", "min_effect: two", "gate.min_effect", "'two'", "a percentage such as 2%"),
     "bad percent of a slice": ("may_worsen: 10%", "may_worsen: 1O%", "gate.slices.zone.may_worsen", "'1O%'", "such as"),
-    "confidence out of range": ("min_effect: 2%", "confidence: 95", "gate.confidence", "95", "less than 1"),
+    "confidence out of range": ("min_effect: 2%", "confidence: 95", "gate.confidence", "95", "a fraction such as 0.02"),
     "bad duration": ("wait: 6h", "wait: 6 hours", "source.wait", "'6 hours'", "a duration such as"),
     "pattern without batch": (
         "trips_{batch:%Y-%m-%d}*.csv",

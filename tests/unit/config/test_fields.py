@@ -49,7 +49,7 @@ def test_what_may_be_written(field, written, value):
         (Percent, "2 percent", "a percentage such as 2%"),
         (Percent, "%", "a percentage such as 2%"),
         (Percent, "2%%", "a percentage such as 2%"),
-        (Percent, [2], "valid number"),
+        (Percent, [2], "valid: a percentage"),
         (Duration, "6 hours", "a duration such as"),
         (Duration, "6", "a duration such as"),
         (Duration, "-6h", "a duration such as"),

@@ -17,7 +17,7 @@ FILES = {
     "YAML that does not parse": ("config.yaml", "title: [a\nschedule: b\n", "is not YAML"),
     "a tab for a space": ("config.yaml", "title:\n\tTaxi: trips\n", "is not YAML"),
     "an object of Python's": ("config.yaml", "title: !!python/name:os.system\n", "is not YAML"),
-    "an empty file": ("config.yaml", "", "found None"),
+    "an empty file": ("config.yaml", "", "title: missing"),
     "a list": ("config.yaml", "- title\n", "found ['title']"),
     "a text": ("config.yaml", "Taxi trips\n", "found 'Taxi trips'"),
     "expectations that do not parse": ("expectations.yaml", "rows: {", "is not YAML"),

@@ -171,7 +171,7 @@ def test_declared_tokens_stand_for_null_and_others_do_not():
 
 def test_a_failure_says_what_was_expected():
     assert cast(["x"], "float").expected == "a finite number"
-    assert cast(["x"], "integer").expected == "a whole number"
+    assert cast(["x"], "integer").expected == "a whole number of at most 18 digits"
     assert cast(["x"], "date", "%d-%m-%Y").expected == "a date written as %d-%m-%Y"
 
 

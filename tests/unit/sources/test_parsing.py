@@ -122,11 +122,6 @@ def test_what_is_no_table_is_refused_with_file_line_and_problem(case):
     assert str(raised.value).startswith(place)
 
 
-def test_an_encoding_that_python_does_not_know_is_named():
-    with pytest.raises(FileUnreadable, match=r"f\.csv: encoding 'utf9' is unknown"):
-        parse(b"a\n1\n", encoding="utf9")
-
-
 def test_a_declared_encoding_is_used():
     assert parse(b"a\ncaf\xe9\n", encoding="latin-1").rows.to_pylist() == [{"a": "café"}]
 
