@@ -73,8 +73,9 @@ def build_reference(
 ) -> Reference:
     """Describe the rows a champion learnt from, and calibrate what distance is no drift.
 
-    From 50 batches on, the reference's own batches say how far batches lie apart; before, resamples of the batch's
-    size do. The columns' 99th percentiles are then widened together until one batch in a hundred is flagged as a whole.
+    From 50 batches on, the reference's own batches say how far batches lie apart; before, resamples of the batch's size
+    against resamples of the reference do. The columns' 99th percentiles are then widened together, so that about one
+    batch in a hundred is flagged as a whole.
 
     :param rows: (n, columns) the reference, the predictions among them.
     :param categorical: the columns that hold categories.
@@ -85,18 +86,21 @@ def build_reference(
     """
     described = {name: _describe(rows[name], name in categorical) for name in columns}
     reference = Reference(described, {}, batch_rows)
-    samples = []
     if batches.nunique() >= _OWN_BATCHES:
         samples = [part for _, part in rows.groupby(batches.to_numpy())]
+        seen = [measure_distances(reference, sample) for sample in samples]
+        batch_rows = int(np.median([len(sample) for sample in samples]))
     else:
-        random = np.random.default_rng(seed)
-        samples = [rows.iloc[random.integers(0, len(rows), batch_rows)] for _ in range(_RESAMPLES)]
-    seen = [measure_distances(reference, sample) for sample in samples]
+        random, seen = np.random.default_rng(seed), []
+        for _ in range(_RESAMPLES):
+            # The reference is a sample itself: against a fixed one, a batch seems nearer than it will be.
+            drawn = rows.iloc[random.integers(0, len(rows), len(rows))]
+            other = Reference({name: _describe(drawn[name], name in categorical) for name in columns}, {}, batch_rows)
+            seen.append(measure_distances(other, rows.iloc[random.integers(0, len(rows), batch_rows)]))
     limits = {name: max(float(np.quantile([s[name] for s in seen], _LEVEL)), 1e-6) for name in seen[0]}
     widest = [max(sample[name] / limits[name] for name in limits) for sample in seen]
     widen = max(1.0, float(np.quantile(widest, _LEVEL)))
-    rows_each = int(np.median([len(sample) for sample in samples]))
-    return Reference(described, {name: limit * widen for name, limit in limits.items()}, rows_each)
+    return Reference(described, {name: limit * widen for name, limit in limits.items()}, batch_rows)
 
 
 def measure_distances(reference: Reference, current: pd.DataFrame) -> dict[str, float]:

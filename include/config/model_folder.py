@@ -210,5 +210,7 @@ def _valid(place: tuple[int | str, ...], contract: type[Contract]) -> str:
     options = getattr(field.annotation, "__args__", None)
     if options and all(isinstance(option, str) for option in options):
         return f"one of {', '.join(options)}"
+    if get_origin(field.annotation) is not None:
+        return "see README, Configuration"
     name = getattr(field.annotation, "__name__", str(field.annotation))
     return f"a {name.removesuffix('Config').lower()} (see README, Configuration)"

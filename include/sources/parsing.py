@@ -97,10 +97,7 @@ def _parse_csv(name: str, content: bytes, files: FilesConfig) -> ParsedFile:
         raise FileUnreadable(name, None, f"is not CSV with delimiter {files.delimiter!r}: {error}") from error
     if rows.column_names != header:
         raise FileUnreadable(name, 1, f"the header reads as {header} or as {rows.column_names}; expected plain names")
-    if text.count('"') % 2 and any(
-        "\n" in (value or "") for value in rows.slice(rows.num_rows - 1).to_pylist()[0].values()
-    ):
-        raise FileUnreadable(name, None, "a quote is opened and never closed; the file may be cut, deliver it again")
+    _require_closed_quotes(name, text, files.delimiter)
     lost = {row.number for row in torn}
     numbers = np.array([n for n in range(1, rows.num_rows + len(lost) + 1) if n not in lost], dtype=np.int64)
     return ParsedFile(name, rows, numbers, tuple(torn))
@@ -116,6 +113,19 @@ def _decode(name: str, content: bytes, encoding: str) -> str:
     if "\0" in text:
         raise FileUnreadable(name, text[: text.index("\0")].count("\n") + 1, "holds a NUL; expected text")
     return text
+
+
+def _require_closed_quotes(name: str, text: str, delimiter: str) -> None:
+    """Refuse a file that ends inside a quoted field: all rows below the open quote would be read as one value."""
+    if text.count('"') % 2 == 0:
+        return
+    try:
+        for _ in text_csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True):
+            pass
+    except text_csv.Error as error:
+        if "unexpected end of data" in str(error):
+            problem = "a quote is opened and never closed; the file may be cut, deliver it again"
+            raise FileUnreadable(name, None, problem) from error
 
 
 def _read_header(name: str, text: str, delimiter: str) -> list[str]:

@@ -113,3 +113,17 @@ def test_a_sink_that_was_away_is_told_of_both_promotions(tmp_path: Path) -> None
     assert send_alerts(model, at, (told,)).told == 2
     assert [message.text for message in told.messages] == ["version 1", "version 2"]
     assert send_alerts(model, at, (told,)).told == 0
+
+
+def test_using_one_store_does_not_redirect_what_the_environment_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow writes the server it was last told of into the environment, from which the live one would be read."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://live.example:5000")
+    model, at = short_model(tmp_path), Locations.under(tmp_path)
+    run(model, at, *range(1, 5))
+    assert open_stores(at, model.id).ledger.last(PromotionRecord, "champion") is not None
+    assert Locations.from_environment().tracking_uri == "http://live.example:5000"
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    run(model, at, 5)
+    assert Locations.from_environment().tracking_uri.startswith("sqlite:///")

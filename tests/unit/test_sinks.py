@@ -94,3 +94,44 @@ def test_the_log_takes_one_line(caplog):
     assert [r.getMessage() for r in caplog.records] == [
         "fault-rows.0 opened (2024-01-01): no column trip_distance — naïve"
     ]
+
+
+@contextmanager
+def answering(*answers):
+    """A server that answers each connection with raw bytes; gives its port and the methods that it was asked by."""
+    methods = []
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+
+        def answer():
+            for one in answers:
+                connection, _ = listener.accept()
+                with connection:
+                    methods.append(connection.recv(65536).split(b" ")[0])
+                    connection.sendall(one.replace(b"PORT", str(port).encode()))
+
+        Thread(target=answer, daemon=True).start()
+        yield port, methods
+
+
+@pytest.mark.parametrize("answer", [b"garbage\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n"], ids=["garbage", "no status"])
+def test_an_answer_that_is_no_http_is_an_outage(answer):
+    with answering(answer) as (port, _), pytest.raises(Outage, match=r"fault-rows\.0"):
+        HttpSink(f"http://127.0.0.1:{port}/hook").tell(MESSAGE)
+
+
+def test_a_redirect_is_an_outage_rather_than_a_get_without_the_message():
+    redirect = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:PORT/other\r\nContent-Length: 0\r\n\r\n"
+    accepted = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+    with answering(redirect, accepted) as (port, methods):
+        with pytest.raises(Outage, match="302"):
+            HttpSink(f"http://127.0.0.1:{port}/hook").tell(MESSAGE)
+        assert methods == [b"POST"]
+
+
+@pytest.mark.parametrize("url", ["hooks.example.com/x", "http://127.0.0.1:1/a b", "http://127.0.0.1:abc/"])
+def test_an_impossible_url_is_an_outage(url):
+    with pytest.raises(Outage, match=r"fault-rows\.0"):
+        HttpSink(url).tell(MESSAGE)

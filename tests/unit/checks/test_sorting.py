@@ -158,6 +158,7 @@ def test_a_key_of_several_columns_is_one_key():
 def test_large_keys_are_told_apart():
     keys = [2**53, 2**53 + 1, 2**53 + 2]
     assert clean_ids(sort(rows_of(keys))) == keys
+    assert clean_ids(sort(rows_of(keys) + ",2024-01-01,1,a\n")) == keys
 
 
 def test_the_order_of_rows_does_not_change_the_clean_bytes():
@@ -323,3 +324,28 @@ def test_unreadable_files_are_kept_line_by_line_beside_the_others():
     contents = [(row["file"], json.loads(row["content"])) for row in done.quarantine.to_pylist()]
     assert contents[:2] == [("bad.csv", "id"), ("bad.csv", "\\xe9")]
     assert done.quarantine.to_pylist()[2]["reason"] == "bad.csv: line 2: byte 0xe9 is not utf-8"
+
+
+def from_parquet(**columns):
+    sink = io.BytesIO()
+    rows = {"id": [1, 2], "at": ["2024-01-01"] * 2, "x": [1.0, 2.0], "kind": ["a", "b"]} | columns
+    parquet.write_table(pa.table(rows), sink)
+    return sort_batch([parse_file("f.parquet", sink.getvalue(), FILES)], rules())
+
+
+@pytest.mark.parametrize(
+    ("kind", "clean"),
+    [([1.0, 265.0], ["1", "265"]), ([1.0, None], ["1", None]), ([None, None], [None, None])],
+    ids=str,
+)
+def test_whole_doubles_are_categories(kind, clean):
+    assert from_parquet(kind=pa.array(kind, pa.float64())).clean.column("kind").to_pylist() == clean
+
+
+@pytest.mark.parametrize(
+    "columns", [{"x": [2**60 + 1, 1]}, {"id": pa.array([2**63, 1], pa.uint64())}], ids=["float", "integer"]
+)
+def test_numbers_beyond_the_declared_type_reject_the_batch_naming_the_column(columns):
+    done = from_parquet(**columns)
+    assert (done.rejected, done.quarantine.num_rows) == (True, 2)
+    assert [(reason.column, reason.file) for reason in done.reasons] == [(next(iter(columns)), "f.parquet")]

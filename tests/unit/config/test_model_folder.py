@@ -154,3 +154,29 @@ def test_policies_that_are_none_are_refused_naming_what_was_typed(text, told):
         parse_policies(text)
     assert f"--policy {text}: " in str(raised.value)
     assert told in str(raised.value)
+
+
+CRASHING = {
+    "a month that is none": ("start: 2024-01-01", "start: 2024-13-01"),
+    "a day that is none": ("start: 2024-01-01", "start: 2024-02-30"),
+    "a time zone that is a folder": ("America/New_York", "Europe"),
+    "a duration beyond all bounds": ("wait: 6h", "wait: 99999999999d"),
+    "a number for arguments": None,
+    "a number for an expectation": None,
+}
+
+
+@pytest.mark.parametrize("case", CRASHING)
+def test_no_text_of_one_folder_takes_another_down(case, write_folder, edit_config, tmp_path):
+    expectations = {
+        "a number for arguments": "rows:\n  - expect_column_to_exist: 5\n",
+        "a number for an expectation": "rows:\n  - {5: x}\n",
+    }
+    if CRASHING[case]:
+        write_folder("broken", config=edit_config(*CRASHING[case]))
+    else:
+        write_folder("broken", expectations=expectations[case])
+    write_folder("sound")
+    found = find_model_folders([tmp_path / "models"])
+    assert isinstance(found["sound"], ModelFolder)
+    assert isinstance(found["broken"], BrokenFolder)

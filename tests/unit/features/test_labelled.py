@@ -153,3 +153,18 @@ def test_without_labels_rows_count_in_their_place(write_folder, edit_config, at,
     ]
     assert label_batches(model.config, stores, day(2)) == [day(1), day(2)]
     assert found.partitions == tuple(published(stores, "rows", [day(1), day(2)]))
+
+
+@pytest.mark.parametrize(
+    ("rows", "labels", "placed"),
+    [
+        ({3: [31]}, {1: {31: 1.0}, 7: {31: 9.0}}, 3),
+        ({1: [31], 7: [31]}, {1: {31: 1.0}, 7: {31: 9.0}}, 1),
+    ],
+    ids=["label before row", "row again"],
+)
+def test_what_was_learnt_from_is_not_judged_on(rows, labels, placed, model, stores, publish):
+    publish("rows", rows)
+    publish("labels", labels)
+    assert [row[0] for row in match(model, stores, placed, placed)[0]] == [31]
+    assert match(model, stores, 7, 7)[0] == []

@@ -26,6 +26,15 @@ def test_blocks_of_equal_size_give_the_t_interval_of_their_means():
     assert lower_bound(rows, np.repeat(np.arange(6), 40), 0.9).lower == pytest.approx(expected)
 
 
+def test_each_block_counts_once():
+    differences = np.array([1.0, 3.0, 3.0, 3.0, 3.0, 2.0, 2.0])
+    blocks = np.array(["a", "b", "b", "b", "b", "c", "c"])
+    # The means of the blocks are 1, 3 and 2: their mean is 2, their standard deviation 1.
+    interval = lower_bound(differences, blocks, 0.95)
+    assert interval.mean == pytest.approx(2.0)
+    assert interval.lower == pytest.approx(2 - 2.919986 / 3**0.5, abs=1e-6)
+
+
 def test_the_order_of_rows_and_the_names_of_blocks_do_not_matter():
     random = np.random.default_rng(2)
     differences, blocks = random.normal(0, 1, 60), random.integers(0, 5, 60)
@@ -56,7 +65,7 @@ def test_differences_without_noise_are_sure():
 
 
 @pytest.mark.parametrize("within", [0.0, 0.3, 0.9], ids=lambda share: f"{share:.0%} of the variance by block")
-@pytest.mark.parametrize("sizes", [(50,) * 4, (50,) * 2, (30, 50, 70, 50)], ids=str)
+@pytest.mark.parametrize("sizes", [(50,) * 4, (50,) * 2, (30, 50, 70, 50), (8, 8, 8, 160)], ids=str)
 def test_the_bound_lies_above_the_true_mean_as_seldom_as_promised(sizes, within):
     random = np.random.default_rng(4)
     blocks = np.repeat(np.arange(len(sizes)), sizes)

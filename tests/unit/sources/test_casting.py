@@ -64,6 +64,7 @@ TEXTS = [
             "5.0": 5,
             "5.": 5,
             "-0": 0,
+            "+5": 5,
             "9007199254740993": 9007199254740993,
             "-999999999999999999": -999999999999999999,
             "": None,
@@ -97,6 +98,8 @@ TEXTS = [
             "03/04/2011": FAILS,
             "03-04-11": FAILS,
             "03-04-2011 00:00": FAILS,
+            "now": FAILS,
+            "today": FAILS,
             "NaT": FAILS,
             "x": FAILS,
         },
@@ -125,6 +128,8 @@ TEXTS = [
             "01-02-2024": FAILS,
             "1/2/2024": FAILS,
             "2024-01-01T25:00": FAILS,
+            "now": FAILS,
+            "today": FAILS,
             "nan": FAILS,
         },
     ),
@@ -193,6 +198,7 @@ TYPED = [
     ("timestamp", pa.timestamp("s", tz="America/New_York"), [moment(2024, 1, 1, 5)], [moment(2024, 1, 1, 5)]),
     ("timestamp", pa.date32(), [date(2024, 1, 1)], [moment(2024, 1, 1)]),
     ("date", pa.timestamp("us"), [datetime(2024, 1, 1, 23, 59)], [date(2024, 1, 1)]),
+    ("date", pa.timestamp("us", tz="America/New_York"), [moment(2024, 1, 2, 1)], [date(2024, 1, 2)]),
     ("date", pa.date32(), [date(2024, 1, 1), None], [date(2024, 1, 1), None]),
     ("date", pa.null(), [None, None], [None, None]),
 ]
@@ -237,3 +243,20 @@ def test_a_column_in_pieces_is_cast_whole():
     column = cast_column(pieces, ColumnType(type="integer"), ())
     assert column.values.to_pylist() == [1, None, 3]
     assert column.failed.tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "values"),
+    [
+        ("integer", pa.uint64(), [2**63, 7]),
+        ("integer", pa.float64(), [1e300, 7.0]),
+        ("integer", pa.float64(), [float("inf"), 7.0]),
+        ("category", pa.float64(), [1e300, 7.0]),
+        ("category", pa.float64(), [float("inf"), 7.0]),
+        ("float", pa.int64(), [2**60 + 1, 7]),
+    ],
+    ids=str,
+)
+def test_numbers_beyond_the_declared_type_are_refused_with_the_type_that_states_them(kind, given, values):
+    with pytest.raises(TypeError, match=f"^the file states {given}, with values beyond {kind}: "):
+        cast(values, kind, given=given)

@@ -105,6 +105,9 @@ UNREADABLE = {
     "plain text named gzip": (b"a,b\n1,2\n", "f.csv.gz", None, "not whole gzip"),
     "gzip with junk behind": (gzip.compress(b"a\n1\n") + b"junk", "f.csv.gz", None, "not whole gzip"),
     "gzip of nothing": (gzip.compress(b""), "f.csv.gz", None, "is empty"),
+    "one endless line": (b"x" * 200_000, "f.csv", 1, "the header cannot be read"),
+    "a quote never closed in the header": (b'"a,b\n' + b"1,2\n" * 50_000, "f.csv", 1, "the header cannot be read"),
+    "a quote never closed": (b'a,b\n1,"x\n2,y\n3,z\n', "f.csv", None, "never closed"),
     "CSV named Parquet": (b"a,b\n1,2\n", "f.parquet", None, "is not Parquet"),
     "empty Parquet": (b"", "f.parquet", None, "is not Parquet"),
     "truncated Parquet": (as_parquet(pa.table({"a": [1]}))[:-20], "f.parquet", None, "is not Parquet"),
@@ -143,3 +146,19 @@ def test_parquet_keeps_the_types_that_it_states():
 def test_the_lines_of_an_unreadable_file_lose_no_byte():
     assert lines_of(b"a,b\n1,\xe9\r\n2,x") == ["a,b", "1,\\xe9", "2,x"]
     assert lines_of(b"") == []
+
+
+@pytest.mark.parametrize(
+    ("content", "settings"),
+    [
+        (b"\xef\xbb\xbfa,b\n007,1\n", {"encoding": "utf_8"}),
+        (b"\xef\xbb\xbfa,b\n007,1\n", {"encoding": "U8"}),
+        ("a\u2028x,b\n007,1\n".encode(), {}),
+        ("a\x85x,b\n007,1\n".encode(), {}),
+        (b"a\x0bx,b\n007,1\n", {}),
+        (b'"a\nx",b\n007,1\n', {}),
+    ],
+    ids=["BOM, utf_8", "BOM, U8", "U+2028 in the header", "NEL in the header", "VT in the header", "quoted newline"],
+)
+def test_nothing_is_guessed_under_an_odd_header(content, settings):
+    assert parse(content, **settings).rows.column(0).to_pylist() == ["007"]

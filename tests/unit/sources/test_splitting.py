@@ -99,3 +99,26 @@ def test_a_file_without_the_event_time_is_refused_naming_its_columns(split):
 def test_only_plain_csv_is_written(ending, split, edit_config):
     with pytest.raises(FileUnreadable, match="is not plain CSV"):
         split(HEADER, config=edit_config("trips_{batch:%Y-%m-%d}*.csv", "trips_{batch:%Y-%m-%d}" + ending))
+
+
+def test_the_encoding_of_the_source_is_kept(write_folder, edit_config, tmp_path):
+    model = load_model_folder(write_folder(config=edit_config("wait: 6h", "encoding: latin-1")))
+    (tmp_path / "history.csv").write_bytes((HEADER + "1,2024-01-01 08:00,1,café\n").encode("latin-1"))
+    split_history(model, [tmp_path / "history.csv"], tmp_path / "out")
+    content = (tmp_path / "out" / "trips_2024-01-01.csv").read_bytes()
+    assert parse_file("f.csv", content, model.config.source).rows.to_pylist()[0]["zone"] == "café"
+
+
+def test_files_may_name_their_columns_in_another_order(split):
+    _, ids, _, _ = split(HEADER + "1,2024-01-01 08:00,1,a\n", "at,id,zone,distance\n2024-01-01 09:00,2,a,1\n")
+    assert ids == {"trips_2024-01-01.csv": ["1", "2"]}
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [("1,yesterday,1,a\n", "no row has a readable at"), ("1,2024-01-01 08:00,1,a\n2,2024-01-01\n", "has 2 fields")],
+    ids=["no readable time", "a torn row"],
+)
+def test_what_cannot_be_placed_is_refused_rather_than_lost(rows, told, split):
+    with pytest.raises(FileUnreadable, match=rf"history0\.csv.*{told}"):
+        split(HEADER + rows)

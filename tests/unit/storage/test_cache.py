@@ -32,3 +32,11 @@ def test_a_value_beyond_the_limit_is_not_kept_and_leaves_room_for_others():
     assert cache.get("a") is None
     cache.put("b", "1234567890")
     assert cache.get("b") == "1234567890"
+
+
+def test_a_key_put_twice_takes_its_bytes_once():
+    cache = ByteCache(10, len)
+    cache.put("a", "1234")
+    cache.put("a", "4321")
+    cache.put("b", "1234")
+    assert [cache.get(key) for key in "ab"] == ["4321", "1234"]

@@ -124,6 +124,14 @@ def test_a_column_of_another_type_is_refused_naming_the_way_out(lake):
     assert ids(lake) == [1]
 
 
+@pytest.mark.parametrize(("before", "after"), [([1], [1.5]), ([True], [2]), (["a"], [1]), ([1.5], [2])], ids=str)
+def test_a_column_of_another_type_is_not_cast_without_a_word(before, after, lake, tmp_path):
+    lake.replace("clean", DAY, 0, pa.table({"id": [1], "x": before}), {})
+    for one in (lake, Lake(str(tmp_path), "dev", "taxi")):
+        with pytest.raises(SchemaChanged, match=r"2024-01-02, column x is .*, stored as "):
+            one.replace("clean", "2024-01-02", 0, pa.table({"id": [1], "x": after}), {})
+
+
 def test_predictions_that_were_never_written_have_no_rows(lake):
     partition = Partition(table="predictions", batch=DAY, revision=0, content="d")
     assert lake.read(partition, ["id"]).num_rows == 0
