@@ -106,6 +106,25 @@ def call_features(packed: PackedModel, rows: pd.DataFrame, history: pd.DataFrame
     return features
 
 
+def call_predict(packed: PackedModel, features: pd.DataFrame, batch: str) -> np.ndarray:
+    """Call a model's estimator, and check what it returns.
+
+    :returns: (rows,) finite predictions.
+    :raises FeaturesInvalid: if the estimator raises on these features, or predicts what is not a number.
+    """
+    place = f"model {packed.contract['model']}, its estimator on batch {batch}"
+    try:
+        predictions = np.asarray(packed.predict_features(features), dtype=float)
+    except Exception as error:
+        raise FeaturesInvalid(f"{place}: raised {type(error).__name__}: {error}") from error
+    lost = int((~np.isfinite(predictions)).sum())
+    if lost:
+        raise FeaturesInvalid(
+            f"{place}: {lost} of {len(predictions)} predictions are not numbers; expected finite ones"
+        )
+    return predictions
+
+
 def read_rows(config: ModelConfig, stores: Stores, partitions: list[Partition]) -> pd.DataFrame:
     """Clean rows with the batch in which they arrived, by batch and key, under a 0..n-1 index."""
     frames = [

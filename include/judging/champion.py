@@ -8,7 +8,7 @@ import pandas as pd
 from include.batches import Calendar
 from include.config.contract import ModelConfig
 from include.errors import NotReady
-from include.features.history import build_features
+from include.features.history import build_features, call_predict
 from include.features.labelled import LabelledRows, standing_claim
 from include.records import ClaimRecord, Partition, PromotionRecord
 from include.storage.lake import to_frame
@@ -51,7 +51,7 @@ def predict_labelled(
         else:
             packed = stores.models.load_version(promotion.version)
             built = build_features(config, stores, packed, claim)
-            predicted = built.rows[key].assign(prediction=packed.predict_features(built.features))
+            predicted = built.rows[key].assign(prediction=call_predict(packed, built.features, str(batch)))
         found = wanted[key].merge(predicted[[*key, "prediction"]], on=key, how="left")
         if found["prediction"].isna().any():
             raise NotReady(f"batch {batch} is claimed but not scored yet; run score_batch for it")

@@ -8,7 +8,7 @@ import pyarrow as pa
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
 from include.errors import FeaturesInvalid, NotReady
-from include.features.history import build_features, readable
+from include.features.history import build_features, call_predict, readable
 from include.incidents import report, resolve
 from include.judging.champion import promotion_serving
 from include.records import BatchRecord, ClaimRecord, PromotionRecord
@@ -45,7 +45,7 @@ def score_batch(model: ModelFolder, at: Locations, batch: str) -> ScoreResult:
     packed = stores.models.load_version(claim.version)
     try:
         built = build_features(model.config, stores, packed, claim)
-        predictions = packed.predict_features(built.features)
+        predictions = call_predict(packed, built.features, batch)
     except FeaturesInvalid as error:
         # Trying again would fail again: the claim's next revision says that nobody scored it, and the loop goes on.
         failed = f"version {claim.version} failed: {error}"

@@ -94,6 +94,27 @@ def test_features_that_raise_on_one_batch_leave_it_unscored_and_the_next_one_goe
     assert after.version == 1
 
 
+def test_an_estimator_that_raises_on_one_batch_leaves_it_unscored_and_the_next_one_goes_on(tmp_path: Path) -> None:
+    """A linear model takes no missing value, and one day a feature is missing."""
+    model, at = short_model(tmp_path), Locations.under(tmp_path)
+    (model.path / "estimator.py").write_text(
+        "from sklearn.linear_model import LinearRegression\n\n\n"
+        "def build_estimator(seed):\n    return LinearRegression()\n"
+    )
+    features = model.path / "features.py"
+    gap = 'batch["trip_distance"].mask(batch["lpep_pickup_datetime"].dt.day == 5)'
+    features.write_text(features.read_text().replace('batch["trip_distance"]', gap))
+    model = load_model_folder(model.path)
+    run(model, at, 1, 2, 3, 4)
+    run(model, at, 5, 6)
+    ledger = open_stores(at, model.id).ledger
+    unscored, after = ledger.last(ClaimRecord, "2024-01-05"), ledger.last(ClaimRecord, "2024-01-06")
+    assert unscored is not None
+    assert after is not None
+    assert unscored.version is None
+    assert "contains NaN" in unscored.why
+
+
 def test_a_partition_that_lost_a_row_is_not_read_as_whole(tmp_path: Path) -> None:
     model, at = short_model(tmp_path), Locations.under(tmp_path)
     run(model, at, 1, 2)
