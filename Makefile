@@ -48,7 +48,7 @@ matrix: setup ## Resolve, install and import the pinned set on 3.11, 3.12 and 3.
 
 lock: setup ## Pin the packages anew
 	$(BIN)/uv pip compile --quiet --universal --upgrade --no-emit-index-url --no-annotate --no-header \
-	  --extra dev pyproject.toml --output-file requirements.txt
+	  --extra deploy --extra dev pyproject.toml --output-file requirements.txt
 
 clean: ## Start over: forget what the demo has done
 	rm -rf .evergreen

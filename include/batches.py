@@ -4,9 +4,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-Every = Literal["hour", "day", "week", "month"]
+Every = Literal["minute", "hour", "day", "week", "month"]
 
-_LENGTHS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(weeks=1)}
+_LENGTHS = {
+    "minute": timedelta(minutes=1),
+    "hour": timedelta(hours=1),
+    "day": timedelta(days=1),
+    "week": timedelta(weeks=1),
+}
+_FORMS = {"minute": "%Y-%m-%dT%H%M", "hour": "%Y-%m-%dT%H"}
 
 
 @dataclass(frozen=True)
@@ -14,7 +20,7 @@ class Calendar:
     """The batches of one model, counted from its start.
 
     A batch is named by its start in UTC, so that names sort as time does: ``2024-01-31``, or ``2024-01-31T05`` where
-    batches are hours.
+    batches are hours, ``2024-01-31T0530`` where they are minutes.
 
     :param every: length of a batch.
     :param start: start of batch 0, in UTC; weeks begin on its weekday, months on its first day.
@@ -32,16 +38,15 @@ class Calendar:
 
     def name(self, index: int) -> str:
         """Name of the batch with this index; negative indices are batches before the start."""
-        return self.starts_at(index).strftime("%Y-%m-%dT%H" if self.every == "hour" else "%Y-%m-%d")
+        return self.starts_at(index).strftime(self._form)
 
     def moment(self, batch: str) -> datetime:
         """Start of a batch from its name.
 
         :raises ValueError: if no batch of this calendar has the name.
         """
-        form = "%Y-%m-%dT%H" if self.every == "hour" else "%Y-%m-%d"
         try:
-            moment = datetime.strptime(batch, form).replace(tzinfo=UTC)
+            moment = datetime.strptime(batch, self._form).replace(tzinfo=UTC)
         except ValueError:
             raise ValueError(f"{batch!r} is no batch; a {self.every} is named such as {self.name(0)}") from None
         if self.name(self._index_at(moment)) != batch:
@@ -70,6 +75,10 @@ class Calendar:
     def containing(self, moment: datetime) -> str:
         """Name of the batch in which a moment lies."""
         return self.name(self._index_at(moment.astimezone(UTC)))
+
+    @property
+    def _form(self) -> str:
+        return _FORMS.get(self.every, "%Y-%m-%d")
 
     def _index_at(self, moment: datetime) -> int:
         if self.every == "month":

@@ -11,6 +11,8 @@
     │   ├── SchemaChanged        rows do not fit the table that earlier ones are in
     │   ├── FeaturesInvalid      a model's own code raised, or returned other rows or columns
     │   ├── ModelIncompatible    a registered model cannot read these rows
+    │   ├── BatchRejected        a batch failed validation as a whole and is in quarantine
+    │   ├── BatchMissing         a batch did not come in its time
     │   └── ApprovalMissing      an attempt that was refused, or waits for a human
     ├── NotReady                 something earlier has not happened yet: wait, then try again
     └── Outage                   a service or a store did not answer: try again
@@ -68,6 +70,14 @@ class FeaturesInvalid(Refused):
 
 class ModelIncompatible(Refused):
     """A registered model cannot read these rows."""
+
+
+class BatchRejected(Refused):
+    """A batch failed validation as a whole: all of it is in quarantine, nothing was published."""
+
+
+class BatchMissing(Refused):
+    """A batch did not come in its time; later batches go on without it."""
 
 
 class ApprovalMissing(Refused):

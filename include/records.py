@@ -187,6 +187,18 @@ class VerdictRecord(Record):
         return self.as_of, self.n
 
 
+class WishRecord(Record):
+    """A person's wish to retrain, by the name under which it was made, and the verdict that it became."""
+
+    kind: ClassVar[str] = "wish"
+    name: str
+    verdict: str
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return self.name, 0
+
+
 class ClosingRecord(Record):
     """How an asking verdict ended."""
 
@@ -301,7 +313,7 @@ class PromotionRecord(Record):
 
 Cause = Literal[
     "fault-rows", "fault-labels", "stale-rows", "stale-labels", "drift", "decay", "refused", "exhausted", "promoted",
-    "incompatible", "approval", "moved",
+    "incompatible", "approval", "moved", "overdue", "paused", "failed-batch", "failed-drift", "failed-retrain",
 ]  # fmt: skip
 
 

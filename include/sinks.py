@@ -24,6 +24,9 @@ class Message:
     :param as_of: the batch.
     :param text: what happened, and what to do.
     :param sightings: how often it was reported so far.
+    :param title: the model's title.
+    :param link: where the work that saw it can be looked at; empty where that is unknown.
+    :param receipt: what the sink gave for its first message of this incident; empty for the first.
     """
 
     model: str
@@ -32,6 +35,9 @@ class Message:
     as_of: str
     text: str
     sightings: int
+    title: str = ""
+    link: str = ""
+    receipt: str = ""
 
 
 class Sink(Protocol):
@@ -39,8 +45,11 @@ class Sink(Protocol):
 
     name: str
 
-    def tell(self, message: Message) -> None:
-        """Tell; raises Outage if it could not be told."""
+    def tell(self, message: Message) -> str | None:
+        """Tell; raises Outage if it could not be told.
+
+        :returns: a receipt by which the message can be edited, if there is one.
+        """
 
 
 class LogSink:
@@ -48,9 +57,10 @@ class LogSink:
 
     name = "log"
 
-    def tell(self, message: Message) -> None:
+    def tell(self, message: Message) -> str | None:
         """Write one line."""
         _logger.warning("%s %s (%s): %s", message.incident, message.event, message.as_of, message.text)
+        return None
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -74,7 +84,7 @@ class HttpSink:
     def __init__(self, url: str) -> None:
         self._url = url
 
-    def tell(self, message: Message) -> None:
+    def tell(self, message: Message) -> str | None:
         """Post the message.
 
         :raises Outage: if it was not accepted.
@@ -83,6 +93,6 @@ class HttpSink:
         try:
             request = urllib.request.Request(self._url, body, {"Content-Type": "application/json"})  # noqa: S310
             with _OPENER.open(request, timeout=_TIMEOUT):
-                return
+                return None
         except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
             raise Outage(f"alert {message.incident} was not accepted: {error}") from error

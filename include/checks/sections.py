@@ -7,7 +7,8 @@ from include.checks.drift import PREDICTION, Reference, measure_distances
 from include.config.contract import ModelConfig
 from include.errors import FeaturesInvalid
 from include.features.history import published, read_rows
-from include.features.labelled import last_label_batches, match_labels, standing_claim
+from include.features.known import last_label_batches
+from include.features.labelled import match_labels, standing_claim
 from include.judging.champion import predict_labelled, read_predictions
 from include.judging.losses import mean_metric, row_losses
 from include.records import BatchRecord, Numbers, PromotionRecord, SectionVerdict

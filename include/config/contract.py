@@ -1,9 +1,10 @@
 """The contract of a model folder: what config.yaml may say. Counts are batches unless a name says otherwise."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
+from croniter import croniter
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from include.batches import Calendar, Every
@@ -25,11 +26,16 @@ _TARGETS = {"regression": ("float", "integer"), "classification": ("integer", "b
 _METRICS = {"regression": ("mae", "rmse"), "classification": ("logloss", "brier")}
 
 
+_CRONS = {"minute": "* * * * *", "hour": "0 * * * *", "day": "0 0 * * *", "month": "0 0 1 * *"}
+# Fires of a cron that are held against the batches; enough to meet the ends of a month and of a year's quarter.
+_FIRES = 100
+
+
 class ScheduleConfig(Contract):
-    """When batches end, and when the DAG looks for them."""
+    """When batches end, and when the DAGs look for them; by default as a batch ends."""
 
     every: Every
-    start: date
+    start: datetime
     cron: str | None = None
     timezone: str = "UTC"
 
@@ -42,11 +48,51 @@ class ScheduleConfig(Contract):
             raise ValueError("valid: an IANA time zone such as UTC or America/New_York") from unknown
         return name
 
+    @field_validator("start")
+    @classmethod
+    def _start_in_utc(cls, start: datetime) -> datetime:
+        return start.astimezone(UTC) if start.tzinfo else start.replace(tzinfo=UTC)
+
     @model_validator(mode="after")
-    def _months_begin_on_the_first(self) -> Self:
+    def _starts_with_a_batch(self) -> Self:
         if self.every == "month" and self.start.day != 1:
-            raise ValueError(f"start: months begin on the 1st; valid: {self.start.replace(day=1)}")
+            raise ValueError(f"start: months begin on the 1st; valid: {self.start.date().replace(day=1)}")
+        if self.calendar.moment(self.calendar.name(0)) != self.start:
+            raise ValueError(f"start: found {self.start}; valid: the start of a {self.every} in UTC")
         return self
+
+    @model_validator(mode="after")
+    def _fires_once_a_batch(self) -> Self:
+        if not croniter.is_valid(self.fires) or len(self.fires.split()) != 5:
+            raise ValueError(f"cron: found {self.fires!r}; valid: five fields, such as {self._default!r}")
+        fires = croniter(self.fires, self.start.astimezone(ZoneInfo(self.timezone)))
+        ended = [self.last_ended(fires.get_next(datetime)) for _ in range(_FIRES)]
+        for i in range(1, _FIRES):
+            if self.calendar.index(ended[i]) != self.calendar.index(ended[i - 1]) + 1:
+                raise ValueError(
+                    f"cron: found {self.fires!r}, which does not fire once a {self.every}: after batch {ended[i - 1]} "
+                    f"comes {ended[i]}; valid: such as {self._default!r}"
+                )
+        return self
+
+    @property
+    def calendar(self) -> Calendar:
+        """The batches."""
+        return Calendar(self.every, self.start)
+
+    @property
+    def fires(self) -> str:
+        """The cron of the DAGs, in ``timezone``."""
+        return self.cron or self._default
+
+    def last_ended(self, moment: datetime) -> str:
+        """The last batch that has ended at a moment: the one that a DAG run is for whose data interval ends then."""
+        return self.calendar.shift(self.calendar.containing(moment), -1)
+
+    @property
+    def _default(self) -> str:
+        # Weeks begin on the start's weekday.
+        return _CRONS.get(self.every, f"0 0 * * {self.start.isoweekday() % 7}")
 
 
 class CompleteConfig(Contract):
@@ -201,6 +247,7 @@ class GateConfig(Contract):
     min_rows: Annotated[int, Field(gt=0)] = 100
     slices: dict[str, SliceConfig] = {}
     approval: Literal["uncovered", "required"] = "uncovered"
+    approval_wait: Duration = timedelta(days=7)
 
 
 class CheckConfig(Contract):
@@ -279,10 +326,35 @@ class RetrainConfig(Contract):
     attempts: Annotated[int, Field(gt=0)] = 3
 
 
+class HeavyConfig(Contract):
+    """Where Airflow runs the tasks that take memory and minutes: train, judge and register."""
+
+    executor: str | None = None
+    queue: str | None = None
+    pool: str = "default_pool"
+
+
+class TasksConfig(Contract):
+    """How Airflow runs a model's tasks: how often it looks for files, and how it retries what an outage has failed.
+
+    The first retry comes after ``retry_delay``, each further one after twice as long.
+    """
+
+    poll: Duration = timedelta(seconds=30)
+    retries: Annotated[int, Field(ge=0)] = 3
+    retry_delay: Duration = timedelta(minutes=1)
+    heavy: HeavyConfig = HeavyConfig()
+
+
 class AlertsConfig(Contract):
-    """Who is told of incidents beside the log: a URL that takes JSON by POST."""
+    """Who is told of incidents beside the log: Slack, by the name of an Airflow connection; a URL that takes JSON.
+
+    ``channel`` is for a connection of type Slack API; an incoming webhook has its own.
+    """
 
     http: str | None = None
+    slack: str | None = None
+    channel: str | None = None
 
     @field_validator("http")
     @classmethod
@@ -300,6 +372,8 @@ class ModelConfig(Contract):
     """config.yaml: all that is particular to one model and is not code."""
 
     title: str
+    description: str = ""
+    owner: str = "evergreen"
     schedule: ScheduleConfig
     source: FilesConfig
     rows: RowsConfig
@@ -314,6 +388,7 @@ class ModelConfig(Contract):
     check: CheckConfig = CheckConfig()
     retrain: RetrainConfig = RetrainConfig()
     alerts: AlertsConfig = AlertsConfig()
+    tasks: TasksConfig = TasksConfig()
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Self:
@@ -352,8 +427,7 @@ class ModelConfig(Contract):
     @property
     def calendar(self) -> Calendar:
         """The batches of this model."""
-        start = self.schedule.start
-        return Calendar(self.schedule.every, datetime(start.year, start.month, start.day, tzinfo=UTC))
+        return self.schedule.calendar
 
     @property
     def label_columns(self) -> dict[str, ColumnType]:

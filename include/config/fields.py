@@ -9,7 +9,15 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, fi
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _BATCH = re.compile(r"\{batch:([^}]+)\}")
-_DIRECTIVES = {"%Y": r"\d{4}", "%y": r"\d{2}", "%m": r"\d{2}", "%d": r"\d{2}", "%H": r"\d{2}", "%j": r"\d{3}"}
+_DIRECTIVES = {
+    "%Y": r"\d{4}",
+    "%y": r"\d{2}",
+    "%m": r"\d{2}",
+    "%d": r"\d{2}",
+    "%H": r"\d{2}",
+    "%M": r"\d{2}",
+    "%j": r"\d{3}",
+}
 
 
 class Contract(BaseModel):
@@ -99,7 +107,8 @@ class FilePattern:
         """Whether its date is fine enough to tell one batch from the next."""
         said = set(_DIRECTIVES) & {self._date[i : i + 2] for i in range(len(self._date))}
         day = "%j" in said or {"%m", "%d"} <= said
-        fine = {"hour": day and "%H" in said, "month": "%m" in said or "%j" in said}.get(every, day)
+        hour = day and "%H" in said
+        fine = {"minute": hour and "%M" in said, "hour": hour, "month": "%m" in said or "%j" in said}.get(every, day)
         return fine and bool(said & {"%Y", "%y"})
 
     def name_for(self, moment: datetime) -> str:

@@ -9,7 +9,7 @@ from pandas.api.types import union_categoricals
 from include.config.contract import ModelConfig
 from include.errors import NotReady
 from include.features.history import build_features, published, read_labels, read_rows
-from include.records import BatchRecord, ClaimRecord, DataRecord, Feed, Partition
+from include.records import ClaimRecord, DataRecord, Partition
 from include.storage.lake import to_frame
 from include.storage.packed_model import PackedModel
 from include.storage.stores import Stores
@@ -28,34 +28,6 @@ class LabelledRows:
     rows: pd.DataFrame
     unmatched: int
     partitions: tuple[Partition, ...]
-
-
-def label_batches(config: ModelConfig, stores: Stores, up_to: str, after: str | None = None) -> list[str]:
-    """The batches that brought labels, up to one and after another, oldest first."""
-    calendar = config.calendar
-    first = calendar.index(after) + 1 if after is not None else 0
-    found = []
-    for i in range(first, calendar.index(up_to) + 1):
-        record = stores.ledger.get(BatchRecord, f"{_feed(config)}.{calendar.name(i)}")
-        if record is not None and record.state == "published" and record.clean > 0:
-            found.append(record.as_of)
-    return found
-
-
-def last_label_batches(config: ModelConfig, stores: Stores, up_to: str, n: int) -> list[str]:
-    """The last n batches that brought labels, up to one, oldest first; fewer where there are not so many."""
-    calendar, found = config.calendar, list[str]()
-    for i in range(calendar.index(up_to), -1, -1):
-        record = stores.ledger.get(BatchRecord, f"{_feed(config)}.{calendar.name(i)}")
-        if record is not None and record.state == "published" and record.clean > 0:
-            found.append(record.as_of)
-            if len(found) == n:
-                break
-    return found[::-1]
-
-
-def _feed(config: ModelConfig) -> Feed:
-    return "rows" if config.labels == "none" else "labels"
 
 
 def match_labels(

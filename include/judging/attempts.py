@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from include.config.contract import ModelConfig
-from include.features.labelled import label_batches, last_label_batches
+from include.features.known import label_batches, last_label_batches
 from include.records import (
     AttemptRecord,
     BatchRecord,

@@ -125,7 +125,7 @@ def for_replay(model: ModelFolder, first: str | None, policies: str | None, html
         at_once["complete"] = config.labels.complete.model_copy(update={"stable": timedelta(0)})
         changes["labels"] = config.labels.model_copy(update=at_once)
     if first is not None:
-        changes["schedule"] = config.schedule.model_copy(update={"start": config.calendar.moment(first).date()})
+        changes["schedule"] = config.schedule.model_copy(update={"start": config.calendar.moment(first)})
     if not html:
         changes["check"] = config.check.model_copy(update={"html": "never"})
     return with_policies(model.replace(config.model_copy(update=changes)), policies)

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
@@ -42,8 +42,13 @@ class LandedFile:
 
 def list_files(folder: Path, files: FilesConfig, calendar: Calendar) -> dict[str, list[str]]:
     """Names of the files in a landing folder that fit the pattern, by the batch that their name says."""
+    return group_files(_walk(folder), files, calendar)
+
+
+def group_files(names: Iterable[str], files: FilesConfig, calendar: Calendar) -> dict[str, list[str]]:
+    """Names that fit the pattern, by the batch that they say."""
     found: dict[str, list[str]] = {}
-    for name in _walk(folder):
+    for name in names:
         moment = files.files.moment_of(name)
         if moment is not None:
             found.setdefault(calendar.containing(moment.replace(tzinfo=UTC)), []).append(name)
@@ -56,18 +61,36 @@ def look(folder: Path, files: FilesConfig, calendar: Calendar, batch: str, befor
     :param before: the look before this one; without a marker or a count, two looks must see the same sizes.
     """
     names = list_files(folder, files, calendar).get(batch, [])
-    sizes = tuple((name, (folder / name).stat().st_size) for name in names)
-    rule = files.complete
-    if not names:
-        return Look(False, f"no file fits {files.files.text} for batch {batch} in {folder}", sizes)
+    sizes = {name: (folder / name).stat().st_size for name in names}
+    return judge_look(sizes, lambda marker: (folder / marker).exists(), str(folder), files, calendar, batch, before)
+
+
+def judge_look(
+    found: dict[str, int],
+    exists: Callable[[str], bool],
+    place: str,
+    files: FilesConfig,
+    calendar: Calendar,
+    batch: str,
+    before: Look | None,
+) -> Look:
+    """Tell from a batch's files, wherever they lie, whether they are complete.
+
+    :param found: the batch's files with their sizes in bytes.
+    :param exists: whether a marker of some name is there.
+    :param place: where it was looked.
+    """
+    sizes, rule = tuple(sorted(found.items())), files.complete
+    if not sizes:
+        return Look(False, f"no file fits {files.files.text} for batch {batch} in {place}", sizes)
     if rule.marker:
-        marker = _marker(files, calendar, batch, names[0])
-        return Look((folder / marker).exists(), f"{len(names)} files, marker {marker}", sizes)
+        marker = _marker(files, calendar, batch, sizes[0][0])
+        return Look(exists(marker), f"{len(sizes)} files, marker {marker}", sizes)
     if rule.count:
-        return Look(len(names) == rule.count, f"{len(names)} of {rule.count} files", sizes)
+        return Look(len(sizes) == rule.count, f"{len(sizes)} of {rule.count} files", sizes)
     if before is None or before.sizes != sizes:
-        return Look(False, f"{len(names)} files, sizes not yet seen twice", sizes)
-    return Look(True, f"{len(names)} files, sizes unchanged", sizes)
+        return Look(False, f"{len(sizes)} files, sizes not yet seen twice", sizes)
+    return Look(True, f"{len(sizes)} files, sizes unchanged", sizes)
 
 
 def read_file(folder: Path, name: str) -> LandedFile:

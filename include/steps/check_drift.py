@@ -8,11 +8,13 @@ from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
 from include.errors import NotReady
 from include.features.history import published, read_rows
-from include.features.labelled import label_batches, match_labels
+from include.features.known import label_batches
+from include.features.labelled import match_labels
 from include.incidents import report, resolve
 from include.judging.champion import promotion_decided
 from include.policies import Situation, find_reasons
 from include.records import BatchRecord, ClaimRecord, ClosingRecord, PromotionRecord, SectionVerdict, VerdictRecord
+from include.sources.waiting import unsettled
 from include.steps.promote_model import mirror_champion
 from include.storage.stores import Stores, open_stores
 
@@ -27,7 +29,9 @@ def check_drift(model: ModelFolder, at: Locations, as_of: str) -> VerdictRecord:
     stores = open_stores(at, model.id)
     verdict = stores.ledger.get(VerdictRecord, as_of)
     if verdict is None:
-        _require_settled(model, stores, as_of)
+        lacking = unsettled(model, at, as_of)
+        if lacking is not None:
+            raise NotReady(f"model {model.id}: {lacking}")
         verdict = _conclude(model.config, stores, as_of)
         _draw(model.config, stores, verdict)
         verdict = stores.ledger.put(verdict)
@@ -116,13 +120,6 @@ def _has_later(config: ModelConfig, stores: Stores, as_of: str) -> bool:
     claimed = stores.ledger.last_batch(ClaimRecord, config.calendar)
     later = config.calendar.between(as_of, claimed or as_of)[1:]
     return any(stores.ledger.get(VerdictRecord, batch) is not None for batch in later)
-
-
-def _require_settled(model: ModelFolder, stores: Stores, as_of: str) -> None:
-    if stores.ledger.get(ClaimRecord, as_of) is None:
-        raise NotReady(f"model {model.id}: batch {as_of} has not been claimed; score it before the check")
-    if model.config.labels != "none" and stores.ledger.get(BatchRecord, f"labels.{as_of}") is None:
-        raise NotReady(f"model {model.id}: the labels of batch {as_of} are not sealed; validate them before the check")
 
 
 def _draw(config: ModelConfig, stores: Stores, verdict: VerdictRecord) -> None:

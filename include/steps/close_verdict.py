@@ -12,17 +12,19 @@ from include.storage.ledger import Ledger
 from include.storage.stores import open_stores
 
 
-def close_verdict(model: ModelFolder, at: Locations, attempt: DueAttempt) -> ClosingRecord | None:
+def close_verdict(model: ModelFolder, at: Locations, attempt: DueAttempt, runs: int = 1) -> ClosingRecord | None:
     """Close the verdict that an attempt answered, if it is answered.
 
+    :param runs: runs that were begun for this attempt; an attempt that none of ``retrain.attempts`` could judge closes
+        the verdict, so that the next check may ask anew.
     :returns: its closing record; None while it stays open for the next attempt or for a human.
-    :raises NotReady: if the attempt has not been judged.
+    :raises NotReady: if the attempt has not been judged, and a further run is to come.
     """
     ledger = open_stores(at, model.id).ledger
-    record = ledger.get(AttemptRecord, attempt.verdict, attempt.number - 1)
-    if record is None:
-        raise NotReady(f"model {model.id}: attempt {attempt.id} has not been judged; judge it first")
-    closing = ledger.get(ClosingRecord, attempt.verdict) or _conclude(model, ledger, record)
+    closing = ledger.get(ClosingRecord, attempt.verdict)
+    if closing is None:
+        record = ledger.get(AttemptRecord, attempt.verdict, attempt.number - 1)
+        closing = _conclude(model, ledger, record) if record is not None else _give_up(model, attempt, runs)
     if closing is None:
         return None
     # Told before it is recorded: a closed verdict is not looked at again.
@@ -33,7 +35,16 @@ def close_verdict(model: ModelFolder, at: Locations, attempt: DueAttempt) -> Clo
             f"{closing.why}. Champion stays; look at its features, or at what changed in the source."
         )
         report(ledger, "exhausted", closing.as_of, text)
+    resolve(ledger, "overdue", closing.as_of, f"{model.id}: verdict {closing.verdict} closed: {closing.why}")
     return ledger.put(closing)
+
+
+def _give_up(model: ModelFolder, attempt: DueAttempt, runs: int) -> ClosingRecord:
+    most = model.config.retrain.attempts
+    if runs < most:
+        raise NotReady(f"model {model.id}: attempt {attempt.id} has not been judged; run {runs} of {most} failed")
+    why = f"{runs} runs of attempt {attempt.id} failed before it was judged; see their logs"
+    return ClosingRecord(as_of=attempt.as_of, verdict=attempt.verdict, outcome="exhausted", why=why)
 
 
 def _conclude(model: ModelFolder, ledger: Ledger, record: AttemptRecord) -> ClosingRecord | None:

@@ -9,7 +9,8 @@ from include.checks.drift import PREDICTION, build_reference, watched_columns
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
 from include.errors import ApprovalMissing, NotReady
-from include.features.labelled import gather_rows, last_label_batches
+from include.features.known import last_label_batches
+from include.features.labelled import gather_rows
 from include.features.packing import FittedModel, fit_model, packing_folder
 from include.judging.attempts import DueAttempt
 from include.records import ApprovalRecord, AttemptRecord

@@ -10,10 +10,14 @@ from include.config.model_folder import ModelFolder
 from include.errors import FeaturesInvalid, NotReady
 from include.features.history import build_features, call_predict, readable
 from include.incidents import report, resolve
+from include.judging.attempts import find_due_attempt
 from include.judging.champion import promotion_serving
 from include.records import BatchRecord, ClaimRecord, PromotionRecord
 from include.storage.lake import describe
 from include.storage.stores import Stores, open_stores
+
+# Batches that may pass before an attempt that is due and not made is reported.
+_OVERDUE = 2
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ def score_batch(model: ModelFolder, at: Locations, batch: str) -> ScoreResult:
     stores = open_stores(at, model.id)
     claim = stores.ledger.last(ClaimRecord, batch)
     if claim is None:
+        _tell_overdue(model, stores, batch)
         claim = stores.ledger.put(_claim(model, stores, batch))
     if claim.version is None:
         _tell_incompatible(model, stores, claim)
@@ -80,6 +85,19 @@ def _tell_incompatible(model: ModelFolder, stores: Stores, claim: ClaimRecord) -
         mend = "Mend the columns or features.py, then retrain."
         text = f"{model.id}: batch {claim.as_of} has no predictions: {claim.why}. {mend}"
         report(stores.ledger, "incompatible", claim.as_of, text)
+
+
+def _tell_overdue(model: ModelFolder, stores: Stores, batch: str) -> None:
+    """Report an attempt that should have been made a while ago: its DAG is paused, or its runs fail."""
+    due = find_due_attempt(model.config, stores)
+    if due is None or model.config.calendar.index(batch) - model.config.calendar.index(due.as_of) <= _OVERDUE:
+        return
+    text = (
+        f"{model.id}: verdict {due.verdict} asks for a retraining; attempt {due.number} has been due since batch "
+        f"{due.as_of} and is not made. Champion stays. Look whether {model.id}__retrain and evergreen__watch are "
+        "paused or fail."
+    )
+    report(stores.ledger, "overdue", batch, text)
 
 
 def _claim(model: ModelFolder, stores: Stores, batch: str) -> ClaimRecord:

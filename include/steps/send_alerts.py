@@ -2,7 +2,7 @@
 
 import itertools
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import get_args
 
 from include.config.locations import Locations
@@ -37,22 +37,24 @@ def send_alerts(model: ModelFolder, at: Locations, sinks: tuple[Sink, ...] | Non
     A sink that does not answer delays nothing. A message is repeated only where its acceptance was not noted:
     the process died, or the answer was lost.
 
-    :param sinks: who is told; by default the log, and the URL of ``alerts.http``.
+    :param sinks: who is told; by default ``default_sinks``.
     """
     ledger = open_stores(at, model.id).ledger
     told = failed = 0
-    for sink in _sinks(model) if sinks is None else sinks:
+    for sink in default_sinks(model) if sinks is None else sinks:
         for incident in _untold(ledger, sink):
             for event, message in _messages(model, incident):
                 if ledger.get(NoticeRecord, f"{incident.opened.id}.{event}.{sink.name}") is not None:
                     continue
+                first = ledger.get(NoticeRecord, f"{incident.opened.id}.opened.{sink.name}")
                 try:
-                    sink.tell(message)
+                    receipt = sink.tell(replace(message, receipt=first.meta.get("receipt", "") if first else ""))
                 except Outage as error:
                     _logger.warning("%s: %s", sink.name, error)
                     failed += 1
                     break
-                _note(ledger, incident, event, sink, message)
+                notice = NoticeRecord(as_of=message.as_of, incident=incident.opened.id, event=event, sink=sink.name)
+                ledger.put(notice.model_copy(update={"meta": {"receipt": receipt} if receipt else {}}))
                 told += 1
     return AlertsResult(told, failed)
 
@@ -71,7 +73,8 @@ def _untold(ledger: Ledger, sink: Sink) -> list[Incident]:
     return sorted(found, key=lambda incident: (incident.opened.as_of, incident.opened.cause))
 
 
-def _sinks(model: ModelFolder) -> tuple[Sink, ...]:
+def default_sinks(model: ModelFolder) -> tuple[Sink, ...]:
+    """The log, and the URL of ``alerts.http``."""
     url = model.config.alerts.http
     return (LogSink(), HttpSink(url)) if url else (LogSink(),)
 
@@ -81,7 +84,8 @@ def _messages(model: ModelFolder, incident: Incident) -> list[tuple[str, Message
     opened, seen, over = incident.opened, incident.seen, incident.resolved
 
     def message(event: str, as_of: str, text: str) -> Message:
-        return Message(model.id, opened.id, event, as_of, text, incident.sightings)
+        link = opened.meta.get("by", "")
+        return Message(model.id, opened.id, event, as_of, text, incident.sightings, model.config.title, link)
 
     told = [("opened", message("opened", opened.as_of, opened.text))]
     if seen is not None:
@@ -89,7 +93,3 @@ def _messages(model: ModelFolder, incident: Incident) -> list[tuple[str, Message
     if over is not None and over.text != opened.text:
         told.append(("resolved", message("resolved", over.as_of, over.text)))
     return told
-
-
-def _note(ledger: Ledger, incident: Incident, event: str, sink: Sink, message: Message) -> None:
-    ledger.put(NoticeRecord(as_of=message.as_of, incident=incident.opened.id, event=event, sink=sink.name))

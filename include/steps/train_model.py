@@ -6,7 +6,8 @@ from pathlib import Path
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
 from include.errors import FeaturesInvalid, NotReady
-from include.features.labelled import last_label_batches, match_labels
+from include.features.known import last_label_batches
+from include.features.labelled import match_labels
 from include.features.packing import FittedModel, example_of, fit_model, packing_folder, signature_of
 from include.judging.attempts import DueAttempt
 from include.records import AttemptRecord

@@ -1,6 +1,7 @@
 """The ledger: append-only records, each created only if it is absent."""
 
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -13,6 +14,8 @@ from include.records import Record
 from include.storage.objects import open_store
 
 R = TypeVar("R", bound=Record)
+# Where the work that writes a record can be looked at, such as a task's log page; it goes into the record's ``meta``.
+acting: ContextVar[str] = ContextVar("acting", default="")
 
 
 class Ledger:
@@ -41,7 +44,9 @@ class Ledger:
         path = self._path(type(record), id_, n)
         if path in self._read:
             return self._read[path]  # type: ignore[return-value]
-        stamped = record.model_copy(update={"meta": {"written_at": datetime.now(UTC).isoformat(), **record.meta}})
+        by = {"by": acting.get()} if acting.get() else {}
+        stamp = {"written_at": datetime.now(UTC).isoformat(), **by, **record.meta}
+        stamped = record.model_copy(update={"meta": stamp})
         try:
             obstore.put(self._store, path, stamped.model_dump_json(indent=1).encode(), mode="create")
         except AlreadyExistsError:

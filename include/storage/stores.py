@@ -2,27 +2,48 @@
 
 import functools
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from include.config.locations import Locations
-from include.storage.lake import Lake
 from include.storage.ledger import Ledger
-from include.storage.model_store import ModelStore
+
+if TYPE_CHECKING:
+    from include.storage.lake import Lake
+    from include.storage.model_store import ModelStore
 
 
 @dataclass(frozen=True)
 class Stores:
-    """Tables, records and models of one model."""
+    """Tables, records and models of one model.
 
-    lake: Lake
-    ledger: Ledger
-    models: ModelStore
+    Each is opened when it is first used: who only asks the ledger, as a trigger does, need not import MLflow.
+    """
+
+    at: Locations
+    model_id: str
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The records."""
+        return Ledger(self.at.lake, self.at.env, self.model_id)
+
+    @cached_property
+    def lake(self) -> "Lake":
+        """The tables."""
+        from include.storage.lake import Lake
+
+        return Lake(self.at.lake, self.at.env, self.model_id)
+
+    @cached_property
+    def models(self) -> "ModelStore":
+        """Runs, versions and the alias."""
+        from include.storage.model_store import ModelStore
+
+        return ModelStore(self.at.tracking_uri, self.at.artifacts, self.at.env, self.model_id)
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=64)
 def open_stores(at: Locations, model_id: str) -> Stores:
     """The stores of a model in a deployment."""
-    return Stores(
-        lake=Lake(at.lake, at.env, model_id),
-        ledger=Ledger(at.lake, at.env, model_id),
-        models=ModelStore(at.tracking_uri, at.artifacts, at.env, model_id),
-    )
+    return Stores(at, model_id)

@@ -11,7 +11,7 @@ import yaml
 
 from include.config.locations import Locations
 from include.errors import ModelIncompatible, NotReady
-from include.features.labelled import label_batches
+from include.features.known import label_batches
 from include.incidents import last_incident
 from include.records import (
     ArrivalRecord,

@@ -53,6 +53,9 @@ def test_an_accepted_message_arrives_whole(status):
         "as_of": "2024-01-01",
         "text": "no column trip_distance — naïve",
         "sightings": 1,
+        "title": "",
+        "link": "",
+        "receipt": "",
     }
     assert told == [("/hook", "application/json", expected)]
 

@@ -1,6 +1,6 @@
 """The contract: every mistake in a config.yaml is answered with file, field, what was found and what is valid."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -26,7 +26,7 @@ BROKEN = {
         "did you mean may_worsen?",
     ),
     "missing part": ("model: {task: regression, seed: 7}\n", "", "model: missing", "valid: "),
-    "missing field": ("every: day, ", "", "schedule.every: missing", "one of hour, day, week, month"),
+    "missing field": ("every: day, ", "", "schedule.every: missing", "one of minute, hour, day, week, month"),
     "missing metric": ("metric: mae, ", "", "gate.metric: missing", "one of mae, rmse, logloss, brier"),
     "missing key": ("  key: [id]\n  event", "  event", "rows.key: missing", "valid: "),
     "mistyped enum": ("every: day", "every: dya", "schedule.every", "'dya'", "'hour', 'day', 'week' or 'month'"),
@@ -72,7 +72,7 @@ BROKEN = {
         "trips_{batch:%B}.csv",
         "source.files",
         "%B",
-        "%Y %y %m %d %H %j",
+        "%Y %y %m %d %H %M %j",
     ),
     "marker without batch": (
         '{marker: "trips_{batch:%Y-%m-%d}.done"}',
@@ -186,7 +186,7 @@ def test_every_mistake_of_a_file_is_told_at_once(write_folder, edit_config):
 
 def test_a_sound_config_is_read_as_written(write_folder):
     config = load_model_folder(write_folder()).config
-    assert config.schedule.start == date(2024, 1, 1)
+    assert config.schedule.start == datetime(2024, 1, 1, tzinfo=UTC)
     assert config.source.wait == timedelta(hours=6)
     assert config.rows.columns["at"] == ColumnType(type="timestamp", format="%Y-%m-%d %H:%M")
     assert config.rows.max_quarantined == pytest.approx(0.2)

@@ -64,7 +64,7 @@ def test_what_may_be_written(field, written, value):
         (Pattern, "trips_{batch}.csv", "with the batch in it once"),
         (Pattern, "{batch:%Y}/{batch:%m}.csv", "with the batch in it once"),
         (Pattern, "trips_{batch:%Y-%m-%d", "with the batch in it once"),
-        (Pattern, "trips_{batch:%B %Y}.csv", "%Y %y %m %d %H %j"),
+        (Pattern, "trips_{batch:%B %Y}.csv", "%Y %y %m %d %H %M %j"),
     ],
 )
 def test_what_may_not_be_written_is_told_what_may(field, written, valid):

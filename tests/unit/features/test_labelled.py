@@ -5,7 +5,8 @@ import pytest
 
 from include.config.model_folder import load_model_folder
 from include.features.history import published
-from include.features.labelled import label_batches, last_label_batches, match_labels
+from include.features.known import label_batches, last_label_batches
+from include.features.labelled import match_labels
 from include.records import BatchRecord, DataRecord
 from include.storage.lake import content_hash
 from include.storage.stores import open_stores
