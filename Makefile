@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 export PYTHONDONTWRITEBYTECODE :=
 .DEFAULT_GOAL := help
 
-.PHONY: help setup run test check bench matrix lock clean
+.PHONY: help setup run demo test check bench matrix lock clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,7 +22,10 @@ $(STAMP): requirements.txt pyproject.toml
 	$(BIN)/uv pip check --python $(BIN)/python
 	touch $@
 
-run: setup ## Drive the demo through the loop; POLICY=never takes another policy
+run: setup ## Start Airflow and MLflow, and let them take the demo through the loop; ONCE=1 ends by itself
+	$(BIN)/evergreen run $(if $(ONCE),--once)
+
+demo: setup ## The same loop in one process, without Airflow; POLICY=never takes another policy
 	$(BIN)/evergreen demo $(if $(POLICY),--policy $(POLICY))
 
 test: setup ## Run all tests

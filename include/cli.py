@@ -2,8 +2,11 @@
 
 import logging
 import os
+import signal
 import sys
 import tempfile
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +22,7 @@ from include.config.model_folder import ModelFolder, get_model_folder
 from include.errors import EvergreenError
 
 if TYPE_CHECKING:
+    from include.demo.services import Services
     from include.replay.history import History
 
 console = Console(highlight=False, soft_wrap=True)
@@ -33,14 +37,52 @@ def cli(verbose: bool) -> None:
         logging.getLogger(noisy).setLevel(logging.INFO if verbose else logging.ERROR)
 
 
+@cli.command("run")
+@click.option("--once", is_flag=True, help="End with the summary: 0 if the loop closed, 1 if it did not.")
+def run_live(once: bool) -> None:
+    """Start Airflow and MLflow on this machine and let them take the demo's taxi stream through the loop."""
+    from include.demo.feeder import feed
+    from include.demo.services import Services, uninterrupted
+    from include.demo.stream import DemoStream
+
+    services, model, stream = Services(home()), get_model_folder("taxi", model_roots()), DemoStream()
+    at = replace(Locations.under(home()), tracking_uri=services.mlflow_url, artifacts=None)
+    calendar = model.config.calendar
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with console.status("starting Airflow and MLflow"):
+            services.start()
+            services.await_health()
+        _say_where(services)
+        begun = time.monotonic()
+        for line in feed(model, at, stream):
+            console.print(f"{time.monotonic() - begun:4.0f} s  {line}", markup=False)
+        report = home().absolute() / "reports" / "taxi.html"
+        history = _write_report(model, at, calendar.name(0), calendar.name(stream.batches - 1), report)
+        _say_where(services)
+        if not once:
+            console.print("Ctrl-C ends them; `make run` goes on where this run ended.")
+            signal.pause()
+        sys.exit(0 if history.closed else 1)
+    finally:
+        with uninterrupted(), console.status("ending Airflow and MLflow"):
+            services.stop()
+
+
+def _say_where(services: "Services") -> None:
+    console.print(f"Airflow {services.airflow_url}  login admin, password {services.secrets['admin']}", markup=False)
+    console.print(f"MLflow  {services.mlflow_url}", markup=False)
+    console.print(f"logs    {services.home / 'logs'}", markup=False)
+
+
 @cli.command()
 @click.option("--policy", help="Other policies than config.yaml's, such as never or decay,every:4; in a place apart.")
 def demo(policy: str | None) -> None:
-    """Drive the demo's taxi stream through the loop; go on where the last run ended."""
+    """Drive the demo's taxi stream through the loop in this process; go on where the last run ended."""
     from include.demo.stream import DemoStream
     from include.replay.runner import Runner, with_policies
 
-    at = Locations.under(home() / f"policy-{policy.replace(':', '-')}") if policy else Locations.from_environment()
+    at = Locations.under(home() / (f"policy-{policy.replace(':', '-')}" if policy else "demo"))
     model = with_policies(get_model_folder("taxi", model_roots()), policy)
     stream, calendar = DemoStream(), model.config.calendar
     runner = Runner(model, at)
@@ -52,7 +94,8 @@ def demo(policy: str | None) -> None:
             stream.land(Path(at.landing) / model.id, number)
             runner.run_batch(batch)
             progress.advance(task)
-    report = home().absolute() / "reports" / (f"taxi-{policy.replace(':', '-')}.html" if policy else "taxi.html")
+    name = f"demo-{policy.replace(':', '-')}.html" if policy else "demo.html"
+    report = home().absolute() / "reports" / name
     history = _write_report(model, at, calendar.name(0), calendar.name(stream.batches - 1), report)
     sys.exit(0 if history.closed else 1)
 

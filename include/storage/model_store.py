@@ -179,6 +179,14 @@ class ModelStore:
             self._client.set_registered_model_alias(self.name, ALIAS, str(version))
             self._client.set_registered_model_tag(self.name, PROMOTION_TAG, str(promotion))
 
+    def run_path(self, run_id: str) -> str:
+        """Where a run stands in MLflow's pages."""
+        return f"#/experiments/{self._experiment}/runs/{run_id}"
+
+    def version_path(self, version: int) -> str:
+        """Where a version stands in MLflow's pages."""
+        return f"#/models/{self.name}/versions/{version}"
+
     def load_run(self, run_id: str) -> PackedModel:
         """The model that a run logged, with its own feature code."""
         with _answered(self._uri):

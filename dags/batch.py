@@ -1,0 +1,64 @@
+"""<model>__batch: when a batch is taken in and scored. One Airflow DAG a model folder."""
+
+import math
+from datetime import timedelta
+
+from airflow.sdk import DAG, CronDataIntervalTimetable, Param, TaskGroup
+from evergreen.folders import describe, models_for
+from evergreen.operators.ingest_batch import IngestBatchOperator
+from evergreen.operators.ingest_labels import IngestLabelsOperator
+from evergreen.operators.score_batch import ScoreBatchOperator
+from evergreen.operators.send_alerts import SendAlertsOperator
+from evergreen.operators.validate_batch import ValidateBatchOperator
+from evergreen.operators.validate_labels import ValidateLabelsOperator
+from evergreen.sensors.wait_for_batch import WaitForBatchSensor
+
+from include.config.contract import ModelConfig
+
+BATCH = Param(
+    None,
+    type=["null", "string"],
+    title="Batch",
+    description="The batch to process, such as 2024-01-31; empty: the one that the run's data interval ends.",
+)
+
+
+def _open_runs(config: ModelConfig) -> int:
+    """Runs that may be open at once: rows go on while earlier batches still wait for their labels."""
+    if config.labels == "none" or config.labels.wait == timedelta.max:
+        return 2
+    length = config.calendar.starts_at(1) - config.calendar.starts_at(0)
+    return min(2 + math.ceil(config.labels.wait / length), 16)
+
+
+for model in models_for("batch"):
+    schedule, tasks = model.config.schedule, model.config.tasks
+    with DAG(
+        **describe(model, "batch", "takes a batch in, validates it, and scores it with the champion of its time"),
+        schedule=CronDataIntervalTimetable(schedule.fires, timezone=schedule.timezone),
+        start_date=schedule.start,
+        catchup=True,
+        max_active_runs=_open_runs(model.config),
+        params={"batch": BATCH},
+    ):
+        wait_for_batch = WaitForBatchSensor(
+            task_id="wait_for_batch", model_id=model.id, poke_interval=tasks.poll.total_seconds()
+        )
+        ingest_batch = IngestBatchOperator(task_id="ingest_batch", model_id=model.id)
+        validate_batch = ValidateBatchOperator(task_id="validate_batch", model_id=model.id)
+        # Also after a batch that was rejected or never came: that nobody scores it goes on record.
+        score_batch = ScoreBatchOperator(task_id="score_batch", model_id=model.id, trigger_rule="all_done")
+        send_alerts = SendAlertsOperator(task_id="send_alerts", model_id=model.id, failure="failed-batch").as_teardown()
+        wait_for_batch >> ingest_batch >> validate_batch >> score_batch >> send_alerts
+
+        if model.config.labels != "none":
+            with TaskGroup("labels", prefix_group_id=False, tooltip="Beside the rows, never in their way"):
+                wait_for_labels = WaitForBatchSensor(
+                    task_id="wait_for_labels",
+                    model_id=model.id,
+                    feed="labels",
+                    poke_interval=tasks.poll.total_seconds(),
+                )
+                ingest_labels = IngestLabelsOperator(task_id="ingest_labels", model_id=model.id)
+                validate_labels = ValidateLabelsOperator(task_id="validate_labels", model_id=model.id)
+                wait_for_labels >> ingest_labels >> validate_labels

@@ -1,0 +1,52 @@
+"""<model>__retrain: how a verdict that asks is answered. One Airflow DAG a model folder, begun by watch or person."""
+
+from airflow.sdk import DAG, Param
+from evergreen.folders import describe, heavy, models_for
+from evergreen.operators.approve_model import ApproveModelOperator
+from evergreen.operators.ask_retraining import AskRetrainingOperator
+from evergreen.operators.close_verdict import CloseVerdictOperator
+from evergreen.operators.judge_model import JudgeModelOperator
+from evergreen.operators.promote_model import PromoteModelOperator
+from evergreen.operators.register_model import RegisterModelOperator
+from evergreen.operators.send_alerts import SendAlertsOperator
+from evergreen.operators.train_model import TrainModelOperator
+
+_WATCH = "Filled in by the watch; leave it empty to retrain by hand."
+PARAMS = {
+    "why": Param("", type="string", title="Why", description="Why a retraining is wanted; it goes on record."),
+    "verdict": Param(None, type=["null", "string"], title="Verdict", description=f"The verdict to answer. {_WATCH}"),
+    "attempt": Param(None, type=["null", "integer"], title="Attempt", description=f"Its attempt's number. {_WATCH}"),
+    "as_of": Param(None, type=["null", "string"], title="As of", description=f"The attempt's batch. {_WATCH}"),
+    "run": Param(None, type=["null", "integer"], title="Run", description=f"Number of this run. {_WATCH}"),
+}
+
+for model in models_for("retrain"):
+    with DAG(
+        **describe(model, "retrain", "trains a challenger, judges it against the champion, and promotes the better"),
+        schedule=None,
+        # One at a time: two trainings of one model would compete for one verdict.
+        max_active_runs=1,
+        params=PARAMS,
+    ):
+        ask_retraining = AskRetrainingOperator(task_id="ask_retraining", model_id=model.id)
+        attempt = ask_retraining.output
+        train_model = TrainModelOperator(task_id="train_model", model_id=model.id, attempt=attempt, **heavy(model))
+        judge_model = JudgeModelOperator(
+            task_id="judge_model", model_id=model.id, attempt=attempt, trained=train_model.output, **heavy(model)
+        )
+        approve_model = ApproveModelOperator(
+            task_id="approve_model", model_id=model.id, attempt=attempt, judged=judge_model.output
+        )
+        register_model = RegisterModelOperator(
+            task_id="register_model", model_id=model.id, attempt=attempt, **heavy(model)
+        )
+        promote_model = PromoteModelOperator(
+            task_id="promote_model", model_id=model.id, attempt=attempt, registered=register_model.output
+        )
+        close_verdict = CloseVerdictOperator(
+            task_id="close_verdict", model_id=model.id, attempt=attempt, trigger_rule="all_done"
+        )
+        send_alerts = SendAlertsOperator(
+            task_id="send_alerts", model_id=model.id, as_of_attempt=attempt, failure="failed-retrain"
+        ).as_teardown()
+        train_model >> judge_model >> approve_model >> register_model >> promote_model >> close_verdict >> send_alerts

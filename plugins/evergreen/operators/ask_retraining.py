@@ -1,0 +1,45 @@
+"""Ask for a retraining, or take up the one that the watch has started."""
+
+from typing import Any
+
+from airflow.sdk import Context
+
+from evergreen.operators.step import StepOperator
+from include.config.locations import Locations
+from include.config.model_folder import ModelFolder
+from include.incidents import resolve
+from include.storage.stores import open_stores
+
+
+class AskRetrainingOperator(StepOperator):
+    """Find the attempt that this run makes.
+
+    A run that the watch has started carries it in its Params (verdict, attempt, as_of, run). A run that a person has
+    started asks for a retraining at the newest check, or takes up the open one. Returns verdict, number, as_of and
+    run. Parameters: see ``StepOperator``.
+
+    :param why: why a retraining is wanted, for the record. (templated)
+    """
+
+    template_fields = ("model_id", "why")
+
+    def __init__(self, *, why: str = "{{ params.why }}", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.why = why
+
+    def run_step(self, model: ModelFolder, at: Locations, context: Context) -> dict[str, Any]:
+        """Ask."""
+        from include.steps.ask_retraining import ask_retraining
+
+        params: Any = context["params"]
+        if params.get("verdict"):
+            names = {"verdict": "verdict", "number": "attempt", "as_of": "as_of", "run": "run"}
+            attempt = {name: params[param] for name, param in names.items()}
+        else:
+            run: Any = context["dag_run"]
+            who = getattr(run, "triggering_user_name", None) or "somebody"
+            due = ask_retraining(model, at, run.run_id, f"{who}: {self.why}")
+            attempt = {"verdict": due.verdict, "number": due.number, "as_of": due.as_of, "run": 1}
+        text = f"{model.id}: attempt {attempt['verdict']}-{attempt['number']} has started"
+        resolve(open_stores(at, model.id).ledger, "paused", attempt["as_of"], text)
+        return attempt

@@ -1,0 +1,34 @@
+"""Register the version that a won attempt leads to."""
+
+from typing import Any
+
+from airflow.sdk import Context
+from airflow.sdk.exceptions import AirflowSkipException
+
+from evergreen.hooks.tracking import MlflowHook
+from evergreen.links import MlflowLink
+from evergreen.operators.attempt import AttemptOperator
+from include.config.locations import Locations
+from include.config.model_folder import ModelFolder
+from include.errors import ApprovalMissing
+
+
+class RegisterModelOperator(AttemptOperator):
+    """Refit the recipe that won on all labels known at the attempt, and register it as a version, once.
+
+    Skipped where the challenger was refused. Returns the version. Parameters: see ``AttemptOperator``.
+    """
+
+    operator_extra_links = (MlflowLink(),)
+
+    def run_step(self, model: ModelFolder, at: Locations, context: Context) -> dict[str, Any]:
+        """Register."""
+        from include.steps.register_model import register_model
+        from include.storage.stores import open_stores
+
+        try:
+            version = register_model(model, at, self.due).version
+        except ApprovalMissing as refused:
+            raise AirflowSkipException(str(refused)) from refused
+        path = open_stores(at, model.id).models.version_path(version)
+        return {"version": version, "page": MlflowHook(self.mlflow_conn_id).page(at, path)}

@@ -1,0 +1,43 @@
+"""Tell of incidents."""
+
+from typing import Any
+
+from airflow.sdk import Context
+
+from evergreen.alerts import resolve_failure, tell_incidents
+from evergreen.operators.step import StepOperator
+from include.config.locations import Locations
+from include.config.model_folder import ModelFolder
+
+
+class SendAlertsOperator(StepOperator):
+    """Tell the log, Slack and ``alerts.http`` what they have not been told yet.
+
+    A sink that does not answer delays nothing: the next run tells it. Backfills tell nothing of their own: what they
+    have found stands in the ledger, and the next live run tells it. Returns how much was told, and how much was not
+    accepted. Parameters: see ``StepOperator``.
+
+    :param failure: the incident that a failed task of this run opens, and that this run resolves if it has none.
+    :param as_of_attempt: in a retraining, what ``AskRetrainingOperator`` returned. (templated)
+    """
+
+    template_fields = (*StepOperator.template_fields, "as_of_attempt")
+
+    def __init__(self, *, failure: str | None = None, as_of_attempt: Any = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.failure, self.as_of_attempt = failure, as_of_attempt
+
+    def run_step(self, model: ModelFolder, at: Locations, context: Context) -> dict[str, Any]:
+        """Tell."""
+        if self.failure is not None:
+            resolve_failure(model, at, self.failure, self.as_of(model, context), context)
+        run: Any = context["dag_run"]
+        if run.run_type == "backfill":
+            return {"told": 0, "failed": 0}
+        return tell_incidents(model, at)
+
+    def as_of(self, model: ModelFolder, context: Context) -> str:
+        """The batch of the run, or of its attempt."""
+        if self.as_of_attempt:
+            return str(self.as_of_attempt["as_of"])
+        return super().as_of(model, context)

@@ -1,0 +1,68 @@
+"""What every task of a model needs to know at run time: its folder, its place, its batch."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import Context
+from airflow.sdk.exceptions import AirflowSkipException
+
+from evergreen.hooks.tracking import MlflowHook
+from include.config.locations import Locations, model_roots
+from include.config.model_folder import ModelFolder, get_model_folder
+from include.errors import NotReady
+from include.storage.ledger import acting
+
+
+def load_model(model_id: str) -> ModelFolder:
+    """The model folder of a task.
+
+    :raises ModelNotFound: naming the models that there are.
+    :raises ConfigInvalid: if the folder breaks its contract.
+    """
+    return get_model_folder(model_id, model_roots())
+
+
+def locate(mlflow_conn_id: str = MlflowHook.default_conn_name) -> Locations:
+    """Where the deployment keeps its state: the environment, and MLflow by its Airflow connection if there is one."""
+    return MlflowHook(mlflow_conn_id).locate(Locations.from_environment())
+
+
+def batch_of(model: ModelFolder, given: str | None, context: Context) -> str:
+    """The batch that a run is for: as given, else as the Param ``batch`` says, else by the run's data interval.
+
+    :raises NotReady: if the run has none of them.
+    :raises ValueError: if no batch has that name.
+    """
+    named = given or context.get("params", {}).get("batch")
+    if named:
+        model.config.calendar.moment(named)
+        return str(named)
+    end: datetime | None = context.get("data_interval_end")
+    if end is None:
+        raise NotReady(f"model {model.id}: this run has no data interval; give it the Param batch")
+    # Airflow's own kind of datetime cannot be divided by a timedelta.
+    batch = model.config.schedule.last_ended(datetime.fromtimestamp(end.timestamp(), UTC))
+    if model.config.calendar.index(batch) < 0:
+        raise AirflowSkipException(f"batch {batch} lies before the schedule's start {model.config.calendar.name(0)}")
+    return batch
+
+
+def patience(model: ModelFolder) -> timedelta | None:
+    """How long a run may wait for what other runs have to do first: as long as files are waited for, and a day."""
+    waits = [model.config.source.wait]
+    if model.config.labels != "none":
+        waits.append(model.config.labels.wait)
+    return None if timedelta.max in waits else max(waits) + timedelta(days=1)
+
+
+@contextmanager
+def acting_for(context: Context) -> Iterator[None]:
+    """Let the records that are written meanwhile say by which task."""
+    task: Any = context.get("ti")
+    token = acting.set(str(getattr(task, "log_url", "")))
+    try:
+        yield
+    finally:
+        acting.reset(token)

@@ -1,0 +1,1 @@
+"""What waits: each looks once, then leaves its worker slot to others."""

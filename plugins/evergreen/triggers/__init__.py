@@ -1,0 +1,1 @@
+"""What looks again while a sensor is deferred."""

@@ -1,0 +1,105 @@
+"""Looks for a batch, or for its scores, while a sensor is deferred."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from evergreen.hooks.source import Source
+from evergreen.runtime import load_model
+from include.batches import Calendar
+from include.config.locations import Locations
+from include.errors import NotReady
+from include.sources.intake import files_of
+from include.sources.landing import Look
+from include.sources.waiting import look_for_batch, unsettled
+
+_logger = logging.getLogger(__name__)
+
+
+class BatchTrigger(BaseTrigger):
+    """Look every few seconds, and fire once there is something for a worker to do.
+
+    That is: the batch is complete, its time is over, or a look failed; the sensor then looks itself and decides.
+    Nothing is written here.
+
+    :param batch: the batch.
+    :param poll: seconds between two looks.
+    :param model_id: the model folder whose rules hold; None with ``source``.
+    :param until: ``rows`` or ``labels`` for their files, ``scores`` until the batch is claimed and its labels sealed.
+    :param source: where to look without a model folder, as ``Source`` takes it.
+    :param calendar: length and first moment of the batches of ``source``.
+    :param deadline: moment (ISO 8601) at which a ``source`` is overdue.
+    :param give_up: moment (ISO 8601) past which earlier batches are no longer waited for; None for never.
+    """
+
+    def __init__(
+        self,
+        batch: str,
+        poll: float,
+        model_id: str | None = None,
+        until: str = "rows",
+        source: dict[str, Any] | None = None,
+        calendar: tuple[str, str] | None = None,
+        deadline: str | None = None,
+        give_up: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.batch, self.poll, self.model_id, self.until = batch, poll, model_id, until
+        self.source, self.calendar, self.deadline, self.give_up = source, calendar, deadline, give_up
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """The trigger's class and arguments."""
+        names = ("batch", "poll", "model_id", "until", "source", "calendar", "deadline", "give_up")
+        return f"{__name__}.BatchTrigger", {name: getattr(self, name) for name in names}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Look until something is to be done; the event carries the sizes that the last look but one saw."""
+        before: Look | None = None
+        while True:
+            try:
+                done, seen = await asyncio.to_thread(self._look, before)
+            except NotReady as error:
+                done, seen = _past(self.give_up), None
+                _logger.info("%s", error)
+            except Exception:
+                _logger.exception("looking for batch %s failed; a worker looks again", self.batch)
+                done, seen = True, None
+            if done:
+                yield TriggerEvent({"sizes": [list(size) for size in before.sizes] if before else None})
+                return
+            before = seen
+            await asyncio.sleep(self._pause())
+
+    def _look(self, before: Look | None) -> tuple[bool, Look | None]:
+        if self.source is not None:
+            every, start = self.calendar or ("day", self.batch)
+            seen = Source(**self.source).look(
+                Calendar(every, datetime.fromisoformat(start).replace(tzinfo=UTC)),  # type: ignore[arg-type]
+                self.batch,
+                before,
+            )
+            return seen.complete or _past(self.deadline), seen
+        model = load_model(str(self.model_id))
+        at = Locations.from_environment()
+        if self.until == "scores":
+            return unsettled(model, at, self.batch) is None or _past(self.give_up), None
+        feed = "labels" if self.until == "labels" else "rows"
+        found = look_for_batch(model, at, self.batch, datetime.now(UTC), before, feed)  # type: ignore[arg-type]
+        return found.state != "waiting", found.look
+
+    def _pause(self) -> float:
+        """Seconds to the next look; sizes must stay the same for as long as config.yaml says."""
+        if self.model_id is None or self.until == "scores":
+            return self.poll
+        files = files_of(load_model(self.model_id), "labels" if self.until == "labels" else "rows")
+        if files is None or files.complete.marker or files.complete.count:
+            return self.poll
+        return max(self.poll, files.complete.stable.total_seconds())
+
+
+def _past(moment: str | None) -> bool:
+    return moment is not None and datetime.now(UTC) >= datetime.fromisoformat(moment)

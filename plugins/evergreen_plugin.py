@@ -1,0 +1,11 @@
+"""The one Airflow plugin: the links of our operators."""
+
+from airflow.plugins_manager import AirflowPlugin
+from evergreen.links import MlflowLink
+
+
+class EvergreenPlugin(AirflowPlugin):
+    """What Airflow's own processes must know of Evergreen beside its DAGs."""
+
+    name = "evergreen"
+    operator_extra_links = [MlflowLink()]
