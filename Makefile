@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 export PYTHONDONTWRITEBYTECODE :=
 .DEFAULT_GOAL := help
 
-.PHONY: help setup run demo test check bench matrix lock clean
+.PHONY: help setup run demo test test-long check bench matrix lock clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,14 +28,17 @@ run: setup ## Start Airflow and MLflow, and let them take the demo through the l
 demo: setup ## The same loop in one process, without Airflow; POLICY=never takes another policy
 	$(BIN)/evergreen demo $(if $(POLICY),--policy $(POLICY))
 
-test: setup ## Run all tests
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+test: setup ## Run all tests but the long ones
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not long"
+
+test-long: setup ## Run the tests that take minutes each: outages, ten nights, Celery
+	$(BIN)/python -m pytest -m long
 
 check: setup ## Lint, types, architecture
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	PYTHONPATH=plugins $(BIN)/lint-imports
 
 bench: setup ## Measure a year of daily batches of 1,000 rows, and where the time goes
 	$(BIN)/python -m tests.bench.year 365

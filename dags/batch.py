@@ -4,6 +4,7 @@ import math
 from datetime import timedelta
 
 from airflow.sdk import DAG, CronDataIntervalTimetable, Param, TaskGroup
+
 from evergreen.folders import describe, models_for
 from evergreen.operators.ingest_batch import IngestBatchOperator
 from evergreen.operators.ingest_labels import IngestLabelsOperator
@@ -12,7 +13,6 @@ from evergreen.operators.send_alerts import SendAlertsOperator
 from evergreen.operators.validate_batch import ValidateBatchOperator
 from evergreen.operators.validate_labels import ValidateLabelsOperator
 from evergreen.sensors.wait_for_batch import WaitForBatchSensor
-
 from include.config.contract import ModelConfig
 
 BATCH = Param(

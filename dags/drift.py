@@ -1,6 +1,7 @@
 """<model>__drift: when a champion is checked. One Airflow DAG a model folder."""
 
 from airflow.sdk import DAG, CronDataIntervalTimetable, Param
+
 from evergreen.folders import describe, models_for
 from evergreen.operators.check_drift import CheckDriftOperator
 from evergreen.operators.send_alerts import SendAlertsOperator

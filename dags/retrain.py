@@ -1,6 +1,7 @@
 """<model>__retrain: how a verdict that asks is answered. One Airflow DAG a model folder, begun by watch or person."""
 
 from airflow.sdk import DAG, Param
+
 from evergreen.folders import describe, heavy, models_for
 from evergreen.operators.approve_model import ApproveModelOperator
 from evergreen.operators.ask_retraining import AskRetrainingOperator

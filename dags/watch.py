@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import DAG
+
 from evergreen.folders import shortest_poll
 from evergreen.sensors.retrain import RetrainSensor
 

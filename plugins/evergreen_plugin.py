@@ -1,6 +1,7 @@
 """The one Airflow plugin: the links of our operators."""
 
 from airflow.plugins_manager import AirflowPlugin
+
 from evergreen.links import MlflowLink
 
 

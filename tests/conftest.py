@@ -1,9 +1,27 @@
-"""What every test needs before a numeric library loads."""
+"""What every test needs before a numeric library or Airflow loads."""
 
 import os
+import shutil
+import tempfile
+from pathlib import Path
 
 # Two processes on two cores, each with one thread: more threads would only spin.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # No test may touch what a person has run here.
 for name in ("EVERGREEN_HOME", "EVERGREEN_LAKE", "EVERGREEN_LANDING", "EVERGREEN_MODELS", "MLFLOW_TRACKING_URI"):
     os.environ.pop(name, None)
+for name in [name for name in os.environ if name.startswith(("AIRFLOW_", "_AIRFLOW_"))]:
+    del os.environ[name]
+_AIRFLOW_HOME = tempfile.mkdtemp(prefix="evergreen-airflow-")
+_ROOT = Path(__file__).parent.parent
+os.environ |= {
+    "AIRFLOW_HOME": _AIRFLOW_HOME,
+    "AIRFLOW__CORE__DAGS_FOLDER": str(_ROOT / "dags"),
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__CORE__PLUGINS_FOLDER": str(_ROOT / "plugins"),
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_AIRFLOW_HOME}/airflow.db",
+}
+
+
+def pytest_unconfigure():
+    shutil.rmtree(_AIRFLOW_HOME, ignore_errors=True)

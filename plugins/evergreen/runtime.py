@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import Context
+from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
 from airflow.sdk.exceptions import AirflowSkipException
 
 from evergreen.hooks.tracking import MlflowHook
@@ -13,6 +14,11 @@ from include.config.locations import Locations, model_roots
 from include.config.model_folder import ModelFolder, get_model_folder
 from include.errors import NotReady
 from include.storage.ledger import acting
+
+# Bad data is as bad the second time; an outage may be over.
+RETRIES = ExceptionRetryPolicy(
+    rules=[RetryRule("include.errors.Refused", RetryAction.FAIL, reason="deterministic: a retry would fail again")]
+)
 
 
 def load_model(model_id: str) -> ModelFolder:

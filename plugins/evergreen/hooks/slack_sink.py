@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from airflow.exceptions import AirflowNotFoundException
 from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowNotFoundException
 
 from include.errors import Outage
 from include.sinks import Message
@@ -43,7 +43,8 @@ class SlackSink:
         """
         try:
             if BaseHook.get_connection(self.slack_conn_id).conn_type == "slackwebhook":
-                return self._post_to_webhook(message)
+                self._post_to_webhook(message)
+                return None
             return self._post_to_api(message)
         except Exception as error:
             raise Outage(f"Slack did not accept {message.incident}: {error}") from error

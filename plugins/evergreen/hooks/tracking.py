@@ -4,8 +4,8 @@ import os
 from dataclasses import replace
 from typing import Any
 
-from airflow.exceptions import AirflowNotFoundException
 from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowNotFoundException
 
 from include.config.locations import Locations
 

@@ -15,7 +15,7 @@ class AttemptOperator(StepOperator):
     :param attempt: what ``AskRetrainingOperator`` returned: verdict, number, as_of, run. (templated)
     """
 
-    template_fields = ("model_id", "attempt")
+    template_fields: tuple[str, ...] = ("model_id", "attempt")
 
     def __init__(self, *, attempt: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -4,17 +4,11 @@ from abc import abstractmethod
 from typing import Any
 
 from airflow.sdk import BaseOperator, Context
-from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
 
 from evergreen.hooks.tracking import MlflowHook
-from evergreen.runtime import acting_for, batch_of, load_model, locate
+from evergreen.runtime import RETRIES, acting_for, batch_of, load_model, locate
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
-
-# Bad data is as bad the second time; an outage may be over.
-RETRIES = ExceptionRetryPolicy(
-    rules=[RetryRule("include.errors.Refused", RetryAction.FAIL, reason="deterministic: a retry would fail again")]
-)
 
 
 class StepOperator(BaseOperator):
@@ -27,7 +21,7 @@ class StepOperator(BaseOperator):
         ``MLFLOW_TRACKING_URI`` holds.
     """
 
-    template_fields = ("model_id", "batch")
+    template_fields: tuple[str, ...] = ("model_id", "batch")
     ui_color = "#dff0e3"
 
     def __init__(

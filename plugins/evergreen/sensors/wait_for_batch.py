@@ -7,8 +7,7 @@ from airflow.sdk import BaseSensorOperator, Context
 
 from evergreen.hooks.source import Source
 from evergreen.hooks.tracking import MlflowHook
-from evergreen.operators.step import RETRIES
-from evergreen.runtime import acting_for, batch_of, load_model, locate, patience
+from evergreen.runtime import RETRIES, acting_for, batch_of, load_model, locate, patience
 from evergreen.triggers.batch import BatchTrigger
 from include.batches import Calendar
 from include.config.model_folder import ModelFolder

@@ -6,8 +6,7 @@ from typing import Any
 from airflow.sdk import BaseSensorOperator, Context
 
 from evergreen.hooks.tracking import MlflowHook
-from evergreen.operators.step import RETRIES
-from evergreen.runtime import batch_of, load_model, locate, patience
+from evergreen.runtime import RETRIES, batch_of, load_model, locate, patience
 from evergreen.triggers.batch import BatchTrigger
 from include.config.model_folder import ModelFolder
 from include.errors import NotReady

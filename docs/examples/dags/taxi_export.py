@@ -1,0 +1,54 @@
+"""Hands each day's predictions to another team: our sensors and operators beside Airflow's own, in one DAG file."""
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.providers.standard.operators.python import PythonOperator
+from airflow.sdk import DAG, CronDataIntervalTimetable
+
+from evergreen.operators.send_alerts import SendAlertsOperator
+from evergreen.sensors.wait_for_batch import WaitForBatchSensor
+from evergreen.sensors.wait_for_scores import WaitForScoresSensor
+
+DAY = "{{ data_interval_start | ds }}"
+
+
+def export_predictions(batch: str, folder: str) -> str:
+    """Write the predictions of a batch as CSV: the lake's tables are Delta, which any reader knows."""
+    from deltalake import DeltaTable
+
+    from evergreen.runtime import locate
+    from include.storage.stores import open_stores
+
+    table = DeltaTable(open_stores(locate(), "taxi").lake.table_uri("predictions"))
+    path = f"{folder}/predictions_{batch}.csv"
+    table.to_pandas(filters=[("batch", "=", batch)]).to_csv(path, index=False)
+    return path
+
+
+with DAG(
+    "taxi_export",
+    schedule=CronDataIntervalTimetable("0 3 * * *", timezone="UTC"),
+    start_date=datetime(2024, 1, 1, tzinfo=UTC),
+    catchup=False,
+    default_args={"retries": 3, "retry_delay": timedelta(minutes=1)},
+    params={"folder": "/data"},
+):
+    # A file that no model folder knows of: say where it lies, and what makes it complete.
+    wait_for_prices = WaitForBatchSensor(
+        task_id="wait_for_prices",
+        batch=DAY,
+        location="{{ params.folder }}",
+        files="prices_{batch:%Y-%m-%d}.csv",
+        complete={"marker": "prices_{batch:%Y-%m-%d}.done"},
+        wait=timedelta(days=10_000),
+        poke_interval=5,
+    )
+    # The model's own batch: scored by the champion of its time, or by nobody, which is on record too.
+    wait_for_scores = WaitForScoresSensor(task_id="wait_for_scores", model_id="taxi", batch=DAY)
+    export = PythonOperator(
+        task_id="export",
+        python_callable=export_predictions,
+        op_kwargs={"batch": DAY, "folder": "{{ params.folder }}"},
+    )
+    send_alerts = SendAlertsOperator(task_id="send_alerts", model_id="taxi", batch=DAY)
+    [wait_for_prices, wait_for_scores] >> export >> send_alerts.as_teardown()

@@ -1,0 +1,238 @@
+"""What goes wrong beside a real scheduler: killed tasks and services, an outage, a paused DAG, verdicts asked twice."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from include.config.locations import Locations
+from include.config.model_folder import ModelFolder
+from include.demo.feeder import feed
+from include.incidents import last_incident
+from include.records import AttemptRecord, ClaimRecord, PromotionRecord, VerdictRecord
+from include.replay.runner import Runner
+from include.steps.check_drift import check_drift
+from include.steps.ingest_batch import ingest_batch
+from include.steps.ingest_labels import ingest_labels
+from include.steps.score_batch import score_batch
+from include.steps.validate_batch import validate_batch
+from include.steps.validate_labels import validate_labels
+from include.storage.stores import open_stores
+from tests.live import Live, make_model, running, wait_until
+from tests.short_loop import STREAM, fingerprint, land, run
+
+ASKING = ("first", "second", "third")
+# With so few labels needed, the third batch's check asks for a first model.
+QUICK = {"training": {"window": 2, "min_labels": 50}}
+# The run for the fourth day begins the night after it.
+DAY_4 = "scheduled__2024-01-05T07:00:00+00:00"
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelFolder]:
+    root = tmp_path_factory.mktemp("models")
+    names = (*ASKING, "paused", "unwatched", "killed")
+    made = {name: make_model(root, name, **QUICK) for name in names}
+    tasks = {"poll": "1s", "retries": 8, "retry_delay": "2s"}
+    return made | {name: make_model(root, name, **QUICK, tasks=tasks) for name in ("cutoff", "minute")}
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory, models: dict[str, ModelFolder]) -> Iterator[Live]:
+    """Services whose first three models already have a verdict that asks."""
+    home = tmp_path_factory.mktemp("live")
+    at = Locations.under(home)
+    for name in ASKING:
+        until_the_verdict(models[name], at)
+    for name in ("paused", "unwatched"):
+        run(models[name], at, 1, 2)
+    settings = {
+        # A worker or a triggerer that was killed is missed after seconds, not minutes.
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "10",
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
+        "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
+        "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
+    }
+    with running(home, models["first"].path.parent, **settings) as services:
+        yield services
+
+
+def until_the_verdict(model: ModelFolder, at: Locations) -> None:
+    """Take three batches to the check that asks for a first model, and no further."""
+    run(model, at, 1, 2)
+    take_third(model, at)
+
+
+def take_third(model: ModelFolder, at: Locations) -> None:
+    land(model, at, 3)
+    for step in (ingest_batch, validate_batch, score_batch, ingest_labels, validate_labels, check_drift):
+        step(model, at, "2024-01-03")
+
+
+def attempts(model: ModelFolder, at: Locations) -> list[AttemptRecord]:
+    return list(open_stores(at, model.id).ledger.all(AttemptRecord, "2024-01-03.0"))
+
+
+def challengers(model: ModelFolder, at: Locations) -> int:
+    models = open_stores(at, model.id).models
+    return len(models._search("tags.`evergreen.role` = 'challenger'"))
+
+
+def await_run(live: Live, dag_id: str, seconds: float = 180) -> None:
+    wait_until(lambda: "success" in live.runs(dag_id).values(), seconds, f"a run of {dag_id} to succeed")
+
+
+def test_each_attempt_is_made_once_however_often_it_is_asked_for(live: Live, models: dict[str, ModelFolder]) -> None:
+    for name in ASKING:
+        await_run(live, f"{name}__retrain")
+    # The watch has asked three times; five more ask for what it has asked for.
+    conf = {"verdict": "2024-01-03.0", "attempt": 1, "as_of": "2024-01-03", "run": 1}
+    run_id = "verdict-2024-01-03.0-attempt-1-run-1"
+    for name in (*ASKING, *ASKING[:2]):
+        with pytest.raises(AssertionError, match="409"):
+            live.trigger(f"{name}__retrain", run_id, **conf)
+    for name in ASKING:
+        assert live.runs(f"{name}__retrain") == {run_id: "success"}
+        assert [attempt.outcome for attempt in attempts(models[name], live.at)] == ["passed"]
+        assert challengers(models[name], live.at) == 1
+
+
+def test_a_paused_retrain_dag_is_reported_and_runs_once_when_unpaused(
+    live: Live, models: dict[str, ModelFolder]
+) -> None:
+    model, ledger = models["paused"], open_stores(live.at, "paused").ledger
+    live.call("PATCH", "/dags/paused__retrain", {"is_paused": True})
+    land(model, live.at, 3)
+    incident = wait_until(lambda: last_incident(ledger, "paused"), 180, "the incident")
+    for said in ("paused__retrain is paused", "verdict 2024-01-03.0", "Champion stays", "Unpause"):
+        assert said in incident.opened.text
+    time.sleep(5)
+    assert live.runs("paused__retrain") == {"verdict-2024-01-03.0-attempt-1-run-1": "queued"}
+    live.call("PATCH", "/dags/paused__retrain", {"is_paused": False})
+    await_run(live, "paused__retrain")
+    assert len(live.runs("paused__retrain")) == 1
+    assert len(attempts(model, live.at)) == challengers(model, live.at) == 1
+    over = last_incident(ledger, "paused")
+    assert over is not None
+    assert over.resolved is not None
+
+
+def test_a_verdict_that_opens_while_the_triggerer_is_dead_is_answered_once(
+    live: Live, models: dict[str, ModelFolder]
+) -> None:
+    model = models["unwatched"]
+    live.services.stop_one("triggerer", kill=True)
+    take_third(model, live.at)
+    assert open_stores(live.at, model.id).ledger.get(VerdictRecord, "2024-01-03").action == "retrain"  # type: ignore[union-attr]
+    time.sleep(5)
+    assert live.runs("unwatched__retrain") == {}
+    live.services.start_one("triggerer")
+    await_run(live, "unwatched__retrain")
+    assert live.runs("unwatched__retrain") == {"verdict-2024-01-03.0-attempt-1-run-1": "success"}
+    assert len(attempts(model, live.at)) == challengers(model, live.at) == 1
+
+
+@contextmanager
+def killing(live: Live, *targets: tuple[str, str, bool]) -> Iterator[dict[str, str]]:
+    """Kill each target once, as soon as it is seen to run: the task's process, or the worker that supervises it too.
+
+    :param targets: DAG, task, and whether the worker goes as well.
+    """
+    left, killed, done = list(targets), dict[str, str](), threading.Event()
+
+    def strike() -> None:
+        while left and not done.is_set():
+            for target in list(left):
+                dag_id, task_id, worker = target
+                text = "select pid, run_id from task_instance where dag_id = ? and task_id = ? and state = 'running'"
+                for pid, run_id in live.query(text, dag_id, task_id):
+                    if not pid or not psutil.pid_exists(pid):
+                        continue
+                    parent = psutil.Process(pid).ppid()
+                    os.kill(pid, signal.SIGKILL)
+                    if worker:
+                        os.kill(parent, signal.SIGKILL)
+                    killed[task_id] = run_id
+                    left.remove(target)
+                    break
+            time.sleep(0.01)
+
+    thread = threading.Thread(target=strike)
+    thread.start()
+    try:
+        yield killed
+    finally:
+        done.set()
+        thread.join()
+
+
+def test_killed_tasks_and_a_killed_worker_change_nothing(
+    live: Live, models: dict[str, ModelFolder], tmp_path: Path
+) -> None:
+    model = models["killed"]
+    targets = [
+        ("killed__batch", "ingest_batch", False),
+        ("killed__batch", "score_batch", False),
+        ("killed__retrain", "train_model", True),
+        ("killed__retrain", "promote_model", False),
+    ]
+    with killing(live, *targets) as killed:
+        list(feed(model, live.at, replace(STREAM, batches=5)))
+    assert set(killed) == {task for _, task, _ in targets}
+    for dag_id, task_id, _ in targets:
+        state, tries = live.tasks(dag_id, killed[task_id])[task_id]
+        assert (state in ("success", "skipped"), tries > 1) == (True, True), (task_id, state, tries)
+    core = Locations.under(tmp_path)
+    for number in range(1, 6):
+        land(model, core, number)
+        Runner(model, core).run_batch(model.config.calendar.name(number - 1))
+    assert fingerprint(model, live.at, "2024-01-05") == fingerprint(model, core, "2024-01-05")
+    assert challengers(model, live.at) == 1
+
+
+@pytest.mark.parametrize(("name", "seconds"), [("cutoff", 0), pytest.param("minute", 60, marks=pytest.mark.long)])
+def test_a_dead_mlflow_server_is_waited_for(
+    live: Live, models: dict[str, ModelFolder], name: str, seconds: float
+) -> None:
+    """Down while the first model is trained, then down while its first batch is scored."""
+    model, ledger = models[name], open_stores(live.at, name).ledger
+    retrain, batch = (f"{name}__retrain", "verdict-2024-01-03.0-attempt-1-run-1"), (f"{name}__batch", DAY_4)
+    land(model, live.at, 1, 2)
+    wait_until(lambda: ledger.get(VerdictRecord, "2024-01-02"), 180, "the second check")
+    with server_down(live, seconds):
+        land(model, live.at, 3)
+        wait_until(lambda: tries(live, *retrain, "train_model") > 1, 180, "train_model to be tried again")
+    await_run(live, retrain[0], 240)
+    promotion = ledger.last(PromotionRecord, "champion")
+    assert promotion is not None
+    assert (promotion.number, promotion.version) == (1, 1)
+    with server_down(live, seconds):
+        land(model, live.at, 4)
+        wait_until(lambda: tries(live, *batch, "score_batch") > 1, 180, "score_batch to be tried again")
+    wait_until(lambda: live.tasks(*batch)["score_batch"][0] == "success", 240, "score_batch to succeed")
+    assert live.runs(retrain[0]) == {retrain[1]: "success"}
+    assert len(attempts(model, live.at)) == challengers(model, live.at) == 1
+    claim = ledger.last(ClaimRecord, "2024-01-04")
+    assert claim is not None
+    assert (claim.version, claim.revision) == (1, 0)
+
+
+@contextmanager
+def server_down(live: Live, seconds: float) -> Iterator[None]:
+    """MLflow's server is gone for the block, and for so many seconds at least."""
+    live.services.stop_one("mlflow")
+    since = time.monotonic()
+    yield
+    time.sleep(max(0.0, seconds - (time.monotonic() - since)))
+    live.services.start_one("mlflow")
+
+
+def tries(live: Live, dag_id: str, run_id: str, task_id: str) -> int:
+    return live.tasks(dag_id, run_id).get(task_id, ("", 0))[1]
