@@ -25,7 +25,7 @@ COPY include/ include/
 COPY plugins/ plugins/
 COPY dags/ dags/
 
-# The code belongs to root: a task cannot rewrite it. State lies in the folders that the user owns; a volume mounted over
+# The code belongs to root: a task cannot rewrite it. State lies in folders that the user owns; a new volume mounted over
 # one of them takes its owner from here.
 RUN python -m compileall -q include plugins dags \
     && printf '#!/bin/sh\nexec python -m include.cli "$@"\n' > /usr/local/bin/evergreen \

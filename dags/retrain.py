@@ -12,13 +12,14 @@ from evergreen.operators.register_model import RegisterModelOperator
 from evergreen.operators.send_alerts import SendAlertsOperator
 from evergreen.operators.train_model import TrainModelOperator
 
-_WATCH = "Filled in by the watch; leave it empty to retrain by hand."
+# In the form they stand apart: a person has nothing to fill in there.
+_WATCH = {"section": "Filled in by the watch"}
 PARAMS = {
     "why": Param("", type="string", title="Why", description="Why a retraining is wanted; it goes on record."),
-    "verdict": Param(None, type=["null", "string"], title="Verdict", description=f"The verdict to answer. {_WATCH}"),
-    "attempt": Param(None, type=["null", "integer"], title="Attempt", description=f"Its attempt's number. {_WATCH}"),
-    "as_of": Param(None, type=["null", "string"], title="As of", description=f"The attempt's batch. {_WATCH}"),
-    "run": Param(None, type=["null", "integer"], title="Run", description=f"Number of this run. {_WATCH}"),
+    "verdict": Param(None, type=["null", "string"], title="Verdict", description="The verdict to answer.", **_WATCH),
+    "attempt": Param(None, type=["null", "integer"], title="Attempt", description="Its attempt's number.", **_WATCH),
+    "as_of": Param(None, type=["null", "string"], title="As of", description="The attempt's batch.", **_WATCH),
+    "run": Param(None, type=["null", "integer"], title="Run", description="Number of this run.", **_WATCH),
 }
 
 for model in models_for("retrain"):

@@ -1,6 +1,6 @@
 """evergreen__watch: starts a retraining once an open verdict's attempt is due. One Airflow DAG for all models."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import DAG
@@ -20,9 +20,9 @@ with DAG(
     max_active_runs=1,
     catchup=False,
     is_paused_upon_creation=False,
-    default_args={"owner": "evergreen"},
+    default_args={"owner": "evergreen", "retries": 3, "retry_delay": timedelta(seconds=10)},
 ):
-    wait_for_verdict = RetrainSensor(task_id="wait_for_verdict", poke_interval=shortest_poll(), retries=3)
+    wait_for_verdict = RetrainSensor(task_id="wait_for_verdict", poke_interval=shortest_poll())
     TriggerDagRunOperator.partial(
         task_id="start_retraining",
         skip_when_already_exists=True,

@@ -13,13 +13,17 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 if {"scheduler", "worker", "standalone"} & set(sys.argv[1:3]):
     import include.checks.html
+    import include.steps.ask_retraining
     import include.steps.check_drift
     import include.steps.close_verdict
     import include.steps.ingest_batch
     import include.steps.ingest_labels
+    import include.steps.judge_model
     import include.steps.promote_model
+    import include.steps.register_model
     import include.steps.score_batch
     import include.steps.send_alerts
+    import include.steps.train_model
     import include.steps.validate_batch
     import include.steps.validate_labels
     import include.steps.wait_for_batch  # noqa: F401

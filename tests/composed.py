@@ -4,24 +4,29 @@ What differs from containers is one table: host names become loopback with free 
 checkout and scratch folders. The object store is moto's server, PostgreSQL and Redis are the machine's own.
 """
 
-import base64
 import os
-import re
-import secrets
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
+import psycopg2
+import pytest
 import yaml
 
-ROOT = Path(__file__).parent.parent
+from include.config.locations import Locations
+from include.storage.objects import open_store
+from include.storage.stores import open_stores
+from tests.compose_file import ROOT, image_environment, interpolate, make_env
+
 POSTGRES = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
 REDIS = shutil.which("redis-server")
 # Threaded, moto lets two conditional puts of one object win.
@@ -29,49 +34,11 @@ _MOTO = """
 import sys
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
-make_server("127.0.0.1", int(sys.argv[1]), DomainDispatcherApplication(create_backend_app), threaded=False).serve_forever()
+app = DomainDispatcherApplication(create_backend_app)
+make_server("127.0.0.1", int(sys.argv[1]), app, threaded=False).serve_forever()
 """
-_VARIABLE = re.compile(r"\$\$|\$\{(\w+)(?::([-?])([^}]*))?\}")
+_STORES = {"postgres", "s3", "redis", "mlflow", "api-server"}
 _HOSTS = ("postgres:5432", "s3:8333", "mlflow:5000", "api-server:8080", "redis:6379")
-
-
-def make_env(path: Path, **settings: str) -> dict[str, str]:
-    """A .env made of .env.example as it tells people to: each empty name gets a value."""
-    text = (ROOT / ".env.example").read_text()
-    values = {name: secrets.token_hex(16) for name in re.findall(r"^(\w+)=$", text, re.MULTILINE)}
-    values["AIRFLOW_FERNET_KEY"] = base64.urlsafe_b64encode(os.urandom(32)).decode()
-    values |= settings
-    path.write_text("".join(f"{name}={value}\n" for name, value in values.items()))
-    return values
-
-
-def interpolate(node: Any, values: dict[str, str]) -> Any:
-    """Put variables in as compose does.
-
-    :raises KeyError: if one that has no default is unset or empty.
-    """
-    if isinstance(node, dict):
-        return {key: interpolate(value, values) for key, value in node.items()}
-    if isinstance(node, list):
-        return [interpolate(value, values) for value in node]
-
-    def replace(found: re.Match[str]) -> str:
-        name, form, text = found.groups()
-        if name is None:
-            return "$"
-        if not values.get(name) and form == "-":
-            return str(text)
-        if not values.get(name):
-            raise KeyError(f"{name}: {text}")
-        return values[name]
-
-    return _VARIABLE.sub(replace, node) if isinstance(node, str) else node
-
-
-def image_environment() -> dict[str, str]:
-    """What the Dockerfile's ENV sets."""
-    text = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
-    return dict(re.findall(r"(\w+)=(\S+)", re.findall(r"^ENV (.*)$", text, re.MULTILINE)[0]))
 
 
 @dataclass
@@ -157,6 +124,30 @@ class Composed:
             return [*_AS_POSTGRES, *command]
         return command
 
+    @contextmanager
+    def running(self) -> Iterator[Locations]:
+        """Bring everything up, and stand beside it with the keys to its store, as a person's `evergreen` would."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self.environment("scheduler").items():
+                if name.startswith("AWS_"):
+                    patch.setenv(name, value)
+            # Stores that are open belong to another test's deployment.
+            open_store.cache_clear()
+            open_stores.cache_clear()
+            try:
+                self.up()
+                yield Locations("dev", "s3://evergreen/lake", str(self.landing), self.url("mlflow:5000"))
+            finally:
+                self.down()
+
+    def query(self, role: str, sql: str) -> list[tuple[Any, ...]]:
+        """Ask the database of Airflow or MLflow."""
+        password, port = self.env[f"{role.upper()}_DB_PASSWORD"], self.ports["postgres:5432"]
+        with psycopg2.connect(host="127.0.0.1", port=port, user=role, password=password, dbname=role) as connection:
+            cursor = connection.cursor()
+            cursor.execute(sql)
+            return list(cursor.fetchall())
+
     def up(self) -> None:
         """Start what the profiles ask for, each when what it depends on is as it demands."""
         started: list[str] = []
@@ -178,18 +169,25 @@ class Composed:
             if "healthcheck" in self.services[name]:
                 self._await(name, "service_healthy")
 
+    def run_again(self, name: str) -> int:
+        """Run a one-shot service once more, as every `up` does; returns its exit code."""
+        self._start(name)
+        return self.processes[name].wait(timeout=300)
+
     def down(self) -> None:
-        """End every process, those that start work first."""
-        for name in reversed(self.processes):
-            family = [psutil.Process(self.processes[name].pid)] if self.processes[name].poll() is None else []
-            family += family[0].children(recursive=True) if family else []
-            for member in family[:1]:
-                member.terminate()
-            psutil.wait_procs(family[:1], timeout=20)
+        """End every process, the stores last."""
+        running = [name for name, process in self.processes.items() if process.poll() is None]
+        for wave in (set(running) - _STORES, set(running) & _STORES):
+            leaders = [psutil.Process(self.processes[name].pid) for name in wave]
+            family = [member for leader in leaders for member in (leader, *leader.children(recursive=True))]
+            for leader in leaders:
+                leader.terminate()
+            psutil.wait_procs(leaders, timeout=20)
             for member in family:
                 if member.is_running():
                     member.kill()
-            self.processes[name].wait()
+        for process in self.processes.values():
+            process.wait()
         shutil.rmtree(self.database, ignore_errors=True)
 
     def log(self, name: str) -> str:

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
 from typing import Any
 
-TOKEN = "xoxb-test"  # noqa: S105
+TOKEN = "xoxb-test"
 _CHANNEL = "C0123456789"
 
 

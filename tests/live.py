@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import yaml
 
 from include.config.locations import Locations
@@ -42,10 +43,15 @@ class Live:
         self.call("POST", f"/dags/{dag_id}/dagRuns", {"dag_run_id": run_id, "logical_date": None, "conf": conf})
 
     def query(self, text: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Read Airflow's database."""
-        database = f"file:{self.services.home / 'airflow' / 'airflow.db'}?mode=ro"
-        with closing(sqlite3.connect(database, uri=True, timeout=30)) as connection:
-            return connection.execute(text, values).fetchall()
+        """Read Airflow's database; ``?`` stands for a value."""
+        address = self.services.environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
+        if address.startswith("sqlite"):
+            database = f"file:{self.services.home / 'airflow' / 'airflow.db'}?mode=ro"
+            with closing(sqlite3.connect(database, uri=True, timeout=30)) as connection:
+                return connection.execute(text, values).fetchall()
+        with closing(psycopg2.connect(address.replace("+psycopg2", ""))) as connection, connection.cursor() as cursor:
+            cursor.execute(text.replace("?", "%s"), values)
+            return list(cursor.fetchall())
 
     def runs(self, dag_id: str) -> dict[str, str]:
         """State of each run of a DAG."""

@@ -27,8 +27,8 @@ _METRICS = {"regression": ("mae", "rmse"), "classification": ("logloss", "brier"
 
 
 _CRONS = {"minute": "* * * * *", "hour": "0 * * * *", "day": "0 0 * * *", "month": "0 0 1 * *"}
-# Fires of a cron that are held against the batches; enough to meet the ends of a month and of a year's quarter.
-_FIRES = 100
+# Fires of a cron that are held against the batches: enough to meet the end of a month.
+_FIRES = 40
 
 
 class ScheduleConfig(Contract):

@@ -185,7 +185,7 @@ class Services:
             from cryptography.fernet import Fernet
 
             made = {"fernet": Fernet.generate_key().decode()}
-            made |= {name: secrets.token_urlsafe(32) for name in ("jwt", "api")} | {"admin": secrets.token_urlsafe(9)}
+            made |= {name: secrets.token_urlsafe(48) for name in ("jwt", "api")} | {"admin": secrets.token_urlsafe(9)}
             _write_private(path, made)
         kept: dict[str, str] = json.loads(path.read_text())
         _write_private(self.home / "passwords.json", {"admin": kept["admin"]})

@@ -1,5 +1,7 @@
 """Ask for a retraining, as a person does."""
 
+from dataclasses import dataclass
+
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
 from include.errors import NotReady
@@ -8,14 +10,29 @@ from include.records import AttemptRecord, VerdictRecord, WishRecord
 from include.storage.stores import Stores, open_stores
 
 
-def ask_retraining(model: ModelFolder, at: Locations, wish: str, why: str) -> DueAttempt:
+@dataclass(frozen=True)
+class AskResult:
+    """What became of a wish.
+
+    :param verdict: the verdict that asks.
+    :param as_of: the batch at which it was wished.
+    :param attempt: the attempt that answers; None where labels have to come before it can be judged.
+    :param why: what it waits for, if it waits.
+    """
+
+    verdict: str
+    as_of: str
+    attempt: DueAttempt | None
+    why: str = ""
+
+
+def ask_retraining(model: ModelFolder, at: Locations, wish: str, why: str) -> AskResult:
     """Ask for a retraining at the newest check, or take up the one that is open.
 
     :param wish: the wish's own name: a second call under it asks for nothing more.
     :param why: who wants it, and why.
-    :returns: the attempt that answers.
-    :raises NotReady: if nothing was checked yet, or if labels have to come before the attempt can be judged. In the
-        second case the wish stands, and its attempt is made when they have come.
+    :returns: the attempt that answers; where it has to wait for labels, the wish stands, and the watch makes it then.
+    :raises NotReady: if nothing was checked yet.
     """
     stores = open_stores(at, model.id)
     standing = stores.ledger.get(WishRecord, wish) or _wish(model, stores, wish)
@@ -23,13 +40,15 @@ def ask_retraining(model: ModelFolder, at: Locations, wish: str, why: str) -> Du
     attempt = stores.ledger.last(AttemptRecord, standing.verdict)
     due = find_due_attempt(model.config, stores)
     if due is not None and due.verdict == standing.verdict:
-        return due
+        return AskResult(standing.verdict, standing.as_of, due)
     if attempt is not None:
-        return DueAttempt(attempt.verdict, attempt.number, attempt.as_of)
-    raise NotReady(
+        made = DueAttempt(attempt.verdict, attempt.number, attempt.as_of)
+        return AskResult(standing.verdict, standing.as_of, made)
+    waits = (
         f"model {model.id}: verdict {standing.verdict} asks for a retraining; its attempt waits for "
         f"{model.config.gate.holdout} batches of labels that no earlier attempt was judged on. The watch starts it then"
     )
+    return AskResult(standing.verdict, standing.as_of, None, waits)
 
 
 def _wish(model: ModelFolder, stores: Stores, name: str) -> WishRecord:

@@ -1,22 +1,21 @@
-"""The demo on a real scheduler: what it decides, what it tells, and what a backfill or a clear beside it changes."""
+"""The demo on a real scheduler: what it decides, what it tells, and that it agrees with the core."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+import psutil
 import pytest
-from tests.fake_slack import FakeSlack, fake_slack
 
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
 from include.demo.feeder import feed
 from include.demo.stream import DemoStream
 from include.judging.attempts import get_verdict
-from include.records import AttemptRecord, ClaimRecord, PromotionRecord, VerdictRecord, WishRecord
+from include.records import AttemptRecord, PromotionRecord, WishRecord
 from include.replay.runner import Runner
 from include.storage.stores import open_stores
+from tests.fake_slack import FakeSlack, fake_slack
 from tests.live import Live, make_model, running, wait_until
 from tests.short_loop import fingerprint
 
@@ -141,47 +140,6 @@ def test_records_say_by_which_task(live: Live, model: ModelFolder, told: list[st
     assert "/dags/taxi__retrain/runs/verdict-2024-01-18.0-attempt-1-run-1/tasks/promote_model" in promotion.meta["by"]
 
 
-def test_clear_and_backfill_beside_a_live_loop_move_nothing(
-    live: Live, model: ModelFolder, told: list[str], slack: FakeSlack
-) -> None:
-    before = decided(model, live.at)
-    said = len(slack.messages)
-    clear: dict[str, Any] = {"dry_run": False, "only_failed": False, "reset_dag_runs": True}
-    old = "scheduled__2024-01-04T07:00:00+00:00"
-    live.call("POST", "/dags/taxi__batch/clearTaskInstances", {**clear, "dag_run_id": old})
-    live.call("POST", "/dags/taxi__drift/clearTaskInstances", {**clear, "dag_run_id": old})
-    live.call(
-        "POST",
-        "/backfills",
-        {
-            "dag_id": "taxi__batch",
-            "from_date": "2024-01-06T00:00:00Z",
-            "to_date": "2024-01-16T00:00:00Z",
-            "run_backwards": True,
-            "max_active_runs": 3,
-            "reprocess_behavior": "completed",
-            "dag_run_conf": {},
-        },
-    )
-    STREAM.land(Path(live.at.landing) / model.id, 25)
-    ledger = open_stores(live.at, model.id).ledger
-    wait_until(lambda: ledger.get(VerdictRecord, "2024-01-25"), 240, "batch 25 checked by the live loop")
-    backfilled = "select state from dag_run where dag_id = 'taxi__batch' and run_type = 'backfill'"
-    wait_until(lambda: len(live.query(backfilled)) == 10, 60, "ten runs of the backfill")
-    wait_until(
-        lambda: {state for (state,) in live.query(backfilled)} <= {"success", "failed"}, 240, "the backfill to end"
-    )
-    again = "select count(*) from dag_run where run_id = ? and state in ('queued', 'running')"
-    wait_until(lambda: live.query(again, old) == [(0,)], 120, "the cleared runs to end")
-    # One of the ten is the rejected batch; it is rejected again, and nobody is told again.
-    assert sorted(state for (state,) in live.query(backfilled)) == ["failed"] + ["success"] * 9
-    assert decided(model, live.at) == before
-    claim = ledger.get(ClaimRecord, "2024-01-25")
-    assert claim is not None
-    assert claim.version == 2
-    assert [one.body["text"] for one in slack.messages[said:]] == []
-
-
 def test_a_person_retrains_by_hand(live: Live, model: ModelFolder, told: list[str]) -> None:
     stores = open_stores(live.at, model.id)
     live.trigger("taxi__retrain", "by-hand", why="a new tariff")
@@ -198,8 +156,9 @@ def test_a_person_retrains_by_hand(live: Live, model: ModelFolder, told: list[st
 
 
 def test_nothing_is_left_running(live: Live, told: list[str]) -> None:
-    """Last of all: what was started here ends with the services."""
-    processes = [process.pid for process in live.services.processes.values()]
+    """Last of all: what was started here ends with the services, the workers and what they have forked too."""
+    leaders = [psutil.Process(process.pid) for process in live.services.processes.values()]
+    family = [*leaders, *(child for leader in leaders for child in leader.children(recursive=True))]
+    assert len(family) > 8
     live.services.stop()
-    assert all(not Path(f"/proc/{pid}").exists() for pid in processes)
-    shutil.rmtree(live.services.home / "airflow" / "logs")
+    assert [process for process in family if process.is_running()] == []

@@ -1,4 +1,4 @@
-"""Batches: names, positions and spans of hours, days, weeks and months."""
+"""Batches: names, positions and spans of minutes, hours, days, weeks and months."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -6,6 +6,7 @@ import pytest
 
 from include.batches import Calendar
 
+MINUTES = Calendar("minute", datetime(2024, 1, 1, 5, 30, tzinfo=UTC))
 HOURS = Calendar("hour", datetime(2024, 1, 1, tzinfo=UTC))
 DAYS = Calendar("day", datetime(2024, 1, 1, tzinfo=UTC))
 WEEKS = Calendar("week", datetime(2024, 1, 3, tzinfo=UTC))  # a Wednesday
@@ -15,6 +16,11 @@ MONTHS = Calendar("month", datetime(2023, 11, 1, tzinfo=UTC))
 @pytest.mark.parametrize(
     ("calendar", "index", "name"),
     [
+        (MINUTES, 0, "2024-01-01T0530"),
+        (MINUTES, 29, "2024-01-01T0559"),
+        (MINUTES, 30, "2024-01-01T0600"),
+        (MINUTES, 1110, "2024-01-02T0000"),
+        (MINUTES, -1, "2024-01-01T0529"),
         (HOURS, 0, "2024-01-01T00"),
         (HOURS, 23, "2024-01-01T23"),
         (HOURS, 24, "2024-01-02T00"),
@@ -49,6 +55,7 @@ def test_names_sort_as_time_does(calendar):
 @pytest.mark.parametrize(
     ("calendar", "batch", "end"),
     [
+        (MINUTES, "2024-02-28T2359", datetime(2024, 2, 29, tzinfo=UTC)),
         (HOURS, "2024-01-01T23", datetime(2024, 1, 2, tzinfo=UTC)),
         (DAYS, "2024-02-28", datetime(2024, 2, 29, tzinfo=UTC)),
         (WEEKS, "2024-01-31", datetime(2024, 2, 7, tzinfo=UTC)),
@@ -63,6 +70,8 @@ def test_a_batch_ends_where_the_next_begins(calendar, batch, end):
 @pytest.mark.parametrize(
     ("calendar", "batch", "by", "expected"),
     [
+        (MINUTES, "2024-01-01T2359", 1, "2024-01-02T0000"),
+        (MINUTES, "2024-01-01T0530", -1440, "2023-12-31T0530"),
         (HOURS, "2024-01-01T22", 3, "2024-01-02T01"),
         (DAYS, "2024-03-01", -1, "2024-02-29"),
         (WEEKS, "2024-01-03", 2, "2024-01-17"),
@@ -78,6 +87,7 @@ def test_shift_counts_batches(calendar, batch, by, expected):
 @pytest.mark.parametrize(
     ("calendar", "first", "last", "expected"),
     [
+        (MINUTES, "2024-01-01T0559", "2024-01-01T0601", ["2024-01-01T0559", "2024-01-01T0600", "2024-01-01T0601"]),
         (DAYS, "2024-02-28", "2024-03-01", ["2024-02-28", "2024-02-29", "2024-03-01"]),
         (DAYS, "2024-02-28", "2024-02-28", ["2024-02-28"]),
         (DAYS, "2024-02-28", "2024-02-27", []),
@@ -99,6 +109,7 @@ def test_between_holds_both_ends(calendar, first, last, expected):
         (MONTHS, "2023-10-31", "2023-10-01"),
         (DAYS, "2024-1-5", "2024-01-05"),
         (HOURS, "2024-01-05T5", "2024-01-05T05"),
+        (MINUTES, "2024-01-05T053", "2024-01-05T0503"),
     ],
 )
 def test_a_name_inside_a_batch_is_refused_naming_its_batch(calendar, name, holder):
@@ -114,6 +125,8 @@ def test_a_name_inside_a_batch_is_refused_naming_its_batch(calendar, name, holde
         (DAYS, "2024-01-01T00"),
         (DAYS, "yesterday"),
         (DAYS, ""),
+        (MINUTES, "2024-01-01T05:30"),
+        (MINUTES, "2024-01-01T0560"),
         (HOURS, "2024-01-01"),
         (HOURS, "2024-01-01T24"),
     ],
@@ -126,6 +139,8 @@ def test_a_name_that_is_no_date_is_refused(calendar, name):
 @pytest.mark.parametrize(
     ("calendar", "moment", "batch"),
     [
+        (MINUTES, datetime(2024, 1, 1, 5, 30, 59, tzinfo=UTC), "2024-01-01T0530"),
+        (MINUTES, datetime(2024, 1, 1, 5, 31, tzinfo=timezone(timedelta(hours=5, minutes=30))), "2024-01-01T0001"),
         (DAYS, datetime(2024, 1, 1, 23, 59, 59, tzinfo=UTC), "2024-01-01"),
         (DAYS, datetime(2024, 1, 1, 23, 0, tzinfo=timezone(timedelta(hours=-5))), "2024-01-02"),
         (DAYS, datetime(2023, 12, 31, 23, 59, tzinfo=UTC), "2023-12-31"),

@@ -62,7 +62,7 @@ class Source:
         prefix = f"{prefix.rstrip('/')}/" if prefix else ""
         try:
             hook = S3Hook(aws_conn_id=self.conn_id)
-            listed = hook.get_file_metadata(prefix, bucket)
+            listed = list(hook.iter_file_metadata(prefix=prefix, bucket_name=bucket))
         except Exception as error:
             raise Outage(f"{self.location} by connection {self.conn_id}: {error}") from error
         return {one["Key"].removeprefix(prefix): one["Size"] for one in listed}

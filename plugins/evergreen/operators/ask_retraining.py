@@ -15,8 +15,9 @@ class AskRetrainingOperator(StepOperator):
     """Find the attempt that this run makes.
 
     A run that the watch has started carries it in its Params (verdict, attempt, as_of, run). A run that a person has
-    started asks for a retraining at the newest check, or takes up the open one. Returns verdict, number, as_of and
-    run. Parameters: see ``StepOperator``.
+    started asks for a retraining at the newest check, or takes up the open one; where labels have to come before a
+    challenger can be judged, it says so, the tasks after it are skipped, and the watch makes the attempt later. Returns
+    verdict, number, as_of and run. Parameters: see ``StepOperator``.
 
     :param why: why a retraining is wanted, for the record. (templated)
     """
@@ -38,7 +39,11 @@ class AskRetrainingOperator(StepOperator):
         else:
             run: Any = context["dag_run"]
             who = getattr(run, "triggering_user_name", None) or "somebody"
-            due = ask_retraining(model, at, run.run_id, f"{who}: {self.why}")
+            asked = ask_retraining(model, at, run.run_id, f"{who}: {self.why}")
+            due = asked.attempt
+            if due is None:
+                self.log.warning("%s", asked.why)
+                return {"verdict": asked.verdict, "number": None, "as_of": asked.as_of, "run": 1, "waits": asked.why}
             attempt = {"verdict": due.verdict, "number": due.number, "as_of": due.as_of, "run": 1}
         text = f"{model.id}: attempt {attempt['verdict']}-{attempt['number']} has started"
         resolve(open_stores(at, model.id).ledger, "paused", attempt["as_of"], text)

@@ -3,9 +3,11 @@
 from typing import Any
 
 from airflow.sdk import Context
+from airflow.sdk.exceptions import AirflowSkipException
 
 from evergreen.operators.step import StepOperator
 from include.config.model_folder import ModelFolder
+from include.errors import Refused
 from include.judging.attempts import DueAttempt
 
 
@@ -23,7 +25,15 @@ class AttemptOperator(StepOperator):
 
     @property
     def due(self) -> DueAttempt:
-        """The attempt."""
+        """The attempt.
+
+        :raises AirflowSkipException: if it waits for labels.
+        :raises Refused: if ``AskRetrainingOperator`` has failed, and there is none.
+        """
+        if self.attempt is None:
+            raise Refused(f"model {self.model_id}: no attempt to work on; see ask_retraining")
+        if self.attempt["number"] is None:
+            raise AirflowSkipException(self.attempt["waits"])
         return DueAttempt(self.attempt["verdict"], int(self.attempt["number"]), self.attempt["as_of"])
 
     def as_of(self, model: ModelFolder, context: Context) -> str:

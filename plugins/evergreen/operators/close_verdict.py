@@ -20,12 +20,13 @@ class CloseVerdictOperator(AttemptOperator):
         """Close."""
         from include.steps.close_verdict import close_verdict
 
+        due = self.due
         try:
-            closing = close_verdict(model, at, self.due, int(self.attempt["run"]))
+            closing = close_verdict(model, at, due, int(self.attempt["run"]))
         except NotReady as failed:
             # A task before this one has failed for good; waiting in this run would not mend it. The watch starts
             # the next run of the attempt.
             raise Refused(str(failed)) from failed
         if closing is None:
-            return {"verdict": self.due.verdict, "outcome": "stays open"}
+            return {"verdict": due.verdict, "outcome": "stays open"}
         return {"verdict": closing.verdict, "outcome": closing.outcome, "why": closing.why}

@@ -1,7 +1,12 @@
 """A deployment in small, and the context that Airflow hands to a task, without Airflow."""
 
+import importlib
+import json
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from types import SimpleNamespace
+from unittest.mock import create_autospec
 
 import pytest
 
@@ -61,3 +66,36 @@ def context_of():
         return found if end is None else {**found, "data_interval_end": end}
 
     return make
+
+
+@pytest.fixture
+def step(monkeypatch):
+    """Put something in a step's place: a value that it returns, or an error that it raises; it keeps its signature."""
+
+    def replace(name, outcome=None):
+        module = importlib.import_module(f"include.steps.{name}")
+        how = {"side_effect": outcome} if isinstance(outcome, Exception) else {"return_value": outcome}
+        monkeypatch.setattr(module, name, create_autospec(getattr(module, name), **how))
+        return getattr(module, name)
+
+    return replace
+
+
+@pytest.fixture
+def database(tmp_path, monkeypatch):
+    """A database with one table, behind the Airflow connection warehouse."""
+    from airflow.providers_manager import HookInfo
+    from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime
+
+    hook = HookInfo("tests.sqlite_hook.SqliteHook", "sqlite_conn_id", "test", "SQLite", "sqlite", False)
+    monkeypatch.setitem(ProvidersManagerTaskRuntime().hooks, "sqlite", hook)
+    path = tmp_path / "warehouse.db"
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "sqlite", "host": str(path)}))
+
+    def run(sql):
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute(sql)
+            connection.commit()
+
+    run("create table loads (day text, done int)")
+    return run

@@ -13,9 +13,10 @@ class Listener:
     """A sink that keeps what it hears, and can be down."""
 
     def __init__(self, name, down=False):
-        self.name, self.down, self.heard = name, down, []
+        self.name, self.down, self.heard, self.asked = name, down, [], 0
 
     def tell(self, message):
+        self.asked += 1
         if self.down:
             raise Outage(f"{self.name} is down")
         self.heard.append((message.incident, message.event, message.as_of, message.sightings))
@@ -75,3 +76,14 @@ def test_a_sink_that_is_down_delays_no_other_and_hears_all_later(model, at, ledg
     }
     assert {heard[:2] for heard in mail.heard} == {heard[:2] for heard in chat.heard} == expected
     assert len(chat.heard) == len(mail.heard) == 4
+
+
+@pytest.mark.xfail(
+    reason="send_alerts.py: break leaves the incident, not the sink: one that hangs costs a time-out for each incident"
+)
+def test_a_sink_that_is_down_is_not_asked_again_in_the_same_run(model, at, ledger):
+    chat = Listener("chat", down=True)
+    for cause in ("drift", "decay", "fault-rows"):
+        report(ledger, cause, "2024-01-01", cause)
+    assert send_alerts(model, at, (chat,)).failed == 3
+    assert chat.asked == 1

@@ -6,9 +6,9 @@ import socket
 import time
 
 import pytest
+
 from evergreen.alerts import sinks_of, tell_incidents
 from evergreen.hooks.slack_sink import SlackSink
-
 from include.config.model_folder import load_model_folder
 from include.errors import Outage
 from include.incidents import report, resolve

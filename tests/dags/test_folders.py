@@ -1,0 +1,175 @@
+"""DAGs are made of model folders: each of its own, described in its own words, and broken on its own."""
+
+import time
+from datetime import timedelta
+
+import pytest
+import yaml
+
+from evergreen import folders
+from evergreen.alerts import FailureReport
+from evergreen.folders import ReadConfigOperator
+from include.errors import ConfigInvalid
+from tests.dags.parsing import parse
+
+KINDS = ["batch", "drift", "retrain"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_dag_is_described_in_its_models_own_words(kind, taxi):
+    dag = taxi[f"taxi__{kind}"]
+    assert dag.description.startswith("Green taxi trip duration: ")
+    assert "How many minutes a green taxi's trip will take" in dag.doc_md
+    for fact in ("one a day, from 2024-01-01", "green_{batch:%Y-%m-%d}*.csv.gz", "`trip_minutes`", "mae", "decay"):
+        assert fact in dag.doc_md
+    assert dag.tags == {"evergreen", "taxi", kind}
+    assert dag.is_paused_upon_creation is False
+
+
+def test_tasks_are_owned_retried_and_reported_as_the_model_says(add_model):
+    add_model("bikes", owner="ada", tasks={"retries": 5, "retry_delay": "3m"})
+    for dag in (bag := parse()).dags.values():
+        if not dag.dag_id.startswith("bikes__"):
+            continue
+        for task in dag.tasks:
+            assert (task.owner, task.retries) == ("ada", 5), task
+            assert (task.retry_delay, task.max_retry_delay) == (timedelta(minutes=3), timedelta(minutes=30))
+            assert float(task.retry_exponential_backoff) == 2.0
+            (callback,) = task.on_failure_callback
+            assert isinstance(callback, FailureReport)
+            assert callback.failure == f"failed-{dag.dag_id.partition('__')[2]}"
+    assert sorted(bag.dags) == ["bikes__batch", "bikes__drift", "bikes__retrain", "evergreen__watch"]
+
+
+def test_sensors_look_as_often_as_the_model_says(add_model):
+    add_model("bikes", tasks={"poll": "45s"})
+    sensors = [
+        task
+        for dag in parse().dags.values()
+        for task in dag.tasks
+        if task.task_id in ("wait_for_batch", "wait_for_labels", "wait_for_scores")
+    ]
+    assert [sensor.poke_interval for sensor in sensors] == [45.0] * 3
+
+
+def test_a_broken_folder_shows_its_reason_and_harms_no_other(add_model):
+    add_model("taxi")
+    path = add_model("bikes")
+    config = yaml.safe_load((path / "config.yaml").read_text())
+    (path / "config.yaml").write_text(yaml.safe_dump(config | {"shedule": {}}))
+    bag = parse()
+    assert bag.import_errors == {}
+    for kind in KINDS:
+        broken, sound = bag.dags[f"bikes__{kind}"], bag.dags[f"taxi__{kind}"]
+        assert [task.task_id for task in broken.tasks] == ["read_config"]
+        assert "shedule: unknown field; did you mean schedule?" in broken.doc_md
+        assert "shedule" in broken.description
+        assert "broken" in broken.tags
+        assert "read_config" not in sound.task_ids
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_broken_folder_makes_no_runs_under_its_models_name(kind, add_model, request):
+    if kind == "batch":
+        reason = (
+            "folders.py: the broken model's daily run becomes the last automated run of the very DAG that is repaired "
+            "later, whose schedule then goes on from today: batches not run by then are left out"
+        )
+        request.applymarker(pytest.mark.xfail(reason=reason))
+    (add_model("bikes") / "config.yaml").write_text("title: [")
+    assert not parse(f"{kind}.py").dags[f"bikes__{kind}"].timetable.can_be_scheduled
+
+
+def test_the_task_of_a_broken_model_fails_with_the_reason():
+    operator = ReadConfigOperator(task_id="read_config", problem="models/bikes/config.yaml: shedule: unknown field")
+    with pytest.raises(ConfigInvalid, match=r"models/bikes/config\.yaml: shedule: unknown field"):
+        operator.execute({})
+
+
+def test_a_worker_finds_the_task_of_a_broken_model_too(add_model):
+    (add_model("bikes") / "config.yaml").write_text("title: [")
+    assert parse("batch.py", "bikes__batch").dags["bikes__batch"].task_ids == ["read_config"]
+
+
+@pytest.mark.parametrize("name", ["taxi trips", "taxi+", "t" * 250])
+@pytest.mark.xfail(
+    reason="folders.py: DAG(...) refuses the id that such a folder gives, and with it the DAGs of every model"
+)
+def test_a_folder_whose_name_is_no_dag_id_harms_no_other(name, add_model):
+    add_model(name)
+    add_model("bikes")
+    bag = parse()
+    assert bag.import_errors == {}
+    assert bag.dags["bikes__batch"].task_ids[0] == "wait_for_batch"
+
+
+@pytest.mark.xfail(
+    reason="model_folder.py, folders.py: the second folder of a name is broken under that same name, and its DAG may "
+    "take the place of the good model's"
+)
+def test_a_second_folder_of_a_name_harms_not_the_first(add_model, tmp_path, monkeypatch):
+    add_model("taxi")
+    add_model("taxi", tmp_path / "more")
+    monkeypatch.setenv("EVERGREEN_MODELS", f"{tmp_path / 'models'}:{tmp_path / 'more'}")
+    built = [model.id for model in folders.models_for("batch")]
+    shown = []
+    monkeypatch.setattr(folders, "_show_problem", lambda model, kind: shown.append(model.id))
+    list(folders.models_for("batch"))
+    assert built == ["taxi"]
+    assert "taxi" not in shown
+
+
+@pytest.mark.xfail(reason="folders.py: the id of a broken folder is mended for the DAG, and not looked up by a worker")
+def test_a_worker_finds_the_task_of_a_broken_model_of_any_name(add_model):
+    (add_model("taxi trips") / "config.yaml").write_text("title: [")
+    (dag_id,) = parse("batch.py").dags
+    assert dag_id in parse("batch.py", dag_id).dags
+
+
+def test_fifty_models_are_parsed_in_seconds(add_model, capsys):
+    for number in range(50):
+        add_model(f"m{number:02}")
+    began = time.process_time()
+    bag = parse()
+    took = time.process_time() - began
+    with capsys.disabled():
+        print(f"\n50 models, {len(bag.dags)} DAGs: {took:.1f} CPU s in one process")
+    assert bag.import_errors == {}
+    assert len(bag.dags) == 151
+    assert took < 20
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """The folders that are read."""
+    names, load = [], folders.load_model_folder
+    monkeypatch.setattr(folders, "load_model_folder", lambda path: names.append(path.name) or load(path))
+
+    def find(roots):
+        names.append("all of them")
+        return {}
+
+    monkeypatch.setattr(folders, "find_model_folders", find)
+    return names
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_worker_reads_its_own_folder_alone(kind, add_model, read):
+    for number in range(5):
+        add_model(f"m{number}")
+    assert list(parse(f"{kind}.py", f"m3__{kind}").dags) == [f"m3__{kind}"]
+    assert read == ["m3"]
+
+
+@pytest.mark.parametrize("dag_id", ["m3__drift", "evergreen__watch", "gone__batch"])
+def test_a_worker_of_another_dag_reads_nothing(dag_id, add_model, read):
+    add_model("m3")
+    assert parse("batch.py", dag_id).dags == {}
+    assert read == []
+
+
+def test_a_model_may_be_named_like_a_kind(add_model):
+    add_model("x__batch")
+    assert "x__batch__batch" in parse("batch.py", "x__batch__batch").dags
+    assert parse("batch.py", "x__batch__drift").dags == {}
+    assert "x__batch__drift" in parse("drift.py", "x__batch__drift").dags

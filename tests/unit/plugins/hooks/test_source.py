@@ -1,0 +1,178 @@
+"""Sources outside a model folder: a folder, an S3 that is a real server, a query against a real database."""
+
+import json
+import socket
+from datetime import UTC, datetime
+
+import boto3
+import pytest
+from airflow.exceptions import AirflowNotFoundException
+from moto.server import ThreadedMotoServer
+
+from evergreen.hooks.source import Source
+from include.batches import Calendar
+from include.errors import Outage
+
+DAYS = Calendar("day", datetime(2024, 1, 31, tzinfo=UTC))
+BATCH = "2024-01-31"
+ROWS = "rows_{batch:%Y-%m-%d}*.csv"
+MARKER = {"marker": "rows_{batch:%Y-%m-%d}.done"}
+
+
+@pytest.fixture(scope="module")
+def server():
+    """An S3 on loopback."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    yield "http://{}:{}".format(*server.get_host_and_port())
+    server.stop()
+
+
+@pytest.fixture
+def bucket(server, monkeypatch):
+    """Put objects into a bucket of that S3; the Airflow connection lake leads to it."""
+    extra = {"endpoint_url": server, "region_name": "eu-central-1"}
+    connection = {"conn_type": "aws", "login": "key", "password": "secret", "extra": json.dumps(extra)}
+    monkeypatch.setenv("AIRFLOW_CONN_LAKE", json.dumps(connection))
+    options = {"aws_access_key_id": "key", "aws_secret_access_key": "secret", "region_name": "eu-central-1"}
+    client = boto3.client("s3", endpoint_url=server, **options)
+    client.create_bucket(Bucket="raw", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    yield lambda name, size=3: client.put_object(Bucket="raw", Key=name, Body=b"x" * size)
+    for one in client.list_objects_v2(Bucket="raw").get("Contents", []):
+        client.delete_object(Bucket="raw", Key=one["Key"])
+    client.delete_bucket(Bucket="raw")
+
+
+@pytest.fixture(params=["folder", "s3"])
+def place(request, tmp_path):
+    """Where files arrive, and how to put one there."""
+    if request.param == "folder":
+        (tmp_path / "in").mkdir()
+
+        def put(name, size=3):
+            path = tmp_path / "in" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"x" * size)
+
+        return str(tmp_path / "in"), put
+    bucket = request.getfixturevalue("bucket")
+    return "s3://raw/trips", lambda name, size=3: bucket(f"trips/{name}", size)
+
+
+def look(place, complete, before=None, files=ROWS):
+    return Source(place, files, complete, "lake").look(DAYS, BATCH, before)
+
+
+def test_a_marker_completes_its_own_batch(place):
+    where, put = place
+    put("rows_2024-01-31_a.csv")
+    put("rows_2024-01-30.done")
+    seen = look(where, MARKER)
+    assert not seen.complete
+    assert "rows_2024-01-31.done" in seen.why
+    put("rows_2024-01-31.done")
+    assert look(where, MARKER).complete
+
+
+def test_a_marker_may_stand_in_the_folder_of_its_batch(place):
+    where, put = place
+    put("2024-01-31/part-0.csv")
+    put("2024-01-30/_SUCCESS")
+    files = "{batch:%Y-%m-%d}/part*.csv"
+    assert not look(where, {"marker": "_SUCCESS"}, files=files).complete
+    put("2024-01-31/_SUCCESS")
+    assert look(where, {"marker": "_SUCCESS"}, files=files).complete
+
+
+def test_a_count_counts_the_files_of_the_batch(place):
+    where, put = place
+    put("rows_2024-01-31_a.csv")
+    put("rows_2024-01-30_a.csv")
+    assert look(where, {"count": 2}).why == "1 of 2 files"
+    put("rows_2024-01-31_b.csv")
+    assert look(where, {"count": 2}).complete
+
+
+def test_sizes_must_be_seen_twice(place):
+    where, put = place
+    put("rows_2024-01-31.csv", 3)
+    first = look(where, {})
+    assert not first.complete
+    put("rows_2024-01-31.csv", 4)
+    second = look(where, {}, first)
+    assert not second.complete
+    third = look(where, {}, second)
+    assert third.complete
+    assert third.sizes == (("rows_2024-01-31.csv", 4),)
+
+
+def test_nothing_there_says_where_it_was_looked_for(place):
+    where, _ = place
+    seen = look(where, {})
+    assert not seen.complete
+    assert ROWS in seen.why
+    assert where in seen.why
+
+
+def test_a_prefix_is_a_folder_and_not_the_beginning_of_a_name(bucket):
+    bucket("trips_old/rows_2024-01-31.csv")
+    bucket("trips/rows_2024-01-30.csv")
+    assert look("s3://raw/trips", {"count": 1}).sizes == ()
+
+
+def test_a_whole_bucket_is_a_place_too(bucket):
+    bucket("rows_2024-01-31.csv")
+    assert look("s3://raw", {"count": 1}).complete
+
+
+def test_a_bucket_that_is_not_there_is_an_outage_that_names_place_and_connection(bucket):
+    with pytest.raises(Outage, match=r"s3://other/trips by connection lake.*NoSuchBucket"):
+        look("s3://other/trips", {})
+
+
+def test_an_s3_that_does_not_answer_is_an_outage(monkeypatch):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    extra = {
+        "endpoint_url": f"http://127.0.0.1:{port}",
+        "region_name": "eu-central-1",
+        "config_kwargs": {"retries": {"total_max_attempts": 1}},
+    }
+    connection = {"conn_type": "aws", "login": "key", "password": "secret", "extra": json.dumps(extra)}
+    monkeypatch.setenv("AIRFLOW_CONN_LAKE", json.dumps(connection))
+    with pytest.raises(Outage, match="s3://raw/trips by connection lake"):
+        look("s3://raw/trips", {})
+
+
+SQL = "select done from loads where day = '2024-01-31'"
+
+
+@pytest.mark.parametrize(
+    ("value", "complete"), [("1", True), ("17", True), ("0", False), ("null", False), ("''", False), ("'yes'", True)]
+)
+def test_a_query_is_complete_once_its_first_value_is_true(value, complete, database):
+    database(f"insert into loads values ('2024-01-31', {value})")
+    seen = Source(conn_id="warehouse", sql=SQL).look(DAYS, BATCH, None)
+    assert seen.complete is complete
+    assert "connection warehouse" in seen.why
+
+
+def test_a_query_without_a_row_is_not_complete(database):
+    assert not Source(conn_id="warehouse", sql=SQL).look(DAYS, BATCH, None).complete
+
+
+def test_a_query_that_fails_is_an_outage_that_names_connection_and_query(database):
+    with pytest.raises(Outage, match="connection warehouse, select done from nowhere: no such table"):
+        Source(conn_id="warehouse", sql="select done from nowhere").look(DAYS, BATCH, None)
+
+
+def test_a_connection_of_a_kind_that_nobody_knows_is_told(monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "teradata", "host": "x"}))
+    with pytest.raises(Outage, match='Unknown hook type "teradata"'):
+        Source(conn_id="warehouse", sql=SQL).look(DAYS, BATCH, None)
+
+
+def test_a_connection_that_is_not_there_is_told():
+    with pytest.raises(AirflowNotFoundException, match="warehouse"):
+        Source(conn_id="warehouse", sql=SQL).look(DAYS, BATCH, None)

@@ -1,0 +1,123 @@
+"""A human is asked where the gate does not decide, told of it before the wait, and heard once."""
+
+from datetime import UTC, datetime, timedelta
+
+import jinja2
+import pytest
+from airflow.providers.standard.operators import hitl
+from airflow.sdk.exceptions import TaskAwaitingInput
+
+from evergreen.operators.approve_model import ApproveModelOperator
+from include.config.model_folder import load_model_folder
+from include.incidents import report
+from include.records import ApprovalRecord
+
+ATTEMPT = {"verdict": "2024-01-14.0", "number": 1, "as_of": "2024-01-18", "run": 1}
+ASKS = {"attempt": "2024-01-14.0-1", "outcome": "needs approval", "why": "zone 7 is new to the champion"}
+
+
+def operator(**judged):
+    return ApproveModelOperator(task_id="approve_model", model_id="taxi", attempt=ATTEMPT, judged={**ASKS, **judged})
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What Airflow is asked to ask; its API is the network's edge."""
+    questions = []
+    monkeypatch.setattr(hitl, "upsert_hitl_detail", lambda **question: questions.append(question))
+    return questions
+
+
+def answer(*options, by=None):
+    return {
+        "chosen_options": list(options),
+        "params_input": {},
+        "responded_at": datetime(2024, 1, 19, tzinfo=UTC),
+        "responded_by_user": by and {"id": "1", "name": by},
+        "timedout": by is None,
+    }
+
+
+@pytest.mark.parametrize("outcome", ["passed", "refused"])
+def test_where_the_gate_has_decided_nobody_is_asked(outcome, model, asked, context_of):
+    assert operator(outcome=outcome).execute(context_of()) == {"outcome": outcome, "by": "the gate"}
+    assert asked == []
+
+
+def test_where_it_has_not_the_task_waits_without_a_worker(model, asked, context_of):
+    with pytest.raises(TaskAwaitingInput) as waiting:
+        operator().execute(context_of())
+    assert waiting.value.method_name == "execute_complete"
+    assert waiting.value.timeout == timedelta(days=7)
+    (question,) = asked
+    assert question["options"] == ["Approve", "Reject"]
+    assert question["defaults"] == ["Reject"]
+
+
+def test_without_a_limit_it_waits_for_ever(write_folder, edit_config, asked, context_of):
+    write_folder(config=edit_config("min_effect: 2%", "min_effect: 2%, approval_wait: forever"))
+    with pytest.raises(TaskAwaitingInput) as waiting:
+        operator().execute(context_of())
+    assert waiting.value.timeout is None
+
+
+def test_the_question_names_model_attempt_and_reason(model):
+    task = operator()
+    rendered = [jinja2.Template(text).render(task=task) for text in (task.subject, task.body)]
+    assert rendered == ["Promote the challenger of taxi?", "2024-01-14.0-1: zone 7 is new to the champion"]
+
+
+def test_the_question_is_rendered_after_what_it_quotes():
+    fields = list(ApproveModelOperator.template_fields)
+    assert fields.index("judged") < fields.index("body")
+
+
+def test_people_are_told_before_the_wait(model, ledger, asked, context_of, caplog):
+    report(ledger, "approval", "2024-01-18", "attempt 2024-01-14.0-1 needs approval")
+    with pytest.raises(TaskAwaitingInput):
+        operator().execute(context_of())
+    assert "approval.0 opened" in caplog.text
+
+
+@pytest.mark.parametrize(("approved", "outcome"), [(True, "approved"), (False, "rejected")])
+def test_an_answer_on_record_is_not_asked_for_again(approved, outcome, model, ledger, asked, context_of):
+    ledger.put(ApprovalRecord(as_of="2024-01-18", attempt="2024-01-14.0-1", approved=approved, by="ada"))
+    assert operator().execute(context_of()) == {"outcome": outcome, "by": "ada"}
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("event", "outcome", "by"),
+    [
+        (answer("Approve", by="ada"), "approved", "ada"),
+        (answer("Reject", by="ada"), "rejected", "ada"),
+        (answer("Reject"), "rejected", "nobody within the time"),
+    ],
+    ids=["yes", "no", "silence"],
+)
+def test_an_answer_is_put_on_record(event, outcome, by, model, ledger, context_of):
+    context = context_of()
+    assert operator().execute_complete(context, event) == {"outcome": outcome, "by": by}
+    record = ledger.get(ApprovalRecord, "2024-01-14.0-1")
+    assert (record.approved, record.by, record.as_of) == (outcome == "approved", by, "2024-01-18")
+    assert record.meta["by"] == context["ti"].log_url
+
+
+def test_the_first_word_stands(model, ledger, context_of):
+    operator().execute_complete(context_of(), answer("Reject", by="ada"))
+    found = operator().execute_complete(context_of(), answer("Approve", by="bob"))
+    assert found == {"outcome": "rejected", "by": "ada"}
+
+
+def test_an_answer_that_was_not_offered_is_none(model, ledger, context_of):
+    with pytest.raises(ValueError, match="Maybe"):
+        operator().execute_complete(context_of(), answer("Maybe", by="ada"))
+    assert ledger.get(ApprovalRecord, "2024-01-14.0-1") is None
+
+
+def test_the_limit_is_the_models_own(write_folder, edit_config, asked, context_of):
+    folder = write_folder(config=edit_config("min_effect: 2%", "min_effect: 2%, approval_wait: 2h"))
+    assert load_model_folder(folder).config.gate.approval_wait == timedelta(hours=2)
+    with pytest.raises(TaskAwaitingInput) as waiting:
+        operator().execute(context_of())
+    assert waiting.value.timeout == timedelta(hours=2)

@@ -1,0 +1,73 @@
+"""A check waits for claim and labels, says which is lacking, and does not wait for ever."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from airflow.sdk.definitions.retry_policy import RetryAction
+from airflow.sdk.exceptions import TaskDeferred
+
+from evergreen.operators.step import RETRIES
+from evergreen.sensors.wait_for_scores import WaitForScoresSensor
+from include.errors import NotReady
+from include.records import BatchRecord, ClaimRecord
+
+BATCH = "2024-01-02"
+LONG_AGO = (datetime.now(UTC) - timedelta(days=2)).isoformat()
+
+
+@pytest.fixture
+def sensor(model):
+    return WaitForScoresSensor(task_id="wait_for_scores", model_id="taxi", poke_interval=7)
+
+
+def claim(ledger):
+    ledger.put(ClaimRecord(as_of=BATCH, revision=0, version=None, promotion=None, why="", data="d", label_cut=None))
+
+
+def label(ledger, state="published"):
+    ledger.put(BatchRecord(as_of=BATCH, feed="labels", revision=0, state=state))
+
+
+@pytest.mark.parametrize("state", ["published", "rejected", "missing"])
+def test_a_settled_batch_costs_no_trigger(state, sensor, ledger, context_of):
+    claim(ledger)
+    label(ledger, state)
+    assert sensor.execute(context_of()) == {"batch": BATCH}
+
+
+@pytest.mark.parametrize(("done", "lacking"), [(claim, "labels of batch"), (label, "has not been claimed")])
+def test_what_is_lacking_is_waited_for_and_then_named(done, lacking, sensor, ledger, context_of):
+    done(ledger)
+    with pytest.raises(TaskDeferred) as raised:
+        sensor.execute(context_of())
+    found = raised.value
+    assert found.method_name == "resume"
+    assert (found.trigger.batch, found.trigger.poll, found.trigger.until) == (BATCH, 7, "scores")
+    limit = datetime.fromisoformat(found.trigger.give_up) - datetime.fromisoformat(found.kwargs["started"])
+    assert limit == timedelta(days=1, hours=12)
+    with pytest.raises(NotReady, match=f"taxi: .*{lacking}"):
+        sensor.resume(context_of(), {"sizes": None}, LONG_AGO)
+
+
+def test_a_batch_that_was_settled_meanwhile_goes_on_though_time_is_over(sensor, ledger, context_of):
+    claim(ledger)
+    label(ledger)
+    assert sensor.resume(context_of(), {"sizes": None}, LONG_AGO) == {"batch": BATCH}
+
+
+def test_a_model_without_labels_waits_for_its_claim_alone(write_folder, edit_config, deployment, context_of):
+    from include.storage.stores import open_stores
+
+    text = edit_config("labels:\n", "LABELS")
+    text = text.partition("LABELS")[0] + "labels: none\n" + text[text.index("features: ") :]
+    write_folder("bikes", config=text)
+    claim(open_stores(deployment, "bikes").ledger)
+    found = WaitForScoresSensor(task_id="wait_for_scores", model_id="bikes").execute(context_of())
+    assert found == {"batch": BATCH}
+
+
+@pytest.mark.xfail(reason="wait_for_scores.py: NotReady is retried, and each retry is as patient again")
+def test_patience_that_is_over_is_not_tried_again(sensor, context_of):
+    with pytest.raises(Exception, match="has not been claimed") as raised:
+        sensor.resume(context_of(), {"sizes": None}, LONG_AGO)
+    assert RETRIES.evaluate(raised.value, 1, 3).action is RetryAction.FAIL

@@ -1,0 +1,207 @@
+"""Failed tasks are incidents: one a DAG, on record if there is a ledger, told at once if there is none."""
+
+import contextlib
+import logging
+from datetime import datetime
+
+import pytest
+from airflow.sdk import DAG
+
+from evergreen.alerts import FailureReport, resolve_failure
+from evergreen.operators.ask_retraining import AskRetrainingOperator
+from evergreen.operators.ingest_batch import IngestBatchOperator
+from evergreen.operators.send_alerts import SendAlertsOperator
+from evergreen.operators.train_model import TrainModelOperator
+from evergreen.operators.validate_labels import ValidateLabelsOperator
+from evergreen.sensors.wait_for_batch import WaitForBatchSensor
+from evergreen.sensors.wait_for_scores import WaitForScoresSensor
+from include.errors import BatchMissing, BatchRejected, NotReady, Outage
+from include.incidents import last_incident, newest_incidents, report
+from tests.fake_slack import fake_slack
+
+ATTEMPT = {"verdict": "2024-01-14.0", "number": 1, "as_of": "2024-01-18", "run": 1}
+
+
+def failed(context_of, error, task=None, instance=None, **options):
+    task = task or IngestBatchOperator(task_id="ingest_batch", model_id="taxi")
+    return {**context_of(instance, task=task, **options), "exception": error}
+
+
+def test_a_failed_task_opens_an_incident_that_says_what_and_what_to_do(model, ledger, context_of):
+    FailureReport("failed-batch")(failed(context_of, Outage("bucket raw does not answer")))
+    incident = last_incident(ledger, "failed-batch")
+    assert incident.opened.as_of == "2024-01-02"
+    for said in (
+        "taxi",
+        "ingest_batch",
+        "taxi__batch",
+        "scheduled__1",
+        "try 4",
+        "Outage: bucket raw",
+        "clear the task",
+    ):
+        assert said in incident.opened.text
+    assert incident.opened.meta["by"].endswith("/tasks/score_batch")
+
+
+def test_all_tasks_of_a_dag_are_one_incident(model, ledger, context_of):
+    report_failure = FailureReport("failed-batch")
+    report_failure(failed(context_of, Outage("a")))
+    report_failure(failed(context_of, NotReady("b"), SendAlertsOperator(task_id="send_alerts", model_id="taxi")))
+    report_failure(failed(context_of, Outage("c"), batch="2024-01-03"))
+    incident = last_incident(ledger, "failed-batch")
+    assert incident.opened.n == 0
+    assert incident.sightings == 2
+    assert [one.opened.cause for one in newest_incidents(ledger)] == ["failed-batch"]
+
+
+@pytest.mark.parametrize("error", [BatchRejected("811 rows"), BatchMissing("did not come")])
+def test_a_rejected_or_missing_batch_has_an_incident_of_its_own(error, model, ledger, context_of):
+    FailureReport("failed-batch")(failed(context_of, error))
+    assert newest_incidents(ledger) == []
+
+
+def test_a_killed_process_is_told_as_such(model, ledger, context_of):
+    FailureReport("failed-batch")(context_of(task=IngestBatchOperator(task_id="ingest_batch", model_id="taxi")))
+    assert "its process was killed" in last_incident(ledger, "failed-batch").opened.text
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        WaitForBatchSensor(task_id="wait_for_batch", model_id="taxi"),
+        WaitForScoresSensor(task_id="wait_for_scores", model_id="taxi"),
+        ValidateLabelsOperator(task_id="validate_labels", model_id="taxi"),
+    ],
+    ids=lambda task: task.task_id,
+)
+def test_every_kind_of_task_can_be_reported(task, model, ledger, context_of):
+    FailureReport("failed-drift")(failed(context_of, Outage("x"), task))
+    assert task.task_id in last_incident(ledger, "failed-drift").opened.text
+
+
+def test_a_retraining_is_reported_at_its_attempts_batch(model, ledger, context_of):
+    task = TrainModelOperator(task_id="train_model", model_id="taxi", attempt=ATTEMPT)
+    FailureReport("failed-retrain")(failed(context_of, Outage("x"), task, end=None))
+    assert last_incident(ledger, "failed-retrain").opened.as_of == "2024-01-18"
+
+
+@pytest.mark.xfail(
+    reason="attempt.py: the callback of a killed task runs on an unrendered task, whose attempt is an XComArg: its "
+    "batch becomes a piece of Jinja, after which nothing resolves the incident"
+)
+def test_a_killed_training_is_reported_at_its_attempts_batch(model, ledger, context_of):
+    with DAG("taxi__retrain", schedule=None, start_date=datetime(2024, 1, 1)):
+        ask = AskRetrainingOperator(task_id="ask_retraining", model_id="taxi")
+        task = TrainModelOperator(task_id="train_model", model_id="taxi", attempt=ask.output)
+    context = context_of(task=task, end=None)
+    context["ti"].xcom_pull = lambda **_: ATTEMPT
+    FailureReport("failed-retrain")(context)
+    assert last_incident(ledger, "failed-retrain").opened.as_of == "2024-01-18"
+
+
+@pytest.mark.xfail(
+    reason="ask_retraining.py: a run of the watch has no data interval and no Param batch, so its failure is told "
+    "without a record and never resolved"
+)
+def test_a_retraining_that_cannot_begin_is_put_on_record(model, ledger, context_of):
+    task = AskRetrainingOperator(task_id="ask_retraining", model_id="taxi")
+    params = {"verdict": "2024-01-14.0", "attempt": 1, "as_of": "2024-01-18", "run": 1}
+    FailureReport("failed-retrain")(failed(context_of, Outage("x"), task, end=None, **params))
+    assert last_incident(ledger, "failed-retrain") is not None
+
+
+def test_a_ledger_that_does_not_answer_is_no_reason_to_be_silent(model, deployment, context_of, caplog, monkeypatch):
+    monkeypatch.setenv("EVERGREEN_LAKE", "s3://no-such-bucket/lake")
+    for name, value in {
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+        "AWS_ALLOW_HTTP": "true",
+        "AWS_REGION": "eu-central-1",
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+    }.items():
+        monkeypatch.setenv(name, value)
+    with caplog.at_level(logging.WARNING, logger="evergreen.alerts"):
+        FailureReport("failed-batch")(failed(context_of, Outage("the lake is gone")))
+    told = [record.getMessage() for record in caplog.records if record.name == "evergreen.alerts"]
+    assert any("failed-batch opened" in line and "the lake is gone" in line for line in told)
+
+
+@pytest.fixture
+def no_ledger(monkeypatch, tmp_path):
+    """A lake that cannot be opened: its folder is a file."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("EVERGREEN_LAKE", str(tmp_path / "file" / "lake"))
+
+
+def test_without_a_ledger_slack_is_told_at_once(write_folder, edit_config, context_of, no_ledger, monkeypatch):
+    alerts = "alerts: {slack: team, channel: '#models'}\nfeatures: "
+    write_folder("bikes", config=edit_config("features: ", alerts))
+    with fake_slack() as slack:
+        monkeypatch.setenv("AIRFLOW_CONN_TEAM", slack.api)
+        task = IngestBatchOperator(task_id="ingest_batch", model_id="bikes")
+        FailureReport("failed-batch")(failed(context_of, Outage("the lake is gone"), task))
+        assert ["failed-batch opened" in said.body["text"] for said in slack.messages] == [True]
+
+
+@pytest.mark.xfail(reason="alerts.py: the first sink that does not answer ends the telling of the others")
+def test_without_a_ledger_one_sink_that_is_down_silences_no_other(
+    write_folder, edit_config, context_of, no_ledger, monkeypatch
+):
+    alerts = "alerts: {http: 'http://127.0.0.1:1/', slack: team, channel: '#models'}\nfeatures: "
+    write_folder("bikes", config=edit_config("features: ", alerts))
+    with fake_slack() as slack:
+        monkeypatch.setenv("AIRFLOW_CONN_TEAM", slack.api)
+        task = IngestBatchOperator(task_id="ingest_batch", model_id="bikes")
+        with contextlib.suppress(Outage):
+            FailureReport("failed-batch")(failed(context_of, Outage("the lake is gone"), task))
+        assert len(slack.messages) == 1
+
+
+@pytest.mark.xfail(reason="alerts.py: load_model stands outside the try, so a folder that broke meanwhile tells nobody")
+def test_a_folder_that_broke_meanwhile_is_no_reason_to_be_silent(model, context_of, caplog):
+    (model.path / "config.yaml").write_text("title: [")
+    with caplog.at_level(logging.WARNING):
+        FailureReport("failed-batch")(failed(context_of, Outage("x")))
+    assert "failed-batch" in caplog.text
+
+
+def test_a_long_error_is_cut(model, ledger, context_of):
+    FailureReport("failed-batch")(failed(context_of, Outage("x\n" * 5000)))
+    assert len(last_incident(ledger, "failed-batch").opened.text) < 1000
+
+
+@pytest.mark.parametrize(
+    ("states", "resolved"),
+    [
+        ({"ingest_batch": "success", "score_batch": "skipped", "wait_for_labels": "deferred"}, True),
+        ({"ingest_batch": "failed", "validate_batch": "upstream_failed"}, False),
+        ({"ingest_batch": "success", "validate_labels": "failed"}, False),
+        ({"ingest_batch": "success", "validate_batch": "upstream_failed"}, False),
+        ({}, True),
+    ],
+)
+def test_a_run_without_a_failed_task_resolves(states, resolved, model, ledger, deployment, context_of):
+    context = context_of()
+    report(ledger, "failed-batch", "2024-01-01", "failed")
+    context["ti"].states = states
+    resolve_failure(model, deployment, "failed-batch", "2024-01-02", context)
+    assert (last_incident(ledger, "failed-batch").resolved is not None) is resolved
+
+
+def test_a_later_run_resolves_only_what_is_not_newer(model, ledger, deployment, context_of):
+    report(ledger, "failed-batch", "2024-01-03", "failed")
+    resolve_failure(model, deployment, "failed-batch", "2024-01-02", context_of())
+    assert last_incident(ledger, "failed-batch").resolved is None
+
+
+@pytest.mark.xfail(
+    reason="batch.py, incidents.py: send_alerts resolves the DAG's incident at a batch whose labels still wait; their "
+    "failure at that same batch is then taken for one that is over, and nobody hears of it"
+)
+def test_labels_that_fail_after_the_rows_were_told_of_are_reported(model, ledger, deployment, context_of):
+    report(ledger, "failed-batch", "2024-01-01", "the lake was down")
+    resolve_failure(model, deployment, "failed-batch", "2024-01-02", context_of())
+    task = ValidateLabelsOperator(task_id="validate_labels", model_id="taxi")
+    FailureReport("failed-batch")(failed(context_of, Outage("the lake is down again"), task))
+    assert last_incident(ledger, "failed-batch").resolved is None

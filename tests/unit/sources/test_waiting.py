@@ -1,0 +1,142 @@
+"""Looking for a batch: it is there, awaited, overdue or missing, and looking changes nothing."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from include.config.model_folder import load_model_folder
+from include.errors import NotReady
+from include.records import ArrivalRecord, BatchRecord, ClaimRecord
+from include.sources.waiting import look_for_batch, unsettled
+from include.storage.stores import open_stores
+
+BATCH = "2024-01-01"
+END = datetime(2024, 1, 2, tzinfo=UTC)
+
+
+@pytest.fixture
+def model(write_folder):
+    return load_model_folder(write_folder())
+
+
+@pytest.fixture
+def ledger(model, at):
+    return open_stores(at, model.id).ledger
+
+
+@pytest.fixture
+def land(at):
+    """Let a file arrive."""
+    folder = Path(at.landing) / "taxi"
+
+    def land(name):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("id\n1\n")
+
+    return land
+
+
+@pytest.fixture
+def put(land):
+    """Let a batch arrive whole."""
+    return lambda batch: (land(f"trips_{batch}.csv"), land(f"trips_{batch}.done"))
+
+
+def seal(ledger, state, batch=BATCH, feed="rows"):
+    ledger.put(BatchRecord(as_of=batch, feed=feed, revision=0, state=state))
+
+
+def test_a_batch_with_its_marker_is_complete(model, at, put):
+    put(BATCH)
+    seen = look_for_batch(model, at, BATCH, END)
+    assert (seen.state, seen.why) == ("complete", "1 files, marker trips_2024-01-01.done")
+    assert seen.look.sizes == (("trips_2024-01-01.csv", 5),)
+
+
+@pytest.mark.parametrize(
+    ("late", "state"),
+    [
+        (timedelta(hours=-9), "waiting"),
+        (timedelta(hours=6, seconds=-1), "waiting"),
+        (timedelta(hours=6), "overdue"),
+        (timedelta(days=99), "overdue"),
+    ],
+)
+def test_the_wait_counts_from_the_batchs_end(late, state, model, at, land):
+    land("trips_2024-01-01.csv")
+    seen = look_for_batch(model, at, BATCH, END + late)
+    assert (seen.state, seen.why) == (state, "1 files, marker trips_2024-01-01.done")
+
+
+def test_a_batch_that_comes_after_its_time_is_still_taken(model, at, put):
+    put(BATCH)
+    assert look_for_batch(model, at, BATCH, END + timedelta(days=99)).state == "complete"
+
+
+def test_an_endless_wait_is_never_overdue(write_folder, edit_config, at):
+    model = load_model_folder(write_folder("bikes", config=edit_config("wait: 6h", "wait: forever")))
+    assert look_for_batch(model, at, BATCH, datetime(2999, 1, 1, tzinfo=UTC)).state == "waiting"
+
+
+@pytest.mark.parametrize(
+    ("sealed", "state"), [("published", "complete"), ("rejected", "complete"), ("missing", "missing")]
+)
+def test_a_sealed_batch_is_not_looked_for(sealed, state, model, at, ledger):
+    seal(ledger, sealed)
+    seen = look_for_batch(model, at, BATCH, END + timedelta(days=99))
+    assert (seen.state, seen.why, seen.look) == (state, f"already {sealed}", None)
+
+
+def test_an_ingested_batch_is_complete_though_its_files_are_gone(model, at, ledger):
+    ledger.put(ArrivalRecord(as_of=BATCH, feed="rows", revision=0, files=()))
+    assert look_for_batch(model, at, BATCH, END + timedelta(days=99)).state == "complete"
+
+
+def test_one_batch_after_another(model, at, ledger, put):
+    put("2024-01-02")
+    with pytest.raises(NotReady, match="rows of batch 2024-01-01 are not sealed"):
+        look_for_batch(model, at, "2024-01-02", END)
+    seal(ledger, "missing")
+    assert look_for_batch(model, at, "2024-01-02", END).state == "complete"
+
+
+def test_labels_follow_labels_and_not_rows(model, at, ledger, land):
+    seal(ledger, "published")
+    land("labels_2024-01-02.csv")
+    with pytest.raises(NotReady, match="labels of batch 2024-01-01"):
+        look_for_batch(model, at, "2024-01-02", END, None, "labels")
+    seal(ledger, "published", feed="labels")
+    first = look_for_batch(model, at, "2024-01-02", END, None, "labels")
+    assert first.state == "waiting"
+    assert look_for_batch(model, at, "2024-01-02", END, first.look, "labels").state == "complete"
+
+
+def test_labels_inside_the_rows_have_come_with_them(write_folder, edit_config, at):
+    text = edit_config("labels:\n", "LABELS")
+    text = text.partition("LABELS")[0] + "labels: {target: {minutes: float}}\n" + text[text.index("features: ") :]
+    model = load_model_folder(write_folder("bikes", config=text))
+    assert look_for_batch(model, at, BATCH, END, None, "labels").state == "complete"
+
+
+def test_looking_writes_nothing(model, at, tmp_path):
+    look_for_batch(model, at, BATCH, END + timedelta(days=99))
+    assert not [path for path in Path(at.lake).rglob("*") if path.is_file()]
+
+
+def test_a_batch_lacks_its_claim_then_its_labels_then_nothing(model, at, ledger):
+    assert "batch 2024-01-01 has not been claimed" in unsettled(model, at, BATCH)
+    nobody = {"version": None, "promotion": None, "why": "", "data": "d", "label_cut": None}
+    ledger.put(ClaimRecord(as_of=BATCH, revision=0, **nobody))
+    assert "labels of batch 2024-01-01 are not sealed" in unsettled(model, at, BATCH)
+    seal(ledger, "missing", feed="labels")
+    assert unsettled(model, at, BATCH) is None
+
+
+def test_without_labels_a_claim_settles_it(write_folder, edit_config, at):
+    text = edit_config("labels:\n", "LABELS")
+    text = text.partition("LABELS")[0] + "labels: none\n" + text[text.index("features: ") :]
+    model = load_model_folder(write_folder("bikes", config=text))
+    nobody = {"version": None, "promotion": None, "why": "", "data": "d", "label_cut": None}
+    open_stores(at, "bikes").ledger.put(ClaimRecord(as_of=BATCH, revision=0, **nobody))
+    assert unsettled(model, at, BATCH) is None

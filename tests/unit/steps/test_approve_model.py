@@ -1,0 +1,39 @@
+"""A human's word goes on record once, in their name."""
+
+import pytest
+
+from include.config.model_folder import load_model_folder
+from include.judging.attempts import DueAttempt
+from include.records import ApprovalRecord
+from include.steps.approve_model import approve_model
+from include.storage.stores import open_stores
+
+ATTEMPT = DueAttempt("2024-01-14.0", 2, "2024-01-18")
+
+
+@pytest.fixture
+def model(write_folder):
+    return load_model_folder(write_folder())
+
+
+@pytest.mark.parametrize("approved", [True, False])
+def test_a_word_is_recorded_at_its_attempt(approved, model, at):
+    record = approve_model(model, at, ATTEMPT, approved, "ada")
+    assert (record.attempt, record.as_of, record.approved, record.by) == (
+        "2024-01-14.0-2",
+        "2024-01-18",
+        approved,
+        "ada",
+    )
+    assert open_stores(at, model.id).ledger.get(ApprovalRecord, ATTEMPT.id) == record
+
+
+def test_the_first_word_stands(model, at):
+    approve_model(model, at, ATTEMPT, False, "ada")
+    standing = approve_model(model, at, ATTEMPT, True, "bob")
+    assert (standing.approved, standing.by) == (False, "ada")
+
+
+def test_each_attempt_has_a_word_of_its_own(model, at):
+    approve_model(model, at, DueAttempt("2024-01-14.0", 1, "2024-01-14"), False, "ada")
+    assert approve_model(model, at, ATTEMPT, True, "bob").approved
