@@ -26,7 +26,7 @@ BATCH = Param(
 def _open_runs(config: ModelConfig) -> int:
     """Runs that may be open at once: rows go on while earlier batches still wait for their labels."""
     if config.labels == "none" or config.labels.wait == timedelta.max:
-        return 2
+        return 4
     length = config.calendar.starts_at(1) - config.calendar.starts_at(0)
     return min(2 + math.ceil(config.labels.wait / length), 16)
 
@@ -35,7 +35,7 @@ for model in models_for("batch"):
     schedule, tasks = model.config.schedule, model.config.tasks
     with DAG(
         **describe(model, "batch", "takes a batch in, validates it, and scores it with the champion of its time"),
-        schedule=CronDataIntervalTimetable(schedule.fires, timezone=schedule.timezone),
+        schedule=CronDataIntervalTimetable(schedule.fires, timezone=schedule.zone),
         start_date=schedule.start,
         catchup=True,
         max_active_runs=_open_runs(model.config),

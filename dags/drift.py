@@ -18,7 +18,7 @@ for model in models_for("drift"):
     schedule, tasks = model.config.schedule, model.config.tasks
     with DAG(
         **describe(model, "drift", "checks the champion, and says whether to retrain"),
-        schedule=CronDataIntervalTimetable(schedule.fires, timezone=schedule.timezone),
+        schedule=CronDataIntervalTimetable(schedule.fires, timezone=schedule.zone),
         start_date=schedule.start,
         catchup=True,
         max_active_runs=1,

@@ -49,6 +49,6 @@ for model in models_for("retrain"):
             task_id="close_verdict", model_id=model.id, attempt=attempt, trigger_rule="all_done"
         )
         send_alerts = SendAlertsOperator(
-            task_id="send_alerts", model_id=model.id, as_of_attempt=attempt, failure="failed-retrain"
+            task_id="send_alerts", model_id=model.id, attempt=attempt, failure="failed-retrain"
         ).as_teardown()
         train_model >> judge_model >> approve_model >> register_model >> promote_model >> close_verdict >> send_alerts

@@ -38,7 +38,7 @@ class Calendar:
 
     def name(self, index: int) -> str:
         """Name of the batch with this index; negative indices are batches before the start."""
-        return self.starts_at(index).strftime(self._form)
+        return self.starts_at(index).strftime(self.form)
 
     def moment(self, batch: str) -> datetime:
         """Start of a batch from its name.
@@ -46,7 +46,7 @@ class Calendar:
         :raises ValueError: if no batch of this calendar has the name.
         """
         try:
-            moment = datetime.strptime(batch, self._form).replace(tzinfo=UTC)
+            moment = datetime.strptime(batch, self.form).replace(tzinfo=UTC)
         except ValueError:
             raise ValueError(f"{batch!r} is no batch; a {self.every} is named such as {self.name(0)}") from None
         if self.name(self._index_at(moment)) != batch:
@@ -77,7 +77,8 @@ class Calendar:
         return self.name(self._index_at(moment.astimezone(UTC)))
 
     @property
-    def _form(self) -> str:
+    def form(self) -> str:
+        """How batches are named, in ``strftime``'s terms."""
         return _FORMS.get(self.every, "%Y-%m-%d")
 
     def _index_at(self, moment: datetime) -> int:

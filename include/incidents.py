@@ -38,10 +38,11 @@ def last_incident(ledger: Ledger, cause: Cause) -> Incident | None:
     return Incident(opened, ledger.last(SightingRecord, opened.id), ledger.get(ResolutionRecord, opened.id))
 
 
-def report(ledger: Ledger, cause: Cause, as_of: str, text: str) -> None:
+def report(ledger: Ledger, cause: Cause, as_of: str, text: str, again: bool = False) -> None:
     """Open an incident, or add a sighting to the open one. Reporting the same batch again changes nothing.
 
     :param text: what happened, where, with its numbers, and what to do.
+    :param again: open a new one even for a batch whose incident is over: a task that fails anew has not failed before.
     """
     last = last_incident(ledger, cause)
     if last is not None and last.resolved is None:
@@ -49,7 +50,7 @@ def report(ledger: Ledger, cause: Cause, as_of: str, text: str) -> None:
             n = last.seen.n + 1 if last.seen else 0
             ledger.put(SightingRecord(as_of=as_of, incident=last.opened.id, n=n, text=text))
         return
-    if last is not None and last.resolved is not None and as_of <= last.resolved.as_of:
+    if last is not None and as_of <= last.newest and not again:
         return
     ledger.put(IncidentRecord(as_of=as_of, cause=cause, n=last.opened.n + 1 if last else 0, text=text))
 

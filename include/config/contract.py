@@ -1,10 +1,12 @@
 """The contract of a model folder: what config.yaml may say. Counts are batches unless a name says otherwise."""
 
+import functools
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
-from croniter import croniter
+from croniter import CroniterError, croniter
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from include.batches import Calendar, Every
@@ -57,22 +59,19 @@ class ScheduleConfig(Contract):
     def _starts_with_a_batch(self) -> Self:
         if self.every == "month" and self.start.day != 1:
             raise ValueError(f"start: months begin on the 1st; valid: {self.start.date().replace(day=1)}")
-        if self.calendar.moment(self.calendar.name(0)) != self.start:
+        form = self.calendar.form
+        if datetime.strptime(self.start.strftime(form), form).replace(tzinfo=UTC) != self.start:
             raise ValueError(f"start: found {self.start}; valid: the start of a {self.every} in UTC")
         return self
 
     @model_validator(mode="after")
     def _fires_once_a_batch(self) -> Self:
-        if not croniter.is_valid(self.fires) or len(self.fires.split()) != 5:
-            raise ValueError(f"cron: found {self.fires!r}; valid: five fields, such as {self._default!r}")
-        fires = croniter(self.fires, self.start.astimezone(ZoneInfo(self.timezone)))
-        ended = [self.last_ended(fires.get_next(datetime)) for _ in range(_FIRES)]
-        for i in range(1, _FIRES):
-            if self.calendar.index(ended[i]) != self.calendar.index(ended[i - 1]) + 1:
-                raise ValueError(
-                    f"cron: found {self.fires!r}, which does not fire once a {self.every}: after batch {ended[i - 1]} "
-                    f"comes {ended[i]}; valid: such as {self._default!r}"
-                )
+        if not re.fullmatch(r"[\d*/,\-A-QS-Za-gi-z?#\s]+", self.fires) or len(self.fires.split()) != 5:
+            problem: str | None = "which is not five fields"
+        else:
+            problem = _miscount(self.fires, self.zone, self.calendar)
+        if problem is not None:
+            raise ValueError(f"cron: found {self.fires!r}, {problem}; valid: such as {self._default!r}")
         return self
 
     @property
@@ -82,17 +81,53 @@ class ScheduleConfig(Contract):
 
     @property
     def fires(self) -> str:
-        """The cron of the DAGs, in ``timezone``."""
+        """The cron of the DAGs, in ``zone``."""
         return self.cron or self._default
+
+    @property
+    def zone(self) -> str:
+        """The time zone of ``fires``; batches end in UTC, and so does the default."""
+        return self.timezone if self.cron else "UTC"
 
     def last_ended(self, moment: datetime) -> str:
         """The last batch that has ended at a moment: the one that a DAG run is for whose data interval ends then."""
-        return self.calendar.shift(self.calendar.containing(moment), -1)
+        return _last_ended(self.calendar, moment)
 
     @property
     def _default(self) -> str:
         # Weeks begin on the start's weekday.
         return _CRONS.get(self.every, f"0 0 * * {self.start.isoweekday() % 7}")
+
+
+def _last_ended(calendar: Calendar, moment: datetime) -> str:
+    return calendar.shift(calendar.containing(moment), -1)
+
+
+@functools.lru_cache(maxsize=256)
+def _miscount(fires: str, zone: str, calendar: Calendar) -> str | None:
+    """Why a cron does not fire once a batch; None if it does.
+
+    As Airflow does, it is walked in wall time; whatever offset the zone has in the year, a fire means one batch.
+    """
+    place = ZoneInfo(zone)
+    offsets = {timedelta(0)}
+    if calendar.every in ("day", "week", "month"):
+        year = [(calendar.start + timedelta(days=30 * i)).astimezone(place) for i in range(13)]
+        offsets = {moment.utcoffset() or timedelta(0) for moment in year}
+    try:
+        walk = croniter(fires, calendar.start.astimezone(place).replace(tzinfo=None))
+        walls = [walk.get_next(datetime) for _ in range(_FIRES)]
+    except (CroniterError, ValueError, KeyError) as error:
+        return f"which cannot be read: {error}"
+    before: str | None = None
+    for wall in walls:
+        ended = sorted({_last_ended(calendar, (wall - offset).replace(tzinfo=UTC)) for offset in offsets})
+        if len(ended) > 1:
+            return f"which means batch {ended[0]} or {ended[1]}, as daylight saving has it"
+        if before is not None and ended[0] != calendar.shift(before, 1):
+            return f"which does not fire once a {calendar.every}: after batch {before} comes {ended[0]}"
+        before = ended[0]
+    return None
 
 
 class CompleteConfig(Contract):
@@ -344,6 +379,13 @@ class TasksConfig(Contract):
     retries: Annotated[int, Field(ge=0)] = 3
     retry_delay: Duration = timedelta(minutes=1)
     heavy: HeavyConfig = HeavyConfig()
+
+    @field_validator("poll", "retry_delay")
+    @classmethod
+    def _within_a_day(cls, time: timedelta) -> timedelta:
+        if not timedelta(0) < time <= timedelta(days=1):
+            raise ValueError("valid: a duration such as 30s, of a day at most")
+        return time
 
 
 class AlertsConfig(Contract):

@@ -3,6 +3,7 @@
 import difflib
 import hashlib
 import json
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, get_origin
@@ -19,6 +20,8 @@ C = TypeVar("C", bound=Contract)
 # Forms of one field, which pydantic names in the place of a mistake.
 _TAGS = ("feed", "none")
 _CODE = ("features.py", "estimator.py")
+# The name goes into paths, into MLflow's and Airflow's names.
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,9 @@ def load_model_folder(path: Path) -> ModelFolder:
 
     :raises ConfigInvalid: naming each file and field at fault, what was found and what is valid.
     """
+    if not _NAME.fullmatch(path.name):
+        problem = f"the folder's name: found {path.name!r}; valid: letters, digits and _ . -, 200 at most"
+        raise ConfigInvalid(str(path), [problem])
     config = _read_yaml(path / "config.yaml", ModelConfig)
     expectations = ExpectationsConfig()
     if (path / "expectations.yaml").exists():

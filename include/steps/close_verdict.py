@@ -15,16 +15,18 @@ from include.storage.stores import open_stores
 def close_verdict(model: ModelFolder, at: Locations, attempt: DueAttempt, runs: int = 1) -> ClosingRecord | None:
     """Close the verdict that an attempt answered, if it is answered.
 
-    :param runs: runs that were begun for this attempt; an attempt that none of ``retrain.attempts`` could judge closes
-        the verdict, so that the next check may ask anew.
+    :param runs: runs that were begun for this attempt; one that ``retrain.attempts`` runs could not finish closes the
+        verdict, so that the next check may ask anew.
     :returns: its closing record; None while it stays open for the next attempt or for a human.
-    :raises NotReady: if the attempt has not been judged, and a further run is to come.
+    :raises NotReady: if the attempt was not judged, or has passed and is not promoted, and a further run is to come.
     """
     ledger = open_stores(at, model.id).ledger
     closing = ledger.get(ClosingRecord, attempt.verdict)
     if closing is None:
         record = ledger.get(AttemptRecord, attempt.verdict, attempt.number - 1)
-        closing = _conclude(model, ledger, record) if record is not None else _give_up(model, attempt, runs)
+        closing = _conclude(model, ledger, record) if record is not None else None
+        if closing is None and (record is None or _is_won(ledger, record)):
+            closing = _give_up(model, attempt, runs)
     if closing is None:
         return None
     # Told before it is recorded: a closed verdict is not looked at again.
@@ -39,11 +41,19 @@ def close_verdict(model: ModelFolder, at: Locations, attempt: DueAttempt, runs: 
     return ledger.put(closing)
 
 
+def _is_won(ledger: Ledger, record: AttemptRecord) -> bool:
+    approval = ledger.get(ApprovalRecord, record.id)
+    return record.outcome == "passed" or (approval is not None and approval.approved)
+
+
 def _give_up(model: ModelFolder, attempt: DueAttempt, runs: int) -> ClosingRecord:
     most = model.config.retrain.attempts
     if runs < most:
-        raise NotReady(f"model {model.id}: attempt {attempt.id} has not been judged; run {runs} of {most} failed")
-    why = f"{runs} runs of attempt {attempt.id} failed before it was judged; see their logs"
+        raise NotReady(
+            f"model {model.id}: attempt {attempt.id} is not finished, neither refused nor promoted: run {runs} of "
+            f"{most} failed; see its tasks. The next run goes on from there"
+        )
+    why = f"{runs} runs of attempt {attempt.id} failed before it was finished; see their logs"
     return ClosingRecord(as_of=attempt.as_of, verdict=attempt.verdict, outcome="exhausted", why=why)
 
 

@@ -42,20 +42,20 @@ def send_alerts(model: ModelFolder, at: Locations, sinks: tuple[Sink, ...] | Non
     ledger = open_stores(at, model.id).ledger
     told = failed = 0
     for sink in default_sinks(model) if sinks is None else sinks:
-        for incident in _untold(ledger, sink):
-            for event, message in _messages(model, incident):
-                if ledger.get(NoticeRecord, f"{incident.opened.id}.{event}.{sink.name}") is not None:
-                    continue
-                first = ledger.get(NoticeRecord, f"{incident.opened.id}.opened.{sink.name}")
-                try:
-                    receipt = sink.tell(replace(message, receipt=first.meta.get("receipt", "") if first else ""))
-                except Outage as error:
-                    _logger.warning("%s: %s", sink.name, error)
-                    failed += 1
-                    break
-                notice = NoticeRecord(as_of=message.as_of, incident=incident.opened.id, event=event, sink=sink.name)
-                ledger.put(notice.model_copy(update={"meta": {"receipt": receipt} if receipt else {}}))
-                told += 1
+        told_of = [one for incident in _untold(ledger, sink) for one in _messages(model, incident)]
+        left = [one for one in told_of if ledger.get(NoticeRecord, f"{one[1].incident}.{one[0]}.{sink.name}") is None]
+        for number, (event, message) in enumerate(left):
+            first = ledger.get(NoticeRecord, f"{message.incident}.opened.{sink.name}")
+            try:
+                receipt = sink.tell(replace(message, receipt=first.meta.get("receipt", "") if first else ""))
+            except Outage as error:
+                # Whoever does not take one message is not made to refuse the others too.
+                _logger.warning("%s: %s", sink.name, error)
+                failed += len(left) - number
+                break
+            notice = NoticeRecord(as_of=message.as_of, incident=message.incident, event=event, sink=sink.name)
+            ledger.put(notice.model_copy(update={"meta": {"receipt": receipt} if receipt else {}}))
+            told += 1
     return AlertsResult(told, failed)
 
 

@@ -9,7 +9,7 @@ from evergreen.hooks.slack_sink import SlackSink
 from evergreen.runtime import acting_for, load_model, locate
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
-from include.errors import BatchMissing, BatchRejected
+from include.errors import BatchMissing, BatchRejected, Outage
 from include.incidents import report, resolve
 from include.sinks import Message, Sink
 from include.storage.stores import open_stores
@@ -66,17 +66,23 @@ class FailureReport:
             f"{instance.try_number}: {type(error).__name__ if error else 'no exception'}: {said}. Mend the cause, then "
             "clear the task; nothing is done twice."
         )
-        model = load_model(task.model_id)
         try:
+            model = load_model(task.model_id)
             with acting_for(context):
                 ledger = open_stores(locate(task.mlflow_conn_id), model.id).ledger
-                report(ledger, self.failure, task.as_of(model, context), text)  # type: ignore[arg-type]
+                report(ledger, self.failure, task.as_of(model, context), text, again=True)  # type: ignore[arg-type]
         except Exception:
-            _logger.exception("the incident could not be recorded; told without a record")
-            link = str(getattr(instance, "log_url", ""))
-            message = Message(model.id, self.failure, "opened", "", text, 1, model.config.title, link)
-            for sink in sinks_of(model):
+            _logger.exception("the incident could not be recorded; told without a record: %s", text)
+            self._tell_at_once(task.model_id, text, str(getattr(instance, "log_url", "")))
+
+    def _tell_at_once(self, model_id: str, text: str, link: str) -> None:
+        model = load_model(model_id)
+        message = Message(model.id, self.failure, "opened", "", text, 1, model.config.title, link)
+        for sink in sinks_of(model):
+            try:
                 sink.tell(message)
+            except Outage:
+                _logger.exception("%s was not told", sink.name)
 
 
 def resolve_failure(model: ModelFolder, at: Locations, failure: str, as_of: str, context: Context) -> None:

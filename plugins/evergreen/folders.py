@@ -1,7 +1,7 @@
 """What DAG files need at parse time: the model folders, and how a model's DAGs are described."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import DAG, BaseOperator, Context, get_parsing_context
@@ -32,20 +32,20 @@ class ReadConfigOperator(BaseOperator):
 
 
 def models_for(kind: str) -> Iterator[ModelFolder]:
-    """The models to build a DAG for; a broken folder gets one that shows its reason instead.
+    """The models to build a DAG for; a broken folder gets ``<model>__broken``, which shows its reason, instead.
 
-    A worker that runs a task asks for its own DAG alone, and reads no other folder.
+    The DAGs of a folder that has broken are missing until it is mended, and go on then where they were: a DAG of the
+    same name with other tasks and another schedule would end their runs and move their clock. A worker that runs a task
+    asks for its own DAG alone, and reads no other folder.
 
     :param kind: the DAG's kind, such as ``batch`` of ``taxi__batch``.
     """
     wanted = get_parsing_context().dag_id
-    if wanted is not None and not wanted.endswith(f"__{kind}"):
-        return
-    for model in _read_folders(wanted.removesuffix(f"__{kind}") if wanted is not None else None):
+    for name, model in _read_folders(wanted, kind):
         if isinstance(model, ModelFolder):
             yield model
-        else:
-            _show_problem(model, kind)
+        elif kind == "batch":
+            _show_problem(name, model)
 
 
 def describe(model: ModelFolder, kind: str, what: str) -> dict[str, Any]:
@@ -85,31 +85,33 @@ def heavy(model: ModelFolder) -> dict[str, Any]:
     return {name: value for name, value in chosen.items() if value is not None}
 
 
-def _read_folders(model_id: str | None) -> Iterator[ModelFolder | BrokenFolder]:
-    if model_id is None:
-        yield from find_model_folders(model_roots()).values()
-        return
-    for root in model_roots():
-        path = root / model_id
+def _read_folders(wanted: str | None, kind: str) -> Iterator[tuple[str, ModelFolder | BrokenFolder]]:
+    """The folders by name; where one DAG is wanted, only its own, if its name tells which."""
+    for root in model_roots() if wanted is not None else ():
+        path = root / str(wanted).removesuffix(f"__{kind}")
         if (path / "config.yaml").exists():
             try:
-                yield load_model_folder(path)
+                yield path.name, load_model_folder(path)
             except ConfigInvalid as error:
-                yield BrokenFolder(model_id, path, error)
+                yield path.name, BrokenFolder(path.name, path, error)
             return
+    if wanted is None or wanted.endswith("__broken"):
+        yield from find_model_folders(model_roots()).items()
 
 
-def _show_problem(model: BrokenFolder, kind: str) -> None:
-    dag_id = f"{''.join(letter if letter.isalnum() or letter in '_-.' else '_' for letter in model.id)}__{kind}"
+def _show_problem(name: str, model: BrokenFolder) -> None:
+    safe = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "_-.") else "_" for letter in name)
     with DAG(
-        dag_id,
+        f"{safe[:200]}__broken",
         description=f"Broken model folder: {model.error}",
-        doc_md=f"**The folder of this model does not load.** It runs again when it does.\n\n```\n{model.error}\n```",
-        tags={"evergreen", "broken", kind},
+        doc_md=f"**This model's folder does not load.** Its DAGs come back when it does.\n\n```\n{model.error}\n```",
+        tags={"evergreen", "broken"},
         # Once a day it fails, so that a folder that broke is not only silent.
-        schedule="@daily" if kind == "batch" else None,
+        schedule="@daily",
+        start_date=datetime(2024, 1, 1, tzinfo=UTC),
         catchup=False,
         is_paused_upon_creation=False,
+        default_args={"owner": "evergreen", "retries": 0},
     ):
         ReadConfigOperator(task_id="read_config", problem=str(model.error))
 

@@ -12,7 +12,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from evergreen.hooks.tracking import MlflowHook
 from include.config.locations import Locations, model_roots
 from include.config.model_folder import ModelFolder, get_model_folder
-from include.errors import NotReady
+from include.errors import Refused
 from include.storage.ledger import acting
 
 # Bad data is as bad the second time; an outage may be over.
@@ -38,16 +38,20 @@ def locate(mlflow_conn_id: str = MlflowHook.default_conn_name) -> Locations:
 def batch_of(model: ModelFolder, given: str | None, context: Context) -> str:
     """The batch that a run is for: as given, else as the Param ``batch`` says, else by the run's data interval.
 
-    :raises NotReady: if the run has none of them.
-    :raises ValueError: if no batch has that name.
+    :raises Refused: if the run has none of them, or no batch has that name.
     """
     named = given or context.get("params", {}).get("batch")
     if named:
-        model.config.calendar.moment(named)
-        return str(named)
+        try:
+            if model.config.calendar.index(str(named)) >= 0:
+                return str(named)
+            problem = f"{named!r} lies before the schedule's start {model.config.calendar.name(0)}"
+        except ValueError as error:
+            problem = str(error)
+        raise Refused(f"model {model.id}: the batch to process: {problem}")
     end: datetime | None = context.get("data_interval_end")
     if end is None:
-        raise NotReady(f"model {model.id}: this run has no data interval; give it the Param batch")
+        raise Refused(f"model {model.id}: this run has no data interval; give it the Param batch")
     # Airflow's own kind of datetime cannot be divided by a timedelta.
     batch = model.config.schedule.last_ended(datetime.fromtimestamp(end.timestamp(), UTC))
     if model.config.calendar.index(batch) < 0:

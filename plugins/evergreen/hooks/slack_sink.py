@@ -10,6 +10,8 @@ from include.sinks import Message
 
 _ICONS = {"opened": ":large_orange_circle:", "seen again": ":large_orange_circle:", "resolved": ":large_green_circle:"}
 _TIMEOUT = 10
+# A message that somebody has deleted, or that has grown too old, cannot be edited: it is posted anew.
+_GONE = {"message_not_found", "cant_update_message", "edit_window_closed"}
 
 
 class SlackSink:
@@ -57,14 +59,20 @@ class SlackSink:
 
     def _post_to_api(self, message: Message) -> str:
         from airflow.providers.slack.hooks.slack import SlackHook
+        from slack_sdk.errors import SlackApiError
 
         hook = SlackHook(slack_conn_id=self.slack_conn_id, timeout=_TIMEOUT)
         channel, _, stamp = message.receipt.partition(" ")
         body: dict[str, Any] = {"text": _plain(message), "blocks": _blocks(message)}
         if stamp:
-            answer = hook.call("chat.update", json={"channel": channel, "ts": stamp, **body})
-        else:
-            answer = hook.call("chat.postMessage", json={"channel": self.channel, **body})
+            try:
+                answer = hook.call("chat.update", json={"channel": channel, "ts": stamp, **body})
+            except SlackApiError as error:
+                if error.response["error"] not in _GONE:
+                    raise
+            else:
+                return f"{answer['channel']} {answer['ts']}"
+        answer = hook.call("chat.postMessage", json={"channel": self.channel, **body})
         return f"{answer['channel']} {answer['ts']}"
 
 
@@ -77,11 +85,16 @@ def _blocks(message: Message) -> list[dict[str, Any]]:
     icon = _ICONS.get(message.event, "")
     again = f", reported {message.sightings} times" if message.sightings > 1 else ""
     told = [
-        _section(f"{icon} *{_plain(message)}*{again}"),
+        _section(f"{icon} *{_escape(_plain(message))}*{again}"),
         # Slack takes 3,000 characters a section; what is longer stands in the log that the link leads to.
-        _section(message.text[:2900]),
+        _section(_escape(message.text)[:2900]),
     ]
     return [*told, _section(f"<{message.link}|Open in Airflow>")] if message.link else told
+
+
+def _escape(text: str) -> str:
+    """A value of the data must not page a channel."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _section(text: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from include.config.locations import Locations
+from include.errors import ConfigInvalid, Outage
 
 
 class MlflowHook(BaseHook):
@@ -39,9 +40,16 @@ class MlflowHook(BaseHook):
         """The same deployment with the connection's tracking URI; its credentials go where MLflow's client looks.
 
         :raises AirflowNotFoundException: if a connection was named that is not there.
+        :raises Outage: if neither connection nor environment names a server, beside a lake that is shared.
+        :raises ConfigInvalid: if the connection has no host.
         """
         connection = self._connection()
         if connection is None:
+            if "://" in at.lake and not os.environ.get("MLFLOW_TRACKING_URI"):
+                raise Outage(
+                    f"no connection {self.mlflow_conn_id} was found, and MLFLOW_TRACKING_URI is not set; with a lake "
+                    f"at {at.lake}, a registry on this machine alone cannot be meant"
+                )
             return at
         if connection.login:
             os.environ["MLFLOW_TRACKING_USERNAME"] = connection.login
@@ -69,7 +77,13 @@ class MlflowHook(BaseHook):
 
 
 def _address(connection: Any) -> str:
-    host = connection.host or ""
+    host = connection.host
+    if not host:
+        raise ConfigInvalid(
+            f"connection {connection.conn_id}", ["host: missing; valid: MLflow's host, or tracking_uri"]
+        )
     if "://" not in host:
-        host = f"{connection.schema or 'http'}://{host}"
+        # An address given as a URI has its scheme for a type.
+        scheme = connection.conn_type if connection.conn_type in ("http", "https") else "http"
+        host = f"{connection.schema or scheme}://{host}"
     return f"{host}:{connection.port}" if connection.port else host

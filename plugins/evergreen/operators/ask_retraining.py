@@ -4,9 +4,11 @@ from typing import Any
 
 from airflow.sdk import Context
 
+from evergreen.operators.attempt import attempt_batch
 from evergreen.operators.step import StepOperator
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
+from include.errors import Refused
 from include.incidents import resolve
 from include.storage.stores import open_stores
 
@@ -33,9 +35,15 @@ class AskRetrainingOperator(StepOperator):
         from include.steps.ask_retraining import ask_retraining
 
         params: Any = context["params"]
-        if params.get("verdict"):
-            names = {"verdict": "verdict", "number": "attempt", "as_of": "as_of", "run": "run"}
-            attempt = {name: params[param] for name, param in names.items()}
+        names = {"verdict": "verdict", "number": "attempt", "as_of": "as_of", "run": "run"}
+        attempt: dict[str, Any] = {name: params.get(param) for name, param in names.items()}
+        if None not in attempt.values():
+            self.log.info("attempt %s", attempt)
+        elif any(value is not None for value in attempt.values()):
+            raise Refused(
+                f"model {model.id}: found Params {attempt}; valid: verdict, attempt, as_of and run together, as the "
+                "watch gives them, or none of them to retrain by hand"
+            )
         else:
             run: Any = context["dag_run"]
             who = getattr(run, "triggering_user_name", None) or "somebody"
@@ -48,3 +56,8 @@ class AskRetrainingOperator(StepOperator):
         text = f"{model.id}: attempt {attempt['verdict']}-{attempt['number']} has started"
         resolve(open_stores(at, model.id).ledger, "paused", attempt["as_of"], text)
         return attempt
+
+    def as_of(self, model: ModelFolder, context: Context) -> str:
+        """The attempt's batch, or that of the newest check."""
+        params: Any = context.get("params", {})
+        return attempt_batch(model, {"as_of": params["as_of"]} if params.get("as_of") else None, context)

@@ -2,13 +2,15 @@
 
 from typing import Any
 
-from airflow.sdk import Context
+from airflow.sdk import Context, XComArg
 from airflow.sdk.exceptions import AirflowSkipException
 
 from evergreen.operators.step import StepOperator
+from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
 from include.errors import Refused
-from include.judging.attempts import DueAttempt
+from include.judging.attempts import DueAttempt, newest_verdict
+from include.storage.stores import open_stores
 
 
 class AttemptOperator(StepOperator):
@@ -38,4 +40,18 @@ class AttemptOperator(StepOperator):
 
     def as_of(self, model: ModelFolder, context: Context) -> str:
         """The batch at which the attempt is made."""
-        return str(self.attempt["as_of"])
+        return attempt_batch(model, self.attempt, context)
+
+
+def attempt_batch(model: ModelFolder, attempt: Any, context: Context) -> str:
+    """The batch of an attempt; where none was found, that of the newest check.
+
+    :param attempt: what ``AskRetrainingOperator`` returned. After a kill, Airflow asks for it on a task whose
+        fields are not rendered yet.
+    """
+    if isinstance(attempt, XComArg):
+        attempt = attempt.resolve(context)
+    if attempt:
+        return str(attempt["as_of"])
+    newest = newest_verdict(model.config, open_stores(Locations.from_environment(), model.id))
+    return newest.as_of if newest is not None else model.config.calendar.name(0)

@@ -5,6 +5,7 @@ from typing import Any
 from airflow.sdk import Context
 
 from evergreen.alerts import resolve_failure, tell_incidents
+from evergreen.operators.attempt import attempt_batch
 from evergreen.operators.step import StepOperator
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
@@ -18,14 +19,14 @@ class SendAlertsOperator(StepOperator):
     accepted. Parameters: see ``StepOperator``.
 
     :param failure: the incident that a failed task of this run opens, and that this run resolves if it has none.
-    :param as_of_attempt: in a retraining, what ``AskRetrainingOperator`` returned. (templated)
+    :param attempt: in a retraining, what ``AskRetrainingOperator`` returned. (templated)
     """
 
-    template_fields = (*StepOperator.template_fields, "as_of_attempt")
+    template_fields = (*StepOperator.template_fields, "attempt")
 
-    def __init__(self, *, failure: str | None = None, as_of_attempt: Any = None, **kwargs: Any) -> None:
+    def __init__(self, *, failure: str | None = None, attempt: Any = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.failure, self.as_of_attempt = failure, as_of_attempt
+        self.failure, self.attempt, self.retraining = failure, attempt, attempt is not None
 
     def run_step(self, model: ModelFolder, at: Locations, context: Context) -> dict[str, Any]:
         """Tell."""
@@ -38,6 +39,6 @@ class SendAlertsOperator(StepOperator):
 
     def as_of(self, model: ModelFolder, context: Context) -> str:
         """The batch of the run, or of its attempt."""
-        if self.as_of_attempt:
-            return str(self.as_of_attempt["as_of"])
+        if self.retraining:
+            return attempt_batch(model, self.attempt, context)
         return super().as_of(model, context)

@@ -1,19 +1,24 @@
 """Wait for a batch."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
 from airflow.sdk import BaseSensorOperator, Context
+from pydantic import ValidationError
 
 from evergreen.hooks.source import Source
 from evergreen.hooks.tracking import MlflowHook
 from evergreen.runtime import RETRIES, acting_for, batch_of, load_model, locate, patience
 from evergreen.triggers.batch import BatchTrigger
-from include.batches import Calendar
+from include.batches import Calendar, Every
+from include.config.contract import FilesConfig
 from include.config.model_folder import ModelFolder
-from include.errors import BatchMissing, ConfigInvalid, NotReady
+from include.errors import BatchMissing, ConfigInvalid, NotReady, Refused
 from include.sources.landing import Look
 from include.sources.waiting import WaitResult
+
+# As good as for ever, and still a date.
+_LONGEST = timedelta(days=100_000)
 
 
 class WaitForBatchSensor(BaseSensorOperator):
@@ -86,6 +91,25 @@ class WaitForBatchSensor(BaseSensorOperator):
             )
         if (self.sql is not None and not self.conn_id) or (self.location is not None and not self.files):
             raise ConfigInvalid(f"task {self.task_id}", ["valid: sql with conn_id, location with files"])
+        if self.location is not None:
+            try:
+                FilesConfig.model_validate({"files": self.files, "complete": self.complete or {}})
+            except ValidationError as error:
+                problems = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
+                raise ConfigInvalid(f"task {self.task_id}", problems) from None
+
+    def _calendar_of(self, batch: str) -> Calendar:
+        """The calendar whose first batch this is."""
+        if self.every not in get_args(Every):
+            problem = f"every: found {self.every!r}; valid: one of {', '.join(get_args(Every))}"
+            raise ConfigInvalid(f"task {self.task_id}", [problem])
+        form = Calendar(self.every, datetime(2000, 1, 1, tzinfo=UTC)).form  # type: ignore[arg-type]
+        try:
+            return Calendar(self.every, datetime.strptime(batch, form).replace(tzinfo=UTC))  # type: ignore[arg-type]
+        except ValueError:
+            valid = datetime(2024, 1, 31, 5, 30).strftime(form)
+            problem = f"batch: found {batch!r}; valid: a {self.every} named such as {valid}"
+            raise ConfigInvalid(f"task {self.task_id}", [problem]) from None
 
     def _look(self, context: Context, before: Look | None, started: str) -> dict[str, Any]:
         if self.model_id is None:
@@ -99,9 +123,10 @@ class WaitForBatchSensor(BaseSensorOperator):
             with acting_for(context):
                 at = locate(self.mlflow_conn_id)
                 seen = wait_for_batch(model, at, batch, datetime.now(UTC), before, self.feed)  # type: ignore[arg-type]
-        except NotReady:
+        except NotReady as earlier:
             if give_up is not None and datetime.now(UTC) >= give_up:
-                raise
+                # A retry would be as patient once more.
+                raise Refused(str(earlier)) from earlier
             seen = WaitResult("waiting", "an earlier batch has to be processed first")
         if seen.state == "missing":
             raise BatchMissing(
@@ -122,12 +147,12 @@ class WaitForBatchSensor(BaseSensorOperator):
             "conn_id": self.conn_id,
             "sql": self.sql,
         }
-        first = datetime.fromisoformat(batch).replace(tzinfo=UTC)
-        calendar = Calendar(self.every, first)  # type: ignore[arg-type]
+        calendar = self._calendar_of(batch)
+        first = calendar.start
         seen = Source(**source).look(calendar, calendar.name(0), before)  # type: ignore[arg-type]
         if seen.complete:
             return {"batch": batch, "seen": seen.why}
-        deadline = calendar.starts_at(1) + self.wait
+        deadline = calendar.starts_at(1) + min(self.wait, _LONGEST)
         if datetime.now(UTC) >= deadline:
             raise BatchMissing(f"task {self.task_id}: batch {batch} did not come until {deadline}: {seen.why}")
         trigger = BatchTrigger(

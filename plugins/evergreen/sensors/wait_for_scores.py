@@ -9,7 +9,7 @@ from evergreen.hooks.tracking import MlflowHook
 from evergreen.runtime import RETRIES, batch_of, load_model, locate, patience
 from evergreen.triggers.batch import BatchTrigger
 from include.config.model_folder import ModelFolder
-from include.errors import NotReady
+from include.errors import Refused
 from include.sources.waiting import unsettled
 
 
@@ -59,7 +59,8 @@ class WaitForScoresSensor(BaseSensorOperator):
             return {"batch": batch}
         give_up = datetime.fromisoformat(started) + limit if limit is not None else None
         if give_up is not None and datetime.now(UTC) >= give_up:
-            raise NotReady(f"model {model.id}: {lacking}")
+            # A retry would be as patient once more.
+            raise Refused(f"model {model.id}: {lacking}")
         end = give_up.isoformat() if give_up is not None else None
         trigger = BatchTrigger(batch, self.poke_interval, self.model_id, "scores", give_up=end)
         self.log.info("waiting without a worker slot: %s", lacking)

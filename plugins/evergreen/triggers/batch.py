@@ -11,8 +11,9 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from evergreen.hooks.source import Source
 from evergreen.runtime import load_model
 from include.batches import Calendar
+from include.config.contract import CompleteConfig
 from include.config.locations import Locations
-from include.errors import NotReady
+from include.errors import ConfigInvalid, NotReady
 from include.sources.intake import files_of
 from include.sources.landing import Look
 from include.sources.waiting import look_for_batch, unsettled
@@ -62,11 +63,14 @@ class BatchTrigger(BaseTrigger):
         while True:
             try:
                 done, seen = await asyncio.to_thread(self._look, before)
-            except NotReady as error:
+            except (NotReady, ConfigInvalid) as error:
+                # A config.yaml that is being written is whole a moment later.
                 done, seen = _past(self.give_up), None
                 _logger.info("%s", error)
             except Exception:
                 _logger.exception("looking for batch %s failed; a worker looks again", self.batch)
+                # Worker and trigger would chase each other if only this process cannot look.
+                await asyncio.sleep(self.poll)
                 done, seen = True, None
             if done:
                 yield TriggerEvent({"sizes": [list(size) for size in before.sizes] if before else None})
@@ -93,12 +97,18 @@ class BatchTrigger(BaseTrigger):
 
     def _pause(self) -> float:
         """Seconds to the next look; sizes must stay the same for as long as config.yaml says."""
-        if self.model_id is None or self.until == "scores":
+        if self.source is not None:
+            complete = CompleteConfig.model_validate(self.source["complete"])
+            return self.poll if self.source["sql"] else _apart(complete, self.poll)
+        try:
+            files = files_of(load_model(str(self.model_id)), "labels" if self.until == "labels" else "rows")
+        except ConfigInvalid:
             return self.poll
-        files = files_of(load_model(self.model_id), "labels" if self.until == "labels" else "rows")
-        if files is None or files.complete.marker or files.complete.count:
-            return self.poll
-        return max(self.poll, files.complete.stable.total_seconds())
+        return self.poll if files is None or self.until == "scores" else _apart(files.complete, self.poll)
+
+
+def _apart(complete: CompleteConfig, poll: float) -> float:
+    return poll if complete.marker or complete.count else max(poll, complete.stable.total_seconds())
 
 
 def _past(moment: str | None) -> bool:

@@ -28,6 +28,8 @@ class RetrainTrigger(BaseTrigger):
     def __init__(self, poll: float) -> None:
         super().__init__()
         self.poll = poll
+        self._stamp: list[tuple[str, int]] | None = None
+        self._models: list[ModelFolder] = []
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The trigger's class and arguments."""
@@ -44,9 +46,7 @@ class RetrainTrigger(BaseTrigger):
 
     def _find_runs(self) -> list[dict[str, Any]]:
         at, runs = Locations.from_environment(), []
-        for model in find_model_folders(model_roots()).values():
-            if not isinstance(model, ModelFolder):
-                continue
+        for model in self._read_models():
             try:
                 run = _next_run(model, at)
             except Exception:
@@ -56,6 +56,15 @@ class RetrainTrigger(BaseTrigger):
             if run is not None:
                 runs.append(run)
         return runs
+
+    def _read_models(self) -> list[ModelFolder]:
+        """The sound model folders, read again when one of their files has changed."""
+        files = [path for root in model_roots() for path in root.glob("*/*.*")]
+        stamp = sorted((str(path), path.stat().st_mtime_ns) for path in files)
+        if stamp != self._stamp:
+            found = find_model_folders(model_roots()).values()
+            self._stamp, self._models = stamp, [model for model in found if isinstance(model, ModelFolder)]
+        return self._models
 
 
 def _next_run(model: ModelFolder, at: Locations) -> dict[str, Any] | None:

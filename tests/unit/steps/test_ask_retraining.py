@@ -15,7 +15,7 @@ from include.records import (
     VerdictRecord,
     WishRecord,
 )
-from include.steps.ask_retraining import ask_retraining
+from include.steps.ask_retraining import AskResult, ask_retraining
 from include.storage.stores import open_stores
 
 
@@ -87,7 +87,9 @@ def promote(stores, batch):
 
 def test_a_wish_becomes_a_verdict_beside_the_newest_check(model, at, stores, check):
     seen = check("2024-01-10")
-    assert ask_retraining(model, at, "manual__1", "ada: holidays") == DueAttempt("2024-01-10.1", 1, "2024-01-10")
+    due = DueAttempt("2024-01-10.1", 1, "2024-01-10")
+    found = ask_retraining(model, at, "manual__1", "ada: holidays")
+    assert found == AskResult("2024-01-10.1", "2024-01-10", due)
     verdict = stores.ledger.get(VerdictRecord, "2024-01-10", 1)
     assert (verdict.reasons, verdict.action, verdict.last_ask) == (("asked",), "retrain", "2024-01-10.1")
     assert verdict.outcomes == seen.outcomes
@@ -119,7 +121,8 @@ def test_a_wish_that_died_half_way_is_finished(model, at, stores, check):
 
 def test_an_open_verdict_is_taken_up(model, at, stores, check):
     check("2024-01-10", asks=True)
-    assert ask_retraining(model, at, "manual__1", "ada") == DueAttempt("2024-01-10.0", 1, "2024-01-10")
+    due = DueAttempt("2024-01-10.0", 1, "2024-01-10")
+    assert ask_retraining(model, at, "manual__1", "ada").attempt == due
     assert stores.ledger.last(VerdictRecord, "2024-01-10").n == 0
 
 
@@ -147,8 +150,9 @@ def test_before_the_first_check_there_is_nothing_to_retrain(model, at):
 def test_without_labels_to_be_judged_on_the_wish_stands_and_waits(model, at, stores, check):
     check("2024-01-10")
     promote(stores, "2024-01-09")
-    with pytest.raises(NotReady, match=r"2024-01-10\.1 .*4 batches of labels.*The watch starts it then"):
-        ask_retraining(model, at, "manual__1", "ada")
+    found = ask_retraining(model, at, "manual__1", "ada")
+    assert (found.verdict, found.as_of, found.attempt) == ("2024-01-10.1", "2024-01-10", None)
+    assert "4 batches of labels" in found.why
     verdict = find_open_verdict(model.config, stores)
     assert verdict.id == "2024-01-10.1"
     check("2024-01-16", last_ask=verdict.id)
@@ -157,7 +161,7 @@ def test_without_labels_to_be_judged_on_the_wish_stands_and_waits(model, at, sto
 
 def test_an_attempt_that_was_made_answers_a_run_that_is_cleared(model, at, stores, check):
     check("2024-01-10")
-    due = ask_retraining(model, at, "manual__1", "ada")
+    due = ask_retraining(model, at, "manual__1", "ada").attempt
     stores.ledger.put(
         AttemptRecord(
             as_of=due.as_of,
@@ -176,4 +180,4 @@ def test_an_attempt_that_was_made_answers_a_run_that_is_cleared(model, at, store
     )
     closing = {"as_of": due.as_of, "verdict": due.verdict, "outcome": "promoted", "why": ""}
     stores.ledger.put(ClosingRecord(**closing))
-    assert ask_retraining(model, at, "manual__1", "ada") == due
+    assert ask_retraining(model, at, "manual__1", "ada").attempt == due

@@ -6,11 +6,15 @@ import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
 from evergreen.operators.ask_retraining import AskRetrainingOperator
-from include.errors import NotReady, Refused
+from evergreen.operators.close_verdict import CloseVerdictOperator
+from evergreen.operators.train_model import TrainModelOperator
+from include.errors import Refused
 from include.incidents import last_incident, report
 from include.judging.attempts import DueAttempt
+from include.steps.ask_retraining import AskResult
 
 PARAMS = {"verdict": "2024-01-14.0", "attempt": 2, "as_of": "2024-01-18", "run": 3, "why": ""}
+ASKED = AskResult("2024-01-14.1", "2024-01-18", DueAttempt("2024-01-14.1", 1, "2024-01-18"))
 EMPTY = {"verdict": None, "attempt": None, "as_of": None, "run": None}
 
 
@@ -27,14 +31,14 @@ def test_the_watch_has_said_it_all(operator, step, context_of):
 
 
 def test_a_person_asks_under_the_runs_name_and_their_own(operator, step, context_of):
-    ask = step("ask_retraining", DueAttempt("2024-01-14.1", 1, "2024-01-18"))
+    ask = step("ask_retraining", ASKED)
     found = operator.execute(context_of(end=None, **EMPTY))
     assert found == {"verdict": "2024-01-14.1", "number": 1, "as_of": "2024-01-18", "run": 1}
     assert ask.call_args.args[2:] == ("scheduled__1", "ada: holidays are over")
 
 
 def test_a_run_of_nobody_is_asked_for_by_somebody(operator, step, context_of):
-    ask = step("ask_retraining", DueAttempt("2024-01-14.1", 1, "2024-01-18"))
+    ask = step("ask_retraining", ASKED)
     operator.execute({**context_of(end=None, **EMPTY), "dag_run": SimpleNamespace(run_id="manual__1")})
     assert ask.call_args.args[2:] == ("manual__1", "somebody: holidays are over")
 
@@ -49,14 +53,13 @@ def test_a_retraining_that_begins_is_paused_no_longer(operator, ledger, step, co
     assert "attempt 2024-01-14.0-2 has started" in last_incident(ledger, "paused").resolved.text
 
 
-@pytest.mark.xfail(
-    reason="ask_retraining.py: a wish that stands and waits for labels fails the run, after three retries, and opens "
-    "an incident; it is the skip that its text describes"
-)
-def test_a_wish_that_has_to_wait_for_labels_is_no_failure(operator, step, context_of):
-    step("ask_retraining", NotReady("its attempt waits for 4 batches of labels. The watch starts it then"))
-    with pytest.raises(AirflowSkipException, match="The watch starts it then"):
-        operator.execute(context_of(**EMPTY))
+def test_a_wish_that_has_to_wait_for_labels_is_said_and_the_tasks_after_it_are_skipped(operator, step, context_of):
+    step("ask_retraining", AskResult("2024-01-14.1", "2024-01-18", None, "The watch starts it then"))
+    found = operator.execute(context_of(**EMPTY))
+    assert (found["verdict"], found["number"], found["as_of"]) == ("2024-01-14.1", None, "2024-01-18")
+    for after in (TrainModelOperator, CloseVerdictOperator):
+        with pytest.raises(AirflowSkipException, match="The watch starts it then"):
+            after(task_id="after", model_id="taxi", attempt=found).execute(context_of(end=None))
 
 
 @pytest.mark.parametrize("left_out", ["attempt", "as_of", "run"])
