@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 export PYTHONDONTWRITEBYTECODE :=
 .DEFAULT_GOAL := help
 
-.PHONY: help setup run demo test test-long check bench matrix lock clean
+.PHONY: help setup run demo test test-long check bench matrix lock up down clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -55,6 +55,12 @@ matrix: setup ## Resolve, install and import the pinned set on 3.11, 3.12 and 3.
 lock: setup ## Pin the packages anew
 	$(BIN)/uv pip compile --quiet --universal --upgrade --no-emit-index-url --no-annotate --no-header \
 	  --extra deploy --extra dev pyproject.toml --output-file requirements.txt
+
+up: ## Start the services of docker-compose.yaml; .env.example says what they need
+	docker compose up --build --detach --wait
+
+down: ## End them; their volumes stay
+	docker compose down
 
 clean: ## Start over: forget what the demo has done
 	rm -rf .evergreen

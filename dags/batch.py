@@ -1,8 +1,5 @@
 """<model>__batch: when a batch is taken in and scored. One Airflow DAG a model folder."""
 
-import math
-from datetime import timedelta
-
 from airflow.sdk import DAG, CronDataIntervalTimetable, Param, TaskGroup
 
 from evergreen.folders import describe, models_for
@@ -13,7 +10,6 @@ from evergreen.operators.send_alerts import SendAlertsOperator
 from evergreen.operators.validate_batch import ValidateBatchOperator
 from evergreen.operators.validate_labels import ValidateLabelsOperator
 from evergreen.sensors.wait_for_batch import WaitForBatchSensor
-from include.config.contract import ModelConfig
 
 BATCH = Param(
     None,
@@ -22,15 +18,6 @@ BATCH = Param(
     description="The batch to process, such as 2024-01-31; empty: the one that the run's data interval ends.",
 )
 
-
-def _open_runs(config: ModelConfig) -> int:
-    """Runs that may be open at once: rows go on while earlier batches still wait for their labels."""
-    if config.labels == "none" or config.labels.wait == timedelta.max:
-        return 4
-    length = config.calendar.starts_at(1) - config.calendar.starts_at(0)
-    return min(2 + math.ceil(config.labels.wait / length), 16)
-
-
 for model in models_for("batch"):
     schedule, tasks = model.config.schedule, model.config.tasks
     with DAG(
@@ -38,7 +25,9 @@ for model in models_for("batch"):
         schedule=CronDataIntervalTimetable(schedule.fires, timezone=schedule.zone),
         start_date=schedule.start,
         catchup=True,
-        max_active_runs=_open_runs(model.config),
+        end_date=schedule.last_moment,
+        # Rows go on while earlier batches wait for their labels; order is kept by the sensors.
+        max_active_runs=16,
         params={"batch": BATCH},
     ):
         wait_for_batch = WaitForBatchSensor(

@@ -21,7 +21,9 @@ for model in models_for("drift"):
         schedule=CronDataIntervalTimetable(schedule.fires, timezone=schedule.zone),
         start_date=schedule.start,
         catchup=True,
-        max_active_runs=1,
+        end_date=schedule.last_moment,
+        # Room to clear an old check while the next one waits; order is kept by the sensor.
+        max_active_runs=16,
         params={"batch": BATCH},
     ):
         wait_for_scores = WaitForScoresSensor(

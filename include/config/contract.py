@@ -38,6 +38,7 @@ class ScheduleConfig(Contract):
 
     every: Every
     start: datetime
+    end: datetime | None = None
     cron: str | None = None
     timezone: str = "UTC"
 
@@ -50,10 +51,12 @@ class ScheduleConfig(Contract):
             raise ValueError("valid: an IANA time zone such as UTC or America/New_York") from unknown
         return name
 
-    @field_validator("start")
+    @field_validator("start", "end")
     @classmethod
-    def _start_in_utc(cls, start: datetime) -> datetime:
-        return start.astimezone(UTC) if start.tzinfo else start.replace(tzinfo=UTC)
+    def _in_utc(cls, moment: datetime | None) -> datetime | None:
+        if moment is None:
+            return None
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
     @model_validator(mode="after")
     def _starts_with_a_batch(self) -> Self:
@@ -66,8 +69,11 @@ class ScheduleConfig(Contract):
 
     @model_validator(mode="after")
     def _fires_once_a_batch(self) -> Self:
-        if not re.fullmatch(r"[\d*/,\-A-QS-Za-gi-z?#\s]+", self.fires) or len(self.fires.split()) != 5:
+        if len(self.fires.split()) != 5:
             problem: str | None = "which is not five fields"
+        elif re.search(r"(?<![a-z])[hr](?![a-z])", self.fires.lower()):
+            # croniter draws a number for H and R, as Jenkins does.
+            problem = "which fires at random"
         else:
             problem = _miscount(self.fires, self.zone, self.calendar)
         if problem is not None:
@@ -83,6 +89,11 @@ class ScheduleConfig(Contract):
     def fires(self) -> str:
         """The cron of the DAGs, in ``zone``."""
         return self.cron or self._default
+
+    @property
+    def last_moment(self) -> datetime | None:
+        """The end of the last batch, the one in which ``end`` lies; None where batches go on."""
+        return self.calendar.end(self.calendar.containing(self.end)) if self.end is not None else None
 
     @property
     def zone(self) -> str:

@@ -128,7 +128,7 @@ def parse_policies(text: str) -> RetrainConfig:
     try:
         return RetrainConfig.model_validate({"any": policies})
     except ValidationError as error:
-        raise ConfigInvalid(f"--policy {text}", _describe(error, RetrainConfig)) from None
+        raise ConfigInvalid(f"--policy {text}", describe_mistakes(error, RetrainConfig)) from None
 
 
 def _read_yaml(path: Path, contract: type[C]) -> C:
@@ -142,7 +142,7 @@ def _read_yaml(path: Path, contract: type[C]) -> C:
         # A file of comments alone says nothing, which expectations.yaml may.
         return contract.model_validate(content if content is not None else {})
     except ValidationError as error:
-        raise ConfigInvalid(str(path), _describe(error, contract)) from None
+        raise ConfigInvalid(str(path), describe_mistakes(error, contract)) from None
 
 
 def _read_code(path: Path) -> str:
@@ -156,7 +156,7 @@ def _read_code(path: Path) -> str:
     return code
 
 
-def _describe(error: ValidationError, contract: type[Contract]) -> list[str]:
+def describe_mistakes(error: ValidationError, contract: type[Contract]) -> list[str]:
     """One line a mistake: field, what was found, what is valid."""
     lines = []
     mistakes = error.errors()

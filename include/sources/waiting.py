@@ -6,7 +6,7 @@ from typing import Literal
 
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
-from include.records import ArrivalRecord, BatchRecord, ClaimRecord, Feed
+from include.records import ArrivalRecord, BatchRecord, ClaimRecord, Feed, VerdictRecord
 from include.sources.intake import files_of, look_at, require_earlier
 from include.sources.landing import Look
 from include.storage.stores import open_stores
@@ -60,3 +60,16 @@ def unsettled(model: ModelFolder, at: Locations, batch: str) -> str | None:
     if model.config.labels != "none" and ledger.get(BatchRecord, f"labels.{batch}") is None:
         return f"the labels of batch {batch} are not sealed; validate them before the check"
     return None
+
+
+def unordered(model: ModelFolder, at: Locations, batch: str) -> str | None:
+    """What check should come before that of a batch and has not; None if it has, or if there is none."""
+    ledger, calendar, every = open_stores(at, model.id).ledger, model.config.calendar, model.config.check.every
+    first = calendar.index(batch) - every
+    if first < 0:
+        return None
+    # After a change of check.every, the check before this one may lie anywhere in between.
+    earlier = calendar.between(calendar.name(first), batch)[:-1]
+    if any(ledger.get(VerdictRecord, one) is not None for one in earlier):
+        return None
+    return f"batch {earlier[0]} has not been checked; it is waited for, so that checks follow one another"

@@ -9,9 +9,9 @@ from evergreen.hooks.slack_sink import SlackSink
 from evergreen.runtime import acting_for, load_model, locate
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
-from include.errors import BatchMissing, BatchRejected, Outage
+from include.errors import BatchMissing, BatchRejected, Outage, Refused
 from include.incidents import report, resolve
-from include.sinks import Message, Sink
+from include.sinks import LogSink, Message, Sink
 from include.storage.stores import open_stores
 
 _logger = logging.getLogger(__name__)
@@ -76,7 +76,12 @@ class FailureReport:
             self._tell_at_once(task.model_id, text, str(getattr(instance, "log_url", "")))
 
     def _tell_at_once(self, model_id: str, text: str, link: str) -> None:
-        model = load_model(model_id)
+        try:
+            model = load_model(model_id)
+        except Refused:
+            # Who else is to be told stands in the folder that does not load.
+            LogSink().tell(Message(model_id, self.failure, "opened", "", text, 1, model_id, link))
+            return
         message = Message(model.id, self.failure, "opened", "", text, 1, model.config.title, link)
         for sink in sinks_of(model):
             try:

@@ -66,12 +66,24 @@ def test_a_model_without_labels_has_no_label_tasks(add_model):
 
 
 @pytest.mark.parametrize(
-    ("wait", "runs"), [("12h", 3), ("1d", 3), ("5d", 7), ("400d", 16), ("forever", 2)], ids=lambda value: str(value)
+    ("wait", "runs"), [("12h", 3), ("1d", 3), ("5d", 7), ("400d", 16), ("forever", 4)], ids=lambda value: str(value)
 )
 def test_as_many_runs_are_open_as_labels_are_waited_for(wait, runs, add_model):
     labels = {"files": "l_{batch:%Y-%m-%d}.csv", "key": ["trip_id"], "target": {"trip_minutes": "float"}, "wait": wait}
     add_model("bikes", labels=labels)
     assert parse("batch.py").dags["bikes__batch"].max_active_runs == runs
+
+
+def test_without_labels_four_runs_are_open(add_model):
+    add_model("bikes", labels="none", retrain={"any": ["never"]})
+    assert parse("batch.py").dags["bikes__batch"].max_active_runs == 4
+
+
+@pytest.mark.parametrize("kind", ["batch", "drift"])
+def test_without_a_cron_it_runs_as_batches_end_whatever_the_zone(kind, add_model):
+    add_model("bikes", schedule={"every": "day", "start": "2024-01-01", "timezone": "Asia/Tokyo"})
+    timetable = parse(f"{kind}.py").dags[f"bikes__{kind}"].timetable
+    assert (timetable.expression, str(timetable.timezone)) == ("0 0 * * *", "UTC")
 
 
 @pytest.mark.parametrize(
@@ -99,7 +111,7 @@ def test_batches_of_every_length_have_a_schedule(every, pattern, fires, add_mode
 
 def ends(schedule, days):
     """When Airflow's runs of a schedule end, for some days from its start."""
-    timetable = CronDataIntervalTimetable(schedule.fires, timezone=pendulum.timezone(schedule.timezone))
+    timetable = CronDataIntervalTimetable(schedule.fires, timezone=pendulum.timezone(schedule.zone))
     restriction = TimeRestriction(pendulum.instance(schedule.start), None, True)
     interval = None
     while True:

@@ -59,25 +59,37 @@ def test_a_broken_folder_shows_its_reason_and_harms_no_other(add_model):
     (path / "config.yaml").write_text(yaml.safe_dump(config | {"shedule": {}}))
     bag = parse()
     assert bag.import_errors == {}
+    assert sorted(bag.dags) == ["bikes__broken", "evergreen__watch", *(f"taxi__{kind}" for kind in KINDS)]
+    broken = bag.dags["bikes__broken"]
+    assert broken.task_ids == ["read_config"]
+    assert "shedule: unknown field; did you mean schedule?" in broken.doc_md
+    assert "shedule" in broken.description
+    assert broken.tags == {"evergreen", "broken"}
+    assert broken.fileloc.endswith("batch.py")
     for kind in KINDS:
-        broken, sound = bag.dags[f"bikes__{kind}"], bag.dags[f"taxi__{kind}"]
-        assert [task.task_id for task in broken.tasks] == ["read_config"]
-        assert "shedule: unknown field; did you mean schedule?" in broken.doc_md
-        assert "shedule" in broken.description
-        assert "broken" in broken.tags
-        assert "read_config" not in sound.task_ids
+        assert "read_config" not in bag.dags[f"taxi__{kind}"].task_ids
+
+
+def test_a_broken_folder_fails_once_a_day_so_that_it_is_noticed(add_model):
+    (add_model("bikes") / "config.yaml").write_text("title: [")
+    dag = parse("batch.py").dags["bikes__broken"]
+    assert (dag.timetable.expression, dag.catchup, dag.is_paused_upon_creation) == ("0 0 * * *", False, False)
+    (task,) = dag.tasks
+    assert (task.owner, task.retries) == ("evergreen", 0)
+    with pytest.raises(ConfigInvalid, match=r"bikes/config\.yaml: is not YAML"):
+        task.execute({})
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_broken_folder_makes_no_runs_under_its_models_name(kind, add_model, request):
-    if kind == "batch":
-        reason = (
-            "folders.py: the broken model's daily run becomes the last automated run of the very DAG that is repaired "
-            "later, whose schedule then goes on from today: batches not run by then are left out"
-        )
-        request.applymarker(pytest.mark.xfail(reason=reason))
-    (add_model("bikes") / "config.yaml").write_text("title: [")
-    assert not parse(f"{kind}.py").dags[f"bikes__{kind}"].timetable.can_be_scheduled
+def test_a_broken_folder_makes_no_runs_under_its_models_name(kind, add_model):
+    path = add_model("bikes") / "config.yaml"
+    sound = path.read_text()
+    path.write_text("title: [")
+    shown = ["bikes__broken"] if kind == "batch" else []
+    assert list(parse(f"{kind}.py").dags) == shown
+    assert f"bikes__{kind}" not in parse(f"{kind}.py", f"bikes__{kind}").dags
+    path.write_text(sound)
+    assert list(parse(f"{kind}.py").dags) == [f"bikes__{kind}"]
 
 
 def test_the_task_of_a_broken_model_fails_with_the_reason():
@@ -87,39 +99,38 @@ def test_the_task_of_a_broken_model_fails_with_the_reason():
 
 
 def test_a_worker_finds_the_task_of_a_broken_model_too(add_model):
+    add_model("taxi")
     (add_model("bikes") / "config.yaml").write_text("title: [")
-    assert parse("batch.py", "bikes__batch").dags["bikes__batch"].task_ids == ["read_config"]
+    assert parse("batch.py", "bikes__broken").dags["bikes__broken"].task_ids == ["read_config"]
 
 
 @pytest.mark.parametrize("name", ["taxi trips", "taxi+", "t" * 250])
-@pytest.mark.xfail(
-    reason="folders.py: DAG(...) refuses the id that such a folder gives, and with it the DAGs of every model"
-)
 def test_a_folder_whose_name_is_no_dag_id_harms_no_other(name, add_model):
     add_model(name)
     add_model("bikes")
     bag = parse()
     assert bag.import_errors == {}
     assert bag.dags["bikes__batch"].task_ids[0] == "wait_for_batch"
+    (broken,) = (dag for dag in bag.dags.values() if "broken" in dag.tags)
+    assert "the folder's name: found" in broken.doc_md
 
 
-@pytest.mark.xfail(
-    reason="model_folder.py, folders.py: the second folder of a name is broken under that same name, and its DAG may "
-    "take the place of the good model's"
-)
 def test_a_second_folder_of_a_name_harms_not_the_first(add_model, tmp_path, monkeypatch):
     add_model("taxi")
     add_model("taxi", tmp_path / "more")
     monkeypatch.setenv("EVERGREEN_MODELS", f"{tmp_path / 'models'}:{tmp_path / 'more'}")
-    built = [model.id for model in folders.models_for("batch")]
-    shown = []
-    monkeypatch.setattr(folders, "_show_problem", lambda model, kind: shown.append(model.id))
-    list(folders.models_for("batch"))
-    assert built == ["taxi"]
-    assert "taxi" not in shown
+    bag = parse()
+    assert bag.import_errors == {}
+    (broken,) = {*bag.dags} - {"evergreen__watch", *(f"taxi__{kind}" for kind in KINDS)}
+    assert broken.startswith("taxi_")
+    assert broken.endswith("__broken")
+    assert broken != "taxi__broken"
+    assert f"already served from {tmp_path / 'models' / 'taxi'}" in bag.dags[broken].doc_md
+    assert bag.dags["taxi__batch"].task_ids[0] == "wait_for_batch"
+    assert broken in parse("batch.py", broken).dags
+    assert "read_config" not in parse("batch.py", "taxi__batch").dags["taxi__batch"].task_ids
 
 
-@pytest.mark.xfail(reason="folders.py: the id of a broken folder is mended for the DAG, and not looked up by a worker")
 def test_a_worker_finds_the_task_of_a_broken_model_of_any_name(add_model):
     (add_model("taxi trips") / "config.yaml").write_text("title: [")
     (dag_id,) = parse("batch.py").dags

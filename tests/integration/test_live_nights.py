@@ -61,7 +61,7 @@ def test_ten_scheduled_nights_pass_unattended(tmp_path: Path) -> None:
         ]
         for dag_id in ("nightly__batch", "nightly__drift"):
             wait_until(
-                lambda dag_id=dag_id: {live.runs(dag_id).get(night) for night in nights} <= {"success", "failed"},  # type: ignore[misc]
+                lambda dag_id=dag_id: {live.runs(dag_id).get(night) for night in nights} <= {"success", "failed"},
                 180,
                 f"ten runs of {dag_id} to end",
             )

@@ -35,15 +35,39 @@ def test_reporting_the_same_or_an_older_batch_changes_nothing(ledger):
     assert (incident.sightings, incident.newest, incident.seen.text) == (2, "2024-01-03", "third")
 
 
-def test_a_report_of_an_older_batch_does_not_reopen_what_is_over(ledger):
+def test_a_report_of_a_batch_that_was_seen_does_not_reopen_what_is_over(ledger):
     report(ledger, CAUSE, "2024-01-02", "fault")
-    resolve(ledger, CAUSE, "2024-01-04", "over")
-    for day in ("2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04"):
+    report(ledger, CAUSE, "2024-01-03", "fault")
+    resolve(ledger, CAUSE, "2024-01-05", "over")
+    for day in ("2024-01-01", "2024-01-02", "2024-01-03"):
         report(ledger, CAUSE, day, "re-run")
     incident = last_incident(ledger, CAUSE)
-    assert incident.opened.n == 0
-    assert incident.seen is None
-    assert incident.resolved.as_of == "2024-01-04"
+    assert (incident.opened.n, incident.sightings) == (0, 2)
+    assert incident.resolved.as_of == "2024-01-05"
+
+
+@pytest.mark.parametrize("day", ["2024-01-03", "2024-01-04", "2024-01-05"])
+def test_a_batch_that_was_not_seen_before_opens_anew_even_if_a_later_one_resolved(day, ledger):
+    report(ledger, CAUSE, "2024-01-02", "fault")
+    resolve(ledger, CAUSE, "2024-01-04", "over")
+    report(ledger, CAUSE, day, "another fault")
+    incident = last_incident(ledger, CAUSE)
+    assert (incident.opened.n, incident.opened.as_of, incident.resolved) == (1, day, None)
+
+
+@pytest.mark.parametrize("day", ["2024-01-01", "2024-01-02", "2024-01-03"])
+def test_what_happens_again_opens_anew_at_any_batch(day, ledger):
+    report(ledger, CAUSE, "2024-01-02", "failed", again=True)
+    resolve(ledger, CAUSE, "2024-01-02", "over")
+    report(ledger, CAUSE, day, "failed again", again=True)
+    incident = last_incident(ledger, CAUSE)
+    assert (incident.opened.n, incident.opened.as_of, incident.resolved) == (1, day, None)
+
+
+def test_what_happens_again_while_it_is_open_is_still_one_incident(ledger):
+    for _ in range(2):
+        report(ledger, CAUSE, "2024-01-02", "failed", again=True)
+    assert (last_incident(ledger, CAUSE).opened.n, last_incident(ledger, CAUSE).sightings) == (0, 1)
 
 
 def test_a_new_fault_after_resolution_opens_the_next_number(ledger):

@@ -12,7 +12,7 @@ from evergreen.runtime import RETRIES, acting_for, batch_of, load_model, locate,
 from evergreen.triggers.batch import BatchTrigger
 from include.batches import Calendar, Every
 from include.config.contract import FilesConfig
-from include.config.model_folder import ModelFolder
+from include.config.model_folder import ModelFolder, describe_mistakes
 from include.errors import BatchMissing, ConfigInvalid, NotReady, Refused
 from include.sources.landing import Look
 from include.sources.waiting import WaitResult
@@ -95,8 +95,7 @@ class WaitForBatchSensor(BaseSensorOperator):
             try:
                 FilesConfig.model_validate({"files": self.files, "complete": self.complete or {}})
             except ValidationError as error:
-                problems = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
-                raise ConfigInvalid(f"task {self.task_id}", problems) from None
+                raise ConfigInvalid(f"task {self.task_id}", describe_mistakes(error, FilesConfig)) from None
 
     def _calendar_of(self, batch: str) -> Calendar:
         """The calendar whose first batch this is."""
@@ -105,11 +104,14 @@ class WaitForBatchSensor(BaseSensorOperator):
             raise ConfigInvalid(f"task {self.task_id}", [problem])
         form = Calendar(self.every, datetime(2000, 1, 1, tzinfo=UTC)).form  # type: ignore[arg-type]
         try:
-            return Calendar(self.every, datetime.strptime(batch, form).replace(tzinfo=UTC))  # type: ignore[arg-type]
+            first = datetime.strptime(batch, form).replace(tzinfo=UTC)
+            if self.every != "month" or first.day == 1:
+                return Calendar(self.every, first)  # type: ignore[arg-type]
         except ValueError:
-            valid = datetime(2024, 1, 31, 5, 30).strftime(form)
-            problem = f"batch: found {batch!r}; valid: a {self.every} named such as {valid}"
-            raise ConfigInvalid(f"task {self.task_id}", [problem]) from None
+            pass
+        valid = datetime(2024, 1, 1 if self.every == "month" else 31, 5, 30).strftime(form)
+        problem = f"batch: found {batch!r}; valid: a {self.every} named such as {valid}"
+        raise ConfigInvalid(f"task {self.task_id}", [problem])
 
     def _look(self, context: Context, before: Look | None, started: str) -> dict[str, Any]:
         if self.model_id is None:

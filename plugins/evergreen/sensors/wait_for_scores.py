@@ -7,16 +7,17 @@ from airflow.sdk import BaseSensorOperator, Context
 
 from evergreen.hooks.tracking import MlflowHook
 from evergreen.runtime import RETRIES, batch_of, load_model, locate, patience
-from evergreen.triggers.batch import BatchTrigger
+from evergreen.triggers.batch import GRACE, BatchTrigger
 from include.config.model_folder import ModelFolder
 from include.errors import Refused
-from include.sources.waiting import unsettled
+from include.sources.waiting import unordered, unsettled
 
 
 class WaitForScoresSensor(BaseSensorOperator):
     """Wait, without a worker slot, until a batch is claimed and its labels are sealed.
 
-    It waits as long as the model folder waits for files, and a day longer; then it fails, naming what is lacking.
+    The check before it is waited for too, for an hour: then this one covers its batches as well. For the rest it waits
+    as long as the model folder waits for files, and a day longer; then it fails, naming what is lacking.
     Returns the batch.
 
     :param model_id: the model folder's name. (templated)
@@ -54,7 +55,8 @@ class WaitForScoresSensor(BaseSensorOperator):
     def _look(self, context: Context, started: str) -> dict[str, Any]:
         model = load_model(self.model_id)
         batch, limit = self.as_of(model, context), patience(model)
-        lacking = unsettled(model, locate(self.mlflow_conn_id), batch)
+        at, waited = locate(self.mlflow_conn_id), datetime.now(UTC) - datetime.fromisoformat(started)
+        lacking = unsettled(model, at, batch) or (unordered(model, at, batch) if waited < GRACE else None)
         if lacking is None:
             return {"batch": batch}
         give_up = datetime.fromisoformat(started) + limit if limit is not None else None
@@ -62,7 +64,8 @@ class WaitForScoresSensor(BaseSensorOperator):
             # A retry would be as patient once more.
             raise Refused(f"model {model.id}: {lacking}")
         end = give_up.isoformat() if give_up is not None else None
-        trigger = BatchTrigger(batch, self.poke_interval, self.model_id, "scores", give_up=end)
+        grace = (datetime.fromisoformat(started) + GRACE).isoformat()
+        trigger = BatchTrigger(batch, self.poke_interval, self.model_id, "scores", deadline=grace, give_up=end)
         self.log.info("waiting without a worker slot: %s", lacking)
         self.defer(trigger=trigger, method_name="resume", kwargs={"started": started})
         raise RuntimeError("deferring returned")

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -13,12 +14,15 @@ from evergreen.runtime import load_model
 from include.batches import Calendar
 from include.config.contract import CompleteConfig
 from include.config.locations import Locations
+from include.config.model_folder import ModelFolder
 from include.errors import ConfigInvalid, NotReady
 from include.sources.intake import files_of
 from include.sources.landing import Look
-from include.sources.waiting import look_for_batch, unsettled
+from include.sources.waiting import look_for_batch, unordered, unsettled
 
 _logger = logging.getLogger(__name__)
+# How long a check waits for the one before it.
+GRACE = timedelta(hours=1)
 
 
 class BatchTrigger(BaseTrigger):
@@ -33,7 +37,7 @@ class BatchTrigger(BaseTrigger):
     :param until: ``rows`` or ``labels`` for their files, ``scores`` until the batch is claimed and its labels sealed.
     :param source: where to look without a model folder, as ``Source`` takes it.
     :param calendar: length and first moment of the batches of ``source``.
-    :param deadline: moment (ISO 8601) at which a ``source`` is overdue.
+    :param deadline: moment (ISO 8601) at which a ``source`` is overdue, or an earlier check no longer waited for.
     :param give_up: moment (ISO 8601) past which earlier batches are no longer waited for; None for never.
     """
 
@@ -60,13 +64,16 @@ class BatchTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look until something is to be done; the event carries the sizes that the last look but one saw."""
         before: Look | None = None
+        said = ""
         while True:
             try:
                 done, seen = await asyncio.to_thread(self._look, before)
             except (NotReady, ConfigInvalid) as error:
                 # A config.yaml that is being written is whole a moment later.
                 done, seen = _past(self.give_up), None
-                _logger.info("%s", error)
+                if str(error) != said:
+                    said = str(error)
+                    _logger.info("%s", said)
             except Exception:
                 _logger.exception("looking for batch %s failed; a worker looks again", self.batch)
                 # Worker and trigger would chase each other if only this process cannot look.
@@ -87,21 +94,27 @@ class BatchTrigger(BaseTrigger):
                 before,
             )
             return seen.complete or _past(self.deadline), seen
-        model = load_model(str(self.model_id))
-        at = Locations.from_environment()
+        model, at = self._model, Locations.from_environment()
         if self.until == "scores":
-            return unsettled(model, at, self.batch) is None or _past(self.give_up), None
+            if unsettled(model, at, self.batch) is not None:
+                return _past(self.give_up), None
+            return _past(self.deadline) or unordered(model, at, self.batch) is None, None
         feed = "labels" if self.until == "labels" else "rows"
         found = look_for_batch(model, at, self.batch, datetime.now(UTC), before, feed)  # type: ignore[arg-type]
         return found.state != "waiting", found.look
 
+    @cached_property
+    def _model(self) -> ModelFolder:
+        """The model folder, read once: a sensor that waits for days looks thousands of times."""
+        return load_model(str(self.model_id))
+
     def _pause(self) -> float:
         """Seconds to the next look; sizes must stay the same for as long as config.yaml says."""
         if self.source is not None:
-            complete = CompleteConfig.model_validate(self.source["complete"])
-            return self.poll if self.source["sql"] else _apart(complete, self.poll)
+            complete = CompleteConfig.model_validate(self.source.get("complete", {}))
+            return self.poll if self.source.get("sql") else _apart(complete, self.poll)
         try:
-            files = files_of(load_model(str(self.model_id)), "labels" if self.until == "labels" else "rows")
+            files = files_of(self._model, "labels" if self.until == "labels" else "rows")
         except ConfigInvalid:
             return self.poll
         return self.poll if files is None or self.until == "scores" else _apart(files.complete, self.poll)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
@@ -60,11 +61,19 @@ class RetrainTrigger(BaseTrigger):
     def _read_models(self) -> list[ModelFolder]:
         """The sound model folders, read again when one of their files has changed."""
         files = [path for root in model_roots() for path in root.glob("*/*.*")]
-        stamp = sorted((str(path), path.stat().st_mtime_ns) for path in files)
+        stamp = sorted((str(path), _changed_at(path)) for path in files)
         if stamp != self._stamp:
             found = find_model_folders(model_roots()).values()
             self._stamp, self._models = stamp, [model for model in found if isinstance(model, ModelFolder)]
         return self._models
+
+
+def _changed_at(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        # An editor's lock, or a file that is gone by now.
+        return 0
 
 
 def _next_run(model: ModelFolder, at: Locations) -> dict[str, Any] | None:

@@ -78,6 +78,17 @@ def test_what_is_no_model_folder_is_passed_over(write_folder, tmp_path):
     assert list(find_model_folders([tmp_path / "models", tmp_path / "nowhere"])) == ["taxi"]
 
 
+@pytest.mark.parametrize("name", ["taxi trips", "taxi+", "täxi", "t\n", "t" * 201])
+def test_a_folders_name_is_refused_where_it_cannot_be_a_name_elsewhere(name, write_folder):
+    with pytest.raises(ConfigInvalid, match=r"the folder's name: found .*; valid: letters, digits and _ \. -, 200"):
+        load_model_folder(write_folder(name))
+
+
+@pytest.mark.parametrize("name", ["Taxi-2.0_b", "2", "t" * 200])
+def test_other_names_are_taken(name, write_folder):
+    assert load_model_folder(write_folder(name)).id == name
+
+
 def test_of_two_folders_of_one_name_the_first_serves_and_the_other_says_why(write_folder, tmp_path):
     first = write_folder(root=tmp_path / "one")
     second = write_folder(root=tmp_path / "two")

@@ -4,11 +4,12 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pendulum
 import pytest
+from airflow.sdk.definitions.retry_policy import RetryAction
 from airflow.sdk.exceptions import AirflowSkipException
 
-from evergreen.runtime import acting_for, batch_of, load_model, locate, patience
+from evergreen.runtime import RETRIES, acting_for, batch_of, load_model, locate, patience
 from include.config.model_folder import load_model_folder
-from include.errors import ConfigInvalid, EvergreenError, ModelNotFound, NotReady
+from include.errors import ModelNotFound, Refused
 from include.storage.ledger import acting
 
 
@@ -36,7 +37,7 @@ def test_without_one_it_is_the_last_that_had_ended_with_the_interval(end, expect
 
 
 def test_a_run_with_no_interval_says_what_to_give_it(model, context_of):
-    with pytest.raises(NotReady, match=r"taxi.*Param batch"):
+    with pytest.raises(Refused, match=r"taxi.*Param batch"):
         batch_of(model, None, context_of(end=None))
 
 
@@ -47,20 +48,21 @@ def test_an_interval_before_the_start_is_skipped(model, context_of):
 
 @pytest.mark.parametrize("batch", ["2024-02-30", "yesterday", "2024-01-02T00"])
 def test_a_param_that_names_no_batch_is_answered_with_one_that_does(batch, model, context_of):
-    with pytest.raises(ValueError, match="a day is named such as 2024-01-01"):
+    with pytest.raises(Refused, match=f"taxi: .*'{batch}'.* a day is named such as 2024-01-01"):
         batch_of(model, None, context_of(batch=batch))
 
 
-@pytest.mark.xfail(reason="runtime.py: ValueError is none of ours, so that the typing error of a person is retried")
 def test_a_param_that_names_no_batch_is_refused_without_a_retry(model, context_of):
-    with pytest.raises(EvergreenError):
+    with pytest.raises(Refused) as raised:
         batch_of(model, None, context_of(batch="yesterday"))
+    assert RETRIES.evaluate(raised.value, 1, 3).action is RetryAction.FAIL
 
 
-@pytest.mark.xfail(reason="runtime.py: only an interval is held against the start; a Param before it waits for days")
-def test_a_param_before_the_start_is_refused_at_once(model, context_of):
-    with pytest.raises((AirflowSkipException, ConfigInvalid)):
-        batch_of(model, None, context_of(batch="2023-12-31"))
+def test_a_batch_before_the_start_is_refused_at_once(model, context_of):
+    for given, param in ((None, "2023-12-31"), ("2023-12-31", None)):
+        with pytest.raises(Refused, match=r"'2023-12-31' lies before the schedule's start 2024-01-01"):
+            batch_of(model, given, context_of(batch=param))
+    assert batch_of(model, None, context_of(batch="2024-01-01")) == "2024-01-01"
 
 
 @pytest.mark.parametrize(

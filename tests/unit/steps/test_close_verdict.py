@@ -95,9 +95,37 @@ def test_a_later_attempt_has_runs_of_its_own(model, at, ledger):
         close_verdict(model, at, due(2), 1)
 
 
-def test_an_attempt_that_was_judged_is_never_given_up(model, at, ledger, promoted):
-    judge(ledger, "passed")
+@pytest.fixture(params=["passed", "approved"])
+def won(request, ledger, promoted):
+    """An attempt that is to be promoted, and is not."""
+    judge(ledger, "passed" if request.param == "passed" else "needs approval")
+    if request.param == "approved":
+        ledger.put(ApprovalRecord(as_of=BATCH, attempt=f"{VERDICT}-1", approved=True, by="ada"))
+
+
+@pytest.mark.parametrize("runs", [1, 2])
+def test_an_attempt_that_won_and_is_not_promoted_fails_its_run_while_runs_are_left(runs, model, at, ledger, won):
+    with pytest.raises(NotReady, match=rf"2024-01-14\.0-1 is not finished, .*run {runs} of 3 failed"):
+        close_verdict(model, at, due(), runs)
+    assert ledger.get(ClosingRecord, VERDICT) is None
+    assert last_incident(ledger, "exhausted") is None
+
+
+@pytest.mark.parametrize("runs", [3, 4])
+def test_an_attempt_that_won_and_is_not_promoted_is_given_up_after_the_last_run(runs, model, at, ledger, won):
+    report(ledger, "approval", BATCH, "needs approval")
+    closing = close_verdict(model, at, due(), runs)
+    assert (closing.outcome, closing.as_of) == ("exhausted", BATCH)
+    assert f"{runs} runs of attempt 2024-01-14.0-1 failed before it was finished" in closing.why
+    assert closing.why in last_incident(ledger, "exhausted").opened.text
+    assert last_incident(ledger, "approval").resolved is not None
+
+
+@pytest.mark.parametrize("outcome", ["refused", "needs approval"])
+def test_an_attempt_that_was_judged_and_has_not_won_is_never_given_up(outcome, model, at, ledger, promoted):
+    judge(ledger, outcome)
     assert close_verdict(model, at, due(), 99) is None
+    assert ledger.get(ClosingRecord, VERDICT) is None
 
 
 def test_a_promotion_of_its_own_closes_it(model, at, ledger, promoted):
@@ -107,6 +135,11 @@ def test_a_promotion_of_its_own_closes_it(model, at, ledger, promoted):
     assert (closing.outcome, closing.why) == ("promoted", "promotion 2, version 8")
 
 
+def test_a_promotion_of_its_own_closes_it_even_after_the_last_run(model, at, ledger, won):
+    promote(ledger, 2, f"{VERDICT}-1")
+    assert close_verdict(model, at, due(), 3).outcome == "promoted"
+
+
 @pytest.mark.parametrize("outcome", ["passed", "needs approval"])
 def test_a_promotion_of_anothers_closes_it(outcome, model, at, ledger, promoted):
     judge(ledger, outcome)
@@ -114,12 +147,12 @@ def test_a_promotion_of_anothers_closes_it(outcome, model, at, ledger, promoted)
     assert close_verdict(model, at, due()).outcome == "superseded"
 
 
-@pytest.mark.parametrize(("approved", "outcome"), [(False, "withdrawn"), (True, None), (None, None)])
-def test_a_no_closes_it_and_silence_does_not(approved, outcome, model, at, ledger, promoted):
+@pytest.mark.parametrize(("says_no", "outcome"), [(True, "withdrawn"), (False, None)])
+def test_a_no_closes_it_and_silence_does_not(says_no, outcome, model, at, ledger, promoted):
     judge(ledger, "needs approval")
     report(ledger, "approval", BATCH, "needs approval")
-    if approved is not None:
-        ledger.put(ApprovalRecord(as_of=BATCH, attempt=f"{VERDICT}-1", approved=approved, by="ada"))
+    if says_no:
+        ledger.put(ApprovalRecord(as_of=BATCH, attempt=f"{VERDICT}-1", approved=False, by="ada"))
     closing = close_verdict(model, at, due())
     assert (closing and closing.outcome) == outcome
     assert (last_incident(ledger, "approval").resolved is not None) is (outcome is not None)

@@ -78,9 +78,6 @@ def test_a_sink_that_is_down_delays_no_other_and_hears_all_later(model, at, ledg
     assert len(chat.heard) == len(mail.heard) == 4
 
 
-@pytest.mark.xfail(
-    reason="send_alerts.py: break leaves the incident, not the sink: one that hangs costs a time-out for each incident"
-)
 def test_a_sink_that_is_down_is_not_asked_again_in_the_same_run(model, at, ledger):
     chat = Listener("chat", down=True)
     for cause in ("drift", "decay", "fault-rows"):

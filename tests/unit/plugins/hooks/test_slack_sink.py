@@ -80,13 +80,11 @@ def test_a_long_text_is_cut_to_what_slack_takes(slack, conn_id):
     assert slack.refused == []
 
 
-@pytest.mark.xfail(reason="slack_sink.py: text is not escaped; a value in a file can page the whole channel")
 def test_text_from_data_is_no_markup(slack):
     SlackSink("team_api", "#models").tell(message(text="zone: found <!channel> & 3 others, distance < 0"))
     assert texts(slack.messages[0].body)[1] == "zone: found &lt;!channel&gt; &amp; 3 others, distance &lt; 0"
 
 
-@pytest.mark.xfail(reason="slack_sink.py: chat.update of a message that a person has deleted is an outage for ever")
 def test_a_message_that_a_person_has_deleted_is_posted_anew(slack):
     receipt = SlackSink("team_api", "#models").tell(message("resolved", receipt="C0123456789 1600000000.000001"))
     assert [said.kind for said in slack.messages] == ["post"]

@@ -2,11 +2,13 @@
 
 import json
 import os
+from dataclasses import replace
 
 import pytest
 from airflow.exceptions import AirflowNotFoundException
 
 from evergreen.hooks.tracking import MlflowHook
+from include.errors import ConfigInvalid, Outage
 
 
 @pytest.fixture
@@ -34,11 +36,7 @@ def connect(monkeypatch):
         ({"host": "mlflow", "extra": {"tracking_uri": "sqlite:////srv/mlflow.db"}}, "sqlite:////srv/mlflow.db"),
         ({"uri": "http://mlflow:5000"}, "http://mlflow:5000"),
         ({"uri": "mlflow://https%3A%2F%2Fmlflow.example.com"}, "https://mlflow.example.com"),
-        pytest.param(
-            {"uri": "https://mlflow.example.com"},
-            "https://mlflow.example.com",
-            marks=pytest.mark.xfail(reason="tracking.py: the connection type https of a URI is lost"),
-        ),
+        ({"uri": "https://mlflow.example.com"}, "https://mlflow.example.com"),
     ],
 )
 def test_a_connection_says_where(fields, uri, connect, deployment):
@@ -67,6 +65,16 @@ def test_without_a_connection_the_environment_says_where(deployment):
     assert MlflowHook().locate(deployment) is deployment
 
 
+@pytest.mark.parametrize("uri", [None, ""])
+def test_beside_a_shared_lake_no_server_at_all_is_an_outage(uri, deployment, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    if uri is not None:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(Outage, match=r"mlflow_default.*MLFLOW_TRACKING_URI.*s3://lake"):
+        MlflowHook().locate(replace(deployment, lake="s3://lake"))
+    assert MlflowHook().locate(deployment) is deployment
+
+
 def test_a_connection_that_was_named_must_be_there(deployment):
     with pytest.raises(AirflowNotFoundException, match="mlflow_prod"):
         MlflowHook("mlflow_prod").locate(deployment)
@@ -78,10 +86,9 @@ def test_another_connection_goes_over_the_default_one(connect, deployment):
     assert MlflowHook("mlflow_prod").locate(deployment).tracking_uri == "http://prod"
 
 
-@pytest.mark.xfail(reason="tracking.py: a connection without a host makes the tracking URI http://")
 def test_a_connection_that_says_no_place_is_refused(connect, deployment):
     connect(login="ada")
-    with pytest.raises(Exception, match="mlflow_default"):
+    with pytest.raises(ConfigInvalid, match=r"mlflow_default: host: missing.*tracking_uri"):
         MlflowHook().locate(deployment)
 
 

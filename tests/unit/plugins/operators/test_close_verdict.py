@@ -39,10 +39,6 @@ def test_an_outage_is_left_to_be_tried_again(operator, step, context_of):
         operator.execute(context_of())
 
 
-@pytest.mark.xfail(
-    reason="close_verdict.py: a won attempt that could not be registered or promoted leaves the verdict open and this "
-    "task green; as it is the only leaf, the run with the failed task is a success"
-)
 def test_a_run_that_won_and_did_not_promote_fails(operator, ledger, context_of):
     won = AttemptRecord(
         as_of="2024-01-18",
@@ -59,8 +55,9 @@ def test_a_run_that_won_and_did_not_promote_fails(operator, ledger, context_of):
         why="better",
     )
     ledger.put(won)
-    with pytest.raises(Refused):
+    with pytest.raises(Refused, match=r"2024-01-14\.0-1 is not finished.*run 2 of 3 failed"):
         operator.execute(context_of())
+    assert ledger.get(ClosingRecord, "2024-01-14.0") is None
 
 
 def test_where_nothing_was_asked_there_is_nothing_to_close(model, context_of):

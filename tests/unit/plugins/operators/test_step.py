@@ -40,7 +40,7 @@ OPERATORS = {
     ValidateLabelsOperator: PLAIN,
     ScoreBatchOperator: PLAIN,
     CheckDriftOperator: PLAIN,
-    SendAlertsOperator: {**PLAIN, "failure": "failed-retrain", "as_of_attempt": ATTEMPT},
+    SendAlertsOperator: {**PLAIN, "failure": "failed-retrain", "attempt": ATTEMPT},
     AskRetrainingOperator: PLAIN,
     TrainModelOperator: {**PLAIN, "attempt": ATTEMPT},
     JudgeModelOperator: {**PLAIN, "attempt": ATTEMPT, "trained": {"run": "r", "trained_on": ["a", "b"], "rows": 3}},

@@ -8,7 +8,7 @@ from airflow.sdk.exceptions import TaskDeferred
 
 from evergreen.operators.step import RETRIES
 from evergreen.sensors.wait_for_scores import WaitForScoresSensor
-from include.errors import NotReady
+from include.errors import Refused
 from include.records import BatchRecord, ClaimRecord
 
 BATCH = "2024-01-02"
@@ -45,7 +45,7 @@ def test_what_is_lacking_is_waited_for_and_then_named(done, lacking, sensor, led
     assert (found.trigger.batch, found.trigger.poll, found.trigger.until) == (BATCH, 7, "scores")
     limit = datetime.fromisoformat(found.trigger.give_up) - datetime.fromisoformat(found.kwargs["started"])
     assert limit == timedelta(days=1, hours=12)
-    with pytest.raises(NotReady, match=f"taxi: .*{lacking}"):
+    with pytest.raises(Refused, match=f"taxi: .*{lacking}"):
         sensor.resume(context_of(), {"sizes": None}, LONG_AGO)
 
 
@@ -66,8 +66,7 @@ def test_a_model_without_labels_waits_for_its_claim_alone(write_folder, edit_con
     assert found == {"batch": BATCH}
 
 
-@pytest.mark.xfail(reason="wait_for_scores.py: NotReady is retried, and each retry is as patient again")
 def test_patience_that_is_over_is_not_tried_again(sensor, context_of):
-    with pytest.raises(Exception, match="has not been claimed") as raised:
+    with pytest.raises(Refused, match="has not been claimed") as raised:
         sensor.resume(context_of(), {"sizes": None}, LONG_AGO)
     assert RETRIES.evaluate(raised.value, 1, 3).action is RetryAction.FAIL

@@ -144,7 +144,6 @@ def test_sizes_must_stay_the_same_as_long_as_the_model_says(stable, landing):
     assert time.monotonic() - began >= 1
 
 
-@pytest.mark.xfail(reason="batch.py: _pause knows only model folders; complete={'stable': …} of a source is not kept")
 def test_sizes_must_stay_the_same_as_long_as_a_source_says(tmp_path):
     (tmp_path / "rows_2024-01-31.csv").write_text("x")
     source = {"location": str(tmp_path), "files": "rows_{batch:%Y-%m-%d}.csv", "complete": {"stable": "1s"}}
@@ -230,10 +229,6 @@ def test_a_folder_that_is_gone_wakes_a_worker():
     assert fire(BatchTrigger("2024-01-01", POLL, "gone")) == {"sizes": None}
 
 
-@pytest.mark.xfail(
-    reason="batch.py: a look that fails fires at once; where only the triggerer cannot look (a mount, a package), "
-    "worker and trigger hand the task to and fro as fast as they can"
-)
 def test_a_look_that_fails_is_answered_no_faster_than_others(patient, monkeypatch):
     def fails(*_):
         raise OSError("not mounted here")
@@ -244,14 +239,16 @@ def test_a_look_that_fails_is_answered_no_faster_than_others(patient, monkeypatc
     assert time.monotonic() - began >= 0.5
 
 
-@pytest.mark.xfail(
-    reason="batch.py: config.yaml half-written for a moment wakes every waiting task of the model, and each fails for "
-    "good, as ConfigInvalid is not retried"
-)
 def test_a_config_that_is_broken_for_a_moment_wakes_nobody(patient):
     text = (patient / "config.yaml").read_text()
     (patient / "config.yaml").write_text(text[: len(text) // 2])
     assert stays_silent(BatchTrigger("2024-01-01", POLL, "taxi"))
+    assert stays_silent(BatchTrigger("2024-01-01", POLL, "taxi", give_up=FUTURE))
+
+
+def test_a_config_that_stays_broken_wakes_a_worker_when_patience_ends(patient):
+    (patient / "config.yaml").write_text("title: [")
+    assert fire(BatchTrigger("2024-01-01", POLL, "taxi", give_up=PAST)) == {"sizes": None}
 
 
 def test_a_slow_look_does_not_hold_the_event_loop(patient, monkeypatch):

@@ -10,6 +10,7 @@ import pytest
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow.sdk.module_loading import import_string
 
+from evergreen.triggers import retrain as module
 from evergreen.triggers.retrain import RetrainTrigger
 from include.records import BatchRecord, ClaimRecord, SectionVerdict, VerdictRecord
 from include.storage.stores import open_stores
@@ -189,6 +190,37 @@ def test_a_verdict_that_comes_later_is_seen(runs, ask):
         return await waiting
 
     assert asyncio.run(both()) == [run_of("taxi", 1)]
+
+
+@pytest.mark.parametrize("spoil", ["features.py", "config.yaml"])
+def test_a_folder_that_is_mended_while_it_waits_is_read_again(spoil, runs, ask, write_folder, deployment):
+    ask("taxi")
+    path = write_folder("taxi") / spoil
+    sound = path.read_text()
+    path.write_text("title: [")
+
+    async def both():
+        waiting = asyncio.create_task(first_event(5))
+        await asyncio.sleep(0.1)
+        assert not waiting.done()
+        path.write_text(sound)
+        return await waiting
+
+    assert asyncio.run(both()) == [run_of("taxi", 1)]
+
+
+def test_folders_that_did_not_change_are_not_read_again(runs, ask, monkeypatch):
+    ask("taxi", action="none")
+    reads, find = [], module.find_model_folders
+    monkeypatch.setattr(module, "find_model_folders", lambda roots: reads.append(1) or find(roots))
+    assert stays_silent()
+    assert reads == [1]
+
+
+def test_an_editors_lock_stops_no_watch(runs, ask, write_folder):
+    ask("taxi")
+    (write_folder("taxi") / ".#config.yaml").symlink_to("ada@host.1:1")
+    assert fire() == [run_of("taxi", 1)]
 
 
 def test_a_slow_answer_does_not_hold_the_event_loop(runs, ask):
