@@ -65,6 +65,8 @@ class ScheduleConfig(Contract):
         form = self.calendar.form
         if datetime.strptime(self.start.strftime(form), form).replace(tzinfo=UTC) != self.start:
             raise ValueError(f"start: found {self.start}; valid: the start of a {self.every} in UTC")
+        if self.end is not None and self.end < self.start:
+            raise ValueError(f"end: found {self.end}; valid: none, or a moment after start {self.start}")
         return self
 
     @model_validator(mode="after")
@@ -92,8 +94,11 @@ class ScheduleConfig(Contract):
 
     @property
     def last_moment(self) -> datetime | None:
-        """The end of the last batch, the one in which ``end`` lies; None where batches go on."""
-        return self.calendar.end(self.calendar.containing(self.end)) if self.end is not None else None
+        """The last second of the last batch, the one in which ``end`` lies; None where batches go on."""
+        if self.end is None:
+            return None
+        # Airflow still makes a run whose interval begins at a DAG's very end.
+        return self.calendar.end(self.calendar.containing(self.end)) - timedelta(seconds=1)
 
     @property
     def zone(self) -> str:

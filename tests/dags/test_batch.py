@@ -65,18 +65,8 @@ def test_a_model_without_labels_has_no_label_tasks(add_model):
     assert [task.task_id for task in dag.topological_sort()] == ROWS
 
 
-@pytest.mark.parametrize(
-    ("wait", "runs"), [("12h", 3), ("1d", 3), ("5d", 7), ("400d", 16), ("forever", 4)], ids=lambda value: str(value)
-)
-def test_as_many_runs_are_open_as_labels_are_waited_for(wait, runs, add_model):
-    labels = {"files": "l_{batch:%Y-%m-%d}.csv", "key": ["trip_id"], "target": {"trip_minutes": "float"}, "wait": wait}
-    add_model("bikes", labels=labels)
-    assert parse("batch.py").dags["bikes__batch"].max_active_runs == runs
-
-
-def test_without_labels_four_runs_are_open(add_model):
-    add_model("bikes", labels="none", retrain={"any": ["never"]})
-    assert parse("batch.py").dags["bikes__batch"].max_active_runs == 4
+def test_rows_go_on_while_many_earlier_batches_wait_for_labels(dag):
+    assert dag.max_active_runs == 16
 
 
 @pytest.mark.parametrize("kind", ["batch", "drift"])
@@ -112,10 +102,13 @@ def test_batches_of_every_length_have_a_schedule(every, pattern, fires, add_mode
 def ends(schedule, days):
     """When Airflow's runs of a schedule end, for some days from its start."""
     timetable = CronDataIntervalTimetable(schedule.fires, timezone=pendulum.timezone(schedule.zone))
-    restriction = TimeRestriction(pendulum.instance(schedule.start), None, True)
+    latest = schedule.last_moment and pendulum.instance(schedule.last_moment)
+    restriction = TimeRestriction(pendulum.instance(schedule.start), latest, True)
     interval = None
     while True:
         info = timetable.next_dagrun_info(last_automated_data_interval=interval, restriction=restriction)
+        if info is None:
+            return
         interval = info.data_interval
         if interval.end > pendulum.instance(schedule.start).add(days=days):
             return
@@ -143,3 +136,22 @@ def test_each_run_of_airflows_is_for_the_next_batch_over_all_changes_of_clocks(e
     found = [schedule.calendar.index(schedule.last_ended(end)) for end in ends(schedule, days)]
     assert len(found) >= 3
     assert found == list(range(len(found)))
+
+
+@pytest.mark.parametrize(
+    ("cron", "zone"), [(None, "UTC"), ("0 2 * * *", "America/New_York"), ("0 9 * * *", "Asia/Tokyo")]
+)
+def test_the_last_run_of_airflows_is_for_the_last_batch(cron, zone):
+    given = {"every": "day", "start": "2024-01-01", "end": "2024-01-04", "cron": cron, "timezone": zone}
+    schedule = ScheduleConfig.model_validate(given)
+    found = [schedule.last_ended(end) for end in ends(schedule, 20)]
+    assert found == ["2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04"]
+
+
+def test_runs_end_where_the_model_says(add_model):
+    add_model("bikes", schedule={"every": "day", "start": "2024-01-01", "end": "2024-02-01"})
+    add_model("taxi", schedule={"every": "day", "start": "2024-01-01"})
+    for kind in ("batch", "drift"):
+        dags = parse(f"{kind}.py").dags
+        assert dags[f"bikes__{kind}"].end_date == datetime(2024, 2, 1, 23, 59, 59, tzinfo=UTC)
+        assert dags[f"taxi__{kind}"].end_date is None

@@ -373,8 +373,8 @@ def test_a_nightly_cron_is_once_a_batch_over_the_change_of_clocks(cron, start):
     ("every", "start", "cron", "batches"),
     [
         ("day", "2024-03-01", "30 19 * * *", "2024-02-28 or 2024-02-29"),
-        ("day", "2024-04-01", "30 19 * * *", "2024-03-30 or 2024-03-31"),
-        ("day", "2024-07-01", "59 19 * * *", "2024-06-29 or 2024-06-30"),
+        ("day", "2024-04-01", "30 19 * * *", "2024-03-31 or 2024-04-01"),
+        ("day", "2024-07-01", "59 19 * * *", "2024-06-30 or 2024-07-01"),
         ("week", "2024-04-01", "30 19 * * 0", "2024-03-25 or 2024-04-01"),
     ],
 )
@@ -408,6 +408,30 @@ def test_a_cron_that_fires_never_or_at_random_is_answered_with_a_valid_one(cron,
 @pytest.mark.parametrize("day", ["sun", "MON", "tue", "Wed", "thu", "THU", "FRI", "sat"])
 def test_a_weekday_may_go_by_its_name(day):
     assert schedule("week", cron=f"0 6 * * {day}").fires == f"0 6 * * {day}"
+
+
+@pytest.mark.parametrize(
+    ("every", "end", "last"),
+    [
+        ("day", "2024-01-31", "2024-01-31"),
+        ("day", "2024-01-31T23:59:59", "2024-01-31"),
+        ("day", "2024-01-31T20:00:00-05:00", "2024-02-01"),
+        ("hour", "2024-01-31T05:30", "2024-01-31T05"),
+        ("week", "2024-01-31", "2024-01-29"),
+        ("month", "2024-02-10", "2024-02-01"),
+        ("day", "2024-01-01", "2024-01-01"),
+    ],
+)
+def test_the_last_batch_is_the_one_in_which_the_end_lies(every, end, last):
+    made = schedule(every, end=end)
+    assert made.calendar.containing(made.last_moment) == last
+    assert made.calendar.end(last) - made.last_moment == timedelta(seconds=1)
+    assert schedule(every).last_moment is None
+
+
+def test_an_end_before_the_start_is_refused():
+    with pytest.raises(ValueError, match=r"end: found 2024-01-04 .*valid: none, or a moment after start 2024-01-05"):
+        schedule("day", "2024-01-05", end="2024-01-04")
 
 
 def test_where_nothing_is_said_tasks_run_and_are_retried_so():

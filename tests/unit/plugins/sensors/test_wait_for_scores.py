@@ -1,5 +1,6 @@
 """A check waits for claim and labels, says which is lacking, and does not wait for ever."""
 
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,7 +10,7 @@ from airflow.sdk.exceptions import TaskDeferred
 from evergreen.operators.step import RETRIES
 from evergreen.sensors.wait_for_scores import WaitForScoresSensor
 from include.errors import Refused
-from include.records import BatchRecord, ClaimRecord
+from include.records import BatchRecord, ClaimRecord, SectionVerdict, VerdictRecord
 
 BATCH = "2024-01-02"
 LONG_AGO = (datetime.now(UTC) - timedelta(days=2)).isoformat()
@@ -28,10 +29,18 @@ def label(ledger, state="published"):
     ledger.put(BatchRecord(as_of=BATCH, feed="labels", revision=0, state=state))
 
 
+def check(ledger, batch="2024-01-01"):
+    ok = SectionVerdict(state="ok", why="")
+    sections = dict.fromkeys(("freshness", "inputs", "predictions", "outcomes"), ok)
+    asked = {"last_ask": None, "previous_ask": None, "action": "none", "reasons": ()}
+    ledger.put(VerdictRecord(as_of=batch, n=0, covers=(batch,), promotion=None, version=None, **sections, **asked))
+
+
 @pytest.mark.parametrize("state", ["published", "rejected", "missing"])
 def test_a_settled_batch_costs_no_trigger(state, sensor, ledger, context_of):
     claim(ledger)
     label(ledger, state)
+    check(ledger)
     assert sensor.execute(context_of()) == {"batch": BATCH}
 
 
@@ -55,6 +64,27 @@ def test_a_batch_that_was_settled_meanwhile_goes_on_though_time_is_over(sensor, 
     assert sensor.resume(context_of(), {"sizes": None}, LONG_AGO) == {"batch": BATCH}
 
 
+def test_the_check_before_is_waited_for_an_hour(sensor, ledger, context_of):
+    claim(ledger)
+    label(ledger)
+    with pytest.raises(TaskDeferred) as raised:
+        sensor.execute(context_of())
+    trigger, started = raised.value.trigger, datetime.fromisoformat(raised.value.kwargs["started"])
+    assert datetime.fromisoformat(trigger.deadline) - started == timedelta(hours=1)
+    for minutes, again in ((59, True), (61, False)):
+        begun = (datetime.now(UTC) - timedelta(minutes=minutes)).isoformat()
+        with pytest.raises(TaskDeferred) if again else nullcontext():
+            assert sensor.resume(context_of(), {"sizes": None}, begun) == {"batch": BATCH}
+
+
+def test_the_first_batch_has_no_check_before_it(sensor, ledger, context_of):
+    ledger.put(
+        ClaimRecord(as_of="2024-01-01", revision=0, version=None, promotion=None, why="", data="d", label_cut=None)
+    )
+    ledger.put(BatchRecord(as_of="2024-01-01", feed="labels", revision=0, state="published"))
+    assert sensor.execute(context_of(batch="2024-01-01")) == {"batch": "2024-01-01"}
+
+
 def test_a_model_without_labels_waits_for_its_claim_alone(write_folder, edit_config, deployment, context_of):
     from include.storage.stores import open_stores
 
@@ -62,6 +92,7 @@ def test_a_model_without_labels_waits_for_its_claim_alone(write_folder, edit_con
     text = text.partition("LABELS")[0] + "labels: none\n" + text[text.index("features: ") :]
     write_folder("bikes", config=text)
     claim(open_stores(deployment, "bikes").ledger)
+    check(open_stores(deployment, "bikes").ledger)
     found = WaitForScoresSensor(task_id="wait_for_scores", model_id="bikes").execute(context_of())
     assert found == {"batch": BATCH}
 

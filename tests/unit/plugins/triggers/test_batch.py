@@ -13,7 +13,7 @@ from airflow.sdk.module_loading import import_string
 from evergreen.triggers import batch as module
 from evergreen.triggers.batch import BatchTrigger
 from include.errors import Outage
-from include.records import BatchRecord, ClaimRecord
+from include.records import BatchRecord, ClaimRecord, SectionVerdict, VerdictRecord
 
 PAST, FUTURE = "2024-01-01T00:00:00+00:00", "2100-01-01T00:00:00+00:00"
 POLL = 0.01
@@ -181,6 +181,23 @@ def test_scores_fire_when_claim_and_labels_are_there(model, ledger):
     ledger.put(ClaimRecord(as_of="2024-01-01", revision=0, **nobody))
     assert stays_silent(trigger())
     ledger.put(BatchRecord(as_of="2024-01-01", feed="labels", revision=0, state="missing"))
+    assert fire(trigger()) == {"sizes": None}
+
+
+def test_scores_wait_for_the_check_before_until_their_deadline(model, ledger):
+    def trigger(deadline=FUTURE):
+        return BatchTrigger("2024-01-02", POLL, "taxi", "scores", deadline=deadline, give_up=FUTURE)
+
+    assert stays_silent(trigger(PAST)), "what is not settled is waited for beyond it"
+    nobody = {"version": None, "promotion": None, "why": "", "data": "d", "label_cut": None}
+    ledger.put(ClaimRecord(as_of="2024-01-02", revision=0, **nobody))
+    ledger.put(BatchRecord(as_of="2024-01-02", feed="labels", revision=0, state="published"))
+    assert stays_silent(trigger())
+    assert fire(trigger(PAST)) == {"sizes": None}
+    sections = dict.fromkeys(("freshness", "inputs", "predictions", "outcomes"), SectionVerdict(state="ok", why=""))
+    asked = {"last_ask": None, "previous_ask": None, "action": "none", "reasons": ()}
+    nobody = {"covers": ("2024-01-01",), "promotion": None, "version": None}
+    ledger.put(VerdictRecord(as_of="2024-01-01", n=0, **nobody, **sections, **asked))
     assert fire(trigger()) == {"sizes": None}
 
 

@@ -193,9 +193,9 @@ def test_a_verdict_that_comes_later_is_seen(runs, ask):
 
 
 @pytest.mark.parametrize("spoil", ["features.py", "config.yaml"])
-def test_a_folder_that_is_mended_while_it_waits_is_read_again(spoil, runs, ask, write_folder, deployment):
+def test_a_folder_that_is_mended_while_it_waits_is_read_again(spoil, runs, ask, tmp_path):
     ask("taxi")
-    path = write_folder("taxi") / spoil
+    path = tmp_path / "models" / "taxi" / spoil
     sound = path.read_text()
     path.write_text("title: [")
 
@@ -217,9 +217,9 @@ def test_folders_that_did_not_change_are_not_read_again(runs, ask, monkeypatch):
     assert reads == [1]
 
 
-def test_an_editors_lock_stops_no_watch(runs, ask, write_folder):
+def test_an_editors_lock_stops_no_watch(runs, ask, tmp_path):
     ask("taxi")
-    (write_folder("taxi") / ".#config.yaml").symlink_to("ada@host.1:1")
+    (tmp_path / "models" / "taxi" / ".#config.yaml").symlink_to("ada@host.1:1")
     assert fire() == [run_of("taxi", 1)]
 
 
