@@ -16,7 +16,15 @@ from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
 from include.demo.feeder import feed
 from include.incidents import last_incident
-from include.records import AttemptRecord, ClaimRecord, PromotionRecord, VerdictRecord
+from include.records import (
+    ApprovalRecord,
+    AttemptRecord,
+    BatchRecord,
+    ClaimRecord,
+    NoticeRecord,
+    PromotionRecord,
+    VerdictRecord,
+)
 from include.replay.runner import Runner
 from include.steps.check_drift import check_drift
 from include.steps.ingest_batch import ingest_batch
@@ -26,7 +34,7 @@ from include.steps.validate_batch import validate_batch
 from include.steps.validate_labels import validate_labels
 from include.storage.stores import open_stores
 from tests.live import Live, make_model, running, wait_until
-from tests.short_loop import STREAM, fingerprint, land, run
+from tests.short_loop import SHORT, STREAM, fingerprint, land, run
 
 ASKING = ("first", "second", "third")
 # With so few labels needed, the third batch's check asks for a first model.
@@ -40,6 +48,24 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelFolder]:
     root = tmp_path_factory.mktemp("models")
     names = (*ASKING, "paused", "unwatched", "killed")
     made = {name: make_model(root, name, **QUICK) for name in names}
+    made["signed"] = make_model(root, "signed", **QUICK, gate={**SHORT["gate"], "approval": "required"})
+    # Its third day never comes, and no more than five do.
+    daily = {"every": "day", "start": "2024-01-01", "end": "2024-01-05"}
+    made["gap"] = make_model(
+        root,
+        "gap",
+        **QUICK,
+        schedule=daily,
+        source={"files": "green_{batch:%Y-%m-%d}*.csv.gz", "complete": {"count": 1}, "wait": "6h"},
+        labels={
+            "files": "labels_{batch:%Y-%m-%d}.csv",
+            "complete": {"count": 1},
+            "wait": "12h",
+            "key": ["trip_id"],
+            "target": {"trip_minutes": "float"},
+            "max_delay": 7,
+        },
+    )
     tasks = {"poll": "1s", "retries": 8, "retry_delay": "2s"}
     return made | {name: make_model(root, name, **QUICK, tasks=tasks) for name in ("cutoff", "minute")}
 
@@ -49,8 +75,9 @@ def live(tmp_path_factory: pytest.TempPathFactory, models: dict[str, ModelFolder
     """Services whose first three models already have a verdict that asks."""
     home = tmp_path_factory.mktemp("live")
     at = Locations.under(home)
-    for name in ASKING:
+    for name in (*ASKING, "signed"):
         until_the_verdict(models[name], at)
+    land(models["gap"], at, 1, 2, 4, 5)
     for name in ("paused", "unwatched"):
         run(models[name], at, 1, 2)
     settings = {
@@ -102,6 +129,45 @@ def test_each_attempt_is_made_once_however_often_it_is_asked_for(live: Live, mod
         assert live.runs(f"{name}__retrain") == {run_id: "success"}
         assert [attempt.outcome for attempt in attempts(models[name], live.at)] == ["passed"]
         assert challengers(models[name], live.at) == 1
+
+
+def test_a_human_decides_where_config_wants_it(live: Live, models: dict[str, ModelFolder]) -> None:
+    """The task waits without a worker and without the triggerer, until somebody says yes on its page."""
+    ledger = open_stores(live.at, "signed").ledger
+    run_id = "verdict-2024-01-03.0-attempt-1-run-1"
+    state = lambda: live.tasks("signed__retrain", run_id).get("approve_model", ("", 0))[0]  # noqa: E731
+    wait_until(lambda: state() == "awaiting_input", 180, "the question")
+    asked = last_incident(ledger, "approval")
+    assert asked is not None
+    assert ledger.get(NoticeRecord, f"{asked.opened.id}.opened.log") is not None
+    page = f"/dags/signed__retrain/dagRuns/{run_id}/taskInstances/approve_model/-1/hitlDetails"
+    assert "signed" in live.call("GET", page)["subject"]
+    live.call("PATCH", page, {"chosen_options": ["Approve"], "params_input": {}})
+    await_run(live, "signed__retrain")
+    answer = ledger.get(ApprovalRecord, "2024-01-03.0-1")
+    assert answer is not None
+    assert (answer.approved, answer.by) == (True, "admin")
+    assert ledger.last(PromotionRecord, "champion") is not None
+
+
+def test_a_batch_that_never_comes_is_missing_and_later_ones_go_on(live: Live, models: dict[str, ModelFolder]) -> None:
+    ledger = open_stores(live.at, "gap").ledger
+    wait_until(lambda: ledger.get(VerdictRecord, "2024-01-05"), 240, "the fifth day to be checked")
+    run_id = "scheduled__2024-01-04T00:00:00+00:00"
+    wait_until(lambda: live.runs("gap__batch")[run_id] == "failed", 60, "the third day's run to fail")
+    tasks = live.tasks("gap__batch", run_id)
+    assert tasks["wait_for_batch"] == tasks["score_batch"] == ("failed", 1)
+    assert tasks["ingest_batch"][0] == tasks["validate_batch"][0] == "upstream_failed"
+    for day, state in (("03", "missing"), ("04", "published"), ("05", "published")):
+        record, claim = ledger.get(BatchRecord, f"rows.2024-01-{day}"), ledger.last(ClaimRecord, f"2024-01-{day}")
+        assert record is not None
+        assert claim is not None
+        assert record.state == state
+    incident = last_incident(ledger, "stale-rows")
+    assert incident is not None
+    assert "batch 2024-01-03 never came" in incident.opened.text
+    assert incident.resolved is not None
+    assert last_incident(ledger, "failed-batch") is None
 
 
 def test_a_paused_retrain_dag_is_reported_and_runs_once_when_unpaused(

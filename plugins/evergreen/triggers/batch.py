@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -55,6 +54,7 @@ class BatchTrigger(BaseTrigger):
         super().__init__()
         self.batch, self.poll, self.model_id, self.until = batch, poll, model_id, until
         self.source, self.calendar, self.deadline, self.give_up = source, calendar, deadline, give_up
+        self._read: tuple[int, ModelFolder] | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The trigger's class and arguments."""
@@ -103,10 +103,13 @@ class BatchTrigger(BaseTrigger):
         found = look_for_batch(model, at, self.batch, datetime.now(UTC), before, feed)  # type: ignore[arg-type]
         return found.state != "waiting", found.look
 
-    @cached_property
+    @property
     def _model(self) -> ModelFolder:
-        """The model folder, read once: a sensor that waits for days looks thousands of times."""
-        return load_model(str(self.model_id))
+        """The model folder; read again when config.yaml changes, for a sensor may wait for days."""
+        if self._read is None or self._read[0] != _changed_at(self._read[1]):
+            model = load_model(str(self.model_id))
+            self._read = (_changed_at(model), model)
+        return self._read[1]
 
     def _pause(self) -> float:
         """Seconds to the next look; sizes must stay the same for as long as config.yaml says."""
@@ -122,6 +125,13 @@ class BatchTrigger(BaseTrigger):
 
 def _apart(complete: CompleteConfig, poll: float) -> float:
     return poll if complete.marker or complete.count else max(poll, complete.stable.total_seconds())
+
+
+def _changed_at(model: ModelFolder) -> int:
+    try:
+        return (model.path / "config.yaml").stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _past(moment: str | None) -> bool:
