@@ -1,8 +1,8 @@
 """<model>__batch: when a batch is taken in and scored. One Airflow DAG a model folder."""
 
-from airflow.sdk import DAG, CronDataIntervalTimetable, Param, TaskGroup
+from airflow.sdk import DAG, CronDataIntervalTimetable, TaskGroup
 
-from evergreen.folders import describe, models_for
+from evergreen.folders import describe, models_for, one_run_a_batch
 from evergreen.operators.ingest_batch import IngestBatchOperator
 from evergreen.operators.ingest_labels import IngestLabelsOperator
 from evergreen.operators.score_batch import ScoreBatchOperator
@@ -11,28 +11,14 @@ from evergreen.operators.validate_batch import ValidateBatchOperator
 from evergreen.operators.validate_labels import ValidateLabelsOperator
 from evergreen.sensors.wait_for_batch import WaitForBatchSensor
 
-BATCH = Param(
-    None,
-    type=["null", "string"],
-    title="Batch",
-    description="The batch to process, such as 2024-01-31; empty: the one that the run's data interval ends.",
-)
-
 for model in models_for("batch"):
-    schedule, tasks = model.config.schedule, model.config.tasks
+    schedule, poll = model.config.schedule, model.config.tasks.poll.total_seconds()
     with DAG(
         **describe(model, "batch", "takes a batch in, validates it, and scores it with the champion of its time"),
         schedule=CronDataIntervalTimetable(schedule.fires, timezone=schedule.zone),
-        start_date=schedule.start,
-        catchup=True,
-        end_date=schedule.last_moment,
-        # Rows go on while earlier batches wait for their labels; order is kept by the sensors.
-        max_active_runs=16,
-        params={"batch": BATCH},
+        **one_run_a_batch(model),
     ):
-        wait_for_batch = WaitForBatchSensor(
-            task_id="wait_for_batch", model_id=model.id, poke_interval=tasks.poll.total_seconds()
-        )
+        wait_for_batch = WaitForBatchSensor(task_id="wait_for_batch", model_id=model.id, poke_interval=poll)
         ingest_batch = IngestBatchOperator(task_id="ingest_batch", model_id=model.id)
         validate_batch = ValidateBatchOperator(task_id="validate_batch", model_id=model.id)
         # Also after a batch that was rejected or never came: that nobody scores it goes on record.
@@ -46,7 +32,7 @@ for model in models_for("batch"):
                     task_id="wait_for_labels",
                     model_id=model.id,
                     feed="labels",
-                    poke_interval=tasks.poll.total_seconds(),
+                    poke_interval=poll,
                 )
                 ingest_labels = IngestLabelsOperator(task_id="ingest_labels", model_id=model.id)
                 validate_labels = ValidateLabelsOperator(task_id="validate_labels", model_id=model.id)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import DAG, BaseOperator, Context, get_parsing_context
+from airflow.sdk import DAG, BaseOperator, Context, Param, get_parsing_context
 
 from evergreen.alerts import FailureReport
 from include.config.locations import model_roots
@@ -69,6 +69,28 @@ def describe(model: ModelFolder, kind: str, what: str) -> dict[str, Any]:
             "max_retry_delay": _LONGEST_DELAY,
             "on_failure_callback": FailureReport(f"failed-{kind}"),
         },
+    }
+
+
+def one_run_a_batch(model: ModelFolder) -> dict[str, Any]:
+    """The arguments of a DAG that runs once a batch, from the first to the last.
+
+    Sixteen runs may be open at once: rows go on while earlier batches wait for their labels, and an old run can be
+    cleared while later ones wait. Order is kept by the sensors.
+    """
+    schedule = model.config.schedule
+    batch = Param(
+        None,
+        type=["null", "string"],
+        title="Batch",
+        description="The batch to process, such as 2024-01-31; empty: the one that the run's data interval ends.",
+    )
+    return {
+        "start_date": schedule.start,
+        "end_date": schedule.last_moment,
+        "catchup": True,
+        "max_active_runs": 16,
+        "params": {"batch": batch},
     }
 
 
