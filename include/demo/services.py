@@ -169,7 +169,11 @@ class Services:
             # Both measured: at their defaults a task costs seconds of waiting after it has ended.
             "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
             "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
+            # The demo has a place of its own, whatever the shell says of another deployment.
             "EVERGREEN_HOME": str(home),
+            "EVERGREEN_ENV": "dev",
+            "EVERGREEN_LAKE": str(home / "lake"),
+            "EVERGREEN_LANDING": str(home / "landing"),
             "MLFLOW_TRACKING_URI": self.mlflow_url,
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             "OMP_NUM_THREADS": "1",

@@ -30,14 +30,14 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.Com
     home = tmp_path_factory.mktemp("demo")
     done = evergreen(home, "demo")
     model = get_model_folder("taxi", model_roots())
-    return home, done, collect_history(model, Locations.under(home), "2024-01-01", "2024-01-24")
+    return home, done, collect_history(model, Locations.under(home / "demo"), "2024-01-01", "2024-01-24")
 
 
 def test_the_loop_closes_and_says_so(demo: tuple[Path, subprocess.CompletedProcess[str], History]) -> None:
     home, done, history = demo
     assert done.returncode == 0, done.stderr
     assert "loop          closed" in done.stdout
-    report = home / "reports" / "taxi.html"
+    report = home / "reports" / "demo.html"
     assert str(report) in done.stdout
     assert report.stat().st_size > 1_000_000
     table = pd.read_csv(report.with_suffix(".csv"))
@@ -85,7 +85,7 @@ def test_a_second_run_continues_and_changes_nothing(
     demo: tuple[Path, subprocess.CompletedProcess[str], History],
 ) -> None:
     home, _, _ = demo
-    model, at = get_model_folder("taxi", model_roots()), Locations.under(home)
+    model, at = get_model_folder("taxi", model_roots()), Locations.under(home / "demo")
     before = fingerprint(model, at)
     assert evergreen(home, "demo").returncode == 0
     assert fingerprint(model, at) == before
@@ -93,14 +93,14 @@ def test_a_second_run_continues_and_changes_nothing(
 
 def test_status_and_why_answer_from_the_records(demo: tuple[Path, subprocess.CompletedProcess[str], History]) -> None:
     home, _, history = demo
-    status = evergreen(home, "status", "taxi").stdout
+    status = evergreen(home / "demo", "status", "taxi").stdout
     assert f"version 2 serves since batch {history.promotions[-1].effective_from}" in status
     assert "open verdict: none" in status
-    why = evergreen(home, "why", "taxi", "2").stdout
+    why = evergreen(home / "demo", "why", "taxi", "2").stdout
     judgement = history.attempts[-1].judgement
     assert judgement is not None
     assert f"{judgement.champion:.4g} to {judgement.challenger:.4g} on {judgement.rows} rows" in why
-    wrong = evergreen(home, "why", "taxi", "9")
+    wrong = evergreen(home / "demo", "why", "taxi", "9")
     assert wrong.returncode == 2
     assert "promoted versions: 1, 2" in wrong.stdout
 
@@ -111,7 +111,7 @@ def test_every_version_can_be_traced(demo: tuple[Path, subprocess.CompletedProce
     from mlflow import MlflowClient
 
     home, _, history = demo
-    at = Locations.under(home)
+    at = Locations.under(home / "demo")
     client = MlflowClient(tracking_uri=at.tracking_uri, registry_uri=at.tracking_uri)
     mlflow.set_tracking_uri(at.tracking_uri)
     for promotion in history.promotions:
@@ -137,7 +137,7 @@ def test_mlflow_alone_can_predict_with_the_champion(
 ) -> None:
     """Whoever serves the model elsewhere needs MLflow and the named packages, nothing of ours."""
     home, _, _ = demo
-    at = Locations.under(home)
+    at = Locations.under(home / "demo")
     rows = {
         "trip_id": ["x"], "lpep_pickup_datetime": ["2024-01-25 08:30:00"], "PULocationID": ["4"], "DOLocationID": ["5"],
         "passenger_count": [1.0], "trip_distance": [3.0], "payment_type": ["1"],
