@@ -38,7 +38,17 @@ from tests.short_loop import SHORT, STREAM, fingerprint, land, run
 
 ASKING = ("first", "second", "third")
 # With so few labels needed, the third batch's check asks for a first model.
-QUICK = {"training": {"window": 2, "min_labels": 50}}
+QUICK = {
+    "training": {"window": 2, "min_labels": 50},
+    "schedule": {
+        "every": "day",
+        "cron": "0 2 * * *",
+        "timezone": "America/New_York",
+        "start": "2024-01-01",
+        # Later days would only have their sensors wait, and there are nine models here.
+        "end": "2024-01-06",
+    },
+}
 # The run for the fourth day begins the night after it.
 DAY_4 = "scheduled__2024-01-05T07:00:00+00:00"
 
@@ -54,7 +64,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelFolder]:
     made["gap"] = make_model(
         root,
         "gap",
-        **QUICK,
+        training=QUICK["training"],
         schedule=daily,
         source={"files": "green_{batch:%Y-%m-%d}*.csv.gz", "complete": {"count": 1}, "wait": "6h"},
         labels={

@@ -22,6 +22,8 @@ from include.sources.waiting import look_for_batch, unordered, unsettled
 _logger = logging.getLogger(__name__)
 # How long a check waits for the one before it.
 GRACE = timedelta(hours=1)
+# Seconds between two looks for what other runs of the loop have to do first.
+_OWN = 5.0
 
 
 class BatchTrigger(BaseTrigger):
@@ -82,8 +84,10 @@ class BatchTrigger(BaseTrigger):
             if done:
                 yield TriggerEvent({"sizes": [list(size) for size in before.sizes] if before else None})
                 return
+            # What the loop itself has to do first is soon done, and costs one read of the ledger to look for.
+            own = seen is None
             before = seen
-            await asyncio.sleep(self._pause())
+            await asyncio.sleep(min(self.poll, _OWN) if own else self._pause())
 
     def _look(self, before: Look | None) -> tuple[bool, Look | None]:
         if self.source is not None:
