@@ -1,6 +1,7 @@
 """A real Airflow and a real MLflow for tests: started, asked over the API, broken on purpose, ended."""
 
 import json
+import os
 import shutil
 import sqlite3
 import time
@@ -78,7 +79,9 @@ class Live:
 @contextmanager
 def running(home: Path, models: Path, **extra: str) -> Iterator[Live]:
     """Services over the model folders of a root, until the block ends."""
-    services = Services(home, {"EVERGREEN_MODELS": str(models), **extra})
+    # Tests beside this one look for free ports at the same moment: each process looks elsewhere.
+    base = 20_000 + os.getpid() * 40 % 20_000
+    services = Services(home, {"EVERGREEN_MODELS": str(models), **extra}, (base, base + 10, base + 20, base + 30))
     try:
         services.start()
         services.await_health(seconds=420)

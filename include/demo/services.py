@@ -31,10 +31,12 @@ class Services:
 
     :param home: folder that holds all their state.
     :param extra: environment variables that go over the ones made here.
+    :param first_ports: where free ports are looked for: Airflow's pages, MLflow's, logs of tasks, logs of triggers.
     """
 
     home: Path
     extra: dict[str, str] = field(default_factory=dict)
+    first_ports: tuple[int, int, int, int] = (8080, 5000, 8793, 8794)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -44,7 +46,7 @@ class Services:
         # Some other program may sit on the usual ports: then the next free ones are taken.
         taken: set[int] = set()
         self.api_port, self.mlflow_port, worker_logs, trigger_logs = (
-            _free_port(first, taken) for first in (8080, 5000, 8793, 8794)
+            _free_port(first, taken) for first in self.first_ports
         )
         self.environment = {**os.environ, **self._settings(worker_logs, trigger_logs), **self.extra}
 
@@ -196,7 +198,12 @@ class Services:
         return kept
 
     def _note_processes(self) -> None:
-        running = {process.pid: psutil.Process(process.pid).create_time() for process in self.processes.values()}
+        running = {}
+        for process in self.processes.values():
+            try:
+                running[process.pid] = psutil.Process(process.pid).create_time()
+            except psutil.NoSuchProcess:
+                continue
         (self.home / "processes.json").write_text(json.dumps(running))
 
     def _end_leftovers(self) -> None:
