@@ -84,7 +84,7 @@ def running(home: Path, models: Path, **extra: str) -> Iterator[Live]:
     services = Services(home, {"EVERGREEN_MODELS": str(models), **extra}, (base, base + 10, base + 20, base + 30))
     try:
         services.start()
-        services.await_health(seconds=420)
+        services.await_health(seconds=600)
         yield Live(services)
     finally:
         services.stop()

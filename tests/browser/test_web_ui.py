@@ -46,7 +46,7 @@ def live(tmp_path_factory: pytest.TempPathFactory, model: ModelFolder) -> Iterat
     run(model, Locations.under(home), *range(1, 12))
     with postgres() as url, running(home, model.path.parent, AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=url) as services:
         done = "select count(*) from dag_run where dag_id = 'taxi__drift' and state = 'success'"
-        wait_until(lambda: services.query(done) == [(11,)], 240, "eleven checks to be caught up with")
+        wait_until(lambda: services.query(done) == [(11,)], 600, "eleven checks to be caught up with")
         yield services
 
 
@@ -83,8 +83,8 @@ def test_an_operator_retrains_with_params(live: Live, model: ModelFolder, page: 
     shoot(page, "retrain-form", tmp_path)
     form.get_by_role("button", name="Trigger", exact=True).click()
     by_hand = "select run_id from dag_run where dag_id = 'taxi__retrain' and run_type = 'manual'"
-    (run_id,) = wait_until(lambda: live.query(by_hand), 60, "a manual run")[0]
-    wait_until(lambda: live.runs("taxi__retrain")[run_id] in ("success", "failed"), 180, "the run to end")
+    (run_id,) = wait_until(lambda: live.query(by_hand), 600, "a manual run")[0]
+    wait_until(lambda: live.runs("taxi__retrain")[run_id] in ("success", "failed"), 600, "the run to end")
     page.goto(f"{live.services.airflow_url}/dags/taxi__retrain/runs/{run_id}")
     page.get_by_text("Success", exact=True).first.wait_for()
     shoot(page, "retrain-run", tmp_path)
@@ -118,10 +118,10 @@ def test_an_operator_backfills_a_week_beside_the_live_loop(
     form.get_by_role("button", name="Run Backfill", exact=True).click()
     land(model, live.at, 12)
     runs = "select state from dag_run where dag_id = 'taxi__batch' and run_type = 'backfill'"
-    wait_until(lambda: len(live.query(runs)) == 7, 60, "a week of runs")
-    wait_until(lambda: {state for (state,) in live.query(runs)} <= {"success", "failed"}, 240, "the week to end")
+    wait_until(lambda: len(live.query(runs)) == 7, 600, "a week of runs")
+    wait_until(lambda: {state for (state,) in live.query(runs)} <= {"success", "failed"}, 600, "the week to end")
     assert {state for (state,) in live.query(runs)} == {"success"}
-    wait_until(lambda: ledger.get(VerdictRecord, "2024-01-12"), 240, "the live loop to check the twelfth day")
+    wait_until(lambda: ledger.get(VerdictRecord, "2024-01-12"), 600, "the live loop to check the twelfth day")
     page.goto(f"{live.services.airflow_url}/dags/taxi__batch")
     page.get_by_text("score_batch").first.wait_for()
     page.wait_for_timeout(2000)
@@ -135,7 +135,7 @@ def test_an_operator_backfills_a_week_beside_the_live_loop(
 def test_a_wish_that_has_to_wait_for_labels_says_so(live: Live, model: ModelFolder) -> None:
     """The first wish was judged on the newest labels: a second one needs later ones."""
     live.trigger("taxi__retrain", "again", why="just to be sure")
-    wait_until(lambda: live.runs("taxi__retrain").get("again") in ("success", "failed"), 120, "the run to end")
+    wait_until(lambda: live.runs("taxi__retrain").get("again") in ("success", "failed"), 600, "the run to end")
     tasks = live.tasks("taxi__retrain", "again")
     assert {state for task, (state, _) in tasks.items() if task not in ("ask_retraining", "send_alerts")} == {"skipped"}
     assert tasks["ask_retraining"] == ("success", 1)
@@ -146,13 +146,13 @@ def test_ten_days_in_any_order_and_a_cleared_day_move_nothing(live: Live, model:
     before = fingerprint(model, live.at, LAST)
     # Airflow takes one backfill of a DAG at a time, and closes the last one a little after its runs have ended.
     open_ones = "select count(*) from backfill where completed_at is null"
-    wait_until(lambda: live.query(open_ones) == [(0,)], 120, "the week's backfill to be closed")
+    wait_until(lambda: live.query(open_ones) == [(0,)], 600, "the week's backfill to be closed")
     old = "scheduled__2024-01-03T07:00:00+00:00"
     clear = {"dry_run": False, "only_failed": False, "reset_dag_runs": True, "dag_run_id": old}
     for dag_id in ("taxi__batch", "taxi__drift"):
         live.call("POST", f"/dags/{dag_id}/clearTaskInstances", clear)
         # A backfill passes over runs that are not at rest.
-        wait_until(lambda dag_id=dag_id: live.runs(dag_id)[old] == "success", 120, f"{dag_id} to run again")
+        wait_until(lambda dag_id=dag_id: live.runs(dag_id)[old] == "success", 600, f"{dag_id} to run again")
     body: dict[str, Any] = {"dag_id": "taxi__drift", "from_date": "2024-01-01T00:00:00Z", "run_backwards": True}
     body |= {"to_date": "2024-01-11T00:00:00Z", "max_active_runs": 4, "reprocess_behavior": "completed"}
     live.call("POST", "/backfills", body)
@@ -162,9 +162,9 @@ def test_ten_days_in_any_order_and_a_cleared_day_move_nothing(live: Live, model:
         "select state from dag_run where dag_id = ? and backfill_id in (select max(id) from backfill group by dag_id)"
     )
     for dag_id in ("taxi__drift", "taxi__batch"):
-        wait_until(lambda dag_id=dag_id: len(live.query(ended, dag_id)) == 10, 60, f"ten runs of {dag_id}")
+        wait_until(lambda dag_id=dag_id: len(live.query(ended, dag_id)) == 10, 600, f"ten runs of {dag_id}")
         states = lambda dag_id=dag_id: sorted(state for (state,) in live.query(ended, dag_id))  # noqa: E731
-        wait_until(lambda states=states: set(states()) <= {"success", "failed"}, 240, f"ten runs of {dag_id} to end")
+        wait_until(lambda states=states: set(states()) <= {"success", "failed"}, 600, f"ten runs of {dag_id} to end")
         # The third day's file is broken; it is rejected again, and that is all.
         assert states() == ["failed"] * (dag_id == "taxi__batch") + ["success"] * (9 + (dag_id == "taxi__drift"))
     assert fingerprint(model, live.at, LAST) == before

@@ -143,7 +143,7 @@ def test_records_say_by_which_task(live: Live, model: ModelFolder, told: list[st
 def test_a_person_retrains_by_hand(live: Live, model: ModelFolder, told: list[str]) -> None:
     stores = open_stores(live.at, model.id)
     live.trigger("taxi__retrain", "by-hand", why="a new tariff")
-    wait_until(lambda: live.runs("taxi__retrain").get("by-hand") in ("success", "failed"), 180, "the run by hand")
+    wait_until(lambda: live.runs("taxi__retrain").get("by-hand") in ("success", "failed"), 600, "the run by hand")
     assert live.runs("taxi__retrain")["by-hand"] == "success"
     wish = stores.ledger.get(WishRecord, "by-hand")
     assert wish is not None
