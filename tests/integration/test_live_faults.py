@@ -158,7 +158,8 @@ def test_a_human_decides_where_config_wants_it(live: Live, models: dict[str, Mod
         try:
             live.call("PATCH", page, {"chosen_options": ["Approve"], "params_input": {}})
         except AssertionError:
-            return False
+            # The answer may have been taken although Airflow said otherwise.
+            return ledger.get(ApprovalRecord, "2024-01-03.0-1") is not None
         return True
 
     wait_until(answer_yes, 60, "the yes to be taken")
