@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -120,7 +121,7 @@ def replay(
     """Run a model over its history on a virtual clock, in a scratch place; the live one is not touched."""
     from include.replay.runner import for_replay
     from include.replay.runner import replay as run
-    from include.sources.landing import list_files
+    from include.sources.intake import last_arrived
 
     model = for_replay(get_model_folder(model_id, model_roots()), first, policy, html)
     place = into or Path(tempfile.mkdtemp(prefix=f"replay-{model_id}-"))
@@ -129,10 +130,7 @@ def replay(
     live = Locations.from_environment()
     at = Locations.under(place, landing=str(landing.absolute()) if landing else live.landing)
     calendar = model.config.calendar
-    landed = list_files(Path(at.landing) / model.id, model.config.source, calendar)
-    if not landed:
-        raise click.UsageError(f"no file in {Path(at.landing) / model.id} fits {model.config.source.files}")
-    first, last = first or calendar.name(0), last or max(landed)
+    first, last = first or calendar.name(0), last or last_arrived(model, at, datetime.now(UTC))
     span = calendar.between(first, last)
     with _progress() as progress:
         task = progress.add_task(f"replaying {model_id}", total=len(span))

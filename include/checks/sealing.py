@@ -6,12 +6,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.checks.sorting import Rules, SortedBatch, reject, sort_batch
-from include.config.contract import FilesConfig, LabelsConfig
+from include.config.feeds import FilesConfig, LabelFeed, LabelsInside, QueryConfig
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
 from include.errors import FileUnreadable, NotReady
 from include.records import ArrivalRecord, BatchRecord, Feed, Reason, SourceFile
-from include.sources.intake import fetch
+from include.sources.intake import fetch, source_of
 from include.sources.parsing import ParsedFile, TornRow, lines_of, parse_file
 from include.storage.lake import content_hash, describe
 from include.storage.stores import Stores, open_stores
@@ -29,7 +29,7 @@ def seal(model: ModelFolder, at: Locations, feed: Feed, batch: str) -> BatchReco
     standing = stores.ledger.get(BatchRecord, f"{feed}.{batch}")
     if standing is not None:
         return standing
-    inside = feed == "labels" and _labels(model).files is None
+    inside = feed == "labels" and not isinstance(_labels(model), LabelFeed)
     if inside:
         rows = stores.ledger.get(BatchRecord, f"rows.{batch}")
         if rows is None:
@@ -66,14 +66,14 @@ def declare_missing(model: ModelFolder, at: Locations, feed: Feed, batch: str) -
 
 
 def _sort(model: ModelFolder, stores: Stores, feed: Feed, arrival: ArrivalRecord, inside: bool) -> SortedBatch:
-    config = model.config
-    files = config.source if feed == "rows" or inside else _labels(model).as_files()
-    rules = _rules(model, feed, files)
+    source = source_of(model, "rows" if inside else feed)
+    assert source is not None
+    rules = _rules(model, feed, source)
     parsed: list[ParsedFile] = []
     unreadable: list[Reason] = []
     for file in arrival.files:
         try:
-            parsed.append(_parse(stores, file, files))
+            parsed.append(_parse(stores, file, source))
         except FileUnreadable as error:
             whole = f"line {error.line}: {error.problem}" if error.line else error.problem
             unreadable.append(Reason(expectation="readable file", found=whole, rows=0, file=file.name))
@@ -85,26 +85,28 @@ def _sort(model: ModelFolder, stores: Stores, feed: Feed, arrival: ArrivalRecord
     return sort_batch(parsed, rules)
 
 
-def _rules(model: ModelFolder, feed: Feed, files: FilesConfig) -> Rules:
+def _rules(model: ModelFolder, feed: Feed, source: FilesConfig | QueryConfig) -> Rules:
     config, path = model.config, model.path / "expectations.yaml"
     if feed == "rows":
         rows = config.rows
         required = (*rows.key, rows.event_time)
         expected = model.expectations.rows
-        return Rules(rows.columns, rows.key, required, files.nulls, expected, rows.max_quarantined, path)
+        return Rules(rows.columns, rows.key, required, source.nulls, expected, rows.max_quarantined, path)
     labels = _labels(model)
     required = (*config.rows.key, labels.column)
     expected = model.expectations.labels
-    return Rules(config.label_columns, config.rows.key, required, files.nulls, expected, labels.max_quarantined, path)
+    return Rules(
+        config.label_columns, config.rows.key, required, source.nulls, expected, labels.max_quarantined, path, True
+    )
 
 
-def _labels(model: ModelFolder) -> LabelsConfig:
+def _labels(model: ModelFolder) -> LabelsInside:
     assert model.config.labels != "none"
     return model.config.labels
 
 
-def _parse(stores: Stores, file: SourceFile, files: FilesConfig) -> ParsedFile:
-    return parse_file(file.name, fetch(stores, file).content, files)
+def _parse(stores: Stores, file: SourceFile, source: FilesConfig | QueryConfig) -> ParsedFile:
+    return parse_file(file.name, fetch(stores, file).content, source)
 
 
 def _unreadable(stores: Stores, file: SourceFile) -> ParsedFile:

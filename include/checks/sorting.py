@@ -40,6 +40,7 @@ class Rules:
     :param expected: expectations.
     :param max_quarantined: share of rows above which the batch as a whole is rejected.
     :param path: expectations.yaml, for messages.
+    :param may_be_empty: whether a batch without a row is sound: none of the labels may have become known in it.
     """
 
     columns: dict[str, ColumnType]
@@ -49,6 +50,7 @@ class Rules:
     expected: tuple[ExpectationConfig, ...]
     max_quarantined: float
     path: Path
+    may_be_empty: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def sort_batch(files: list[ParsedFile], rules: Rules) -> SortedBatch:
     casts = [_cast_file(f, rules) for f in files]
     refused = [reason for _, reasons in casts for reason in reasons]
     total = sum(f.rows.num_rows + len(f.torn) for f in files)
-    if total == 0 and not refused:
+    if total == 0 and not refused and not rules.may_be_empty:
         names = ", ".join(f.name for f in files) or "no file"
         refused = [Reason(expectation="rows arrived", found=f"no rows in {names}", rows=0, file=names)]
     if refused:

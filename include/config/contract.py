@@ -1,76 +1,19 @@
 """The contract of a model folder: what config.yaml may say. Counts are batches unless a name says otherwise."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from include.batches import Calendar
-from include.config.fields import (
-    Column,
-    ColumnType,
-    Contract,
-    Duration,
-    Encoding,
-    FilePattern,
-    Pattern,
-    Percent,
-    fill_batch,
-)
+from include.config.feeds import FilesConfig, LabelFeed, Labels, LabelsInside, Source
+from include.config.fields import Column, ColumnType, Contract, Duration, Percent
 from include.config.schedule import ScheduleConfig
 
 Metric = Literal["mae", "rmse", "logloss", "brier"]
 _RESERVED = {"batch", "revision", "known", "prediction", "model_version", "data_version"}
 _TARGETS = {"regression": ("float", "integer"), "classification": ("integer", "boolean")}
 _METRICS = {"regression": ("mae", "rmse"), "classification": ("logloss", "brier")}
-
-
-class CompleteConfig(Contract):
-    """What makes a batch's files complete: a marker file, a declared count, or sizes that stay the same."""
-
-    marker: str | None = None
-    count: Annotated[int, Field(gt=0)] | None = None
-    stable: Duration = timedelta(seconds=30)
-
-    @model_validator(mode="after")
-    def _one_rule(self) -> Self:
-        if self.marker and self.count:
-            raise ValueError("valid: one of marker, count, stable")
-        return self
-
-
-def check_marker(files: FilePattern, complete: CompleteConfig) -> None:
-    """Refuse one marker that would complete every batch at once."""
-    in_folders = "/" in files.text.partition("}")[2]
-    if complete.marker and "{batch:" not in complete.marker and not in_folders:
-        raise ValueError(
-            f"complete.marker: found {complete.marker!r} beside the files of every batch; valid: a name with the batch "
-            "in it, such as _SUCCESS_{batch:%Y-%m-%d}, or files in one folder a batch"
-        )
-    sample = datetime(2000, 1, 1)
-    beside = files.name_for(sample).rpartition("/")
-    if complete.marker and files.moment_of("".join(beside[:2]) + fill_batch(complete.marker, sample)) is not None:
-        raise ValueError(
-            f"complete.marker: found {complete.marker!r}, which fits the file pattern itself; valid: a name that the "
-            f"pattern {files.text} does not fit"
-        )
-
-
-class FilesConfig(Contract):
-    """Files that arrive in the landing folder, and how they are written."""
-
-    files: Pattern
-    complete: CompleteConfig = CompleteConfig()
-    wait: Duration = timedelta(hours=6)
-    late: Annotated[int, Field(ge=0)] = 31
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
-    encoding: Encoding = "utf-8"
-    nulls: tuple[str, ...] = ("",)
-
-    @model_validator(mode="after")
-    def _marker_belongs_to_a_batch(self) -> Self:
-        check_marker(self.files, self.complete)
-        return self
 
 
 class RowsConfig(Contract):
@@ -94,42 +37,6 @@ class RowsConfig(Contract):
         if reserved:
             raise ValueError(f"columns: {', '.join(reserved)} is a name of our own; valid: any other name")
         return self
-
-
-class LabelsConfig(Contract):
-    """Where labels come from: files of their own, or (without ``files``) the rows themselves.
-
-    ``max_delay`` says how many batches a label may come after its row; an older row's label is counted as unmatched.
-    """
-
-    target: dict[str, Column] = Field(min_length=1, max_length=1)
-    files: Pattern | None = None
-    key: tuple[str, ...] = ()
-    complete: CompleteConfig = CompleteConfig()
-    wait: Duration = timedelta(hours=12)
-    late: Annotated[int, Field(ge=0)] = 31
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
-    encoding: Encoding = "utf-8"
-    nulls: tuple[str, ...] = ("",)
-    max_delay: Annotated[int, Field(ge=0)] = 90
-    max_quarantined: Percent = 0.5
-
-    @model_validator(mode="after")
-    def _marker_belongs_to_a_batch(self) -> Self:
-        if self.files is not None:
-            check_marker(self.files, self.complete)
-        return self
-
-    @property
-    def column(self) -> str:
-        """Name of the target."""
-        return next(iter(self.target))
-
-    def as_files(self) -> FilesConfig:
-        """The feed's own files; only where it has some."""
-        assert self.files is not None
-        names = ("files", "complete", "wait", "late", "delimiter", "encoding", "nulls")
-        return FilesConfig.model_construct(**{name: getattr(self, name) for name in names})
 
 
 class FeaturesConfig(Contract):
@@ -301,10 +208,6 @@ class AlertsConfig(Contract):
         return url
 
 
-def _form_of_labels(value: Any) -> str:
-    return "feed" if isinstance(value, dict | LabelsConfig) else "none"
-
-
 class ModelConfig(Contract):
     """config.yaml: all that is particular to one model and is not code."""
 
@@ -312,12 +215,9 @@ class ModelConfig(Contract):
     description: str = ""
     owner: str = "evergreen"
     schedule: ScheduleConfig
-    source: FilesConfig
+    source: Source
     rows: RowsConfig
-    # Told apart by hand, so that a mistake inside a feed is not answered for both forms.
-    labels: Annotated[
-        Annotated[Literal["none"], Tag("none")] | Annotated[LabelsConfig, Tag("feed")], Discriminator(_form_of_labels)
-    ]
+    labels: Labels
     features: FeaturesConfig = FeaturesConfig()
     model: EstimatorConfig
     training: TrainingConfig = TrainingConfig()
@@ -336,16 +236,15 @@ class ModelConfig(Contract):
         for name in (*self.gate.slices, *self.check.ignore):
             if name not in columns:
                 raise ValueError(f"gate.slices and check.ignore: found {name!r}; valid: one of {', '.join(columns)}")
-        feeds = [("source", self.source.files), ("labels", self.labels.files if self.labels != "none" else None)]
-        for name, pattern in feeds:
-            if pattern is not None and not pattern.tells(self.schedule.every):
-                every = self.schedule.every
-                raise ValueError(f"{name}.files: found {pattern}; valid: a date that tells one {every} from the next")
+        every = self.schedule.every
+        for name, feed in (("source", self.source), ("labels", self.labels)):
+            if isinstance(feed, FilesConfig) and not feed.files.tells(every):
+                raise ValueError(
+                    f"{name}.files: found {feed.files}; valid: a date that tells one {every} from the next"
+                )
         if self.labels != "none":
             self._check_target(self.labels)
-            if self.labels.files is None and self.labels.key:
-                raise ValueError("labels.key: labels inside the rows have the rows' key; valid: leave it out")
-            if self.labels.files is not None and set(self.labels.key) != set(self.rows.key):
+            if isinstance(self.labels, LabelFeed) and set(self.labels.key) != set(self.rows.key):
                 raise ValueError(f"labels.key: found {list(self.labels.key)}; valid: {list(self.rows.key)}")
             if self.labels.column in columns:
                 raise ValueError(
@@ -354,7 +253,7 @@ class ModelConfig(Contract):
                 )
         return self
 
-    def _check_target(self, labels: LabelsConfig) -> None:
+    def _check_target(self, labels: LabelsInside) -> None:
         valid, given = _TARGETS[self.model.task], labels.target[labels.column].type
         if given not in valid:
             raise ValueError(f"labels.target: found {given} for {self.model.task}; valid: {', '.join(valid)}")

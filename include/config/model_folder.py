@@ -18,7 +18,7 @@ from include.errors import ConfigInvalid, ModelNotFound
 
 C = TypeVar("C", bound=Contract)
 # Forms of one field, which pydantic names in the place of a mistake.
-_TAGS = ("feed", "none")
+_TAGS = ("none form", "inside form", "files form", "query form")
 _CODE = ("features.py", "estimator.py")
 # The name goes into paths, into MLflow's and Airflow's names.
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,200}")
@@ -194,15 +194,19 @@ def _fields_at(place: tuple[int | str, ...], contract: type[Contract]) -> dict[s
         if get_origin(field.annotation) is dict:
             # The next part is a key of the user's own.
             parts_left = parts_left[1:]
-        options = [field.annotation, *getattr(field.annotation, "__args__", ())] if field is not None else []
-        parts = [option for option in options if isinstance(option, type) and issubclass(option, Contract)]
+        options = [field.annotation, *getattr(field.annotation, "__args__", ())]
+        # A form that carries a tag stands inside an Annotated.
+        plain = [getattr(option, "__origin__", option) for option in options]
+        parts = [option for option in plain if isinstance(option, type) and issubclass(option, Contract)]
         if parts:
-            fields = dict(parts[0].model_fields)
+            fields = {name: one for part in parts for name, one in part.model_fields.items()}
     return fields
 
 
 def _suggest(place: tuple[int | str, ...], contract: type[Contract]) -> str:
     known = list(_fields_at(place[:-1], contract))
+    if place[-1] in known:
+        return "it belongs to another form of this part; see README, Configuration"
     close = difflib.get_close_matches(str(place[-1]), known, n=1)
     if close:
         return f"did you mean {close[0]}?"

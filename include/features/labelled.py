@@ -7,6 +7,7 @@ import pandas as pd
 from pandas.api.types import union_categoricals
 
 from include.config.contract import ModelConfig
+from include.config.feeds import LabelFeed
 from include.errors import NotReady
 from include.features.history import build_features, published, read_labels, read_rows
 from include.records import ClaimRecord, DataRecord, Partition
@@ -45,7 +46,7 @@ def match_labels(
     calendar, key = config.calendar, list(config.rows.key)
     if config.labels == "none":
         return _unlabelled(config, stores, calendar.between(first, last))
-    delay = config.labels.max_delay if config.labels.files is not None else 0
+    delay = config.labels.max_delay if isinstance(config.labels, LabelFeed) else 0
     # Twice the delay: a key whose row or first label lies before the span has its place there, not here.
     oldest = calendar.name(max(0, calendar.index(first) - 2 * delay))
     span = calendar.between(oldest, last)

@@ -5,13 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from include.config.feeds import FilesConfig, QueryConfig
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder, parse_policies
 from include.errors import NotReady
 from include.judging.attempts import DueAttempt, find_due_attempt
 from include.records import ApprovalRecord, Feed
 from include.sinks import Sink
-from include.sources.intake import files_of
+from include.sources.intake import source_of
 from include.steps.check_drift import check_drift
 from include.steps.close_verdict import close_verdict
 from include.steps.ingest_batch import ingest_batch
@@ -89,10 +90,10 @@ class Runner:
 
     def _pause(self, feed: Feed) -> float:
         """Seconds between two looks; none where a marker or a count tells that the files are complete."""
-        files = files_of(self.model, feed)
-        if files is None or files.complete.marker or files.complete.count:
+        source = source_of(self.model, feed)
+        if not isinstance(source, FilesConfig) or source.complete.marker or source.complete.count:
             return 0
-        return files.complete.stable.total_seconds()
+        return source.complete.stable.total_seconds()
 
 
 def replay(
@@ -119,16 +120,22 @@ def for_replay(model: ModelFolder, first: str | None, policies: str | None, html
     :param html: whether the checks may write HTML reports.
     """
     config = model.config
-    at_once = {"wait": timedelta(0), "complete": config.source.complete.model_copy(update={"stable": timedelta(0)})}
-    changes: dict[str, object] = {"source": config.source.model_copy(update=at_once)}
-    if config.labels != "none":
-        at_once["complete"] = config.labels.complete.model_copy(update={"stable": timedelta(0)})
-        changes["labels"] = config.labels.model_copy(update=at_once)
+    changes: dict[str, object] = {"source": _at_once(config.source)}
+    if isinstance(config.labels, FilesConfig | QueryConfig):
+        changes["labels"] = _at_once(config.labels)
     if first is not None:
         changes["schedule"] = config.schedule.model_copy(update={"start": config.calendar.moment(first)})
     if not html:
         changes["check"] = config.check.model_copy(update={"html": "never"})
     return with_policies(model.replace(config.model_copy(update=changes)), policies)
+
+
+def _at_once(source: FilesConfig | QueryConfig) -> FilesConfig | QueryConfig:
+    """The same source without anything to wait for."""
+    changes: dict[str, object] = {"wait": timedelta(0)}
+    if isinstance(source, FilesConfig):
+        changes["complete"] = source.complete.model_copy(update={"stable": timedelta(0)})
+    return source.model_copy(update=changes)
 
 
 def with_policies(model: ModelFolder, policies: str | None) -> ModelFolder:

@@ -1,42 +1,64 @@
-"""Intake: the files of a batch are copied into the lake as they came, and listed in its arrival record."""
+"""Intake: what arrived for a batch is copied into the lake as it came, and listed in its arrival record."""
 
-from pathlib import Path
+from collections.abc import Iterator
+from datetime import datetime
 
 from include.batches import Calendar
-from include.config.contract import FilesConfig
+from include.config.feeds import FilesConfig, QueryConfig
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
 from include.errors import NotReady, SourceChanged
 from include.records import ArrivalRecord, BatchRecord, Feed, SourceFile
 from include.sources.landing import LandedFile, Look, list_files, look, read_file
+from include.sources.querying import look_at_query, run_query
 from include.storage.stores import Stores, open_stores
 
 
-def files_of(model: ModelFolder, feed: Feed) -> FilesConfig | None:
-    """How a feed's files arrive; None for labels that stand inside the rows, or for no labels at all."""
+def source_of(model: ModelFolder, feed: Feed) -> FilesConfig | QueryConfig | None:
+    """How a feed arrives; None for labels that stand inside the rows, or for no labels at all."""
     if feed == "rows":
         return model.config.source
     labels = model.config.labels
-    return labels.as_files() if labels != "none" and labels.files is not None else None
+    return labels if isinstance(labels, FilesConfig | QueryConfig) else None
 
 
-def landing_folder(model: ModelFolder, at: Locations) -> Path:
-    """The folder in which a model's files arrive."""
-    return Path(at.landing) / model.id
+def landing_place(model: ModelFolder, at: Locations, files: FilesConfig) -> str:
+    """The folder or URI at which a model's files arrive."""
+    return files.location or f"{at.landing.rstrip('/')}/{model.id}"
 
 
-def look_at(model: ModelFolder, at: Locations, feed: Feed, batch: str, before: Look | None) -> Look:
-    """Look once whether the files of a feed's batch are complete."""
-    files = files_of(model, feed)
-    if files is None:
+def look_at(model: ModelFolder, at: Locations, feed: Feed, batch: str, now: datetime, before: Look | None) -> Look:
+    """Look once whether a feed's batch is complete.
+
+    :param now: the moment of this look; a query is complete no sooner than its batch has ended.
+    """
+    source, calendar = source_of(model, feed), model.config.calendar
+    if source is None:
         return Look(True, "labels stand inside the rows", ())
-    return look(landing_folder(model, at), files, model.config.calendar, batch, before)
+    if isinstance(source, QueryConfig):
+        return look_at_query(source, calendar, batch, now, f"model {model.id}, {feed}")
+    return look(landing_place(model, at, source), source, calendar, batch, before)
+
+
+def last_arrived(model: ModelFolder, at: Locations, now: datetime) -> str:
+    """The last batch of which there is a file; where rows are queried, the last one that has ended.
+
+    :raises NotReady: if no file fits.
+    """
+    source, schedule = model.config.source, model.config.schedule
+    if isinstance(source, QueryConfig):
+        return schedule.last_ended(min(now, schedule.end) if schedule.end else now)
+    place = landing_place(model, at, source)
+    listed = list_files(place, source, schedule.calendar)
+    if not listed:
+        raise NotReady(f"model {model.id}: no file in {place} fits {source.files}; deliver some, or say --landing")
+    return max(listed)
 
 
 def take_in(model: ModelFolder, at: Locations, feed: Feed, batch: str) -> ArrivalRecord:
-    """Copy a batch's files, and late files of batches before it, into the lake; record them once.
+    """Copy what arrived for a batch, and late files of batches before it, into the lake; record it once.
 
-    :returns: the arrival record that stands: once it does, files that are added or changed are not this batch's.
+    :returns: the arrival record that stands: once it does, what is added or changed is not this batch's.
     :raises NotReady: if the batch before has not been taken in, or a file is still growing.
     """
     stores = open_stores(at, model.id)
@@ -45,16 +67,22 @@ def take_in(model: ModelFolder, at: Locations, feed: Feed, batch: str) -> Arriva
         return standing
     calendar = model.config.calendar
     require_earlier(stores, calendar, model.id, feed, batch)
-    folder = landing_folder(model, at)
-    files = files_of(model, feed)
-    assert files is not None
-    names = _names_for(stores, folder, files, calendar, feed, batch)
     sources = []
-    for name in names:
-        landed = read_file(folder, name)
-        raw = stores.lake.put_raw(f"{feed}/{batch}/{landed.sha256[:16]}/{name}", landed.content)
-        sources.append(SourceFile(name=name, size=len(landed.content), sha256=landed.sha256, raw=raw))
+    for landed in _arrived(model, at, stores, feed, batch):
+        raw = stores.lake.put_raw(f"{feed}/{batch}/{landed.sha256[:16]}/{landed.name}", landed.content)
+        sources.append(SourceFile(name=landed.name, size=len(landed.content), sha256=landed.sha256, raw=raw))
     return stores.ledger.put(ArrivalRecord(as_of=batch, feed=feed, revision=0, files=tuple(sources)))
+
+
+def _arrived(model: ModelFolder, at: Locations, stores: Stores, feed: Feed, batch: str) -> Iterator[LandedFile]:
+    source, calendar = source_of(model, feed), model.config.calendar
+    assert source is not None
+    if isinstance(source, QueryConfig):
+        yield run_query(source, calendar, batch, f"model {model.id}, {feed}")
+        return
+    place = landing_place(model, at, source)
+    for name in _names_for(stores, place, source, calendar, feed, batch):
+        yield read_file(place, name)
 
 
 def fetch(stores: Stores, file: SourceFile) -> LandedFile:
@@ -80,14 +108,12 @@ def require_earlier(stores: Stores, calendar: Calendar, model_id: str, feed: Fee
         raise NotReady(f"model {model_id}: {feed} of batch {before} are not sealed; process it before {batch}")
 
 
-def _names_for(
-    stores: Stores, folder: Path, files: FilesConfig, calendar: Calendar, feed: Feed, batch: str
-) -> list[str]:
+def _names_for(stores: Stores, place: str, files: FilesConfig, calendar: Calendar, feed: Feed, batch: str) -> list[str]:
     """The batch's own files, then files of earlier batches that came too late for them.
 
     Files of a rejected batch are held until somebody takes that batch in again.
     """
-    listed = list_files(folder, files, calendar)
+    listed = list_files(place, files, calendar)
     first = max(0, calendar.index(batch) - files.late)
     earlier = [calendar.name(i) for i in range(first, calendar.index(batch))]
     arrived = [stores.ledger.get(ArrivalRecord, f"{feed}.{b}") for b in earlier]

@@ -1,16 +1,15 @@
-"""The landing folder: which files belong to a batch, and whether they are all there."""
+"""The landing place: which files belong to a batch, and whether they are all there."""
 
 import hashlib
-import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
 
 from include.batches import Calendar
-from include.config.contract import FilesConfig
+from include.config.feeds import FilesConfig
 from include.config.fields import fill_batch
-from include.errors import NotReady
+from include.sources.places import open_place
 
 
 @dataclass(frozen=True)
@@ -40,9 +39,9 @@ class LandedFile:
         return hashlib.sha256(self.content).hexdigest()
 
 
-def list_files(folder: Path, files: FilesConfig, calendar: Calendar) -> dict[str, list[str]]:
-    """Names of the files in a landing folder that fit the pattern, by the batch that their name says."""
-    return group_files(_walk(folder), files, calendar)
+def list_files(place: str | Path, files: FilesConfig, calendar: Calendar) -> dict[str, list[str]]:
+    """Names of the files in a landing place that fit the pattern, by the batch that their name says."""
+    return group_files(open_place(place).names(), files, calendar)
 
 
 def group_files(names: Iterable[str], files: FilesConfig, calendar: Calendar) -> dict[str, list[str]]:
@@ -55,14 +54,16 @@ def group_files(names: Iterable[str], files: FilesConfig, calendar: Calendar) ->
     return {batch: sorted(names) for batch, names in found.items()}
 
 
-def look(folder: Path, files: FilesConfig, calendar: Calendar, batch: str, before: Look | None) -> Look:
+def look(place: str | Path, files: FilesConfig, calendar: Calendar, batch: str, before: Look | None) -> Look:
     """Look once whether a batch's files are complete.
 
+    :param place: a folder, or the URI of a prefix in an object store.
     :param before: the look before this one; without a marker or a count, two looks must see the same sizes.
     """
-    names = list_files(folder, files, calendar).get(batch, [])
-    sizes = {name: (folder / name).stat().st_size for name in names}
-    return judge_look(sizes, lambda marker: (folder / marker).exists(), str(folder), files, calendar, batch, before)
+    landing = open_place(place)
+    names = group_files(landing.names(), files, calendar).get(batch, [])
+    sizes = {name: landing.size(name) for name in names}
+    return judge_look(sizes, landing.exists, str(place), files, calendar, batch, before)
 
 
 def judge_look(
@@ -93,25 +94,12 @@ def judge_look(
     return Look(True, f"{len(sizes)} files, sizes unchanged", sizes)
 
 
-def read_file(folder: Path, name: str) -> LandedFile:
+def read_file(place: str | Path, name: str) -> LandedFile:
     """Read one landed file whole.
 
     :raises NotReady: if it changed while it was read.
     """
-    path = folder / name
-    before = path.stat()
-    content = path.read_bytes()
-    after = path.stat()
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or len(content) != after.st_size:
-        raise NotReady(f"{path} changed while it was read ({before.st_size} to {after.st_size} bytes); wait for it")
-    return LandedFile(name, content)
-
-
-def _walk(folder: Path) -> Iterator[str]:
-    """Names of all files below a folder. A landing folder may hold years: no stat, no Path for each."""
-    for place, _, names in os.walk(folder):
-        below = Path(place).relative_to(folder).as_posix()
-        yield from names if below == "." else (f"{below}/{name}" for name in names)
+    return LandedFile(name, open_place(place).read(name))
 
 
 def _marker(files: FilesConfig, calendar: Calendar, batch: str, beside: str) -> str:

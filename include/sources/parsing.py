@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv, parquet
 
-from include.config.contract import FilesConfig
+from include.config.feeds import FilesConfig, QueryConfig
 from include.errors import FileUnreadable
 
 _LARGEST_BLOCK = 2**31 - 1
@@ -42,7 +42,7 @@ class ParsedFile:
     torn: tuple[TornRow, ...] = ()
 
 
-def parse_file(name: str, content: bytes, files: FilesConfig) -> ParsedFile:
+def parse_file(name: str, content: bytes, files: FilesConfig | QueryConfig) -> ParsedFile:
     """Read a file by its ending: ``.parquet``, or CSV, which may be gzipped (``.gz``).
 
     :raises FileUnreadable: naming the file, the line where there is one, and what was expected.
@@ -54,6 +54,7 @@ def parse_file(name: str, content: bytes, files: FilesConfig) -> ParsedFile:
             content = gzip.decompress(content)
         except (OSError, EOFError, zlib.error) as error:
             raise FileUnreadable(name, None, f"is not whole gzip: {error}; deliver it again") from error
+    assert isinstance(files, FilesConfig), "what a query returns is kept as Parquet"
     return _parse_csv(name, content, files)
 
 

@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv
 
+from include.config.feeds import FilesConfig
 from include.config.fields import fill_batch
 from include.config.model_folder import ModelFolder
-from include.errors import FileUnreadable
+from include.errors import ConfigInvalid, FileUnreadable
 from include.sources.casting import cast_column
 from include.sources.parsing import parse_file
 
@@ -27,6 +28,8 @@ def split_history(model: ModelFolder, files: list[Path], folder: Path) -> dict[s
     """
     config = model.config
     source, calendar = config.source, config.calendar
+    if not isinstance(source, FilesConfig):
+        raise ConfigInvalid(f"model {model.id}, source", ["is a query; a history is cut for a source of files"])
     if source.files.text.endswith((".parquet", ".gz")):
         raise FileUnreadable(str(source.files), None, "is not plain CSV; histories are cut into plain CSV files")
     tables: list[pa.Table] = []

@@ -7,7 +7,7 @@ from typing import Literal
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
 from include.records import ArrivalRecord, BatchRecord, ClaimRecord, Feed, VerdictRecord
-from include.sources.intake import files_of, look_at, require_earlier
+from include.sources.intake import look_at, require_earlier, source_of
 from include.sources.landing import Look
 from include.storage.stores import open_stores
 
@@ -30,7 +30,7 @@ class WaitResult:
 def look_for_batch(
     model: ModelFolder, at: Locations, batch: str, now: datetime, before: Look | None = None, feed: Feed = "rows"
 ) -> WaitResult:
-    """Look once whether the files of a batch are complete.
+    """Look once whether a batch is complete.
 
     :param now: the moment of this look; ``wait`` counts from the batch's end.
     :param before: the look before this one, needed where sizes must stay the same over two looks.
@@ -43,12 +43,12 @@ def look_for_batch(
     if stores.ledger.get(ArrivalRecord, f"{feed}.{batch}") is not None:
         return WaitResult("complete", "already ingested")
     require_earlier(stores, model.config.calendar, model.id, feed, batch)
-    seen = look_at(model, at, feed, batch, before)
+    seen = look_at(model, at, feed, batch, now, before)
     if seen.complete:
         return WaitResult("complete", seen.why, seen)
-    files = files_of(model, feed)
-    assert files is not None
-    open_end = files.wait == timedelta.max or now < model.config.calendar.end(batch) + files.wait
+    source = source_of(model, feed)
+    assert source is not None
+    open_end = source.wait == timedelta.max or now < model.config.calendar.end(batch) + source.wait
     return WaitResult("waiting" if open_end else "overdue", seen.why, seen)
 
 

@@ -3,7 +3,7 @@
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
 from include.records import ArrivalRecord
-from include.sources.intake import files_of, take_in
+from include.sources.intake import source_of, take_in
 
 
 def ingest_labels(model: ModelFolder, at: Locations, batch: str) -> ArrivalRecord | None:
@@ -12,4 +12,4 @@ def ingest_labels(model: ModelFolder, at: Locations, batch: str) -> ArrivalRecor
     :returns: the arrival record; None where labels stand inside the rows.
     :raises NotReady: if the labels of the batch before are not sealed, or a file is still growing.
     """
-    return take_in(model, at, "labels", batch) if files_of(model, "labels") is not None else None
+    return take_in(model, at, "labels", batch) if source_of(model, "labels") is not None else None

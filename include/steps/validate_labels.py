@@ -1,6 +1,7 @@
 """Validate the labels of a batch."""
 
 from include.checks.sealing import seal
+from include.config.feeds import LabelFeed
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
 from include.records import BatchRecord
@@ -17,6 +18,6 @@ def validate_labels(model: ModelFolder, at: Locations, batch: str) -> BatchRecor
         return None
     record = seal(model, at, "labels", batch)
     # A batch whose rows were rejected takes the labels inside it along; one incident tells of both.
-    if model.config.labels.files is not None or record.state == "published":
+    if isinstance(model.config.labels, LabelFeed) or record.state == "published":
         tell(model, at, "labels", record)
     return record

@@ -16,7 +16,7 @@ from pyarrow import csv
 from include.errors import Outage, SchemaChanged, SourceChanged
 from include.records import Partition
 from include.storage.cache import ByteCache
-from include.storage.objects import open_store
+from include.storage.objects import delta_options, open_store
 
 _CONFIGURATION = {
     "delta.checkpointInterval": "10",
@@ -46,6 +46,7 @@ class Lake:
         self._store = open_store(f"{uri.rstrip('/')}/raw")
         self._reports = open_store(f"{uri.rstrip('/')}/reports")
         self._types: dict[str, dict[str, pa.DataType]] = {}
+        self._opened: dict[str, DeltaTable] = {}
         self._cache: ByteCache[pa.Table] = ByteCache(_CACHED_BYTES, lambda rows: int(rows.nbytes))
 
     def table_uri(self, table: str) -> str:
@@ -63,9 +64,10 @@ class Lake:
         if rows.num_rows == 0:
             # What a run that was killed wrote under other rules must not stay.
             if self.read_any(table, batch, revision).num_rows:
-                DeltaTable(self.table_uri(table)).delete(f"batch = '{batch}' AND revision = {revision}")
+                self._open(table).delete(f"batch = '{batch}' AND revision = {revision}")
             return
         self._require_types(table, batch, rows)
+        self._opened.pop(table, None)
         keyed = rows.add_column(0, "revision", pa.array([revision] * rows.num_rows, pa.int32()))
         keyed = keyed.add_column(0, "batch", pa.array([batch] * rows.num_rows, pa.string()))
         for _ in range(_TRIES):
@@ -79,6 +81,7 @@ class Lake:
                     predicate=f"batch = '{batch}' AND revision = {revision}",
                     partition_by=["batch", "revision"],
                     configuration=_CONFIGURATION,
+                    storage_options=delta_options(self._root),
                     commit_properties=CommitProperties(custom_metadata=metadata),
                     post_commithook_properties=PostCommitHookProperties(
                         create_checkpoint=True, cleanup_expired_logs=False
@@ -103,20 +106,29 @@ class Lake:
         kept = self._cache.get(partition)
         if kept is not None:
             return kept
-        rows = self.read_any(partition.table, partition.batch, partition.revision)
-        if rows.num_rows == 0 and partition.table == "predictions":
+        order = [(name, "ascending") for name in order_by]
+        rows = self._read_sorted(partition, order)
+        if partition.table == "predictions":
+            if rows.num_rows:
+                self._cache.put(partition, rows)
             return rows
-        rows = rows.sort_by([(name, "ascending") for name in order_by]).combine_chunks()
-        if partition.table != "predictions":
+        if content_hash(rows) != partition.content:
+            # Since the table was opened, a run that was begun again may have written the partition anew.
+            self._opened.pop(partition.table, None)
+            rows = self._read_sorted(partition, order)
             _require_content(self.table_uri(partition.table), partition, rows)
         self._cache.put(partition, rows)
         return rows
+
+    def _read_sorted(self, partition: Partition, order: list[tuple[str, str]]) -> pa.Table:
+        rows = self.read_any(partition.table, partition.batch, partition.revision)
+        return rows.sort_by(order).combine_chunks() if rows.num_rows else rows
 
     def _require_types(self, table: str, batch: str, rows: pa.Table) -> None:
         """Refuse a column whose type has changed: Delta would cast it without a word."""
         if table not in self._types:
             try:
-                held = pa.schema(DeltaTable(self.table_uri(table)).schema().to_arrow())
+                held = pa.schema(self._open(table).schema().to_arrow())
             except TableNotFoundError:
                 return
             self._types[table] = {field.name: field.type for field in plain(held.empty_table()).schema}
@@ -130,12 +142,24 @@ class Lake:
 
     def read_any(self, table: str, batch: str, revision: int) -> pa.Table:
         """The rows of one batch in any table, in no particular order; no columns where there is no such table."""
+        wanted = f"batch = '{batch}' AND revision = {revision}"
         try:
-            delta = DeltaTable(self.table_uri(table))
+            kept = table in self._opened
+            rows = pa.table(self._open(table).scan(predicate=wanted))
+            if kept and rows.num_rows == 0:
+                # Written since the table was opened.
+                self._opened.pop(table)
+                rows = pa.table(self._open(table).scan(predicate=wanted))
         except TableNotFoundError:
             return pa.table({})
-        rows = pa.table(delta.scan(predicate=f"batch = '{batch}' AND revision = {revision}"))
         return plain(rows.drop_columns(["batch", "revision"]))
+
+    def _open(self, table: str) -> DeltaTable:
+        """A table as it was when it was first read; opening it anew for each partition costs as much as reading."""
+        if table not in self._opened:
+            uri = self.table_uri(table)
+            self._opened[table] = DeltaTable(uri, storage_options=delta_options(uri))
+        return self._opened[table]
 
     def put_raw(self, path: str, content: bytes) -> str:
         """Keep a file as it came; returns its path in the lake."""

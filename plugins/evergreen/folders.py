@@ -7,6 +7,7 @@ from typing import Any
 from airflow.sdk import DAG, BaseOperator, Context, Param, get_parsing_context
 
 from evergreen.alerts import FailureReport
+from include.config.feeds import FilesConfig
 from include.config.locations import model_roots
 from include.config.model_folder import BrokenFolder, ModelFolder, find_model_folders, load_model_folder
 from include.errors import ConfigInvalid
@@ -139,10 +140,10 @@ def _show_problem(name: str, model: BrokenFolder) -> None:
 
 
 def _facts(model: ModelFolder) -> str:
-    config = model.config
+    config, source = model.config, model.config.source
     lines = {
         "Batches": f"one a {config.schedule.every}, from {config.calendar.name(0)}",
-        "Rows": f"`{config.source.files}`",
+        "Rows": f"`{source.files if isinstance(source, FilesConfig) else source.sql}`",
         "Labels": "none" if config.labels == "none" else f"`{config.labels.column}`",
         "Judged by": f"{config.gate.metric}, on {config.gate.holdout} later batches of labels",
         "Retrained": ", or ".join(policy.policy for policy in config.retrain.any),

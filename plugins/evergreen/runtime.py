@@ -13,6 +13,8 @@ from evergreen.hooks.tracking import MlflowHook
 from include.config.locations import Locations, model_roots
 from include.config.model_folder import ModelFolder, get_model_folder
 from include.errors import Refused
+from include.records import Feed
+from include.sources.intake import source_of
 from include.storage.ledger import acting
 
 # Bad data is as bad the second time; an outage may be over.
@@ -61,9 +63,8 @@ def batch_of(model: ModelFolder, given: str | None, context: Context) -> str:
 
 def patience(model: ModelFolder) -> timedelta | None:
     """How long a run may wait for what other runs have to do first: as long as files are waited for, and a day."""
-    waits = [model.config.source.wait]
-    if model.config.labels != "none":
-        waits.append(model.config.labels.wait)
+    feeds: tuple[Feed, ...] = ("rows", "labels")
+    waits = [source.wait for source in (source_of(model, feed) for feed in feeds) if source is not None]
     return None if timedelta.max in waits else max(waits) + timedelta(days=1)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from airflow.sdk import BaseHook
 
 from include.batches import Calendar
-from include.config.contract import FilesConfig
+from include.config.feeds import FilesConfig
 from include.errors import Outage
 from include.sources.landing import Look, group_files, judge_look, look
 

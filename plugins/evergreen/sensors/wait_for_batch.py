@@ -11,7 +11,7 @@ from evergreen.hooks.tracking import MlflowHook
 from evergreen.runtime import RETRIES, acting_for, batch_of, load_model, locate, patience
 from evergreen.triggers.batch import BatchTrigger
 from include.batches import Calendar, Every
-from include.config.contract import FilesConfig
+from include.config.feeds import FilesConfig
 from include.config.model_folder import ModelFolder, describe_mistakes
 from include.errors import BatchMissing, ConfigInvalid, NotReady, Refused
 from include.sources.landing import Look

@@ -11,11 +11,11 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from evergreen.hooks.source import Source
 from evergreen.runtime import load_model
 from include.batches import Calendar
-from include.config.contract import CompleteConfig
+from include.config.feeds import CompleteConfig, FilesConfig
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
 from include.errors import ConfigInvalid, NotReady
-from include.sources.intake import files_of
+from include.sources.intake import source_of
 from include.sources.landing import Look
 from include.sources.waiting import look_for_batch, unordered, unsettled
 
@@ -121,10 +121,12 @@ class BatchTrigger(BaseTrigger):
             complete = CompleteConfig.model_validate(self.source.get("complete", {}))
             return self.poll if self.source.get("sql") else _apart(complete, self.poll)
         try:
-            files = files_of(self._model, "labels" if self.until == "labels" else "rows")
+            source = source_of(self._model, "labels" if self.until == "labels" else "rows")
         except ConfigInvalid:
             return self.poll
-        return self.poll if files is None or self.until == "scores" else _apart(files.complete, self.poll)
+        if self.until == "scores" or not isinstance(source, FilesConfig):
+            return self.poll
+        return _apart(source.complete, self.poll)
 
 
 def _apart(complete: CompleteConfig, poll: float) -> float:

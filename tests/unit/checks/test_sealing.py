@@ -1,5 +1,7 @@
 """Sealing: what arrived becomes a batch that is published, rejected or missing, once."""
 
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
 
@@ -7,7 +9,7 @@ from include.checks.sealing import declare_missing, seal
 from include.config.model_folder import load_model_folder
 from include.errors import NotReady
 from include.records import Partition
-from include.sources.intake import landing_folder, take_in
+from include.sources.intake import take_in
 from include.storage.stores import open_stores
 
 DAY = "2024-01-01"
@@ -23,7 +25,7 @@ def model(write_folder, edit_config):
 def inside(write_folder, edit_config):
     """A model whose labels stand in its rows."""
     text = edit_config("labels:\n", "LABELS")
-    labels = "labels: {target: {minutes: float}, nulls: ['', '-']}\n"
+    labels = "labels: {target: {minutes: float}}\n"
     text = text.partition("LABELS")[0] + labels + text[text.index("features: ") :]
     return load_model_folder(write_folder(config=text.replace("wait: 6h", "nulls: ['', '-']")))
 
@@ -33,7 +35,7 @@ def arrive(at):
     """Land a file and take its batch in."""
 
     def put(model, content, name=f"trips_{DAY}.csv", feed="rows", batch=DAY):
-        path = landing_folder(model, at) / name
+        path = Path(at.landing, model.id) / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         take_in(model, at, feed, batch)
@@ -70,7 +72,7 @@ def test_the_content_names_the_rows_that_are_read_by_it(model, at, arrive):
 def test_a_sealed_batch_is_not_touched_again(model, at, arrive):
     arrive(model, ROWS)
     record = seal(model, at, "rows", DAY)
-    (landing_folder(model, at) / f"trips_{DAY}.csv").write_text("changed since")
+    (Path(at.landing, model.id) / f"trips_{DAY}.csv").write_text("changed since")
     assert seal(model, at, "rows", DAY) == record
     assert declare_missing(model, at, "rows", DAY) == record
 

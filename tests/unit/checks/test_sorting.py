@@ -10,8 +10,8 @@ import pytest
 from pyarrow import parquet
 
 from include.checks.sorting import Rules, reject, sort_batch
-from include.config.contract import FilesConfig
 from include.config.expectations import ExpectationsConfig
+from include.config.feeds import FilesConfig
 from include.config.fields import ColumnType
 from include.records import Reason
 from include.sources.parsing import ParsedFile, TornRow, parse_file

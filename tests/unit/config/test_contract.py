@@ -7,6 +7,7 @@ import pytest
 from croniter import croniter
 
 from include.config.contract import AlertsConfig, Decay, EveryN, HeavyConfig, ModelConfig, ScheduleConfig, TasksConfig
+from include.config.feeds import FilesConfig
 from include.config.fields import ColumnType
 from include.config.model_folder import load_model_folder
 from include.errors import ConfigInvalid
@@ -249,8 +250,8 @@ def test_a_sound_config_is_read_as_written(write_folder):
 def test_a_label_feed_declares_the_key_as_the_rows_do(write_folder):
     config = load_model_folder(write_folder()).config
     assert config.label_columns == {"id": ColumnType(type="integer"), "minutes": ColumnType(type="float")}
-    files = config.labels.as_files()
-    assert (files.files, files.wait) == (config.labels.files, timedelta(hours=12))
+    assert isinstance(config.labels, FilesConfig)
+    assert config.labels.wait == timedelta(hours=12)
 
 
 @pytest.mark.parametrize(

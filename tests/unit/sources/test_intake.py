@@ -1,5 +1,6 @@
 """Intake: each file is one batch's, once; what comes late joins the next open batch."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,10 @@ import pytest
 from include.config.model_folder import load_model_folder
 from include.errors import NotReady, SourceChanged
 from include.records import ArrivalRecord, BatchRecord
-from include.sources.intake import fetch, files_of, landing_folder, look_at, take_in
+from include.sources.intake import fetch, look_at, source_of, take_in
 from include.storage.stores import open_stores
+
+NOW = datetime(2024, 1, 5, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -18,7 +21,7 @@ def land(write_folder, at):
 
     def put(*names, text="id,at,distance,zone\n"):
         for name in names:
-            path = landing_folder(model, at) / name
+            path = Path(at.landing, model.id) / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
         return model
@@ -38,7 +41,7 @@ def test_a_batch_takes_its_own_files_and_keeps_them_as_they_came(land, at):
     model = land("trips_2024-01-01_b.csv", "trips_2024-01-01_a.csv", "trips_2024-01-02.csv", "trips_2024-01-01.done")
     arrival = take_in(model, at, "rows", "2024-01-01")
     assert names(arrival) == ["trips_2024-01-01_a.csv", "trips_2024-01-01_b.csv"]
-    (landing_folder(model, at) / "trips_2024-01-01_a.csv").write_text("changed since")
+    (Path(at.landing, model.id) / "trips_2024-01-01_a.csv").write_text("changed since")
     kept = fetch(open_stores(at, model.id), arrival.files[0])
     assert kept.content == b"id,at,distance,zone\n"
     assert (arrival.files[0].size, arrival.files[0].sha256) == (20, kept.sha256)
@@ -76,7 +79,7 @@ def test_files_of_a_rejected_batch_are_held(land, at):
 
 def test_late_has_its_limit(write_folder, edit_config, at):
     model = load_model_folder(write_folder(config=edit_config("wait: 6h\nrows", "wait: 6h\n  late: 1\nrows")))
-    folder = landing_folder(model, at)
+    folder = Path(at.landing, model.id)
     folder.mkdir(parents=True)
     for batch in ("2024-01-01", "2024-01-02"):
         (folder / f"trips_{batch}.csv").touch()
@@ -119,6 +122,6 @@ def test_labels_inside_the_rows_are_never_waited_for(write_folder, edit_config, 
     text = edit_config("labels:\n", "LABELS")
     text = text.partition("LABELS")[0] + "labels: {target: {minutes: float}}\n" + text[text.index("features: ") :]
     model = load_model_folder(write_folder(config=text))
-    assert files_of(model, "labels") is None
-    assert look_at(model, at, "labels", "2024-01-01", None).complete
-    assert not look_at(model, at, "rows", "2024-01-01", None).complete
+    assert source_of(model, "labels") is None
+    assert look_at(model, at, "labels", "2024-01-01", NOW, None).complete
+    assert not look_at(model, at, "rows", "2024-01-01", NOW, None).complete

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from include.batches import Calendar
-from include.config.contract import FilesConfig
+from include.config.feeds import FilesConfig
 from include.sources.landing import LandedFile, list_files, look, read_file
 
 DAYS = Calendar("day", datetime(2024, 1, 1, tzinfo=UTC))

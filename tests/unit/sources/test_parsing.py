@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from include.config.contract import FilesConfig
+from include.config.feeds import FilesConfig
 from include.errors import FileUnreadable
 from include.sources.parsing import lines_of, parse_file
 

@@ -1,0 +1,118 @@
+"""A query a batch: what a database answers is kept as a Parquet file, and goes on from there as any file does."""
+
+import io
+import os
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import sqlalchemy
+from pyarrow import parquet
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    InterfaceError,
+    NoSuchModuleError,
+    OperationalError,
+    StatementError,
+)
+
+from include.batches import Calendar
+from include.config.feeds import QueryConfig
+from include.errors import ConfigInvalid, Outage
+from include.sources.landing import LandedFile, Look
+
+
+def look_at_query(query: QueryConfig, calendar: Calendar, batch: str, now: datetime, whose: str) -> Look:
+    """Look once whether a batch can be queried: it has ended, and ``complete.sql`` says so where there is one.
+
+    :param now: the moment of this look.
+    :param whose: model and feed, for messages.
+    :raises ConfigInvalid: if ``database`` names no usable URL, or the database refuses the query.
+    :raises Outage: if it does not answer.
+    """
+    if now < calendar.end(batch):
+        return Look(False, f"batch {batch} ends at {calendar.end(batch):%Y-%m-%d %H:%M} UTC", ())
+    if query.complete is None:
+        return Look(True, f"batch {batch} has ended", ())
+    _, rows = _ask(query, query.complete.sql, calendar, batch, f"{whose}, complete.sql")
+    value = rows[0][0] if rows and len(rows[0]) else None
+    return Look(bool(value), f"complete.sql returns {value!r} for batch {batch}", ())
+
+
+def run_query(query: QueryConfig, calendar: Calendar, batch: str, whose: str) -> LandedFile:
+    """Ask for the rows of a batch.
+
+    :param whose: model and feed, for messages.
+    :returns: a Parquet file with a column for each of the query's, in its types.
+    :raises ConfigInvalid: if ``database`` names no usable URL, the database refuses the query, or two of its columns
+        have one name.
+    :raises Outage: if it does not answer.
+    """
+    names, rows = _ask(query, query.sql, calendar, batch, f"{whose}, sql")
+    double = sorted({name for name in names if names.count(name) > 1})
+    if double:
+        raise ConfigInvalid(f"{whose}, sql", [f"names {', '.join(double)} twice; valid: each column once, by AS"])
+    columns = [_as_column([row[i] for row in rows]) for i in range(len(names))]
+    sink = io.BytesIO()
+    parquet.write_table(pa.table(columns, names=names), sink)
+    return LandedFile(f"{batch}.parquet", sink.getvalue())
+
+
+def _ask(query: QueryConfig, sql: str, calendar: Calendar, batch: str, whose: str) -> tuple[list[str], list[Any]]:
+    url = _url(query.database, whose)
+    place = f"{whose} of batch {batch} at {url.render_as_string(hide_password=True)}"
+    statement = sqlalchemy.text(sql)
+    given = {"batch": batch, **_moments(url, calendar.moment(batch), calendar.end(batch))}
+    asked = {name: given[name] for name in statement.compile().params if name in given}
+    try:
+        engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
+        # Never committed: a query that writes changes nothing.
+        with engine.connect() as connection:
+            if url.get_backend_name() == "postgresql":
+                # A column without a zone is compared in the session's.
+                connection.exec_driver_sql("SET TIME ZONE 'UTC'")
+            result = connection.execute(statement, asked)
+            return list(result.keys()), list(result.fetchall())
+    except (OperationalError, InterfaceError) as error:
+        raise Outage(f"{place}: {error.orig}") from error
+    except (NoSuchModuleError, ImportError) as error:
+        problem = f"{query.database}: {error}; valid: a URL whose driver is installed"
+        raise ConfigInvalid(place, [problem]) from error
+    except DBAPIError as error:
+        problem = f"the database refuses it: {' '.join(str(error.orig).split())}; mend it in config.yaml"
+        raise ConfigInvalid(place, [problem]) from error
+    except StatementError as error:
+        problem = f"{error.args[0]}; valid beside SQL: {', '.join(f':{name}' for name in given)}"
+        raise ConfigInvalid(place, [problem]) from error
+
+
+def _moments(url: sqlalchemy.URL, start: datetime, end: datetime) -> dict[str, datetime | str]:
+    """A batch's interval as the database compares moments."""
+    if url.get_backend_name() == "sqlite":
+        # It has none of its own, and compares text: in the form that its functions write.
+        return {"start": f"{start:%Y-%m-%d %H:%M:%S}", "end": f"{end:%Y-%m-%d %H:%M:%S}"}
+    return {"start": start, "end": end}
+
+
+def _url(variable: str, whose: str) -> sqlalchemy.URL:
+    valid = "valid: a SQLAlchemy URL such as postgresql://user:password@host/database"
+    text = os.environ.get(variable)
+    if not text:
+        raise ConfigInvalid(whose, [f"environment variable {variable} is not set; {valid}"])
+    try:
+        return sqlalchemy.make_url(text)
+    except ArgumentError:
+        # Not told as found: it holds a password.
+        raise ConfigInvalid(whose, [f"environment variable {variable} holds no URL; {valid}"]) from None
+
+
+def _as_column(values: list[Any]) -> pa.Array:
+    """Values of one column; where they have no common type, as SQLite allows, and for exact decimals, as text."""
+    if not any(isinstance(value, Decimal) for value in values):
+        try:
+            return pa.array(values)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
+            pass
+    return pa.array([None if value is None else str(value) for value in values], pa.string())
