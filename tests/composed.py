@@ -26,17 +26,10 @@ from include.config.locations import Locations
 from include.storage.objects import open_store
 from include.storage.stores import open_stores
 from tests.compose_file import ROOT, image_environment, interpolate, make_env
+from tests.s3 import MOTO
 
 POSTGRES = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
 REDIS = shutil.which("redis-server")
-# Threaded, moto lets two conditional puts of one object win.
-_MOTO = """
-import sys
-from moto.server import DomainDispatcherApplication, create_backend_app
-from werkzeug.serving import make_server
-app = DomainDispatcherApplication(create_backend_app)
-make_server("127.0.0.1", int(sys.argv[1]), app, threaded=False).serve_forever()
-"""
 _STORES = {"postgres", "s3", "redis", "mlflow", "api-server"}
 _HOSTS = ("postgres:5432", "s3:8333", "mlflow:5000", "api-server:8080", "redis:6379")
 
@@ -116,7 +109,7 @@ class Composed:
     def command(self, name: str) -> list[str]:
         """A service's command, here."""
         if name == "s3":
-            return [sys.executable, "-c", _MOTO, str(self.ports["s3:8333"])]
+            return [sys.executable, "-c", MOTO, str(self.ports["s3:8333"])]
         command = [self.adapt(name, word) for word in self.services[name]["command"]]
         if name == "postgres":
             # What the image brings: a data folder, and a user that is not root.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import obstore
 import yaml
 from deltalake import DeltaTable
 
@@ -16,6 +17,7 @@ from include.demo.stream import DemoStream
 from include.replay.runner import Runner
 from include.sinks import Message
 from include.storage.model_store import ModelStore
+from include.storage.objects import open_store
 
 TAXI = Path(__file__).parent.parent / "include" / "models" / "taxi"
 STREAM = DemoStream(trips=150, batches=12, broken=3, shifted=(0, 0), changed=7, slowdown=2.0)
@@ -72,12 +74,13 @@ def fingerprint(model: ModelFolder, at: Locations, up_to: str = "9999") -> dict[
 def tables(model: ModelFolder, at: Locations, up_to: str = "9999") -> dict[str, str]:
     """Hash of each partition's rows, by table and batch."""
     found = {}
-    for folder in sorted((Path(at.lake) / "tables" / at.env / model.id).glob("*")):
-        rows = DeltaTable(str(folder)).to_pandas()
+    uri = f"{at.lake}/tables/{at.env}/{model.id}"
+    for folder in obstore.list_with_delimiter(open_store(uri))["common_prefixes"]:
+        rows = DeltaTable(f"{uri}/{folder}").to_pandas()
         for batch, part in rows.groupby("batch"):
             if str(batch) <= up_to:
                 text = part.sort_values(list(part.columns)).to_csv(index=False)
-                found[f"{folder.name}/{batch}"] = hashlib.sha256(text.encode()).hexdigest()
+                found[f"{folder}/{batch}"] = hashlib.sha256(text.encode()).hexdigest()
     return found
 
 
@@ -88,12 +91,12 @@ def records(model: ModelFolder, at: Locations, up_to: str = "9999") -> dict[str,
     records count, not they themselves.
     """
     found = {}
-    root = Path(at.lake) / "ledger" / at.env / model.id
-    for path in sorted(root.rglob("*.json")):
-        body = json.loads(path.read_text())
-        if body["as_of"] <= up_to and not (path.parent.parent.name == "data" and up_to < "9999"):
+    store = open_store(f"{at.lake}/ledger/{at.env}/{model.id}")
+    for path in sorted(one["path"] for chunk in obstore.list(store) for one in chunk):
+        body = json.loads(bytes(obstore.get(store, path).bytes()))
+        if body["as_of"] <= up_to and not (path.startswith("data/") and up_to < "9999"):
             body.pop("meta")
-            found[str(path.relative_to(root))] = json.dumps(body, sort_keys=True)
+            found[path] = json.dumps(body, sort_keys=True)
     return found
 
 

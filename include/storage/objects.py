@@ -18,8 +18,10 @@ def open_store(uri: str) -> ObjectStore:
         return from_url(uri)
     from obstore.auth.boto3 import Boto3CredentialProvider
 
-    provider = Boto3CredentialProvider(session)
-    store: ObjectStore = from_url(uri, config=_place(session), credential_provider=provider)  # type: ignore[call-overload]
+    place = _place(session)
+    insecure = place.pop("aws_allow_http", "false") == "true"
+    options: Any = {**place, "client_options": {"allow_http": insecure}}
+    store: ObjectStore = from_url(uri, credential_provider=Boto3CredentialProvider(session), **options)
     return store
 
 
@@ -49,7 +51,6 @@ def _open_session(profile: str) -> Any:
     return boto3.Session(profile_name=profile)
 
 
-@functools.cache
 def _place(session: Any) -> dict[str, str]:
     """Region and address of a profile's S3."""
     meta = session.client("s3").meta

@@ -11,8 +11,11 @@ import pytest
 
 from include.config.locations import Locations, model_roots
 from include.config.model_folder import get_model_folder, parse_policies
+from include.demo.stream import DemoStream
 from include.replay.history import History, collect_history
-from tests.short_loop import fingerprint
+from include.replay.runner import Runner
+from tests.s3 import SECRET, objects, s3, speaking_to, upload
+from tests.short_loop import fingerprint, records, registry, tables
 
 ROOT = Path(__file__).parent.parent.parent
 EVERGREEN = [sys.executable, "-m", "include.cli"]
@@ -170,3 +173,37 @@ def test_under_an_input_policy_the_harmless_shift_does_retrain(tmp_path: Path) -
     history = collect_history(model, at, "2024-01-01", "2024-01-24")
     asked = [one.verdict for one in history.batches if one.verdict is not None and one.verdict.action == "retrain"]
     assert [(verdict.as_of, verdict.reasons) for verdict in asked][1] == ("2024-01-11", ("drift",))
+
+
+def test_on_s3_it_decides_the_same_on_the_same_rows(
+    demo: tuple[Path, subprocess.CompletedProcess[str], History], tmp_path: Path
+) -> None:
+    """Landing, lake, ledger and MLflow's artefacts in a bucket: every record and every row as on a folder."""
+    home, _, _ = demo
+    model, stream = get_model_folder("taxi", model_roots()), DemoStream()
+    there = Locations.under(home / "demo")
+    here = Locations(
+        env="dev",
+        lake="s3://evergreen/lake",
+        landing="s3://evergreen/landing",
+        tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}",
+        artifacts="s3://evergreen/mlflow",
+    )
+    with s3() as environment, speaking_to(environment):
+        for number in range(1, stream.batches + 1):
+            arrived = tmp_path / str(number)
+            stream.land(arrived, number)
+            upload(arrived, "s3://evergreen/landing/taxi")
+            Runner(model, here, sinks=()).run_batch(model.config.calendar.name(number - 1))
+        assert tables(model, here) == tables(model, there)
+        # Who was told of an incident is no decision: the demo has a sink, this run has none.
+        decided, expected = (
+            {name: text for name, text in records(model, at).items() if not name.startswith("notice/")}
+            for at in (here, there)
+        )
+        assert decided == expected
+        assert registry(model, here) == registry(model, there)
+        kept = objects("s3://evergreen")
+    assert {path.partition("/")[0] for path in kept} == {"lake", "landing", "mlflow"}
+    told = [path for path, content in kept.items() if SECRET.encode() in content]
+    assert told == [], "credentials stand nowhere in the bucket"

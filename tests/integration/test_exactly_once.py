@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,11 +19,11 @@ from include.replay.runner import Runner
 from include.steps.close_verdict import close_verdict
 from include.steps.promote_model import promote_model
 from include.storage.stores import open_stores
+from tests.s3 import s3, speaking_to
 from tests.short_loop import registry, run, short_model
 
 ROOT = Path(__file__).parent.parent.parent
 RACERS = 16
-ROUNDS = 25
 
 
 def test_killed_after_any_write_the_next_run_ends_in_the_same_state(tmp_path: Path) -> None:
@@ -46,13 +47,13 @@ RACER = """
 import json, sys, time
 from include.records import ClaimRecord, PromotionRecord
 from include.storage.ledger import Ledger
-lake, me, rounds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+lake, me, rounds, apart = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
 ledger = Ledger(lake, "dev", "taxi")
 print("ready", flush=True)
 start = float(sys.stdin.readline())
 won = []
 for n in range(rounds):
-    time.sleep(max(0, start + n * 0.04 - time.time()))
+    time.sleep(max(0, start + n * apart - time.time()))
     claim = ledger.put(ClaimRecord(as_of=f"2024-{n:03d}", revision=0, version=me, promotion=me, why="race", data="d",
                                    label_cut=None))
     promotion = ledger.put(PromotionRecord(as_of="2024-001", number=n + 1, version=me, attempt=f"a-{me}", code="c",
@@ -62,12 +63,28 @@ print(json.dumps(won))
 """
 
 
-def test_of_sixteen_racers_for_a_claim_and_a_promotion_one_wins(tmp_path: Path) -> None:
+@pytest.fixture(params=["folder", "s3"])
+def shared_lake(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A lake that many processes write to."""
+    if request.param == "folder":
+        yield str(tmp_path)
+        return
+    with s3() as environment, speaking_to(environment):
+        yield "s3://evergreen/lake"
+
+
+def test_of_sixteen_racers_for_a_claim_and_a_promotion_one_wins(shared_lake: str) -> None:
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", RACER, str(tmp_path)]
+    command = [sys.executable, "-c", RACER, shared_lake]
+    # The object store takes one request at a time: a round lasts as long as all racers need.
+    rounds, apart = (8, 1.0) if shared_lake.startswith("s3://") else (25, 0.04)
     racers = [
         subprocess.Popen(
-            [*command, str(me), str(ROUNDS)], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [*command, str(me), str(rounds), str(apart)],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         for me in range(RACERS)
     ]
@@ -81,8 +98,8 @@ def test_of_sixteen_racers_for_a_claim_and_a_promotion_one_wins(tmp_path: Path) 
         racer.stdin.flush()
     seen = [json.loads(racer.communicate(timeout=120)[0]) for racer in racers]
     assert all(one == seen[0] for one in seen), "every racer must be told the same winners"
-    ledger = open_stores(Locations(env="dev", lake=str(tmp_path), landing="", tracking_uri="sqlite://"), "taxi").ledger
-    standing = [ledger.get(ClaimRecord, f"2024-{n:03d}") for n in range(ROUNDS)]
+    ledger = open_stores(Locations(env="dev", lake=shared_lake, landing="", tracking_uri="sqlite://"), "taxi").ledger
+    standing = [ledger.get(ClaimRecord, f"2024-{n:03d}") for n in range(rounds)]
     assert [claim.version for claim in standing if claim] == [claim for claim, _ in seen[0]]
     assert len({claim for claim, _ in seen[0]}) > 1, "the racers must really have raced"
 

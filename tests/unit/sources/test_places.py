@@ -1,0 +1,91 @@
+"""Places: a folder and a bucket answer alike."""
+
+import obstore
+import pytest
+
+from include.config.feeds import FilesConfig
+from include.errors import NotReady, Outage
+from include.sources.landing import list_files, look, read_file
+from include.sources.places import Folder, open_place
+from include.storage.objects import open_store
+from tests.s3 import s3, speaking_to
+from tests.unit.sources.test_landing import DAY, DAYS, FILE, PATTERN
+
+
+@pytest.fixture(scope="module")
+def server():
+    with s3() as environment:
+        yield environment
+
+
+@pytest.fixture(params=["folder", "s3"])
+def place(request, server, tmp_path):
+    """Where files land, and how to put one there."""
+    if request.param == "folder":
+
+        def put(name, content=b"a\n1\n"):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_bytes(content)
+
+        yield str(tmp_path), put
+        return
+    with speaking_to(server):
+        uri = f"s3://evergreen/{tmp_path.name}"
+        yield uri, lambda name, content=b"a\n1\n": obstore.put(open_store(uri), name, content)
+
+
+def test_names_below_a_place_are_listed_by_batch(place):
+    where, put = place
+    for name in ("2024-01-02/part1.csv", "2024-01-02/part 0+.csv", "2024-01-03/part0.csv", "2024-01-03/_SUCCESS"):
+        put(name)
+    assert list_files(where, FilesConfig(files="{batch:%Y-%m-%d}/part*.csv"), DAYS) == {
+        "2024-01-02": ["2024-01-02/part 0+.csv", "2024-01-02/part1.csv"],
+        "2024-01-03": ["2024-01-03/part0.csv"],
+    }
+
+
+def test_a_marker_completes_a_batch(place):
+    where, put = place
+    files = FilesConfig(files=PATTERN, complete={"marker": "t_{batch:%Y-%m-%d}.done"})
+    put(FILE)
+    assert not look(where, files, DAYS, DAY, None).complete
+    put("t_2024-01-02.done", b"")
+    assert look(where, files, DAYS, DAY, None).complete
+
+
+def test_sizes_must_be_seen_twice(place):
+    where, put = place
+    files = FilesConfig(files=PATTERN)
+    put(FILE)
+    first = look(where, files, DAYS, DAY, None)
+    put(FILE, b"a\n1\n2\n")
+    second = look(where, files, DAYS, DAY, first)
+    assert (first.complete, second.complete) == (False, False)
+    assert look(where, files, DAYS, DAY, second).complete
+
+
+def test_a_file_is_read_as_it_lies_there(place):
+    where, put = place
+    put(FILE, b"a\r\n\xff\n")
+    assert read_file(where, FILE).content == b"a\r\n\xff\n"
+
+
+def test_an_empty_place_has_no_files(place):
+    where, _ = place
+    assert look(where, FilesConfig(files=PATTERN), DAYS, DAY, None).sizes == ()
+
+
+def test_an_object_that_is_gone_is_named(server):
+    with speaking_to(server), pytest.raises(NotReady, match=r"s3://evergreen/gone/t\.csv is gone"):
+        read_file("s3://evergreen/gone", "t.csv")
+
+
+def test_a_bucket_that_is_not_there_is_an_outage_that_names_it(server):
+    with speaking_to(server), pytest.raises(Outage, match="s3://no-such-bucket/in"):
+        list_files("s3://no-such-bucket/in", FilesConfig(files=PATTERN), DAYS)
+
+
+def test_a_folder_may_be_a_uri(tmp_path):
+    assert isinstance(open_place(tmp_path.as_uri()), Folder)
+    (tmp_path / FILE).write_text("a\n")
+    assert list_files(tmp_path.as_uri(), FilesConfig(files=PATTERN), DAYS) == {DAY: [FILE]}

@@ -1,0 +1,176 @@
+"""A query a batch, asked of a real SQLite and a real PostgreSQL."""
+
+import io
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+import pytest
+import sqlalchemy
+from pyarrow import parquet
+
+from include.batches import Calendar
+from include.config.feeds import QueryConfig
+from include.config.fields import ColumnType
+from include.errors import ConfigInvalid, Outage
+from include.sources.casting import cast_column
+from include.sources.querying import look_at_query, run_query
+from tests.postgres import BIN, postgres
+
+DAYS = Calendar("day", datetime(2024, 1, 1, tzinfo=UTC))
+DAY = "2024-01-02"
+SQL = "SELECT id, at, fare, paid, note FROM trips WHERE at >= :start AND at < :end ORDER BY id"
+WHOSE = "model taxi, rows"
+ROWS = [
+    (1, "2024-01-01 23:59:59", "1.10", True, "before"),
+    (2, "2024-01-02 00:00:00", "2.20", True, "first"),
+    (3, "2024-01-02 23:59:59", None, False, None),
+    (4, "2024-01-03 00:00:00", "4.40", None, "after"),
+]
+
+
+@pytest.fixture(scope="module")
+def server():
+    if BIN is None:
+        pytest.skip("no PostgreSQL on this machine; apt-get install postgresql")
+    with postgres() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "postgresql with a zone"])
+def database(request, tmp_path, monkeypatch):
+    """A table of trips; TRIPS_DB leads to it."""
+    if request.param == "sqlite":
+        url, moment = f"sqlite:///{tmp_path / 'trips.db'}", "TEXT"
+    else:
+        url = request.getfixturevalue("server")
+        moment = "TIMESTAMP WITH TIME ZONE" if request.param.endswith("zone") else "TIMESTAMP"
+    engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
+    with engine.begin() as connection:
+        if not url.startswith("sqlite"):
+            # A server that lives elsewhere: the batch's interval is UTC all the same.
+            connection.execute(sqlalchemy.text("ALTER DATABASE postgres SET timezone TO 'America/New_York'"))
+            connection.execute(sqlalchemy.text("SET TIME ZONE 'UTC'"))
+        connection.execute(sqlalchemy.text("DROP TABLE IF EXISTS trips"))
+        connection.execute(
+            sqlalchemy.text(f"CREATE TABLE trips (id BIGINT, at {moment}, fare NUMERIC(8, 2), paid BOOLEAN, note TEXT)")
+        )
+        for row in ROWS:
+            values = dict(zip(("id", "at", "fare", "paid", "note"), row, strict=True))
+            connection.execute(sqlalchemy.text("INSERT INTO trips VALUES (:id, :at, :fare, :paid, :note)"), values)
+    monkeypatch.setenv("TRIPS_DB", url)
+    return engine
+
+
+def query(sql=SQL, **settings):
+    return QueryConfig.model_validate({"sql": sql, "database": "TRIPS_DB", **settings})
+
+
+def rows_of(landed):
+    return parquet.read_table(io.BytesIO(landed.content))
+
+
+def cast(rows, name, declared):
+    column = cast_column(rows.column(name), ColumnType(type=declared), ("",))
+    assert not column.failed.any()
+    return column.values.to_pylist()
+
+
+def test_a_query_answers_for_its_batch_alone(database):
+    landed = run_query(query(), DAYS, DAY, WHOSE)
+    rows = rows_of(landed)
+    assert landed.name == "2024-01-02.parquet"
+    assert cast(rows, "id", "integer") == [2, 3]
+    assert cast(rows, "fare", "float") == [2.2, None]
+    assert cast(rows, "note", "category") == ["first", None]
+    at = cast(rows, "at", "timestamp")
+    assert at == [datetime(2024, 1, 2, tzinfo=UTC), datetime(2024, 1, 2, 23, 59, 59, tzinfo=UTC)]
+
+
+def test_the_same_answer_is_the_same_file(database):
+    assert run_query(query(), DAYS, DAY, WHOSE) == run_query(query(), DAYS, DAY, WHOSE)
+
+
+def test_no_row_is_an_answer_too(database):
+    rows = rows_of(run_query(query(), DAYS, "2024-01-09", WHOSE))
+    assert (rows.num_rows, rows.column_names) == (0, ["id", "at", "fare", "paid", "note"])
+
+
+def test_what_a_query_writes_is_not_kept(database):
+    returning = "DELETE FROM trips WHERE at >= :start RETURNING id"
+    run_query(query(returning), DAYS, DAY, WHOSE)
+    with database.connect() as connection:
+        assert connection.execute(sqlalchemy.text("SELECT count(*) FROM trips")).scalar() == len(ROWS)
+
+
+def test_a_batch_is_asked_for_by_its_name_too(database):
+    rows = rows_of(run_query(query("SELECT :batch AS batch_name"), DAYS, DAY, WHOSE))
+    assert rows.to_pylist() == [{"batch_name": DAY}]
+
+
+def test_a_batch_is_complete_once_it_has_ended(database):
+    end = DAYS.end(DAY)
+    early = look_at_query(query(), DAYS, DAY, end - timedelta(seconds=1), WHOSE)
+    assert (early.complete, early.why) == (False, "batch 2024-01-02 ends at 2024-01-03 00:00 UTC")
+    assert look_at_query(query(), DAYS, DAY, end, WHOSE).complete
+
+
+def test_a_batch_may_have_to_be_declared_complete(database):
+    later = query(complete={"sql": "SELECT count(*) = 2 FROM trips WHERE at >= :end"})
+    assert not look_at_query(later, DAYS, DAY, DAYS.end(DAY), WHOSE).complete
+    with database.begin() as connection:
+        connection.execute(sqlalchemy.text("INSERT INTO trips VALUES (5, '2024-01-04 00:00:00', 1, NULL, NULL)"))
+    assert look_at_query(later, DAYS, DAY, DAYS.end(DAY), WHOSE).complete
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("SELECT id, note AS id FROM trips WHERE at >= :start", "names id twice; valid: each column once, by AS"),
+        ("SELECT :batch, :day", "valid beside SQL: :batch, :start, :end"),
+    ],
+)
+def test_a_query_that_cannot_be_asked_is_refused(sql, expected, database):
+    with pytest.raises(ConfigInvalid) as raised:
+        run_query(query(sql), DAYS, DAY, WHOSE)
+    assert "model taxi, rows, sql" in str(raised.value)
+    assert expected in str(raised.value)
+
+
+def test_a_database_that_refuses_is_told_with_its_reason(server, monkeypatch):
+    monkeypatch.setenv("TRIPS_DB", server)
+    with pytest.raises(ConfigInvalid, match=r"model taxi, rows, sql of batch 2024-01-02 at postgresql.*nothing_here"):
+        run_query(query("SELECT * FROM nothing_here WHERE at > :start"), DAYS, DAY, WHOSE)
+
+
+def test_a_database_that_is_away_is_an_outage_and_no_password_is_told(monkeypatch):
+    monkeypatch.setenv("TRIPS_DB", "postgresql+psycopg2://me:hunter2@127.0.0.1:1/trips")
+    with pytest.raises(Outage) as raised:
+        run_query(query(), DAYS, DAY, WHOSE)
+    assert "127.0.0.1" in str(raised.value)
+    assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, "environment variable TRIPS_DB is not set"),
+        ("hunter2 at my server", "environment variable TRIPS_DB holds no URL"),
+        ("nosuchdb://me:hunter2@host/trips", "a URL whose driver is installed"),
+    ],
+)
+def test_a_url_that_cannot_be_used_is_refused_without_being_told(value, expected, monkeypatch):
+    monkeypatch.delenv("TRIPS_DB", raising=False)
+    if value is not None:
+        monkeypatch.setenv("TRIPS_DB", value)
+    with pytest.raises(ConfigInvalid) as raised:
+        run_query(query(), DAYS, DAY, WHOSE)
+    assert expected in str(raised.value)
+    assert "hunter2" not in str(raised.value)
+
+
+def test_values_without_a_common_type_are_kept_as_text(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRIPS_DB", f"sqlite:///{tmp_path / 'odd.db'}")
+    sql = "SELECT 1 AS v, :batch AS b UNION ALL SELECT 'many', '' UNION ALL SELECT NULL, ''"
+    rows = rows_of(run_query(query(sql), DAYS, DAY, WHOSE))
+    assert rows.schema.field("v").type == pa.string()
+    assert sorted(str(one) for one in rows.column("v").to_pylist()) == ["1", "None", "many"]

@@ -1,0 +1,68 @@
+"""Object stores: a folder, and an S3 by keys of the environment or by a profile."""
+
+import obstore
+import pyarrow as pa
+import pytest
+
+from include.records import Partition
+from include.storage.lake import Lake, content_hash
+from include.storage.objects import delta_options, open_store
+from tests.s3 import SECRET, objects, s3, speaking_to
+
+ROWS = pa.table({"id": [1, 2], "value": ["a", "b"]})
+
+
+@pytest.fixture(scope="module")
+def server():
+    with s3() as environment:
+        yield environment
+
+
+@pytest.fixture(params=["environment", "profile", "credentials file"])
+def access(request, server, tmp_path, monkeypatch):
+    """The three ways to say who one is."""
+    for name in server:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    if request.param == "environment":
+        with speaking_to(server):
+            yield
+        return
+    place = f"region = eu-central-1\nendpoint_url = {server['AWS_ENDPOINT_URL']}\n"
+    keys = f"aws_access_key_id = key\naws_secret_access_key = {SECRET}\n"
+    in_config = request.param == "profile"
+    (tmp_path / "config").write_text(f"[profile lake]\n{place}{keys if in_config else ''}")
+    (tmp_path / "credentials").write_text("" if in_config else f"[lake]\n{keys}")
+    profile = {
+        "AWS_PROFILE": "lake",
+        "AWS_CONFIG_FILE": str(tmp_path / "config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials"),
+    }
+    with speaking_to(profile):
+        yield
+
+
+def test_records_and_tables_are_written_by_whoever_one_is(access, request):
+    place = f"s3://evergreen/{request.node.callspec.id.replace(' ', '-')}"
+    store = open_store(f"{place}/ledger")
+    obstore.put(store, "a.json", b"{}", mode="create")
+    with pytest.raises(obstore.exceptions.AlreadyExistsError):
+        obstore.put(store, "a.json", b"{}", mode="create")
+    lake = Lake(place, "dev", "taxi")
+    lake.replace("clean", "2024-01-01", 0, ROWS, {})
+    partition = Partition(table="clean", batch="2024-01-01", revision=0, content=content_hash(ROWS))
+    assert Lake(place, "dev", "taxi").read(partition, ["id"]).to_pylist() == ROWS.to_pylist()
+    assert not [path for path, content in objects(place).items() if SECRET.encode() in content]
+
+
+def test_keys_of_the_environment_win_over_a_profile(monkeypatch):
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    assert delta_options("s3://evergreen/lake") is None
+
+
+def test_a_folder_needs_no_keys(monkeypatch, tmp_path):
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    assert delta_options(str(tmp_path)) is None
+    obstore.put(open_store(str(tmp_path)), "a", b"x")
+    assert (tmp_path / "a").read_bytes() == b"x"
