@@ -87,7 +87,6 @@ class QueryConfig(Contract):
     @classmethod
     def _is_a_variable(cls, name: str) -> str:
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-            # What was found is a password, as likely as not.
             raise ValueError("valid: the name of an environment variable that holds a SQLAlchemy URL, such as TRIPS_DB")
         return name
 

@@ -168,7 +168,8 @@ def describe_mistakes(error: ValidationError, contract: type[Contract]) -> list[
             continue
         mistake["loc"] = tuple(part for part in mistake["loc"] if part not in _TAGS)
         place = ".".join(str(part) for part in mistake["loc"]) or "the file"
-        found = f"found {mistake['input']!r}"
+        # A URL may stand where it should not, with its password.
+        found = re.sub(r"//[^/@\s]*@", "//***@", f"found {mistake['input']!r}")
         if len(found) > 120:
             found = f"{found[:117]}..."
         match mistake["type"]:

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import sqlite3
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -170,6 +171,21 @@ def test_labels_have_files_of_their_own(write_folder, edit_config, landing):
     assert stays_silent(BatchTrigger("2024-01-01", POLL, "taxi", "labels"))
     landing("labels_2024-01-01.csv")
     fire(BatchTrigger("2024-01-01", POLL, "taxi", "labels"))
+
+
+def test_a_query_is_looked_at_until_its_batch_can_be_asked_for(write_folder, edit_config, tmp_path, monkeypatch):
+    monkeypatch.setenv("TRIPS_DB", f"sqlite:///{tmp_path / 'trips.db'}")
+    database = sqlite3.connect(tmp_path / "trips.db", isolation_level=None)
+    database.execute("CREATE TABLE loads (day TEXT)")
+    text = edit_config('files: "trips_{batch:%Y-%m-%d}*.csv"', "sql: SELECT 1 WHERE :start < :end")
+    text = text.replace(
+        'complete: {marker: "trips_{batch:%Y-%m-%d}.done"}',
+        'database: TRIPS_DB\n  complete: {sql: "SELECT count(*) FROM loads WHERE day = :batch"}',
+    )
+    write_folder(config=text.replace("wait: 6h", "wait: forever"))
+    assert stays_silent(BatchTrigger("2024-01-01", POLL, "taxi"))
+    database.execute("INSERT INTO loads VALUES ('2024-01-01')")
+    assert fire(BatchTrigger("2024-01-01", POLL, "taxi")) == {"sizes": None}
 
 
 def test_scores_fire_when_claim_and_labels_are_there(model, ledger):
