@@ -106,7 +106,9 @@ class Lake:
         rows = self.read_any(partition.table, partition.batch, partition.revision)
         if rows.num_rows == 0 and partition.table == "predictions":
             return rows
-        rows = rows.sort_by([(name, "ascending") for name in order_by]).combine_chunks()
+        # A key that was renamed has two names, of which a table may have had but one yet.
+        order = [(name, "ascending") for name in order_by if name in rows.column_names]
+        rows = rows.sort_by(order).combine_chunks()
         if partition.table != "predictions":
             _require_content(self.table_uri(partition.table), partition, rows)
         self._cache.put(partition, rows)
