@@ -52,7 +52,7 @@ def published(
     :param columns: leave out what cannot be read as these; by default nothing.
     """
     return [
-        _partition(record)
+        partition_of(record)
         for record in sealed_batches(stores.ledger, feed, batches, as_of)
         if _holds_rows(record) and (columns is None or is_readable(record, columns))
     ]
@@ -67,7 +67,7 @@ def superseded(stores: Stores, feed: Feed, batches: list[str], as_of: str, colum
         if batch in wanted
         for n in range(revision)
     ]
-    return [_partition(one) for one in records if one is not None and _holds_rows(one) and is_readable(one, columns)]
+    return [partition_of(one) for one in records if one is not None and _holds_rows(one) and is_readable(one, columns)]
 
 
 def is_readable(record: BatchRecord | None, columns: Columns) -> bool:
@@ -79,7 +79,8 @@ def _holds_rows(record: BatchRecord) -> bool:
     return record.state == "published" and record.clean > 0
 
 
-def _partition(record: BatchRecord) -> Partition:
+def partition_of(record: BatchRecord) -> Partition:
+    """The partition that a published record stands for."""
     table = _TABLE[record.feed]
     return Partition(table=table, batch=record.batch, revision=record.revision, content=record.content)
 

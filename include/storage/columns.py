@@ -3,7 +3,6 @@
 from collections.abc import Container, Mapping
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from include.config.fields import ColumnType
 
@@ -70,13 +69,3 @@ def read_as(rows: pa.Table, columns: Mapping[str, ColumnType], held: Mapping[str
 def fill(column: ColumnType, rows: int) -> pa.Array:
     """A column of its default alone."""
     return pa.repeat(pa.scalar(column.filler, arrow_type(column)), rows)
-
-
-def same_rows(one: pa.Table, other: pa.Table) -> pa.Array:
-    """Whether rows of two tables with the same columns are equal; a null equals a null."""
-    equal = pa.repeat(pa.scalar(True), one.num_rows)
-    for name in one.column_names:
-        left, right = one.column(name), other.column(name)
-        both_null = pc.and_(pc.is_null(left), pc.is_null(right))
-        equal = pc.and_(equal, pc.or_(both_null, pc.fill_null(pc.equal(left, right), False)))
-    return equal
