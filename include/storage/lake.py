@@ -26,6 +26,9 @@ _CONFIGURATION = {
     "delta.enableExpiredLogCleanup": "false",
 }
 _TRIES = 8
+_ANOTHER_NAME = (
+    "A name keeps its type: give a changed column another name, with renamed_from: its old one, in config.yaml"
+)
 _CACHED_BYTES = 256 * 1024 * 1024
 
 
@@ -90,7 +93,7 @@ class Lake:
                 if not isinstance(error, SchemaMismatchError) and "Cast error" not in str(error):
                     raise Outage(f"{self.table_uri(table)}: {error}") from error
                 problem = f"its rows do not fit the table {self.table_uri(table)}: {error}"
-                raise SchemaChanged(f"batch {batch}: {problem}. Give a changed column another name") from error
+                raise SchemaChanged(f"batch {batch}: {problem}. {_ANOTHER_NAME}") from error
             return
         raise Outage(f"{self.table_uri(table)}: batch {batch} lost {_TRIES} commits to other writers; try again")
 
@@ -116,7 +119,8 @@ class Lake:
 
     def _require_types(self, table: str, batch: str, rows: pa.Table) -> None:
         """Refuse a column whose type has changed: Delta would cast it without a word."""
-        if table not in self._types:
+        if not set(rows.column_names) <= set(self._types.get(table, ())):
+            # Not seen yet, or a column has come to it since.
             try:
                 held = pa.schema(DeltaTable(self.table_uri(table)).schema().to_arrow())
             except TableNotFoundError:
@@ -126,8 +130,8 @@ class Lake:
             stored = self._types[table].get(field.name, field.type)
             if stored != field.type:
                 raise SchemaChanged(
-                    f"{self.table_uri(table)}: batch {batch}, column {field.name} is {field.type}, stored as {stored}; "
-                    "give a changed column another name"
+                    f"{self.table_uri(table)}: batch {batch}, column {field.name} is {field.type}, stored as {stored}. "
+                    f"{_ANOTHER_NAME}"
                 )
 
     def read_any(self, table: str, batch: str, revision: int) -> pa.Table:
