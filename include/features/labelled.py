@@ -65,8 +65,10 @@ def match_labels(
     labels, rows = read_labels(config, stores, known), read_keys(config, stores, clean)
     values = labels.drop_duplicates(key, keep="last").drop(columns="known")
     places = _first(labels, read_labels(config, stores, earlier_labels), key, "known")
-    arrivals = _first(rows, read_keys(config, stores, earlier_rows), key, "batch").rename(columns={"batch": "arrived"})
-    rows = rows.drop_duplicates(key, keep="first").merge(arrivals, on=key)
+    arrivals = _first(rows, read_keys(config, stores, earlier_rows), key, "batch")
+    rows = rows.drop_duplicates(key, keep="first").assign(arrived=lambda one: one["batch"])
+    if earlier_rows:
+        rows = rows.drop(columns="arrived").merge(arrivals.rename(columns={"batch": "arrived"}), on=key)
     matched = rows.merge(places, on=key).merge(values, on=key)
     reach = {label: calendar.name(max(0, calendar.index(label) - delay)) for label in set(matched["known"])}
     matched = matched[matched["batch"] >= matched["known"].map(reach).astype(str)]
