@@ -24,6 +24,7 @@ from include.errors import EvergreenError
 
 if TYPE_CHECKING:
     from include.demo.services import Services
+    from include.records import Feed
     from include.replay.history import History
 
 console = Console(highlight=False, soft_wrap=True)
@@ -150,6 +151,27 @@ def split(model_id: str, files: tuple[Path, ...], landing: Path | None) -> None:
     folder = Path(landing or Locations.from_environment().landing) / model_id
     counts = split_history(model, list(files), folder)
     console.print(f"{sum(counts.values()):,} rows in {len(counts)} batches, {min(counts)} to {max(counts)}: {folder}")
+
+
+@cli.command()
+@click.argument("model_id", metavar="MODEL")
+@click.argument("batch")
+@click.option("--feed", type=click.Choice(["rows", "labels"]), default="rows", help="What to take in again.")
+def reingest(model_id: str, batch: str, feed: "Feed") -> None:
+    """Take a sealed batch in again, from the files that are there now, and say what that changes."""
+    from include.config.feeds import FilesConfig
+    from include.sources.intake import look_at, source_of
+    from include.steps.reingest_batch import describe_result, reingest_batch
+
+    model, at = get_model_folder(model_id, model_roots()), Locations.from_environment()
+    look, source = None, source_of(model, feed)
+    if isinstance(source, FilesConfig) and not (source.complete.marker or source.complete.count):
+        look = look_at(model, at, feed, batch, model.config.calendar.end(batch), None)
+        time.sleep(source.complete.stable.total_seconds() if look.sizes else 0)
+    result = reingest_batch(model, at, batch, feed, look)
+    for line in describe_result(result):
+        console.print(line, markup=False)
+    sys.exit(0 if result.after.state == "published" else 1)
 
 
 @cli.command()

@@ -1,6 +1,6 @@
 """Incidents: one cause, open until resolved. Steps report; ``send_alerts`` tells."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import get_args
 
@@ -60,6 +60,16 @@ def resolve(ledger: Ledger, cause: Cause, as_of: str, text: str) -> None:
     last = last_incident(ledger, cause)
     if last is not None and last.resolved is None and as_of >= last.newest:
         ledger.put(ResolutionRecord(as_of=as_of, incident=last.opened.id, text=text))
+
+
+def resolve_mended(ledger: Ledger, cause: Cause, as_of: str, text: str, mended: Callable[[str], bool]) -> None:
+    """Close the open incident of a cause once every batch for which it was reported is mended."""
+    last = last_incident(ledger, cause)
+    if last is None or last.resolved is not None:
+        return
+    batches = [last.opened.as_of, *(seen.as_of for seen in ledger.all(SightingRecord, last.opened.id))]
+    if all(mended(batch) for batch in batches):
+        ledger.put(ResolutionRecord(as_of=max(as_of, last.newest), incident=last.opened.id, text=text))
 
 
 def announce(ledger: Ledger, cause: Cause, as_of: str, text: str) -> None:

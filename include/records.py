@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 Feed = Literal["rows", "labels"]
 State = Literal["ok", "warn", "bad", "provisional"]
@@ -64,25 +64,38 @@ class Reason(Part):
     file: str | None = None
 
 
-class ArrivalRecord(Record):
-    """The files that make up one revision of a batch."""
+class FeedRecord(Record):
+    """One revision of one feed's batch. Revision 0 is made as the batch arrives; later ones at a later ``as_of``."""
 
-    kind: ClassVar[str] = "arrival"
     feed: Feed
+    batch: str = ""
     revision: int
-    files: tuple[SourceFile, ...]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _batch_of_its_own_time(cls, body: Any) -> Any:
+        """Revision 0 may leave its batch to ``as_of``, as records did when there was no other."""
+        return {"batch": body.get("as_of"), **body} if isinstance(body, dict) else body
 
     @property
     def address(self) -> tuple[str, int]:
-        return f"{self.feed}.{self.as_of}", self.revision
+        return f"{self.feed}.{self.batch}", self.revision
 
 
-class BatchRecord(Record):
-    """A sealed batch: published, rejected, or missing. ``content`` is the hash of its canonical clean rows."""
+class ArrivalRecord(FeedRecord):
+    """The files that make up one revision of a batch."""
+
+    kind: ClassVar[str] = "arrival"
+    files: tuple[SourceFile, ...]
+
+
+class BatchRecord(FeedRecord):
+    """A sealed batch: published, rejected, or missing. ``content`` is the hash of its canonical clean rows.
+
+    :ivar columns: the columns that the contract declared, by the type that they are stored in; empty in old records.
+    """
 
     kind: ClassVar[str] = "batch"
-    feed: Feed
-    revision: int
     state: Literal["published", "rejected", "missing"]
     files: tuple[SourceFile, ...] = ()
     rows_in: int = 0
@@ -91,10 +104,27 @@ class BatchRecord(Record):
     content: str = ""
     reasons: tuple[Reason, ...] = ()
     left_out: tuple[str, ...] = ()
+    columns: dict[str, str] = {}
+
+
+class RevisionRecord(Record):
+    """That a batch is read in another revision from ``as_of`` on. They are numbered as they were made.
+
+    :ivar feeds: both where the labels stand inside the rows.
+    """
+
+    kind: ClassVar[str] = "revision"
+    n: int
+    feeds: tuple[Feed, ...]
+    batch: str
+    revision: int
+    added: int
+    removed: int
+    changed: int
 
     @property
     def address(self) -> tuple[str, int]:
-        return f"{self.feed}.{self.as_of}", self.revision
+        return "batches", self.n
 
 
 class Partition(Part):

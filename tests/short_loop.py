@@ -72,15 +72,16 @@ def fingerprint(model: ModelFolder, at: Locations, up_to: str = "9999") -> dict[
 
 
 def tables(model: ModelFolder, at: Locations, up_to: str = "9999") -> dict[str, str]:
-    """Hash of each partition's rows, by table and batch."""
+    """Hash of each partition's rows, by table, batch and, above 0, revision."""
     found = {}
     uri = f"{at.lake}/tables/{at.env}/{model.id}"
     for folder in obstore.list_with_delimiter(open_store(uri))["common_prefixes"]:
         rows = DeltaTable(f"{uri}/{folder}").to_pandas()
-        for batch, part in rows.groupby("batch"):
+        for (batch, revision), part in rows.groupby(["batch", "revision"]):
             if str(batch) <= up_to:
                 text = part.sort_values(list(part.columns)).to_csv(index=False)
-                found[f"{folder}/{batch}"] = hashlib.sha256(text.encode()).hexdigest()
+                place = f"{folder}/{batch}{f'.{revision}' if revision else ''}"
+                found[place] = hashlib.sha256(text.encode()).hexdigest()
     return found
 
 

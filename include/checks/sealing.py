@@ -13,6 +13,7 @@ from include.errors import FileUnreadable, NotReady
 from include.records import ArrivalRecord, BatchRecord, Feed, Reason, SourceFile
 from include.sources.intake import fetch, source_of
 from include.sources.parsing import ParsedFile, TornRow, lines_of, parse_file
+from include.storage.columns import find_column, kinds_of
 from include.storage.lake import content_hash, describe
 from include.storage.stores import Stores, open_stores
 
@@ -35,17 +36,38 @@ def seal(model: ModelFolder, at: Locations, feed: Feed, batch: str) -> BatchReco
         if rows is None:
             raise NotReady(f"model {model.id}: the rows of batch {batch} are not sealed; validate them before labels")
         if rows.state != "published":
-            return stores.ledger.put(rows.model_copy(update={"feed": "labels", "meta": {}}))
+            taken = {"feed": "labels", "columns": _declared(model, "labels"), "meta": {}}
+            return stores.ledger.put(rows.model_copy(update=taken))
     arrival = stores.ledger.get(ArrivalRecord, f"{'rows' if inside else feed}.{batch}")
     if arrival is None:
         raise NotReady(f"model {model.id}: {feed} of batch {batch} have not been ingested; run ingest first")
-    sorted_ = _sort(model, stores, feed, arrival, inside)
+    sorted_ = sort_arrival(model, stores, feed, arrival)
+    write_sorted(model, stores, feed, arrival, sorted_)
+    return stores.ledger.put(describe_sorted(model, feed, arrival, sorted_, batch))
+
+
+def declare_missing(model: ModelFolder, at: Locations, feed: Feed, batch: str) -> BatchRecord:
+    """Seal a batch that never came; later batches go on without it."""
+    columns = _declared(model, feed)
+    record = BatchRecord(as_of=batch, feed=feed, batch=batch, revision=0, state="missing", columns=columns)
+    return open_stores(at, model.id).ledger.put(record)
+
+
+def write_sorted(model: ModelFolder, stores: Stores, feed: Feed, arrival: ArrivalRecord, sorted_: SortedBatch) -> None:
+    """Put the clean and the quarantined rows of an arrival in their places; they count once their record stands."""
     facts = describe(model=model.id, feed=feed, code=model.code_version)
-    stores.lake.replace(f"quarantine_{feed}", batch, arrival.revision, sorted_.quarantine, facts)
-    stores.lake.replace(TABLES[feed], batch, arrival.revision, sorted_.clean, facts)
-    record = BatchRecord(
-        as_of=batch,
+    for table, rows in ((f"quarantine_{feed}", sorted_.quarantine), (TABLES[feed], sorted_.clean)):
+        stores.lake.replace(table, arrival.batch, arrival.revision, rows, facts)
+
+
+def describe_sorted(
+    model: ModelFolder, feed: Feed, arrival: ArrivalRecord, sorted_: SortedBatch, as_of: str
+) -> BatchRecord:
+    """The record of an arrival that was sorted."""
+    return BatchRecord(
+        as_of=as_of,
         feed=feed,
+        batch=arrival.batch,
         revision=arrival.revision,
         state="rejected" if sorted_.rejected else "published",
         files=arrival.files,
@@ -55,19 +77,13 @@ def seal(model: ModelFolder, at: Locations, feed: Feed, batch: str) -> BatchReco
         content="" if sorted_.rejected else content_hash(sorted_.clean),
         reasons=sorted_.reasons,
         left_out=sorted_.left_out,
+        columns=_declared(model, feed),
     )
-    return stores.ledger.put(record)
 
 
-def declare_missing(model: ModelFolder, at: Locations, feed: Feed, batch: str) -> BatchRecord:
-    """Seal a batch that never came; later batches go on without it."""
-    record = BatchRecord(as_of=batch, feed=feed, revision=0, state="missing")
-    return open_stores(at, model.id).ledger.put(record)
-
-
-def _sort(model: ModelFolder, stores: Stores, feed: Feed, arrival: ArrivalRecord, inside: bool) -> SortedBatch:
-    source = source_of(model, "rows" if inside else feed)
-    assert source is not None
+def sort_arrival(model: ModelFolder, stores: Stores, feed: Feed, arrival: ArrivalRecord) -> SortedBatch:
+    """Read the files of an arrival and tell clean rows from the others; nothing is written."""
+    source = source_of(model, feed) or model.config.source
     rules = _rules(model, feed, source)
     parsed: list[ParsedFile] = []
     unreadable: list[Reason] = []
@@ -80,7 +96,7 @@ def _sort(model: ModelFolder, stores: Stores, feed: Feed, arrival: ArrivalRecord
             parsed.append(_unreadable(stores, file))
     if unreadable:
         return reject(parsed, unreadable)
-    if inside:
+    if source_of(model, feed) is None:
         parsed = [_with_target(file, rules, _labels(model).column) for file in parsed]
     return sort_batch(parsed, rules)
 
@@ -98,6 +114,10 @@ def _rules(model: ModelFolder, feed: Feed, source: FilesConfig | QueryConfig) ->
     return Rules(
         config.label_columns, config.rows.key, required, source.nulls, expected, labels.max_quarantined, path, True
     )
+
+
+def _declared(model: ModelFolder, feed: Feed) -> dict[str, str]:
+    return kinds_of(model.config.rows.columns if feed == "rows" else model.config.label_columns)
 
 
 def _labels(model: ModelFolder) -> LabelsInside:
@@ -118,9 +138,10 @@ def _unreadable(stores: Stores, file: SourceFile) -> ParsedFile:
 
 def _with_target(file: ParsedFile, rules: Rules, target: str) -> ParsedFile:
     """Rows that bring a label: inside the rows, a missing target is a label that is not known yet."""
-    if target not in file.rows.column_names:
+    source = find_column(target, rules.columns[target], file.rows.column_names)
+    if source is None:
         return file
-    column = file.rows.column(target)
+    column = file.rows.column(source)
     known = pc.is_valid(column)
     if pa.types.is_string(column.type):
         known = pc.and_(known, pc.invert(pc.is_in(column, value_set=pa.array(rules.nulls, pa.string()))))

@@ -9,9 +9,10 @@ from include.errors import FeaturesInvalid
 from include.features.history import published, read_rows
 from include.features.known import last_label_batches
 from include.features.labelled import match_labels, standing_claim
-from include.judging.champion import predict_labelled, read_predictions
+from include.judging.champion import predict_labelled, read_predictions, read_through
 from include.judging.losses import mean_metric, row_losses
-from include.records import BatchRecord, Numbers, PromotionRecord, SectionVerdict
+from include.records import Numbers, PromotionRecord, SectionVerdict
+from include.storage.revisions import sealed_batches
 from include.storage.stores import Stores
 
 _NOBODY = SectionVerdict(state="provisional", why="no champion yet")
@@ -21,10 +22,9 @@ def check_freshness(config: ModelConfig, stores: Stores, covers: list[str]) -> S
     """Whether rows and labels came."""
     faults = []
     for feed in ("rows", "labels") if config.labels != "none" else ("rows",):
-        for batch in covers:
-            record = stores.ledger.get(BatchRecord, f"{feed}.{batch}")
-            if record is not None and record.state != "published":
-                faults.append(f"{feed} of {batch} {record.state}")
+        for record in sealed_batches(stores.ledger, feed, covers, covers[-1]):
+            if record.state != "published":
+                faults.append(f"{feed} of {record.batch} {record.state}")
     if faults:
         return SectionVerdict(state="warn", why="; ".join(faults), numbers={"faults": len(faults)})
     return SectionVerdict(state="ok", why=f"{len(covers)} batches came", numbers={"faults": 0})
@@ -36,7 +36,8 @@ def check_inputs(
     """Whether the rows lie further from the champion's reference than its own batches do."""
     if promotion is None:
         return _NOBODY
-    rows = read_rows(config, stores, published(stores, "rows", covers))
+    config = read_through(config, stores, promotion)
+    rows = read_rows(config, stores, published(stores, "rows", covers, covers[-1], config.rows.columns))
     if rows.empty:
         return SectionVerdict(state="provisional", why="no rows to compare")
     reference = _reference(stores, promotion)
@@ -70,6 +71,8 @@ def check_outcomes(
         return _NOBODY
     if config.labels == "none":
         return SectionVerdict(state="provisional", why="this model has no labels")
+    config = read_through(config, stores, promotion)
+    assert config.labels != "none"
     batches = last_label_batches(config, stores, as_of, config.check.window)
     batches = [batch for batch in batches if batch > promotion.as_of]
     if not batches:
@@ -94,7 +97,7 @@ def check_outcomes(
         "unmatched_labels": labelled.unmatched,
         "by_arrival_of_labels": _by(rows["known"], losses, metric),
         "by_batch_scored": _by(rows["batch"], losses, metric),
-        "share_labelled": _share_labelled(stores, rows["batch"]),
+        "share_labelled": _share_labelled(stores, rows["batch"], as_of),
     }
     if promotion.error is None:
         return SectionVerdict(state="ok", why=f"{metric} {error:.4g}; nothing to compare with", numbers=numbers)
@@ -126,9 +129,8 @@ def _by(batches: pd.Series, losses: np.ndarray, metric: str) -> dict[str, float]
     return {str(name): float(value**0.5 if metric == "rmse" else value) for name, value in grouped.items()}
 
 
-def _share_labelled(stores: Stores, batches: pd.Series) -> dict[str, float]:
-    shares = {}
-    for batch, count in batches.value_counts().sort_index().items():
-        record = stores.ledger.get(BatchRecord, f"rows.{batch}")
-        shares[str(batch)] = float(count) / record.clean if record is not None and record.clean else 0.0
-    return shares
+def _share_labelled(stores: Stores, batches: pd.Series, as_of: str) -> dict[str, float]:
+    counts = batches.value_counts().sort_index()
+    sealed = sealed_batches(stores.ledger, "rows", [str(batch) for batch in counts.index], as_of)
+    clean = {record.batch: record.clean for record in sealed}
+    return {str(batch): float(count) / clean[str(batch)] for batch, count in counts.items() if clean.get(str(batch))}

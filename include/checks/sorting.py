@@ -13,8 +13,9 @@ from include.checks.expectations import check_expectations
 from include.config.expectations import ExpectationConfig
 from include.config.fields import ColumnType
 from include.records import Reason
-from include.sources.casting import CastColumn, arrow_type, cast_column
+from include.sources.casting import CastColumn, cast_column
 from include.sources.parsing import ParsedFile
+from include.storage.columns import arrow_type, fill, find_column
 from include.storage.lake import to_frame
 
 QUARANTINE = pa.schema(
@@ -93,7 +94,7 @@ def sort_batch(files: list[ParsedFile], rules: Rules) -> SortedBatch:
     :param files: the batch's files in the order of its record.
     :returns: the batch taken apart; rows in equal clean and quarantined rows.
     """
-    left_out = tuple(sorted({name for f in files for name in f.rows.column_names} - set(rules.columns)))
+    left_out = tuple(sorted({name for f in files for name in _undeclared(f, rules)}))
     casts = [_cast_file(f, rules) for f in files]
     refused = [reason for _, reasons in casts for reason in reasons]
     total = sum(f.rows.num_rows + len(f.torn) for f in files)
@@ -107,7 +108,7 @@ def sort_batch(files: list[ParsedFile], rules: Rules) -> SortedBatch:
     _find_nulls(rows, rules, failed)
     _find_duplicates(rows, rules, failed)
     whole, noted = _expect(rows, rules, failed)
-    reasons = [*_summarise(failed, files), *noted]
+    reasons = [*_summarise(failed, files), *noted, *_note_defaults(files, rules)]
     broken = len(failed.failures) + sum(len(f.torn) for f in files)
     if broken > rules.max_quarantined * total:
         found = f"{broken} of {total} rows failed, more than {rules.max_quarantined:.0%}"
@@ -131,22 +132,45 @@ def reject(
     return SortedBatch(pa.table({}), quarantine, True, tuple(whole), left_out)
 
 
+def _undeclared(file: ParsedFile, rules: Rules) -> list[str]:
+    """Columns of a file that no declared one is read from."""
+    present = file.rows.column_names
+    read = {find_column(name, declared, present) for name, declared in rules.columns.items()}
+    return sorted(set(present) - read)
+
+
 def _cast_file(file: ParsedFile, rules: Rules) -> tuple[dict[str, CastColumn], list[Reason]]:
     """The declared columns of a file in their types, and what is wrong with its columns as such."""
-    present = set(file.rows.column_names)
-    undeclared = ", ".join(sorted(present - set(rules.columns))) or "none"
     columns: dict[str, CastColumn] = {}
     reasons = []
     for name, declared in rules.columns.items():
-        if name not in present:
-            found = f"no such column; undeclared ones are {undeclared}"
+        source = find_column(name, declared, file.rows.column_names)
+        if source is None and declared.has_default:
+            none = np.zeros(file.rows.num_rows, dtype=bool)
+            columns[name] = CastColumn(fill(declared, file.rows.num_rows), none, "")
+            continue
+        if source is None:
+            found = f"no such column; undeclared ones are {', '.join(_undeclared(file, rules)) or 'none'}"
             reasons.append(Reason(expectation="declared columns", column=name, found=found, rows=0, file=file.name))
             continue
         try:
-            columns[name] = cast_column(file.rows.column(name), declared, rules.nulls)
+            columns[name] = cast_column(file.rows.column(source), declared, rules.nulls)
         except TypeError as error:
             reasons.append(Reason(expectation="declared types", column=name, found=str(error), rows=0, file=file.name))
     return columns, reasons
+
+
+def _note_defaults(files: list[ParsedFile], rules: Rules) -> list[Reason]:
+    """Columns that a file does not have and that their default fills: told, and no fault."""
+    return [
+        Reason(
+            expectation="default", column=name, found=f"no such column, filled with {declared.default!r}",
+            rows=file.rows.num_rows, file=file.name,
+        )
+        for file in files
+        for name, declared in rules.columns.items()
+        if declared.has_default and find_column(name, declared, file.rows.column_names) is None
+    ]  # fmt: skip
 
 
 def _join(files: list[ParsedFile], casts: list[dict[str, CastColumn]], rules: Rules, failed: _Ledgered) -> pa.Table:
@@ -155,9 +179,9 @@ def _join(files: list[ParsedFile], casts: list[dict[str, CastColumn]], rules: Ru
     offset, tables = 0, []
     for file, columns in zip(files, casts, strict=True):
         for name, cast in columns.items():
-            texts = file.rows.column(name)
+            source = find_column(name, rules.columns[name], file.rows.column_names)
             for row in np.flatnonzero(cast.failed):
-                found = f"{texts[int(row)].as_py()!r} is not {cast.expected}"
+                found = f"{file.rows.column(source)[int(row)].as_py()!r} is not {cast.expected}"
                 failed.add([offset + row], f"reads as {rules.columns[name].type}", name, found)
         tables.append(pa.table({name: cast.values for name, cast in columns.items()}, schema=schema))
         offset += file.rows.num_rows

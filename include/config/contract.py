@@ -38,6 +38,24 @@ class RowsConfig(Contract):
             raise ValueError(f"columns: {', '.join(reserved)} is a name of our own; valid: any other name")
         return self
 
+    @model_validator(mode="after")
+    def _pasts_are_told_apart(self) -> Self:
+        for name in (*self.key, self.event_time):
+            if self.columns[name].has_default:
+                raise ValueError(f"columns.{name}.default: key and event time are never made up; valid: leave it out")
+        past: dict[str, str] = {}
+        for name, column in self.columns.items():
+            for old in column.renamed_from:
+                if old in self.columns:
+                    raise ValueError(
+                        f"columns.{name}.renamed_from: {old!r} is declared itself; valid: a name that is not"
+                    )
+                if past.setdefault(old, name) != name:
+                    raise ValueError(
+                        f"columns.{name}.renamed_from: {past[old]!r} was {old!r} too; valid: one of the two"
+                    )
+        return self
+
 
 class FeaturesConfig(Contract):
     """How far back features look; ``rowwise`` models read nothing but the row."""
@@ -246,11 +264,6 @@ class ModelConfig(Contract):
             self._check_target(self.labels)
             if isinstance(self.labels, LabelFeed) and set(self.labels.key) != set(self.rows.key):
                 raise ValueError(f"labels.key: found {list(self.labels.key)}; valid: {list(self.rows.key)}")
-            if self.labels.column in columns:
-                raise ValueError(
-                    f"rows.columns: found the target {self.labels.column!r}; valid: under labels.target alone, "
-                    "so that no feature can read it"
-                )
         return self
 
     def _check_target(self, labels: LabelsInside) -> None:
@@ -259,6 +272,15 @@ class ModelConfig(Contract):
             raise ValueError(f"labels.target: found {given} for {self.model.task}; valid: {', '.join(valid)}")
         if labels.column in _RESERVED:
             raise ValueError(f"labels.target: {labels.column} is a name of our own; valid: any other name")
+        if labels.target[labels.column].has_default:
+            raise ValueError("labels.target: found a default; valid: none, a missing label is missing")
+        past = {labels.column, *labels.target[labels.column].renamed_from}
+        for name, column in self.rows.columns.items():
+            for found in past & {name, *column.renamed_from}:
+                raise ValueError(
+                    f"rows.columns: found the target {found!r}; valid: under labels.target alone, so that no feature "
+                    "can read it"
+                )
 
     @property
     def calendar(self) -> Calendar:

@@ -1,11 +1,21 @@
 """Field types of config.yaml: percentages, durations, file patterns, column types."""
 
 import codecs
+import math
 import re
-from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _BATCH = re.compile(r"\{batch:([^}]+)\}")
@@ -125,11 +135,22 @@ class FilePattern:
         return hash(self.text)
 
 
+def _parse_names(value: Any) -> Any:
+    """One name is short for a list of one."""
+    return (value,) if isinstance(value, str) else value
+
+
 class ColumnType(Contract):
-    """The declared type of one column; a timestamp without a format is ISO 8601."""
+    """The declared type of one column, and what stands in for it in data from before it; ISO 8601 without a format.
+
+    ``renamed_from`` lists the names that it had before, the newest first. ``default`` fills it where it is absent
+    altogether; a null in a column that is there stays a null.
+    """
 
     type: Literal["string", "category", "float", "integer", "boolean", "timestamp", "date"]
     format: str | None = None
+    renamed_from: Annotated[tuple[str, ...], BeforeValidator(_parse_names)] = ()
+    default: Any = None
 
     @field_validator("format")
     @classmethod
@@ -137,6 +158,59 @@ class ColumnType(Contract):
         if form is not None and "%" not in form:
             raise ValueError('valid: a format such as "%Y-%m-%d %H:%M:%S", or none for ISO 8601')
         return form
+
+    @model_validator(mode="after")
+    def _default_has_the_type(self) -> Self:
+        if self.has_default:
+            _ = self.filler
+        return self
+
+    @model_serializer(mode="wrap")
+    def _only_what_is_said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A column that says neither is written as ever: the hash that is a model's code version rests on it.
+        said = {"type", "format", *(["renamed_from"] if self.renamed_from else []), *(["default"] * self.has_default)}
+        return {name: value for name, value in dump(self).items() if name in said}
+
+    @property
+    def has_default(self) -> bool:
+        """Whether a default was given; it may be null."""
+        return "default" in self.model_fields_set
+
+    @property
+    def kind(self) -> str:
+        """The type as it is stored; a category is text."""
+        return "string" if self.type == "category" else self.type
+
+    @property
+    def filler(self) -> bool | int | float | str | date | None:
+        """The default as a value of the declared type."""
+        given = self.default
+        if given is None:
+            return None
+        match self.type:
+            case "string" | "category" if isinstance(given, str):
+                return given
+            case "boolean" if isinstance(given, bool):
+                return given
+            case "integer" if isinstance(given, int) and not isinstance(given, bool):
+                return given
+            case "float" if isinstance(given, int | float) and not isinstance(given, bool) and math.isfinite(given):
+                return float(given)
+            case "timestamp" | "date" if isinstance(given, str | date):
+                return _moment(given, self.type)
+        raise ValueError(f"default: found {given!r} for {self.type}; valid: a {self.type}, or null")
+
+
+def _moment(given: str | date, kind: str) -> date:
+    """A default's moment: a date, or a timestamp in UTC."""
+    try:
+        moment = datetime.fromisoformat(given) if isinstance(given, str) else given
+    except ValueError:
+        raise ValueError(f"default: found {given!r} for {kind}; valid: ISO 8601, such as 2024-01-31") from None
+    if not isinstance(moment, datetime):
+        moment = datetime.combine(moment, time())
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return moment.date() if kind == "date" else moment
 
 
 def _parse_encoding(value: Any) -> Any:

@@ -1,5 +1,6 @@
 """History and its cut: what may be read for a batch, and the features that come of it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -7,13 +8,18 @@ import numpy as np
 import pandas as pd
 
 from include.config.contract import ModelConfig
-from include.errors import FeaturesInvalid
+from include.config.fields import ColumnType
+from include.errors import FeaturesInvalid, ModelIncompatible
+from include.features.generations import contract_of
 from include.records import BatchRecord, ClaimRecord, DataRecord, Feed, Partition
 from include.storage.cache import ByteCache
+from include.storage.columns import lacking, read_as
 from include.storage.lake import to_frame
 from include.storage.packed_model import PackedModel
+from include.storage.revisions import known_revisions, record_of, sealed_batches
 from include.storage.stores import Stores
 
+Columns = Mapping[str, ColumnType]
 _TABLE: dict[Feed, Literal["clean", "labels"]] = {"rows": "clean", "labels": "labels"}
 
 
@@ -21,64 +27,104 @@ _TABLE: dict[Feed, Literal["clean", "labels"]] = {"rows": "clean", "labels": "la
 class BatchFeatures:
     """A batch with its features, row by row.
 
-    :param rows: (rows, declared columns) clean rows, sorted by key.
+    :param keys: (rows, key) which rows, sorted by key.
     :param features: (rows, features) in the same order.
     """
 
-    rows: pd.DataFrame
+    keys: pd.DataFrame
     features: pd.DataFrame
 
     @property
     def nbytes(self) -> int:
         """Memory that the frames take."""
-        return int(self.rows.memory_usage(deep=True).sum() + self.features.memory_usage(deep=True).sum())
+        return int(self.keys.memory_usage(deep=True).sum() + self.features.memory_usage(deep=True).sum())
 
 
 _BUILT: ByteCache[BatchFeatures] = ByteCache(256 * 1024 * 1024, lambda built: built.nbytes)
 
 
-def published(stores: Stores, feed: Feed, batches: list[str]) -> list[Partition]:
-    """The partitions of those of the batches that are published and hold rows."""
-    records = [stores.ledger.get(BatchRecord, f"{feed}.{batch}") for batch in batches]
+def published(
+    stores: Stores, feed: Feed, batches: list[str], as_of: str | None = None, columns: Columns | None = None
+) -> list[Partition]:
+    """The partitions of those of the batches that are published and hold rows.
+
+    :param as_of: each in the revision that was known at this batch; by default the newest.
+    :param columns: leave out what cannot be read as these; by default nothing.
+    """
     return [
-        Partition(table=_TABLE[feed], batch=record.as_of, revision=record.revision, content=record.content)
-        for record in records
-        if record is not None and record.state == "published" and record.clean > 0
+        partition_of(record)
+        for record in sealed_batches(stores.ledger, feed, batches, as_of)
+        if _holds_rows(record) and (columns is None or is_readable(record, columns))
     ]
 
 
+def superseded(stores: Stores, feed: Feed, batches: list[str], as_of: str, columns: Columns) -> list[Partition]:
+    """Earlier revisions of those of the batches that are read in a later one."""
+    wanted, revisions = set(batches), known_revisions(stores.ledger, feed, as_of)
+    records = [
+        stores.ledger.get(BatchRecord, f"{feed}.{batch}", n)
+        for batch, revision in revisions.items()
+        if batch in wanted
+        for n in range(revision)
+    ]
+    return [partition_of(one) for one in records if one is not None and _holds_rows(one) and is_readable(one, columns)]
+
+
+def is_readable(record: BatchRecord | None, columns: Columns) -> bool:
+    """Whether rows can be read as declared columns; of a record that does not tell its own, they are taken to be."""
+    return record is None or not record.columns or not lacking(columns, record.columns)
+
+
+def _holds_rows(record: BatchRecord) -> bool:
+    return record.state == "published" and record.clean > 0
+
+
+def partition_of(record: BatchRecord) -> Partition:
+    """The partition that a published record stands for."""
+    table = _TABLE[record.feed]
+    return Partition(table=table, batch=record.batch, revision=record.revision, content=record.content)
+
+
 def readable(config: ModelConfig, stores: Stores, batch: str) -> tuple[DataRecord, str | None]:
-    """What may be read to score a batch, as known now: its rows, and the lookback with labels known before it.
+    """What may be read to score a batch, as known at it: its rows, and the lookback with labels known before it.
 
     :returns: the data version, and the last batch whose labels are read (None if none are).
     """
     calendar, lookback = config.calendar, config.features.lookback
     first = max(0, calendar.index(batch) - lookback)
     past = [calendar.name(i) for i in range(first, calendar.index(batch))]
-    partitions = published(stores, "rows", [*past, batch])
-    labels = published(stores, "labels", past) if config.labels != "none" else []
+    partitions = published(stores, "rows", [*past, batch], batch)
+    labels = published(stores, "labels", past, past[-1]) if past and config.labels != "none" else []
     data = DataRecord.listing(partitions + labels)
     return data, (past[-1] if labels else None)
 
 
-def build_features(config: ModelConfig, stores: Stores, packed: PackedModel, claim: ClaimRecord) -> BatchFeatures:
-    """The features of a batch, from exactly what its claim lists.
+def build_features(
+    config: ModelConfig, stores: Stores, packed: PackedModel, claim: ClaimRecord, own: Partition | None = None
+) -> BatchFeatures:
+    """The features of a batch, from exactly what its claim lists, under the names that the model was made with.
 
+    :param own: the batch's rows, where a later revision is to be read with the history that the claim lists.
     :raises FeaturesInvalid: if the model's code raises, or returns other rows than it was given.
+    :raises ModelIncompatible: if the rows lack a column that the model reads.
     """
-    # Of one claim, the same code gives the same features; a training meets most batches again.
-    place = (stores.lake.table_uri("clean"), packed.features.__name__, claim.as_of, claim.data)
-    kept = _BUILT.get(place)
-    if kept is not None:
-        return kept
+    mine = contract_of(config, packed.contract)
     data = stores.ledger.get(DataRecord, claim.data)
     if data is None:
         raise FeaturesInvalid(f"data version {claim.data} of batch {claim.as_of} is not in the ledger; restore it")
-    rows = read_rows(config, stores, [p for p in data.partitions if p.table == "clean" and p.batch == claim.as_of])
-    history = _read_history(config, stores, data, claim.as_of)
-    # The columns that the code was written for, in its order, however the contract has grown since.
-    known = [name for name in packed.contract["columns"] if name in rows]
-    built = BatchFeatures(rows, call_features(packed, rows[known], history, claim.as_of))
+    owned = [own] if own else [p for p in data.partitions if p.table == "clean" and p.batch == claim.as_of]
+    # Of one claim, the same code gives the same features; a training meets most batches again.
+    columns = mine.model_dump_json(include={"rows", "labels"})
+    code = packed.features.__name__
+    place = (stores.lake.table_uri("clean"), code, columns, config.rows.key, claim.as_of, claim.data, *owned)
+    kept = _BUILT.get(place)
+    if kept is not None:
+        return kept
+    rows, history = read_rows(mine, stores, owned), _read_history(mine, stores, data, claim.as_of)
+    built = BatchFeatures(
+        read_keys(config, stores, owned).drop(columns="batch"),
+        call_features(packed, rows[list(mine.rows.columns)], history, claim.as_of),
+    )
     _BUILT.put(place, built)
     return built
 
@@ -126,37 +172,67 @@ def call_predict(packed: PackedModel, features: pd.DataFrame, batch: str) -> np.
 
 
 def read_rows(config: ModelConfig, stores: Stores, partitions: list[Partition]) -> pd.DataFrame:
-    """Clean rows with the batch in which they arrived, by batch and key, under a 0..n-1 index."""
-    frames = [
-        to_frame(stores.lake.read(partition, config.rows.key)).assign(batch=partition.batch)
-        for partition in partitions
-        if partition.table == "clean"
-    ]
-    if not frames:
-        return pd.DataFrame({name: pd.Series(dtype=object) for name in (*config.rows.columns, "batch")})
-    return pd.concat(frames, ignore_index=True)
+    """Clean rows with the batch in which they arrived, by batch and key, under a 0..n-1 index.
+
+    :raises ModelIncompatible: if rows were sealed without a column that the config declares.
+    """
+    return _read(config, stores, partitions, config.rows.columns, "clean", "batch")
+
+
+def read_keys(config: ModelConfig, stores: Stores, partitions: list[Partition]) -> pd.DataFrame:
+    """Of clean rows the key, and the batch in which they arrived."""
+    columns = {name: config.rows.columns[name] for name in config.rows.key}
+    return _read(config, stores, partitions, columns, "clean", "batch")
 
 
 def read_labels(config: ModelConfig, stores: Stores, partitions: list[Partition]) -> pd.DataFrame:
     """Labels with the batch in which they became known (``known``): key, target, known."""
-    assert config.labels != "none"
-    names = [*config.rows.key, config.labels.column]
-    frames = [
-        to_frame(stores.lake.read(partition, config.rows.key))[names].assign(known=partition.batch)
-        for partition in partitions
-        if partition.table == "labels"
-    ]
+    return _read(config, stores, partitions, config.label_columns, "labels", "known")
+
+
+def sort_order(config: ModelConfig) -> list[str]:
+    """By what stored rows are sorted: the key, under each name that it had; a partition holds one of them."""
+    columns = config.rows.columns
+    return [one for name in config.rows.key for one in (name, *columns[name].renamed_from)]
+
+
+def _read(
+    config: ModelConfig, stores: Stores, partitions: list[Partition], columns: Columns, table: str, arrival: str
+) -> pd.DataFrame:
+    """Partitions of one table as declared columns, and their batch under a name of its own."""
+    frames = []
+    for partition in partitions:
+        if partition.table != table:
+            continue
+        record = record_of(stores.ledger, partition)
+        if not is_readable(record, columns):
+            assert record is not None
+            raise ModelIncompatible(
+                f"{record.feed} of batch {partition.batch}, revision {partition.revision}, were sealed without "
+                f"{', '.join(lacking(columns, record.columns))}; they have {', '.join(record.columns)}. Rows from "
+                "before a column are read where it has renamed_from or a default in config.yaml"
+            )
+        rows = stores.lake.read(partition, sort_order(config))
+        named = read_as(rows, columns, record.columns if record else {})
+        frames.append(to_frame(named).assign(**{arrival: partition.batch}))
     if not frames:
-        return pd.DataFrame({name: pd.Series(dtype=object) for name in (*names, "known")})
+        return pd.DataFrame({name: pd.Series(dtype=object) for name in (*columns, arrival)})
     return pd.concat(frames, ignore_index=True)
 
 
 def _read_history(config: ModelConfig, stores: Stores, data: DataRecord, batch: str) -> pd.DataFrame:
-    """Rows of the lookback with the newest label known for each; NaN where none is known."""
-    past = read_rows(config, stores, [p for p in data.partitions if p.batch != batch])
+    """Rows of the lookback with the newest label known for each; NaN where none is known.
+
+    What was sealed without a column that the config declares is left out.
+    """
+
+    def listed(columns: Columns) -> list[Partition]:
+        return [p for p in data.partitions if p.batch != batch and is_readable(record_of(stores.ledger, p), columns)]
+
+    past = read_rows(config, stores, listed(config.rows.columns))
     if config.labels == "none":
         return past
-    labels = read_labels(config, stores, list(data.partitions))
+    labels = read_labels(config, stores, listed(config.label_columns))
     key = list(config.rows.key)
     newest = labels.drop(columns="known").drop_duplicates(key, keep="last")
     if past.empty:

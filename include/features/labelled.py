@@ -9,9 +9,8 @@ from pandas.api.types import union_categoricals
 from include.config.contract import ModelConfig
 from include.config.feeds import LabelFeed
 from include.errors import NotReady
-from include.features.history import build_features, published, read_labels, read_rows
+from include.features.history import build_features, published, read_keys, read_labels, read_rows, superseded
 from include.records import ClaimRecord, DataRecord, Partition
-from include.storage.lake import to_frame
 from include.storage.packed_model import PackedModel
 from include.storage.stores import Stores
 
@@ -30,6 +29,12 @@ class LabelledRows:
     unmatched: int
     partitions: tuple[Partition, ...]
 
+    @property
+    def sources(self) -> dict[str, Partition]:
+        """By batch, the partition in which its rows stand: the newest revision of those that were read."""
+        clean = (p for p in self.partitions if p.table == "clean")
+        return {p.batch: p for p in sorted(clean, key=lambda p: p.revision)}
+
 
 def match_labels(
     config: ModelConfig, stores: Stores, first: str, last: str, data: DataRecord | None = None
@@ -37,7 +42,8 @@ def match_labels(
     """Match rows and labels that became known from one batch to another.
 
     A row's place is the batch of its first label (or its own, if the row came later); its value is the newest one
-    known at ``last``. A key that arrives twice counts as its first arrival.
+    known at ``last``. A key that arrives twice counts as its first arrival. A later revision of a batch moves no row
+    that an earlier one has placed. Rows and labels that cannot be read under the config are left out.
 
     :param first: first batch of the span.
     :param last: last batch of the span; nothing later is read.
@@ -50,30 +56,41 @@ def match_labels(
     # Twice the delay: a key whose row or first label lies before the span has its place there, not here.
     oldest = calendar.name(max(0, calendar.index(first) - 2 * delay))
     span = calendar.between(oldest, last)
-    clean, known = published(stores, "rows", span), published(stores, "labels", span)
+    clean = published(stores, "rows", span, last, config.rows.columns)
+    known = published(stores, "labels", span, last, config.label_columns)
     if data is not None:
-        clean = [p for p in data.partitions if p.table == "clean" and p.batch in set(span)]
-        known = [p for p in data.partitions if p.table == "labels" and p.batch in set(span)]
-    labels = read_labels(config, stores, known)
+        listed = set(data.partitions)
+        clean, known = [p for p in clean if p in listed], [p for p in known if p in listed]
+    earlier_rows = superseded(stores, "rows", span, last, config.rows.columns)
+    earlier_labels = superseded(stores, "labels", span, last, config.label_columns)
+    labels, rows = read_labels(config, stores, known), read_keys(config, stores, clean)
     values = labels.drop_duplicates(key, keep="last").drop(columns="known")
-    places = labels.drop_duplicates(key, keep="first")[[*key, "known"]]
-    keys = [to_frame(stores.lake.read(p, key).select(key)).assign(batch=p.batch) for p in clean]
-    rows = pd.concat(keys, ignore_index=True) if keys else labels[key].iloc[:0].assign(batch="")
-    rows = rows.drop_duplicates(key, keep="first")
+    places = _first(labels, read_labels(config, stores, earlier_labels), key, "known")
+    arrivals = _first(rows, read_keys(config, stores, earlier_rows), key, "batch")
+    rows = rows.drop_duplicates(key, keep="first").assign(arrived=lambda one: one["batch"])
+    if earlier_rows:
+        rows = rows.drop(columns="arrived").merge(arrivals.rename(columns={"batch": "arrived"}), on=key)
     matched = rows.merge(places, on=key).merge(values, on=key)
     reach = {label: calendar.name(max(0, calendar.index(label) - delay)) for label in set(matched["known"])}
     matched = matched[matched["batch"] >= matched["known"].map(reach).astype(str)]
     in_span = places[places["known"].between(first, last)]
     unmatched = len(in_span) - len(in_span.merge(matched[key], on=key))
-    matched["known"] = np.maximum(matched["known"].astype(str), matched["batch"].astype(str))
+    matched["known"] = np.maximum(matched["known"].astype(str), matched.pop("arrived").astype(str))
     matched = matched[matched["known"].between(first, last)].sort_values(["batch", *key]).reset_index(drop=True)
-    return LabelledRows(matched, unmatched, tuple(clean + known))
+    return LabelledRows(matched, unmatched, tuple(clean + known + earlier_rows + earlier_labels))
+
+
+def _first(seen: pd.DataFrame, earlier: pd.DataFrame, key: list[str], arrival: str) -> pd.DataFrame:
+    """Of each key the first batch in which it arrived, in whatever revision: key, batch."""
+    if len(earlier):
+        seen = pd.concat([earlier, seen]).sort_values(arrival, kind="stable")
+    return seen.drop_duplicates(key, keep="first")[[*key, arrival]]
 
 
 def _unlabelled(config: ModelConfig, stores: Stores, span: list[str]) -> LabelledRows:
     """Where there are no labels, rows count in their place."""
-    clean = published(stores, "rows", span)
-    rows = read_rows(config, stores, clean)[[*config.rows.key, "batch"]]
+    clean = published(stores, "rows", span, span[-1], config.rows.columns)
+    rows = read_keys(config, stores, clean)
     return LabelledRows(rows.assign(known=rows["batch"]), 0, tuple(clean))
 
 
@@ -84,21 +101,21 @@ def gather_features(
 
     :returns: (n, features) aligned with the labelled rows, and the partitions that were read for them.
     """
-    pieces, read = [], set(labelled.partitions)
+    pieces, read, sources = [], set(labelled.partitions), labelled.sources
     for batch, wanted in labelled.rows.groupby("batch", sort=True):
         claim = standing_claim(stores, str(batch))
-        built = build_features(config, stores, packed, claim)
+        built = build_features(config, stores, packed, claim, sources[str(batch)])
         data = stores.ledger.get(DataRecord, claim.data)
         read.update(data.partitions if data is not None else ())
-        positions = _positions(built.rows, wanted, config.rows.key)
+        positions = _positions(built.keys, wanted, config.rows.key)
         pieces.append(built.features.iloc[positions])
     return concat_features(pieces), tuple(read)
 
 
 def gather_rows(config: ModelConfig, stores: Stores, labelled: LabelledRows) -> pd.DataFrame:
     """The clean rows themselves, aligned with the labelled rows."""
-    batches = sorted(set(labelled.rows["batch"]))
-    rows = read_rows(config, stores, published(stores, "rows", batches))
+    sources = labelled.sources
+    rows = read_rows(config, stores, [sources[batch] for batch in sorted(set(labelled.rows["batch"]))])
     return labelled.rows[[*config.rows.key, "batch"]].merge(rows, on=[*config.rows.key, "batch"], how="left")
 
 

@@ -17,6 +17,7 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from include.config.fields import ColumnType
 from include.config.model_folder import ModelFolder
 from include.errors import FeaturesInvalid, SourceChanged
+from include.features.generations import contract_of, describe_contract
 from include.features.labelled import LabelledRows, gather_features, match_labels
 from include.records import DataRecord, PromotionRecord
 from include.storage.packed_model import PACKED, TRUSTED_TYPES, PackedModel, load_module
@@ -92,7 +93,7 @@ def fit_model(
         "lookback": config.features.lookback,
         "trusted_types": list(config.model.trusted_types),
         "seed": config.model.seed,
-        "columns": {name: column.type for name, column in config.rows.columns.items()},
+        **describe_contract(config),
     }
     building = PackedModel()
     building.folder = folder
@@ -111,7 +112,7 @@ def fit_model(
 def rebuild_model(model: ModelFolder, stores: Stores, promotion: PromotionRecord, folder: Path) -> PackedModel:
     """Fit a promoted version anew from its record: its code from MLflow, its rows from the data version.
 
-    :param model: names the columns; its own code is not used.
+    :param model: where the version's own record and contract do not tell; its code is not used.
     :param folder: an empty folder that becomes the packed model.
     :returns: a model that predicts what the version does.
     :raises SourceChanged: if the data version is no longer in the ledger.
@@ -122,8 +123,8 @@ def rebuild_model(model: ModelFolder, stores: Stores, promotion: PromotionRecord
     if data is None:
         raise SourceChanged(f"model {model.id}: data version {promotion.data} is not in the ledger; restore it")
     seeded = model.config.model.model_copy(update={"seed": packed.contract["seed"]})
-    recorded = model.replace(model.config.model_copy(update={"model": seeded}))
-    return fit_model(recorded, stores, promotion.trained_on, folder, code, data).packed
+    recorded = contract_of(model.config.model_copy(update={"model": seeded}), packed.contract)
+    return fit_model(model.replace(recorded), stores, promotion.trained_on, folder, code, data).packed
 
 
 def signature_of(model: ModelFolder) -> ModelSignature:

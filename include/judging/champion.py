@@ -7,10 +7,12 @@ import pandas as pd
 
 from include.batches import Calendar
 from include.config.contract import ModelConfig
-from include.errors import NotReady
-from include.features.history import build_features, call_predict
+from include.errors import ModelIncompatible, NotReady
+from include.features.generations import contract_of, unpredicted
+from include.features.history import build_features, call_predict, sort_order
 from include.features.labelled import LabelledRows, standing_claim
-from include.records import ClaimRecord, Partition, PromotionRecord
+from include.records import ClaimRecord, DataRecord, Partition, PromotionRecord
+from include.storage.columns import read_as
 from include.storage.lake import to_frame
 from include.storage.ledger import Ledger
 from include.storage.stores import Stores
@@ -32,26 +34,35 @@ def next_effective(ledger: Ledger, calendar: Calendar, as_of: str) -> str:
     return calendar.shift(max(as_of, claimed or as_of), 1)
 
 
+def read_through(config: ModelConfig, stores: Stores, promotion: PromotionRecord) -> ModelConfig:
+    """The config under whose names a promoted version reads, however the contract has grown since."""
+    return contract_of(config, stores.models.load_version(promotion.version).contract)
+
+
 def predict_labelled(
     config: ModelConfig, stores: Stores, promotion: PromotionRecord, labelled: LabelledRows
 ) -> np.ndarray:
     """What a promoted version predicts for labelled rows.
 
-    Rows that it scored are read from the predictions table; rows that an earlier champion scored are scored afresh,
-    from the same cut.
+    Rows that it scored are read from the predictions table; rows that an earlier champion scored, or that stand in a
+    later revision than was scored, are scored afresh, from the same cut.
 
     :returns: (n,) aligned with the labelled rows.
+    :raises ModelIncompatible: if the version cannot read them.
     """
-    key = list(config.rows.key)
+    key, sources = list(config.rows.key), labelled.sources
+    packed = stores.models.load_version(promotion.version)
+    if other := unpredicted(config, packed.contract):
+        raise ModelIncompatible(f"version {promotion.version} does not predict {', '.join(other)}, but another target")
     pieces = []
     for batch, wanted in labelled.rows.groupby("batch", sort=True):
         claim = standing_claim(stores, str(batch))
-        if claim.version == promotion.version:
+        data, own = stores.ledger.get(DataRecord, claim.data), sources[str(batch)]
+        if claim.version == promotion.version and data is not None and own in data.partitions:
             predicted = read_predictions(config, stores, claim)
         else:
-            packed = stores.models.load_version(promotion.version)
-            built = build_features(config, stores, packed, claim)
-            predicted = built.rows[key].assign(prediction=call_predict(packed, built.features, str(batch)))
+            built = build_features(config, stores, packed, claim, own)
+            predicted = built.keys.assign(prediction=call_predict(packed, built.features, str(batch)))
         found = wanted[key].merge(predicted[[*key, "prediction"]], on=key, how="left")
         if found["prediction"].isna().any():
             raise NotReady(f"batch {batch} is claimed but not scored yet; run score_batch for it")
@@ -65,10 +76,11 @@ def read_predictions(config: ModelConfig, stores: Stores, claim: ClaimRecord) ->
     :raises NotReady: if the batch is claimed but not scored yet.
     """
     partition = Partition(table="predictions", batch=claim.as_of, revision=claim.revision, content=claim.data)
-    rows = stores.lake.read(partition, config.rows.key)
+    rows = stores.lake.read(partition, sort_order(config))
     if rows.num_rows == 0:
         raise NotReady(f"batch {claim.as_of} is claimed but not scored yet; run score_batch for it")
-    return to_frame(rows)
+    named = read_as(rows, {name: config.rows.columns[name] for name in config.rows.key}, {})
+    return to_frame(rows.select(["prediction", "model_version", "data_version"])).assign(**to_frame(named))
 
 
 def _newest(ledger: Ledger, holds: Callable[[PromotionRecord], bool]) -> PromotionRecord | None:

@@ -26,6 +26,7 @@ from include.records import (
     VerdictRecord,
 )
 from include.storage.ledger import Ledger
+from include.storage.revisions import sealed_batches
 from include.storage.stores import Stores, open_stores
 
 
@@ -92,16 +93,16 @@ def collect_history(model: ModelFolder, at: Locations, first: str, last: str) ->
     decided = _decisions(stores.ledger, span)
     promotions = {p.as_of: p for p in stores.ledger.all(PromotionRecord, "champion")}
     batches = []
-    for batch in span:
-        rows = stores.ledger.get(BatchRecord, f"rows.{batch}")
-        assert rows is not None
+    sealed = {record.batch: record for record in sealed_batches(stores.ledger, "rows", span, last)}
+    labels = {record.batch: record for record in sealed_batches(stores.ledger, "labels", span, last)}
+    for batch, rows in sealed.items():
         own = losses.get(batch, np.array([]))
         attempts, closings = decided.get(batch, ([], []))
         batches.append(
             BatchHistory(
                 batch=batch,
                 rows=rows,
-                labels=stores.ledger.get(BatchRecord, f"labels.{batch}"),
+                labels=labels.get(batch),
                 claim=stores.ledger.last(ClaimRecord, batch),
                 verdict=stores.ledger.last(VerdictRecord, batch),
                 attempts=tuple(attempts),
@@ -162,6 +163,9 @@ def _losses(config: ModelConfig, stores: Stores, span: list[str]) -> dict[str, n
     if config.labels == "none" or not span:
         return {}
     key, target = list(config.rows.key), config.labels.column
+    # What was predicted counts, whatever of its rows the contract of today could still read.
+    columns = {name: config.rows.columns[name] for name in key}
+    config = config.model_copy(update={"rows": config.rows.model_copy(update={"columns": columns})})
     labelled = match_labels(config, stores, span[0], span[-1]).rows[[*key, target]]
     losses = {}
     for batch in span:

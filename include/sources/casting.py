@@ -8,16 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.config.fields import ColumnType
+from include.storage.columns import arrow_type
 
-_ARROW = {
-    "string": pa.string(),
-    "category": pa.string(),
-    "float": pa.float64(),
-    "integer": pa.int64(),
-    "boolean": pa.bool_(),
-    "timestamp": pa.timestamp("us", tz="UTC"),
-    "date": pa.date32(),
-}
 _NUMBER = r"^\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*$"
 _INTEGER = r"^\s*[+-]?\d{1,18}(\.0*)?\s*$"
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
@@ -35,11 +27,6 @@ class CastColumn:
     values: pa.Array
     failed: np.ndarray
     expected: str
-
-
-def arrow_type(declared: ColumnType) -> pa.DataType:
-    """The type in which a declared column is stored."""
-    return _ARROW[declared.type]
 
 
 def cast_column(values: pa.ChunkedArray, declared: ColumnType, nulls: tuple[str, ...]) -> CastColumn:
@@ -86,7 +73,7 @@ def _cast_text(text: pa.Array, declared: ColumnType) -> tuple[pa.Array, str]:
             dated = pc.if_else(pc.match_substring_regex(text, r"\d"), text, pa.scalar(None, pa.string()))
             moments = pd.to_datetime(dated.to_pandas(), format=form, errors="coerce", utc=True)
             stamps = pa.array(moments, pa.timestamp("us", tz="UTC"), from_pandas=True)
-            return stamps.cast(_ARROW[declared.type], safe=False), f"a {declared.type} written as {form}"
+            return stamps.cast(arrow_type(declared), safe=False), f"a {declared.type} written as {form}"
 
 
 def _cast_typed(values: pa.Array, declared: ColumnType) -> CastColumn:
@@ -95,7 +82,7 @@ def _cast_typed(values: pa.Array, declared: ColumnType) -> CastColumn:
     integral = pa.types.is_integer(given)
     floating = pa.types.is_floating(given)
     if pa.types.is_null(given):
-        return CastColumn(pa.nulls(len(values), _ARROW[declared.type]), none, "")
+        return CastColumn(pa.nulls(len(values), arrow_type(declared)), none, "")
     if floating:
         values = pc.if_else(pc.is_nan(values), pa.scalar(None, given), values)
     match declared.type:
@@ -115,7 +102,7 @@ def _cast_typed(values: pa.Array, declared: ColumnType) -> CastColumn:
         case "timestamp" | "date" if pa.types.is_timestamp(given) or pa.types.is_date(given):
             stamps = values.cast(pa.timestamp("us", tz=getattr(given, "tz", None)), safe=False)
             utc = stamps.cast(pa.timestamp("us", tz="UTC")) if stamps.type.tz else pc.assume_timezone(stamps, "UTC")
-            cast = utc.cast(_ARROW[declared.type], safe=False)
+            cast = utc.cast(arrow_type(declared), safe=False)
         case _:
             raise TypeError(f"the file states {given}; expected {declared.type}")
     failed = pc.and_(pc.is_valid(values), pc.is_null(cast)).to_numpy(zero_copy_only=False)

@@ -1,6 +1,6 @@
 """Intake: what arrived for a batch is copied into the lake as it came, and listed in its arrival record."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from include.batches import Calendar
@@ -11,6 +11,7 @@ from include.errors import NotReady, SourceChanged
 from include.records import ArrivalRecord, BatchRecord, Feed, SourceFile
 from include.sources.landing import LandedFile, Look, list_files, look, read_file
 from include.sources.querying import look_at_query, run_query
+from include.storage.revisions import known_revisions, sealed_batch
 from include.storage.stores import Stores, open_stores
 
 
@@ -67,11 +68,50 @@ def take_in(model: ModelFolder, at: Locations, feed: Feed, batch: str) -> Arriva
         return standing
     calendar = model.config.calendar
     require_earlier(stores, calendar, model.id, feed, batch)
+    copied = _copy(stores, _arrived(model, at, stores, feed, batch), feed, batch)
+    return stores.ledger.put(ArrivalRecord(as_of=batch, feed=feed, batch=batch, revision=0, files=copied))
+
+
+def take_in_again(
+    model: ModelFolder, at: Locations, feed: Feed, batch: str, revision: int, as_of: str
+) -> ArrivalRecord:
+    """Copy what is there now for a batch into the lake; nothing is recorded yet.
+
+    What another batch has taken, as late files, stays there; late files that this one has taken stay here. A query is
+    asked again.
+
+    :param revision: the revision that it would make.
+    :param as_of: the batch that is open now.
+    :raises NotReady: if there are no files, or one is still growing.
+    """
+    stores, calendar, source = open_stores(at, model.id), model.config.calendar, source_of(model, feed)
+    assert source is not None
+    if isinstance(source, QueryConfig):
+        arrived = iter([run_query(source, calendar, batch, f"model {model.id}, {feed}")])
+        copied = _copy(stores, arrived, feed, batch)
+        return ArrivalRecord(as_of=as_of, feed=feed, batch=batch, revision=revision, files=copied)
+    place = landing_place(model, at, source)
+    listed = list_files(place, source, calendar)
+    before = stores.ledger.get(ArrivalRecord, f"{feed}.{batch}", revision - 1)
+    later = calendar.between(batch, calendar.shift(batch, source.late))[1:]
+    elsewhere = _taken(stores, feed, later)
+    joined = {file.name for file in before.files} if before else set()
+    names = [name for name in listed.get(batch, []) if name not in elsewhere]
+    names += [name for b in sorted(listed) if b != batch for name in listed[b] if name in joined]
+    if not names:
+        raise NotReady(
+            f"model {model.id}: no file of {feed} for batch {batch} in {place}; put them back, then try again"
+        )
+    copied = _copy(stores, (read_file(place, name) for name in names), feed, batch)
+    return ArrivalRecord(as_of=as_of, feed=feed, batch=batch, revision=revision, files=copied)
+
+
+def _copy(stores: Stores, arrived: Iterable[LandedFile], feed: Feed, batch: str) -> tuple[SourceFile, ...]:
     sources = []
-    for landed in _arrived(model, at, stores, feed, batch):
+    for landed in arrived:
         raw = stores.lake.put_raw(f"{feed}/{batch}/{landed.sha256[:16]}/{landed.name}", landed.content)
         sources.append(SourceFile(name=landed.name, size=len(landed.content), sha256=landed.sha256, raw=raw))
-    return stores.ledger.put(ArrivalRecord(as_of=batch, feed=feed, revision=0, files=tuple(sources)))
+    return tuple(sources)
 
 
 def _arrived(model: ModelFolder, at: Locations, stores: Stores, feed: Feed, batch: str) -> Iterator[LandedFile]:
@@ -116,12 +156,19 @@ def _names_for(stores: Stores, place: str, files: FilesConfig, calendar: Calenda
     listed = list_files(place, files, calendar)
     first = max(0, calendar.index(batch) - files.late)
     earlier = [calendar.name(i) for i in range(first, calendar.index(batch))]
-    arrived = [stores.ledger.get(ArrivalRecord, f"{feed}.{b}") for b in earlier]
-    taken = {file.name for arrival in arrived if arrival for file in arrival.files}
+    taken = _taken(stores, feed, earlier)
     late = []
     for b in earlier:
         new = [name for name in listed.get(b, []) if name not in taken]
-        sealed = stores.ledger.get(BatchRecord, f"{feed}.{b}") if new else None
+        sealed = sealed_batch(stores.ledger, feed, b) if new else None
         if sealed is not None and sealed.state != "rejected":
             late += new
     return listed.get(batch, []) + late
+
+
+def _taken(stores: Stores, feed: Feed, batches: list[str]) -> set[str]:
+    """Names of the files that some batches have taken, in any revision that was read."""
+    revisions = known_revisions(stores.ledger, feed)
+    places = [(f"{feed}.{batch}", n) for batch in batches for n in range(revisions.get(batch, 0) + 1)]
+    arrived = [stores.ledger.get(ArrivalRecord, *place) for place in places]
+    return {file.name for arrival in arrived if arrival for file in arrival.files}

@@ -7,15 +7,18 @@ from include.config.contract import Decay, ModelConfig
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
 from include.errors import NotReady
-from include.features.history import published, read_rows
-from include.features.known import label_batches
+from include.features.generations import outgrown, sealed_contract
+from include.features.history import is_readable, published, read_rows
+from include.features.known import feed_of, label_batches
 from include.features.labelled import match_labels
 from include.incidents import report, resolve
-from include.judging.champion import promotion_decided
+from include.judging.attempts import get_verdict
+from include.judging.champion import promotion_decided, read_through
 from include.policies import Situation, find_reasons
 from include.records import BatchRecord, ClaimRecord, ClosingRecord, PromotionRecord, SectionVerdict, VerdictRecord
 from include.sources.waiting import unsettled
 from include.steps.promote_model import mirror_champion
+from include.storage.revisions import sealed_batches
 from include.storage.stores import Stores, open_stores
 
 
@@ -52,8 +55,13 @@ def _conclude(config: ModelConfig, stores: Stores, as_of: str) -> VerdictRecord:
     closing = ledger.get(ClosingRecord, asked) if asked else None
     is_open = asked is not None and (closing is None or closing.as_of > as_of)
     reasons = _find_reasons(config, stores, as_of, promotion, closing, inputs, outcomes)
+    begins = promotion is not None and _begins_generation(config, stores, promotion, asked)
+    if begins and _can_bootstrap(config, stores, as_of):
+        reasons = ("bootstrap", *reasons)
     resting = closing is not None and calendar.index(as_of) - calendar.index(closing.as_of) < config.retrain.cooldown
-    asks = bool(reasons) and not is_open and not resting and not _has_later(config, stores, as_of)
+    # Before there is enough to begin with, whatever else asks would only be refused for it.
+    ripe = bool(reasons) and (not begins or "bootstrap" in reasons)
+    asks = ripe and not is_open and not resting and not _has_later(config, stores, as_of)
     return VerdictRecord(
         as_of=as_of,
         n=0,
@@ -98,20 +106,43 @@ def _find_reasons(
     age = now - calendar.index(promotion.as_of)
     since_close = now - calendar.index(closing.as_of) if closing is not None and closing.as_of <= as_of else age
     new = label_batches(config, stores, as_of, promotion.as_of)
-    labels = [ledger.get(BatchRecord, f"{'rows' if config.labels == 'none' else 'labels'}.{b}") for b in new]
+    labels = sealed_batches(ledger, feed_of(config), new, as_of)
     situation = Situation(
         age=age,
         idle=min(age, since_close),
-        new_labels=sum(record.clean for record in labels if record),
+        new_labels=sum(record.clean for record in labels),
         inputs=inputs,
         outcomes=outcomes,
     )
     return find_reasons(config.retrain.any, situation)
 
 
+def _begins_generation(config: ModelConfig, stores: Stores, promotion: PromotionRecord, asked: str | None) -> bool:
+    """Whether the contract has outgrown the champion's, and no verdict has asked for a beginning under it yet.
+
+    :param asked: the newest verdict that asked.
+    """
+    if not outgrown(config, stores.models.load_version(promotion.version).contract):
+        return False
+    while asked is not None:
+        verdict = get_verdict(stores, asked)
+        rows = stores.ledger.get(BatchRecord, f"rows.{verdict.as_of}")
+        labels = stores.ledger.get(BatchRecord, f"labels.{verdict.as_of}")
+        if rows is None or not rows.columns or outgrown(config, sealed_contract(rows, labels)):
+            return True
+        if "bootstrap" in verdict.reasons:
+            return False
+        asked = verdict.previous_ask
+    return True
+
+
 def _can_bootstrap(config: ModelConfig, stores: Stores, as_of: str) -> bool:
     """Whether the rows whose labels were known before the holdout are enough to begin."""
-    learnt = label_batches(config, stores, as_of)[: -config.gate.holdout]
+    calendar = config.calendar
+    past = (calendar.name(i) for i in range(calendar.index(as_of), -1, -1))
+    sealed = ((batch, stores.ledger.get(BatchRecord, f"rows.{batch}")) for batch in past)
+    before = next((batch for batch, record in sealed if not is_readable(record, config.rows.columns)), None)
+    learnt = label_batches(config, stores, as_of, before)[: -config.gate.holdout]
     return bool(learnt) and len(match_labels(config, stores, learnt[0], learnt[-1]).rows) >= config.training.min_labels
 
 
@@ -126,12 +157,14 @@ def _draw(config: ModelConfig, stores: Stores, verdict: VerdictRecord) -> None:
     """Write Evidently's HTML report of a check, where config.yaml wants one."""
     wanted = config.check.html == "always" or (config.check.html == "not_ok" and verdict.inputs.state == "warn")
     promotion = promotion_decided(stores.ledger, verdict.as_of)
-    current = read_rows(config, stores, published(stores, "rows", list(verdict.covers)))
-    if not wanted or promotion is None or current.empty:
+    if not wanted or promotion is None:
         return
-    learnt = config.calendar.between(*promotion.trained_on)
-    reference = read_rows(config, stores, published(stores, "rows", learnt))
-    if not reference.empty:
+    config = read_through(config, stores, promotion)
+    columns, learnt = config.rows.columns, config.calendar.between(*promotion.trained_on)
+    covers = list(verdict.covers)
+    current = read_rows(config, stores, published(stores, "rows", covers, verdict.as_of, columns))
+    reference = read_rows(config, stores, published(stores, "rows", learnt, promotion.as_of, columns))
+    if not current.empty and not reference.empty:
         page = render_drift(reference, current, watched_columns(config), config.model.seed)
         stores.lake.put_report(f"drift-{verdict.as_of}.html", page)
 

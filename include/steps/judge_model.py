@@ -5,7 +5,7 @@ import pandas as pd
 
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
-from include.errors import FeaturesInvalid, NotReady
+from include.errors import FeaturesInvalid, ModelIncompatible, NotReady
 from include.features.labelled import LabelledRows, gather_features, gather_rows, match_labels
 from include.incidents import announce, report
 from include.judging.attempts import DueAttempt, holdout_of
@@ -21,8 +21,8 @@ from include.storage.stores import Stores, open_stores
 def judge_model(model: ModelFolder, at: Locations, attempt: DueAttempt, trained: TrainResult) -> AttemptRecord:
     """Judge a challenger against the champion on the holdout, and record the attempt.
 
-    Without a champion the challenger must beat the best constant. What the gate cannot cover (no labels, a champion
-    that cannot score the rows, ``approval: required``) is left to a human.
+    Without a champion that can score the rows the challenger must beat the best constant. What the gate cannot cover
+    (no labels, a champion that cannot score the rows, ``approval: required``) is left to a human.
 
     :returns: the attempt's record that stands.
     """
@@ -63,10 +63,10 @@ def _judge(model: ModelFolder, stores: Stores, attempt: DueAttempt, trained: Tra
     else:
         try:
             against, old = _opponent(model, stores, champion, labelled, trained)
-        except FeaturesInvalid as error:
+        except (FeaturesInvalid, ModelIncompatible) as error:
             uncovered = f"the champion cannot score the holdout: {error}"
-        else:
-            judgement, refusal = _compare(model, stores, labelled, against, old, stores.models.load_run(trained.run))
+            against, old = _opponent(model, stores, None, labelled, trained)
+        judgement, refusal = _compare(model, stores, labelled, against, old, stores.models.load_run(trained.run))
     if config.gate.approval == "required" and refusal is None:
         uncovered = uncovered or "config.yaml says gate.approval: required"
     tags = stores.models.run_tags(trained.run) if trained.run is not None else {}
@@ -117,7 +117,7 @@ def _compare(
     assert config.labels != "none"
     try:
         features, _ = gather_features(config, stores, challenger, labelled)
-    except FeaturesInvalid as error:
+    except (FeaturesInvalid, ModelIncompatible) as error:
         return None, str(error)
     new = np.asarray(challenger.predict_features(features), dtype=float)
     if not np.isfinite(new).all():

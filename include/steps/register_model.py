@@ -9,12 +9,14 @@ from include.checks.drift import PREDICTION, build_reference, watched_columns
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
 from include.errors import ApprovalMissing, NotReady
+from include.features.generations import contract_of
 from include.features.known import last_label_batches
 from include.features.labelled import gather_rows
 from include.features.packing import FittedModel, fit_model, packing_folder
 from include.judging.attempts import DueAttempt
 from include.records import ApprovalRecord, AttemptRecord
 from include.steps.train_model import log_fitted, version_tags
+from include.storage.packed_model import PackedModel
 from include.storage.stores import Stores, open_stores
 
 
@@ -41,11 +43,14 @@ def register_model(model: ModelFolder, at: Locations, attempt: DueAttempt) -> Re
     run = stores.models.find_run(attempt.id, "champion")
     if run is None:
         span = serving_span(model, stores, attempt)
-        code = _judged_code(model, stores, attempt)
+        judged = _judged(model, stores, attempt)
+        code = {name: (judged.folder / name).read_text(encoding="utf-8") for name in model.code}
+        # The recipe that was judged, under the contract that it was judged with: a yes may come days later.
+        recipe = model.replace(contract_of(model.config, judged.contract))
         with packing_folder() as folder:
-            fitted = fit_model(model, stores, span, folder, code)
-            _add_reference(model, stores, fitted, folder)
-            run = log_fitted(model, stores, attempt, "champion", fitted, folder, record.code)
+            fitted = fit_model(recipe, stores, span, folder, code)
+            _add_reference(recipe, stores, fitted, folder)
+            run = log_fitted(recipe, stores, attempt, "champion", fitted, folder, record.code)
     tags = version_tags(model, attempt, stores.models.run_tags(run)["evergreen.data"], record.code)
     description = f"Attempt {attempt.id} at batch {attempt.as_of}: {record.why}. Refitted on labels up to then."
     return RegisterResult(stores.models.create_version(run, attempt.id, tags, description))
@@ -73,13 +78,12 @@ def serving_span(model: ModelFolder, stores: Stores, attempt: DueAttempt) -> tup
     return known[0], known[-1]
 
 
-def _judged_code(model: ModelFolder, stores: Stores, attempt: DueAttempt) -> dict[str, str]:
-    """The code that was judged; the working tree may have moved on since, a yes may come days later."""
+def _judged(model: ModelFolder, stores: Stores, attempt: DueAttempt) -> PackedModel:
+    """The challenger that was judged."""
     run = stores.models.find_run(attempt.id, "challenger")
     if run is None:
         raise NotReady(f"model {model.id}: MLflow has no challenger run of attempt {attempt.id}; restore it")
-    folder = stores.models.load_run(run).folder
-    return {name: (folder / name).read_text(encoding="utf-8") for name in model.code}
+    return stores.models.load_run(run)
 
 
 def _add_reference(model: ModelFolder, stores: Stores, fitted: FittedModel, folder: Path) -> None:

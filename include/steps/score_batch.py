@@ -7,13 +7,15 @@ import pyarrow as pa
 
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
-from include.errors import FeaturesInvalid, NotReady
+from include.errors import FeaturesInvalid, ModelIncompatible, NotReady
+from include.features.generations import unreadable
 from include.features.history import build_features, call_predict, readable
 from include.incidents import report, resolve
 from include.judging.attempts import find_due_attempt
 from include.judging.champion import promotion_serving
-from include.records import BatchRecord, ClaimRecord, PromotionRecord
+from include.records import ClaimRecord
 from include.storage.lake import describe
+from include.storage.revisions import sealed_batch
 from include.storage.stores import Stores, open_stores
 
 # Batches that may pass before an attempt that is due and not made is reported.
@@ -51,7 +53,7 @@ def score_batch(model: ModelFolder, at: Locations, batch: str) -> ScoreResult:
     try:
         built = build_features(model.config, stores, packed, claim)
         predictions = call_predict(packed, built.features, batch)
-    except FeaturesInvalid as error:
+    except (FeaturesInvalid, ModelIncompatible) as error:
         # Trying again would fail again: the claim's next revision says that nobody scored it, and the loop goes on.
         failed = f"version {claim.version} failed: {error}"
         nobody: dict[str, object] = {
@@ -65,19 +67,12 @@ def score_batch(model: ModelFolder, at: Locations, batch: str) -> ScoreResult:
         _tell_incompatible(model, stores, claim)
         return ScoreResult(claim, 0)
     resolve(stores.ledger, "incompatible", batch, f"batch {batch} was scored by version {claim.version}")
-    frame = built.rows[list(model.config.rows.key)].assign(
+    frame = built.keys.assign(
         prediction=pd.Series(predictions, dtype=float), model_version=claim.version, data_version=claim.data
     )
     facts = describe(model=model.id, version=claim.version, code=model.code_version)
     stores.lake.replace("predictions", batch, claim.revision, pa.Table.from_pandas(frame, preserve_index=False), facts)
     return ScoreResult(claim, len(frame))
-
-
-def _unreadable(model: ModelFolder, stores: Stores, promotion: PromotionRecord) -> str:
-    """Columns that a version reads and the contract no longer declares so; empty if it can read the rows."""
-    declared = {name: column.type for name, column in model.config.rows.columns.items()}
-    needed = stores.models.load_version(promotion.version).contract["columns"]
-    return ", ".join(f"{name} ({kind})" for name, kind in needed.items() if declared.get(name) != kind)
 
 
 def _tell_incompatible(model: ModelFolder, stores: Stores, claim: ClaimRecord) -> None:
@@ -102,7 +97,7 @@ def _tell_overdue(model: ModelFolder, stores: Stores, batch: str) -> None:
 
 def _claim(model: ModelFolder, stores: Stores, batch: str) -> ClaimRecord:
     calendar, ledger = model.config.calendar, stores.ledger
-    record = ledger.get(BatchRecord, f"rows.{batch}")
+    record = sealed_batch(ledger, "rows", batch, batch)
     if record is None:
         raise NotReady(f"model {model.id}: the rows of batch {batch} are not sealed; validate them first")
     before = calendar.shift(batch, -1)
@@ -117,8 +112,9 @@ def _claim(model: ModelFolder, stores: Stores, batch: str) -> ClaimRecord:
         version, number, why = None, None, "batch without a clean row"
     elif promotion is None:
         version, number, why = None, None, "no champion yet"
-    elif unknown := _unreadable(model, stores, promotion):
-        version, number, why = None, None, f"version {promotion.version} reads {unknown}, as config.yaml does not say"
+    elif unknown := unreadable(model.config, stores.models.load_version(promotion.version).contract):
+        gone = ", ".join(unknown)
+        version, number, why = None, None, f"version {promotion.version} reads {gone}, as config.yaml does not say"
     else:
         version, number = promotion.version, promotion.number
         why = f"promotion {number}, in force from {promotion.effective_from}"

@@ -26,6 +26,9 @@ _CONFIGURATION = {
     "delta.enableExpiredLogCleanup": "false",
 }
 _TRIES = 8
+_ANOTHER_NAME = (
+    "A name keeps its type: give a changed column another name, with renamed_from: its old one, in config.yaml"
+)
 _CACHED_BYTES = 256 * 1024 * 1024
 
 
@@ -61,13 +64,13 @@ class Lake:
         :raises Outage: if other writers kept winning.
         :raises SchemaChanged: if a column has another type than the table holds.
         """
+        self._opened.pop(table, None)
         if rows.num_rows == 0:
             # What a run that was killed wrote under other rules must not stay.
             if self.read_any(table, batch, revision).num_rows:
                 self._open(table).delete(f"batch = '{batch}' AND revision = {revision}")
             return
         self._require_types(table, batch, rows)
-        self._opened.pop(table, None)
         keyed = rows.add_column(0, "revision", pa.array([revision] * rows.num_rows, pa.int32()))
         keyed = keyed.add_column(0, "batch", pa.array([batch] * rows.num_rows, pa.string()))
         for _ in range(_TRIES):
@@ -93,7 +96,8 @@ class Lake:
                 if not isinstance(error, SchemaMismatchError) and "Cast error" not in str(error):
                     raise Outage(f"{self.table_uri(table)}: {error}") from error
                 problem = f"its rows do not fit the table {self.table_uri(table)}: {error}"
-                raise SchemaChanged(f"batch {batch}: {problem}. Give a changed column another name") from error
+                raise SchemaChanged(f"batch {batch}: {problem}. {_ANOTHER_NAME}") from error
+            self._opened.pop(table, None)
             return
         raise Outage(f"{self.table_uri(table)}: batch {batch} lost {_TRIES} commits to other writers; try again")
 
@@ -106,8 +110,7 @@ class Lake:
         kept = self._cache.get(partition)
         if kept is not None:
             return kept
-        order = [(name, "ascending") for name in order_by]
-        rows = self._read_sorted(partition, order)
+        rows = self._read_sorted(partition, order_by)
         if partition.table == "predictions":
             if rows.num_rows:
                 self._cache.put(partition, rows)
@@ -115,18 +118,21 @@ class Lake:
         if content_hash(rows) != partition.content:
             # Since the table was opened, a run that was begun again may have written the partition anew.
             self._opened.pop(partition.table, None)
-            rows = self._read_sorted(partition, order)
+            rows = self._read_sorted(partition, order_by)
             _require_content(self.table_uri(partition.table), partition, rows)
         self._cache.put(partition, rows)
         return rows
 
-    def _read_sorted(self, partition: Partition, order: list[tuple[str, str]]) -> pa.Table:
+    def _read_sorted(self, partition: Partition, order_by: Iterable[str]) -> pa.Table:
         rows = self.read_any(partition.table, partition.batch, partition.revision)
+        # A key that was renamed has two names, of which a table may have had but one yet.
+        order = [(name, "ascending") for name in order_by if name in rows.column_names]
         return rows.sort_by(order).combine_chunks() if rows.num_rows else rows
 
     def _require_types(self, table: str, batch: str, rows: pa.Table) -> None:
         """Refuse a column whose type has changed: Delta would cast it without a word."""
-        if table not in self._types:
+        if not set(rows.column_names) <= set(self._types.get(table, ())):
+            # Not seen yet, or a column has come to it since.
             try:
                 held = pa.schema(self._open(table).schema().to_arrow())
             except TableNotFoundError:
@@ -136,8 +142,8 @@ class Lake:
             stored = self._types[table].get(field.name, field.type)
             if stored != field.type:
                 raise SchemaChanged(
-                    f"{self.table_uri(table)}: batch {batch}, column {field.name} is {field.type}, stored as {stored}; "
-                    "give a changed column another name"
+                    f"{self.table_uri(table)}: batch {batch}, column {field.name} is {field.type}, stored as {stored}. "
+                    f"{_ANOTHER_NAME}"
                 )
 
     def read_any(self, table: str, batch: str, revision: int) -> pa.Table:

@@ -56,3 +56,11 @@ def test_a_record_is_frozen_and_refuses_what_it_does_not_know():
         record.state = "published"
     with pytest.raises(ValidationError, match="reviewed"):
         BatchRecord(as_of="2024-01-01", feed="rows", revision=0, state="missing", reviewed=True)
+
+
+def test_a_revision_above_0_names_its_batch_beside_the_one_at_which_it_was_made():
+    old = BatchRecord.model_validate_json('{"as_of": "2024-01-01", "feed": "rows", "revision": 0, "state": "missing"}')
+    assert old == BatchRecord(as_of="2024-01-01", feed="rows", batch="2024-01-01", revision=0, state="missing")
+    assert old.columns == {}
+    later = BatchRecord(as_of="2024-01-09", feed="rows", batch="2024-01-01", revision=1, state="published")
+    assert later.address == ("rows.2024-01-01", 1)

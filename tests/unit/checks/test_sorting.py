@@ -349,3 +349,38 @@ def test_numbers_beyond_the_declared_type_reject_the_batch_naming_the_column(col
     done = from_parquet(**columns)
     assert (done.rejected, done.quarantine.num_rows) == (True, 2)
     assert [(reason.column, reason.file) for reason in done.reasons] == [(next(iter(columns)), "f.parquet")]
+
+
+def grown(**columns):
+    """The rules with further columns."""
+    by = rules()
+    return Rules(by.columns | columns, by.key, by.required, by.nulls, by.expected, by.max_quarantined, by.path)
+
+
+def test_a_renamed_column_is_read_under_either_name_and_the_new_one_wins():
+    kilometres = {"km": ColumnType(type="float", renamed_from=("x",))}
+    by = grown(**kilometres)
+    by.columns.pop("x")
+    old = sort("1,2024-01-01,1.5,a\n2,2024-01-01,far,a\n", by=by)
+    assert (old.clean.column("km").to_pylist(), old.left_out) == ([1.5], ())
+    (kept,) = old.quarantine.to_pylist()
+    assert (kept["column"], json.loads(kept["content"])["x"]) == ("km", "far")
+    assert "'far' is not a finite number" in kept["reason"]
+    text = "id,at,x,km,kind\n1,2024-01-01,1.5,2.5,a\n"
+    both = sort_batch([parse_file("f.csv", text.encode(), FILES)], by)
+    assert (both.clean.column("km").to_pylist(), both.left_out) == ([2.5], ("x",))
+
+
+def test_a_default_fills_a_column_that_a_file_does_not_have_and_no_null():
+    by = grown(tolls=ColumnType(type="float", default=2.5))
+    with_tolls = parse_file("g.csv", b"id,at,x,kind,tolls\n2,2024-01-01,1,a,\n3,2024-01-01,1,a,4\n", FILES)
+    done = sort_batch([parse_file("f.csv", (HEADER + rows_of([1])).encode(), FILES), with_tolls], by)
+    assert done.clean.column("tolls").to_pylist() == [2.5, None, 4.0]
+    assert not done.rejected
+    assert [(r.expectation, r.column, r.file, r.rows) for r in done.reasons] == [("default", "tolls", "f.csv", 1)]
+
+
+def test_without_a_default_a_file_that_lacks_a_column_is_rejected():
+    done = sort(rows_of([1]), by=grown(tolls=ColumnType(type="float", renamed_from=("toll",))))
+    assert done.rejected
+    assert [(r.expectation, r.column) for r in done.reasons] == [("declared columns", "tolls")]

@@ -161,6 +161,35 @@ BROKEN = {
         "labels.target: found string for regression",
         "valid: float, integer",
     ),
+    "default of a key": (
+        "id: integer",
+        "id: {type: integer, default: 0}",
+        "rows",
+        "columns.id.default",
+        "never made up",
+    ),
+    "default of the target": (
+        "{minutes: float}",
+        "{minutes: {type: float, default: 0}}",
+        "labels.target: found a default",
+        "valid: none, a missing label is missing",
+    ),
+    "renamed from a declared column": (
+        "distance: float",
+        "distance: {type: float, renamed_from: zone}",
+        "columns.distance.renamed_from: 'zone' is declared itself",
+    ),
+    "two columns of one past": (
+        "distance: float",
+        "distance: {type: float, renamed_from: x}\n    miles: {type: float, renamed_from: x}",
+        "columns.miles.renamed_from: 'distance' was 'x' too",
+    ),
+    "renamed from the target": (
+        "distance: float",
+        "distance: {type: float, renamed_from: minutes}",
+        "rows.columns: found the target 'minutes'",
+        "so that no feature can read it",
+    ),
     "key named twice": ("key: [id]\n  event", "key: [id, id]\n  event", "rows"),
     "alerts to no URL": ("seed: 7}\n", "seed: 7}\nalerts: {http: hooks.example.com/x}\n", "alerts.http", "'hooks.exa"),
     "cron twice a batch": (

@@ -34,6 +34,8 @@ def read(field, written):
         (Column, {"type": "float"}, ColumnType(type="float")),
         (Column, {"timestamp": "%H:%M"}, ColumnType(type="timestamp", format="%H:%M")),
         (Column, {"date": "%d-%m-%Y"}, ColumnType(type="date", format="%d-%m-%Y")),
+        (Column, {"type": "float", "renamed_from": "x"}, ColumnType(type="float", renamed_from=("x",))),
+        (Column, {"type": "float", "renamed_from": ["x", "y"]}, ColumnType(type="float", renamed_from=("x", "y"))),
         (Pattern, "a_{batch:%Y-%m-%d}.csv", FilePattern("a_{batch:%Y-%m-%d}.csv")),
     ],
 )
@@ -60,6 +62,13 @@ def test_what_may_be_written(field, written, value):
         (Column, "flaot", "'float'"),
         (Column, {"type": "text"}, "'string'"),
         (Column, {"timestamp": "%H", "null": "NA"}, "Extra inputs"),
+        (Column, {"type": "float", "default": "none"}, "found 'none' for float; valid: a float, or null"),
+        (Column, {"type": "float", "default": float("nan")}, "valid: a float, or null"),
+        (Column, {"type": "integer", "default": 1.5}, "valid: a integer, or null"),
+        (Column, {"type": "integer", "default": True}, "valid: a integer, or null"),
+        (Column, {"type": "category", "default": 1}, "valid: a category, or null"),
+        (Column, {"type": "boolean", "default": 0}, "valid: a boolean, or null"),
+        (Column, {"type": "date", "default": "31.1.2024"}, "valid: ISO 8601"),
         (Pattern, "trips.csv", "with the batch in it once"),
         (Pattern, "trips_{batch}.csv", "with the batch in it once"),
         (Pattern, "{batch:%Y}/{batch:%m}.csv", "with the batch in it once"),
@@ -70,6 +79,34 @@ def test_what_may_be_written(field, written, value):
 def test_what_may_not_be_written_is_told_what_may(field, written, valid):
     with pytest.raises(ValidationError, match=valid):
         read(field, written)
+
+
+@pytest.mark.parametrize(
+    ("kind", "written", "value"),
+    [
+        ("float", 1, 1.0),
+        ("integer", 0, 0),
+        ("boolean", False, False),
+        ("category", "none", "none"),
+        ("date", DAY.date(), DAY.date()),
+        ("date", "2024-03-05", DAY.date()),
+        ("timestamp", DAY.date(), DAY),
+        ("timestamp", "2024-03-05T01:00:00+01:00", DAY),
+        ("timestamp", DAY.replace(tzinfo=None), DAY),
+        ("float", None, None),
+    ],
+)
+def test_a_default_is_a_value_of_the_type(kind, written, value):
+    column = read(Column, {"type": kind, "default": written})
+    assert column.has_default
+    assert column.filler == value
+    assert type(column.filler) is type(value)
+    assert ColumnType.model_validate(column.model_dump(mode="json")).filler == value
+
+
+def test_a_column_without_past_or_default_is_written_as_ever():
+    assert ColumnType(type="float").model_dump(mode="json") == {"type": "float", "format": None}
+    assert not ColumnType(type="float").has_default
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from include.config.model_folder import load_model_folder
 from include.features.history import published
 from include.features.known import label_batches, last_label_batches
 from include.features.labelled import match_labels
-from include.records import BatchRecord, DataRecord
+from include.records import BatchRecord, DataRecord, RevisionRecord
 from include.storage.lake import content_hash
 from include.storage.stores import open_stores
 
@@ -30,22 +30,30 @@ def stores(model, at):
 def publish(stores):
     """Publish batches of one feed: by day, ids of rows or minutes by id of labels."""
 
-    def put(feed, batches):
+    def put(feed, batches, revision=0, as_of=None):
         for number, content in batches.items():
             columns = {"id": pa.array(list(content), pa.int64())}
             if feed == "labels":
                 columns["minutes"] = pa.array(list(content.values()), pa.float64())
             table = pa.table(columns).sort_by("id")
-            stores.lake.replace("labels" if feed == "labels" else "clean", day(number), 0, table, {})
+            stores.lake.replace("labels" if feed == "labels" else "clean", day(number), revision, table, {})
             record = BatchRecord(
                 as_of=day(number),
                 feed=feed,
-                revision=0,
+                revision=revision,
                 state="published",
                 clean=table.num_rows,
                 content=content_hash(table),
             )
             stores.ledger.put(record)
+            if revision:
+                n = len(list(stores.ledger.all(RevisionRecord, "batches")))
+                changes = {"added": 0, "removed": 0, "changed": 0}
+                stores.ledger.put(
+                    RevisionRecord(
+                        as_of=day(as_of), n=n, feeds=(feed,), batch=day(number), revision=revision, **changes
+                    )
+                )
 
     return put
 
@@ -169,3 +177,36 @@ def test_what_was_learnt_from_is_not_judged_on(rows, labels, placed, model, stor
     publish("labels", labels)
     assert [row[0] for row in match(model, stores, placed, placed)[0]] == [31]
     assert match(model, stores, 7, 7)[0] == []
+
+
+def test_a_revision_counts_from_the_batch_on_at_which_it_was_made(model, stores, publish):
+    publish("rows", {1: [11, 12], 2: [21]})
+    publish("labels", {1: {11: 1.0}, 2: {21: 2.0}, 4: {}})
+    publish("rows", {1: [11, 13]}, revision=1, as_of=4)
+    publish("labels", {1: {11: 5.0, 13: 6.0}}, revision=1, as_of=4)
+    assert match(model, stores, 1, 3)[0] == [(11, 1.0, 1, 1), (21, 2.0, 2, 2)]
+    assert match(model, stores, 1, 4)[0] == [(11, 5.0, 1, 1), (13, 6.0, 1, 1), (21, 2.0, 2, 2)]
+    found = match_labels(model.config, stores, day(1), day(4))
+    assert {batch[-1]: one.revision for batch, one in found.sources.items()} == {"1": 1, "2": 0}
+
+
+def test_a_revision_moves_no_row_or_label_that_an_earlier_one_has_placed(model, stores, publish):
+    publish("rows", {1: [11, 12], 4: [12]})
+    publish("labels", {1: {11: 1.0, 12: 2.0}, 4: {11: 7.0, 12: 2.0}})
+    publish("rows", {1: [11]}, revision=1, as_of=3)
+    publish("labels", {1: {12: 2.0}}, revision=1, as_of=3)
+    assert match(model, stores, 4, 4)[0] == []
+    assert match(model, stores, 1, 4)[0] == [(11, 7.0, 1, 1), (12, 2.0, 4, 1)]
+
+
+def test_rows_that_were_sealed_without_a_declared_column_are_not_offered(model, stores, publish):
+    publish("rows", {2: [21]})
+    publish("labels", {2: {21: 2.0, 11: 1.0}})
+    rows = pa.table({"id": pa.array([11], pa.int64())})
+    stores.lake.replace("clean", day(1), 0, rows, {})
+    record = BatchRecord(
+        as_of=day(1), feed="rows", revision=0, state="published", clean=1, content=content_hash(rows),
+        columns={"id": "integer"},
+    )  # fmt: skip
+    stores.ledger.put(record)
+    assert match(model, stores, 1, 2) == ([(21, 2.0, 2, 2)], 1)

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 
 from include.config.fields import ColumnType
-from include.sources.casting import arrow_type, cast_column
+from include.sources.casting import cast_column
+from include.storage.columns import arrow_type
 
 FAILS = "does not cast"
 

@@ -119,7 +119,9 @@ def test_a_contract_that_gains_or_loses_a_column_keeps_what_was_recorded(lake):
 
 def test_a_column_of_another_type_is_refused_naming_the_way_out(lake):
     lake.replace("clean", DAY, 0, pa.table({"id": [1], "x": [1.5]}), {})
-    with pytest.raises(SchemaChanged, match=r"batch 2024-01-02, .*give a changed column another name"):
+    with pytest.raises(
+        SchemaChanged, match=r"batch 2024-01-02, .*give a changed column another name, with renamed_from"
+    ):
         lake.replace("clean", "2024-01-02", 0, pa.table({"id": [2], "x": ["a"]}), {})
     assert ids(lake) == [1]
 
@@ -130,6 +132,13 @@ def test_a_column_of_another_type_is_not_cast_without_a_word(before, after, lake
     for one in (lake, Lake(str(tmp_path), "dev", "taxi")):
         with pytest.raises(SchemaChanged, match=r"2024-01-02, column x is .*, stored as "):
             one.replace("clean", "2024-01-02", 0, pa.table({"id": [1], "x": after}), {})
+
+
+def test_a_column_that_came_later_keeps_its_type_too(lake):
+    lake.replace("clean", DAY, 0, pa.table({"id": [1]}), {})
+    lake.replace("clean", "2024-01-02", 0, pa.table({"id": [2], "x": [1.5]}), {})
+    with pytest.raises(SchemaChanged, match=r"2024-01-03, column x is int64, stored as double"):
+        lake.replace("clean", "2024-01-03", 0, pa.table({"id": [3], "x": [2]}), {})
 
 
 def test_predictions_that_were_never_written_have_no_rows(lake):
