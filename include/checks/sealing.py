@@ -1,7 +1,8 @@
 """Sealing: what arrived for a batch is sorted, written, and recorded as published, rejected or missing."""
 
-from typing import Any
+import itertools
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -12,7 +13,8 @@ from include.config.model_folder import ModelFolder
 from include.errors import FileUnreadable, NotReady
 from include.records import ArrivalRecord, BatchRecord, Feed, Reason, SourceFile
 from include.sources.intake import fetch
-from include.sources.parsing import ParsedFile, TornRow, lines_of, parse_file
+from include.sources.parsing import JSON_LINES, lines_of, parse_file
+from include.sources.tables import ParsedFile, TornRow
 from include.storage.lake import content_hash, describe
 from include.storage.stores import Stores, open_stores
 
@@ -73,7 +75,7 @@ def _sort(model: ModelFolder, stores: Stores, feed: Feed, arrival: ArrivalRecord
     unreadable: list[Reason] = []
     for file in arrival.files:
         try:
-            parsed.append(_parse(stores, file, files))
+            parsed.append(parse_file(file.name, fetch(stores, file).content, files, rules.columns))
         except FileUnreadable as error:
             whole = f"line {error.line}: {error.problem}" if error.line else error.problem
             unreadable.append(Reason(expectation="readable file", found=whole, rows=0, file=file.name))
@@ -103,15 +105,13 @@ def _labels(model: ModelFolder) -> LabelsConfig:
     return model.config.labels
 
 
-def _parse(stores: Stores, file: SourceFile, files: FilesConfig) -> ParsedFile:
-    return parse_file(file.name, fetch(stores, file).content, files)
-
-
 def _unreadable(stores: Stores, file: SourceFile) -> ParsedFile:
     """A file that cannot be read, line by line, so that nothing of it is lost."""
-    lines: list[Any] = lines_of(fetch(stores, file).content)
-    torn = tuple(TornRow(i, line, "the file cannot be read") for i, line in enumerate(lines))
-    return ParsedFile(file.name, pa.table({}), [], torn)  # type: ignore[arg-type]
+    lines = lines_of(file.name, fetch(stores, file).content)
+    # The header of a CSV file is its row 0.
+    first = 1 if file.name.lower().removesuffix(".gz").endswith(JSON_LINES) else 0
+    torn = tuple(TornRow(i, line, "the file cannot be read") for i, line in enumerate(lines, start=first))
+    return ParsedFile(file.name, pa.table({}), np.array([], dtype=np.int64), torn)
 
 
 def _with_target(file: ParsedFile, rules: Rules, target: str) -> ParsedFile:
@@ -123,4 +123,6 @@ def _with_target(file: ParsedFile, rules: Rules, target: str) -> ParsedFile:
     if pa.types.is_string(column.type):
         known = pc.and_(known, pc.invert(pc.is_in(column, value_set=pa.array(rules.nulls, pa.string()))))
     mask = known.combine_chunks()
-    return ParsedFile(file.name, file.rows.filter(mask), file.numbers[mask.to_numpy(zero_copy_only=False)], file.torn)
+    kept = mask.to_numpy(zero_copy_only=False)
+    texts = tuple(itertools.compress(file.texts, kept))
+    return ParsedFile(file.name, file.rows.filter(mask), file.numbers[kept], file.torn, texts)
