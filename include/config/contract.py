@@ -10,6 +10,7 @@ from include.config.fields import (
     Column,
     ColumnType,
     Contract,
+    Delimiter,
     Duration,
     Encoding,
     FilePattern,
@@ -63,7 +64,7 @@ class FilesConfig(Contract):
     complete: CompleteConfig = CompleteConfig()
     wait: Duration = timedelta(hours=6)
     late: Annotated[int, Field(ge=0)] = 31
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
+    delimiter: Delimiter = ","
     encoding: Encoding = "utf-8"
     nulls: tuple[str, ...] = ("",)
 
@@ -108,7 +109,7 @@ class LabelsConfig(Contract):
     complete: CompleteConfig = CompleteConfig()
     wait: Duration = timedelta(hours=12)
     late: Annotated[int, Field(ge=0)] = 31
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
+    delimiter: Delimiter = ","
     encoding: Encoding = "utf-8"
     nulls: tuple[str, ...] = ("",)
     max_delay: Annotated[int, Field(ge=0)] = 90
@@ -149,7 +150,7 @@ class EstimatorConfig(Contract):
     """What is fitted; ``trusted_types`` adds to the scikit-learn types that skops may load."""
 
     task: Literal["regression", "classification"]
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     trusted_types: tuple[str, ...] = ()
 
 

@@ -12,7 +12,8 @@ from evergreen.runtime import RETRIES, acting_for, batch_of, load_model, locate,
 from evergreen.triggers.batch import BatchTrigger
 from include.batches import Calendar, Every
 from include.config.contract import FilesConfig
-from include.config.model_folder import ModelFolder, describe_mistakes
+from include.config.mistakes import describe_mistakes
+from include.config.model_folder import ModelFolder
 from include.errors import BatchMissing, ConfigInvalid, NotReady, Refused
 from include.sources.landing import Look
 from include.sources.waiting import WaitResult

@@ -99,7 +99,7 @@ BROKEN = {
         "valid: one of marker, count, stable",
     ),
     "count of none": ('{marker: "trips_{batch:%Y-%m-%d}.done"}', "{count: 0}", "source.complete.count", "0", "greater"),
-    "two delimiters": ("wait: 6h", "delimiter: '||'", "source.delimiter", "'||'", "at most 1 character"),
+    "two delimiters": ("wait: 6h", "delimiter: '||'", "source.delimiter", "'||'", "one character that stands in no value"),
     "unknown time zone": ("America/New_York", "America/New_Yrok", "schedule.timezone", "'America/New_Yrok'", "IANA"),
     "months from the 15th": (
         "every: day, start: 2024-01-01",
@@ -210,7 +210,7 @@ BROKEN = {
         "alerts.teams: unknown field",
         "valid: http, slack, channel",
     ),
-    "a number for a title": ("title: Taxi trips", "title: 5", "title", "5", "a valid string"),
+    "a number for a title": ("title: Taxi trips", "title: 5", "title", "5", "a text"),
 }
 
 
