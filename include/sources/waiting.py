@@ -49,7 +49,7 @@ def look_for_batch(
     files = files_of(model, feed)
     assert files is not None
     open_end = files.wait == timedelta.max or now < model.config.calendar.end(batch) + files.wait
-    return WaitResult("waiting" if open_end else "overdue", seen.why, seen)
+    return WaitResult("waiting" if open_end or seen.settling else "overdue", seen.why, seen)
 
 
 def unsettled(model: ModelFolder, at: Locations, batch: str) -> str | None:

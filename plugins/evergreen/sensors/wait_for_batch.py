@@ -156,7 +156,7 @@ class WaitForBatchSensor(BaseSensorOperator):
         if seen.complete:
             return {"batch": batch, "seen": seen.why}
         deadline = calendar.starts_at(1) + min(self.wait, _LONGEST)
-        if datetime.now(UTC) >= deadline:
+        if datetime.now(UTC) >= deadline and not seen.settling:
             raise BatchMissing(f"task {self.task_id}: batch {batch} did not come until {deadline}: {seen.why}")
         trigger = BatchTrigger(
             calendar.name(0),
