@@ -42,7 +42,7 @@ def _describe(mistake: Any, place: tuple[int | str, ...], contract: type[Contrac
     message, found = mistake["msg"].removeprefix("Input should be "), f"found {_SHORT.repr(mistake['input'])}"
     match mistake["type"]:
         case "extra_forbidden":
-            return f"unknown field; {_suggest(str(place[-1]), _fields_at(place[:-1], contract))}"
+            return f"unknown field; {suggest(str(place[-1]), _fields_at(place[:-1], contract))}"
         case "missing":
             return f"missing; valid: {_valid(_kinds_at(place, contract))}"
         case "value_error":
@@ -99,9 +99,10 @@ def _fields_at(place: tuple[int | str, ...], contract: type[Contract]) -> list[s
     return [name for kind in _kinds_at(place, contract) if _is_contract(kind) for name in kind.model_fields]
 
 
-def _suggest(name: str, known: list[str]) -> str:
+def suggest(name: str, known: list[str]) -> str:
+    """The known name that somebody may have meant; all of them where none is near."""
     close = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]}?" if close else f"valid: {', '.join(known)}"
+    return f"did you mean {close[0]}?" if close else f"valid: {', '.join(known) or 'none'}"
 
 
 def _valid(kinds: list[Any]) -> str:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from include.config.contract import ModelConfig, RetrainConfig
 from include.config.expectations import ExpectationsConfig
 from include.config.fields import Contract
-from include.config.mistakes import describe_mistakes
+from include.config.mistakes import describe_mistakes, suggest
 from include.config.yaml_file import read_yaml
 from include.errors import ConfigInvalid, ModelNotFound
 
@@ -78,6 +78,7 @@ def load_model_folder(path: Path) -> ModelFolder:
     expectations = ExpectationsConfig()
     if (path / "expectations.yaml").exists():
         expectations = _read_yaml(path / "expectations.yaml", ExpectationsConfig)
+        _require_declared(path / "expectations.yaml", expectations, config)
     return ModelFolder(
         path.name, path, config, expectations, {name: _read_code(path / name, f) for name, f in _CODE.items()}
     )
@@ -139,6 +140,21 @@ def _read_yaml(path: Path, contract: type[C]) -> C:
         return contract.model_validate(content if content is not None else {})
     except ValidationError as error:
         raise ConfigInvalid(str(path), describe_mistakes(error, contract)) from None
+
+
+def _require_declared(path: Path, expectations: ExpectationsConfig, config: ModelConfig) -> None:
+    """Refuse an expectation of a column that no batch will have."""
+    problems = []
+    for feed, declared in (("rows", config.rows.columns), ("labels", config.label_columns)):
+        for i, one in enumerate(getattr(expectations, feed)):
+            named = [one.arguments.get(name) for name in ("column", "column_A", "column_B")]
+            named += list(one.arguments.get("column_list") or []) if "column_list" in one.arguments else []
+            for column in named:
+                if isinstance(column, str) and column not in declared:
+                    place = f"{feed}.{i}.{one.type}: found column {column!r}"
+                    problems.append(f"{place}; {suggest(column, list(declared))}")
+    if problems:
+        raise ConfigInvalid(str(path), problems)
 
 
 def _read_code(path: Path, function: str) -> str:

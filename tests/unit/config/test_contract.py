@@ -99,7 +99,13 @@ BROKEN = {
         "valid: one of marker, count, stable",
     ),
     "count of none": ('{marker: "trips_{batch:%Y-%m-%d}.done"}', "{count: 0}", "source.complete.count", "0", "greater"),
-    "two delimiters": ("wait: 6h", "delimiter: '||'", "source.delimiter", "'||'", "one character that stands in no value"),
+    "two delimiters": (
+        "wait: 6h",
+        "delimiter: '||'",
+        "source.delimiter",
+        "'||'",
+        "one character that stands in no value",
+    ),
     "unknown time zone": ("America/New_York", "America/New_Yrok", "schedule.timezone", "'America/New_Yrok'", "IANA"),
     "months from the 15th": (
         "every: day, start: 2024-01-01",
