@@ -96,11 +96,8 @@ def _build(position: int, asked: ExpectationConfig, path: Path) -> Expectation:
     try:
         kind = get_expectation_impl(asked.type)
         bounds = {n: _as_moment(asked.arguments[n]) for n in ("min_value", "max_value") if n in asked.arguments}
-        return kind(
-            **{**asked.arguments, **bounds},
-            severity=FailureSeverity(_severity(asked, kind)),
-            meta={"position": position},
-        )
+        arguments = asked.arguments | bounds
+        return kind(**arguments, severity=FailureSeverity(_severity(asked, kind)), meta={"position": position})
     except ExpectationNotFoundError:
         close = difflib.get_close_matches(asked.type, _known(), n=1)
         problem = f"{asked.type}: unknown expectation; valid: {close[0] if close else 'a Great Expectations type'}"

@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 
 from include.checks.sorting import Rules, SortedBatch, reject, sort_batch
 from include.config.contract import FilesConfig, LabelsConfig
+from include.config.expectations import ExpectationConfig
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
 from include.errors import FileUnreadable, NotReady
@@ -96,8 +97,16 @@ def _rules(model: ModelFolder, feed: Feed, files: FilesConfig) -> Rules:
         return Rules(rows.columns, rows.key, required, files.nulls, expected, rows.max_quarantined, path)
     labels = _labels(model)
     required = (*config.rows.key, labels.column)
-    expected = model.expectations.labels
+    expected = (*_classes(model, labels), *model.expectations.labels)
     return Rules(config.label_columns, config.rows.key, required, files.nulls, expected, labels.max_quarantined, path)
+
+
+def _classes(model: ModelFolder, labels: LabelsConfig) -> tuple[ExpectationConfig, ...]:
+    """What a classification's labels may be, as an expectation: a third class would be learnt without a word."""
+    if model.config.model.task != "classification" or labels.target[labels.column].type == "boolean":
+        return ()
+    arguments = {"column": labels.column, "value_set": [0, 1]}
+    return (ExpectationConfig(type="expect_column_values_to_be_in_set", arguments=arguments, severity="warning"),)
 
 
 def _labels(model: ModelFolder) -> LabelsConfig:
