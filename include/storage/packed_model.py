@@ -87,7 +87,7 @@ class PackedModel(PythonModel):
         if self.contract["task"] == "classification":
             shares = self.estimator.predict_proba(features)
             if shares.ndim != 2 or shares.shape[1] != 2:
-                classes = list(getattr(self.estimator, "classes_", []))
+                classes = [int(one) for one in getattr(self.estimator, "classes_", [])]
                 raise ValueError(f"it has learnt the classes {classes}; expected two, 0 and 1, in what it learns from")
             return shares[:, 1]
         return self.estimator.predict(features)
