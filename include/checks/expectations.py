@@ -6,6 +6,7 @@ import json
 import logging
 import os
 from dataclasses import dataclass
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,9 @@ from include.errors import ConfigInvalid
 
 _ROW_LEVEL = (ColumnMapExpectation, ColumnPairMapExpectation, MulticolumnMapExpectation)
 
+
+# Fields of an expectation that are no arguments of a check.
+_OWN_FIELDS = ("id", "meta", "notes", "rendered_content", "batch_id", "windows", "catch_exceptions", "result_format")
 
 _SUITES: dict[tuple[str, Path], tuple[list[Expectation], gx.ExpectationSuite]] = {}
 
@@ -91,13 +95,45 @@ def _build_suite(
 def _build(position: int, asked: ExpectationConfig, path: Path) -> Expectation:
     try:
         kind = get_expectation_impl(asked.type)
-        return kind(**asked.arguments, severity=FailureSeverity(_severity(asked, kind)), meta={"position": position})
+        bounds = {n: _as_moment(asked.arguments[n]) for n in ("min_value", "max_value") if n in asked.arguments}
+        arguments = asked.arguments | bounds
+        return kind(**arguments, severity=FailureSeverity(_severity(asked, kind)), meta={"position": position})
     except ExpectationNotFoundError:
         close = difflib.get_close_matches(asked.type, _known(), n=1)
         problem = f"{asked.type}: unknown expectation; valid: {close[0] if close else 'a Great Expectations type'}"
         raise ConfigInvalid(str(path), [problem]) from None
-    except (ArgumentError, TypeError, ValueError) as error:
+    except ArgumentError as error:
+        raise ConfigInvalid(str(path), _describe_arguments(asked, kind, error)) from error
+    except (TypeError, ValueError) as error:
         raise ConfigInvalid(str(path), [f"{asked.type}: {' '.join(str(error).split())}"]) from error
+
+
+def _as_moment(value: Any) -> Any:
+    """A bound that is a date, as the midnight that date and timestamp columns are compared with."""
+    try:
+        text = value if isinstance(value, str) else value.isoformat() if isinstance(value, date) else ""
+        return datetime.strptime(text, "%Y-%m-%d")
+    except ValueError:
+        return value
+
+
+def _describe_arguments(asked: ExpectationConfig, kind: type[Expectation], error: ArgumentError) -> list[str]:
+    """One line an argument that is wrong; Great Expectations names each form that it might have had."""
+    told: dict[str, str] = {}
+    valid = [name for name in kind.__fields__ if name not in _OWN_FIELDS]
+    for mistake in error.errors():
+        name = str(mistake["loc"][0])
+        if mistake["type"] == "value_error.extra":
+            close = difflib.get_close_matches(name, valid, n=1)
+            problem = f"unknown argument; {f'did you mean {close[0]}?' if close else 'valid: ' + ', '.join(valid)}"
+        elif mistake["type"] == "value_error.missing":
+            problem = "missing; this argument is needed"
+        elif name == "__root__":
+            name, problem = "arguments", f"found {asked.arguments}; {mistake['msg']}"
+        else:
+            problem = f"found {asked.arguments.get(name)!r}; {mistake['msg']}"
+        told[name] = f"{told[name]}, or {mistake['msg']}" if name in told else f"{asked.type}.{name}: {problem}"
+    return list(told.values())
 
 
 def _severity(asked: ExpectationConfig, kind: type[Expectation]) -> str:

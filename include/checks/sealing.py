@@ -1,18 +1,21 @@
 """Sealing: what arrived for a batch is sorted, written, and recorded as published, rejected or missing."""
 
-from typing import Any
+import itertools
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.checks.sorting import Rules, SortedBatch, reject, sort_batch
+from include.config.expectations import ExpectationConfig
 from include.config.feeds import FilesConfig, LabelFeed, LabelsInside, QueryConfig
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
 from include.errors import FileUnreadable, NotReady
 from include.records import ArrivalRecord, BatchRecord, Feed, Reason, SourceFile
 from include.sources.intake import fetch, source_of
-from include.sources.parsing import ParsedFile, TornRow, lines_of, parse_file
+from include.sources.parsing import JSON_LINES, lines_of, parse_file
+from include.sources.tables import ParsedFile, TornRow
 from include.storage.columns import find_column, kinds_of
 from include.storage.lake import content_hash, describe
 from include.storage.stores import Stores, open_stores
@@ -89,7 +92,7 @@ def sort_arrival(model: ModelFolder, stores: Stores, feed: Feed, arrival: Arriva
     unreadable: list[Reason] = []
     for file in arrival.files:
         try:
-            parsed.append(_parse(stores, file, source))
+            parsed.append(parse_file(file.name, fetch(stores, file).content, source, rules.columns))
         except FileUnreadable as error:
             whole = f"line {error.line}: {error.problem}" if error.line else error.problem
             unreadable.append(Reason(expectation="readable file", found=whole, rows=0, file=file.name))
@@ -110,10 +113,18 @@ def _rules(model: ModelFolder, feed: Feed, source: FilesConfig | QueryConfig) ->
         return Rules(rows.columns, rows.key, required, source.nulls, expected, rows.max_quarantined, path)
     labels = _labels(model)
     required = (*config.rows.key, labels.column)
-    expected = model.expectations.labels
+    expected = (*_classes(model, labels), *model.expectations.labels)
     return Rules(
         config.label_columns, config.rows.key, required, source.nulls, expected, labels.max_quarantined, path, True
     )
+
+
+def _classes(model: ModelFolder, labels: LabelsInside) -> tuple[ExpectationConfig, ...]:
+    """What a classification's labels may be, as an expectation: a third class would be learnt without a word."""
+    if model.config.model.task != "classification" or labels.target[labels.column].type == "boolean":
+        return ()
+    arguments = {"column": labels.column, "value_set": [0, 1]}
+    return (ExpectationConfig(type="expect_column_values_to_be_in_set", arguments=arguments, severity="warning"),)
 
 
 def _declared(model: ModelFolder, feed: Feed) -> dict[str, str]:
@@ -125,15 +136,13 @@ def _labels(model: ModelFolder) -> LabelsInside:
     return model.config.labels
 
 
-def _parse(stores: Stores, file: SourceFile, source: FilesConfig | QueryConfig) -> ParsedFile:
-    return parse_file(file.name, fetch(stores, file).content, source)
-
-
 def _unreadable(stores: Stores, file: SourceFile) -> ParsedFile:
     """A file that cannot be read, line by line, so that nothing of it is lost."""
-    lines: list[Any] = lines_of(fetch(stores, file).content)
-    torn = tuple(TornRow(i, line, "the file cannot be read") for i, line in enumerate(lines))
-    return ParsedFile(file.name, pa.table({}), [], torn)  # type: ignore[arg-type]
+    lines = lines_of(file.name, fetch(stores, file).content)
+    # The header of a CSV file is its row 0.
+    first = 1 if file.name.lower().removesuffix(".gz").endswith(JSON_LINES) else 0
+    torn = tuple(TornRow(i, line, "the file cannot be read") for i, line in enumerate(lines, start=first))
+    return ParsedFile(file.name, pa.table({}), np.array([], dtype=np.int64), torn)
 
 
 def _with_target(file: ParsedFile, rules: Rules, target: str) -> ParsedFile:
@@ -146,4 +155,6 @@ def _with_target(file: ParsedFile, rules: Rules, target: str) -> ParsedFile:
     if pa.types.is_string(column.type):
         known = pc.and_(known, pc.invert(pc.is_in(column, value_set=pa.array(rules.nulls, pa.string()))))
     mask = known.combine_chunks()
-    return ParsedFile(file.name, file.rows.filter(mask), file.numbers[mask.to_numpy(zero_copy_only=False)], file.torn)
+    kept = mask.to_numpy(zero_copy_only=False)
+    texts = tuple(itertools.compress(file.texts, kept))
+    return ParsedFile(file.name, file.rows.filter(mask), file.numbers[kept], file.torn, texts)

@@ -14,7 +14,7 @@ from include.config.expectations import ExpectationConfig
 from include.config.fields import ColumnType
 from include.records import Reason
 from include.sources.casting import CastColumn, cast_column
-from include.sources.parsing import ParsedFile
+from include.sources.tables import ParsedFile
 from include.storage.columns import arrow_type, fill, find_column
 from include.storage.lake import to_frame
 
@@ -181,7 +181,7 @@ def _join(files: list[ParsedFile], casts: list[dict[str, CastColumn]], rules: Ru
         for name, cast in columns.items():
             source = find_column(name, rules.columns[name], file.rows.column_names)
             for row in np.flatnonzero(cast.failed):
-                found = f"{file.rows.column(source)[int(row)].as_py()!r} is not {cast.expected}"
+                found = f"{file.value(str(source), int(row))!r} is not {cast.expected}"
                 failed.add([offset + row], f"reads as {rules.columns[name].type}", name, found)
         tables.append(pa.table({name: cast.values for name, cast in columns.items()}, schema=schema))
         offset += file.rows.num_rows
@@ -260,12 +260,11 @@ def _quarantine(files: list[ParsedFile], failed: _Ledgered, whole: tuple[Reason,
     for file in files:
         positions = range(file.rows.num_rows)
         chosen = [i for i in positions if whole or offset + i in failed.failures]
-        contents = file.rows.take(pa.array(chosen, pa.int64())).to_pylist()
-        for i, content in zip(chosen, contents, strict=True):
+        for i, content in zip(chosen, file.contents(chosen), strict=True):
             own = failed.failures.get(offset + i, [])
             first = own[0] if own else (whole[0].expectation, whole[0].column, "")
             reason = "; ".join(f"{column or 'row'}: {found}" for _, column, found in own) or batch_reason
-            kept.append(_entry(file.name, int(file.numbers[i]), first, reason, json.dumps(content, default=str)))
+            kept.append(_entry(file.name, int(file.numbers[i]), first, reason, content))
         for row in file.torn:
             entry = _entry(file.name, row.number, ("whole rows", None, ""), f"row {row.problem}", json.dumps(row.text))
             kept.append(entry)

@@ -74,7 +74,7 @@ class EstimatorConfig(Contract):
     """What is fitted; ``trusted_types`` adds to the scikit-learn types that skops may load."""
 
     task: Literal["regression", "classification"]
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     trusted_types: tuple[str, ...] = ()
 
 

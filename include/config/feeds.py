@@ -6,7 +6,17 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
-from include.config.fields import Column, Contract, Duration, Encoding, FilePattern, Pattern, Percent, fill_batch
+from include.config.fields import (
+    Column,
+    Contract,
+    Delimiter,
+    Duration,
+    Encoding,
+    FilePattern,
+    Pattern,
+    Percent,
+    fill_batch,
+)
 
 
 class CompleteConfig(Contract):
@@ -48,7 +58,7 @@ class FilesConfig(Contract):
     complete: CompleteConfig = CompleteConfig()
     wait: Duration = timedelta(hours=6)
     late: Annotated[int, Field(ge=0)] = 31
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
+    delimiter: Delimiter = ","
     encoding: Encoding = "utf-8"
     nulls: tuple[str, ...] = ("",)
 

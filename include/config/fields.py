@@ -1,6 +1,5 @@
 """Field types of config.yaml: percentages, durations, file patterns, column types."""
 
-import codecs
 import math
 import re
 from datetime import UTC, date, datetime, time, timedelta
@@ -58,9 +57,13 @@ def _parse_duration(value: Any) -> Any:
 
 def _parse_pattern(value: Any) -> Any:
     if isinstance(value, str):
+        if value.startswith("/") or ".." in value.split("/"):
+            raise ValueError("valid: a file pattern below the landing folder, without / before it and .. in it")
         if len(_BATCH.findall(value)) != 1:
             raise ValueError("valid: a file pattern with the batch in it once, such as trips_{batch:%Y-%m-%d}*.csv")
         return FilePattern(value)
+    if not isinstance(value, FilePattern):
+        raise ValueError("valid: a text, a file pattern such as trips_{batch:%Y-%m-%d}*.csv")
     return value
 
 
@@ -157,6 +160,11 @@ class ColumnType(Contract):
     def _names_its_parts(cls, form: str | None) -> str | None:
         if form is not None and "%" not in form:
             raise ValueError('valid: a format such as "%Y-%m-%d %H:%M:%S", or none for ISO 8601')
+        if form is not None:
+            try:
+                datetime.strptime(datetime(2024, 2, 29, tzinfo=UTC).strftime(form), form)
+            except (ValueError, re.error) as error:
+                raise ValueError(f"found {form!r}: {error}; valid: a format of strftime's directives") from error
         return form
 
     @model_validator(mode="after")
@@ -215,12 +223,20 @@ def _moment(given: str | date, kind: str) -> date:
 
 def _parse_encoding(value: Any) -> Any:
     try:
-        codecs.lookup(value)
-    except (LookupError, TypeError) as error:
+        # Some of Python's codecs are for bytes alone.
+        "x".encode(value)
+    except (LookupError, TypeError, UnicodeError) as error:
         raise ValueError("valid: an encoding that Python knows, such as utf-8 or latin-1") from error
     return value
 
 
+def _parse_delimiter(value: Any) -> Any:
+    if not (isinstance(value, str) and len(value) == 1 and value.isascii()) or value.isalnum() or value in '"\r\n\0.+-':
+        raise ValueError('valid: one character that stands in no value, such as , ; | or "\\t"')
+    return value
+
+
+Delimiter = Annotated[str, BeforeValidator(_parse_delimiter)]
 Encoding = Annotated[str, BeforeValidator(_parse_encoding)]
 Percent = Annotated[float, BeforeValidator(_parse_percent)]
 Duration = Annotated[timedelta, BeforeValidator(_parse_duration)]

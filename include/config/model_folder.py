@@ -1,25 +1,24 @@
 """Model folders: found, read and checked, each on its own."""
 
-import difflib
 import hashlib
 import json
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar, get_origin
+from typing import Any, TypeVar
 
-import yaml
 from pydantic import ValidationError
 
 from include.config.contract import ModelConfig, RetrainConfig
 from include.config.expectations import ExpectationsConfig
 from include.config.fields import Contract
+from include.config.mistakes import describe_mistakes, suggest
+from include.config.yaml_file import read_yaml
 from include.errors import ConfigInvalid, ModelNotFound
 
 C = TypeVar("C", bound=Contract)
-# Forms of one field, which pydantic names in the place of a mistake.
-_TAGS = ("none form", "inside form", "files form", "query form")
-_CODE = ("features.py", "estimator.py")
+_CODE = {"features.py": "build_features", "estimator.py": "build_estimator"}
+_ARGUMENTS = {"build_features": "batch, history", "build_estimator": "seed"}
 # The name goes into paths, into MLflow's and Airflow's names.
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 
@@ -79,7 +78,10 @@ def load_model_folder(path: Path) -> ModelFolder:
     expectations = ExpectationsConfig()
     if (path / "expectations.yaml").exists():
         expectations = _read_yaml(path / "expectations.yaml", ExpectationsConfig)
-    return ModelFolder(path.name, path, config, expectations, {name: _read_code(path / name) for name in _CODE})
+        _require_declared(path / "expectations.yaml", expectations, config)
+    return ModelFolder(
+        path.name, path, config, expectations, {name: _read_code(path / name, f) for name, f in _CODE.items()}
+    )
 
 
 def find_model_folders(roots: list[Path]) -> dict[str, ModelFolder | BrokenFolder]:
@@ -132,12 +134,7 @@ def parse_policies(text: str) -> RetrainConfig:
 
 
 def _read_yaml(path: Path, contract: type[C]) -> C:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigInvalid(str(path), [f"cannot be read: {error.strerror}"]) from error
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConfigInvalid(str(path), [f"is not YAML: {' '.join(str(error).split())}"]) from error
+    content = read_yaml(path)
     try:
         # A file of comments alone says nothing, which expectations.yaml may.
         return contract.model_validate(content if content is not None else {})
@@ -145,83 +142,29 @@ def _read_yaml(path: Path, contract: type[C]) -> C:
         raise ConfigInvalid(str(path), describe_mistakes(error, contract)) from None
 
 
-def _read_code(path: Path) -> str:
+def _require_declared(path: Path, expectations: ExpectationsConfig, config: ModelConfig) -> None:
+    """Refuse an expectation of a column that no batch will have."""
+    problems = []
+    for feed, declared in (("rows", config.rows.columns), ("labels", config.label_columns)):
+        for i, one in enumerate(getattr(expectations, feed)):
+            named = [one.arguments.get(name) for name in ("column", "column_A", "column_B")]
+            named += list(one.arguments.get("column_list") or []) if "column_list" in one.arguments else []
+            for column in named:
+                if isinstance(column, str) and column not in declared:
+                    place = f"{feed}.{i}.{one.type}: found column {column!r}"
+                    problems.append(f"{place}; {suggest(column, list(declared))}")
+    if problems:
+        raise ConfigInvalid(str(path), problems)
+
+
+def _read_code(path: Path, function: str) -> str:
     try:
         code = path.read_text(encoding="utf-8")
-        compile(code, str(path), "exec")
+        names = compile(code, str(path), "exec").co_names
     except OSError as error:
         raise ConfigInvalid(str(path), [f"cannot be read: {error.strerror}"]) from error
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise ConfigInvalid(str(path), [f"is not Python: {error}"]) from error
+    if function not in names:
+        raise ConfigInvalid(str(path), [f"has no function {function}; valid: def {function}({_ARGUMENTS[function]})"])
     return code
-
-
-def describe_mistakes(error: ValidationError, contract: type[Contract]) -> list[str]:
-    """One line a mistake: field, what was found, what is valid."""
-    lines = []
-    mistakes = error.errors()
-    for mistake in mistakes:
-        # A list whose only entry is wrong is empty to pydantic; one mistake is one line.
-        if mistake["type"] == "too_short" and any(
-            other["loc"][: len(mistake["loc"])] == mistake["loc"] for other in mistakes if other is not mistake
-        ):
-            continue
-        mistake["loc"] = tuple(part for part in mistake["loc"] if part not in _TAGS)
-        place = ".".join(str(part) for part in mistake["loc"]) or "the file"
-        # A URL may stand where it should not, with its password.
-        found = re.sub(r"//[^/@\s]*@", "//***@", f"found {mistake['input']!r}")
-        if len(found) > 120:
-            found = f"{found[:117]}..."
-        match mistake["type"]:
-            case "extra_forbidden":
-                lines.append(f"{place}: unknown field; {_suggest(mistake['loc'], contract)}")
-            case "missing":
-                lines.append(f"{place}: missing; valid: {_valid(mistake['loc'], contract)}")
-            case "value_error":
-                lines.append(f"{place}: {found}; {mistake['msg'].removeprefix('Value error, ')}")
-            case _:
-                lines.append(f"{place}: {found}; valid: {mistake['msg'].removeprefix('Input should be ')}")
-    return lines
-
-
-def _fields_at(place: tuple[int | str, ...], contract: type[Contract]) -> dict[str, Any]:
-    """The fields of the part of the contract in which a place lies."""
-    fields: dict[str, Any] = dict(contract.model_fields)
-    parts_left = list(place)
-    while parts_left:
-        field = fields.get(str(parts_left.pop(0)))
-        if field is None:
-            return {}
-        if get_origin(field.annotation) is dict:
-            # The next part is a key of the user's own.
-            parts_left = parts_left[1:]
-        options = [field.annotation, *getattr(field.annotation, "__args__", ())]
-        # A form that carries a tag stands inside an Annotated.
-        plain = [getattr(option, "__origin__", option) for option in options]
-        parts = [option for option in plain if isinstance(option, type) and issubclass(option, Contract)]
-        if parts:
-            fields = {name: one for part in parts for name, one in part.model_fields.items()}
-    return fields
-
-
-def _suggest(place: tuple[int | str, ...], contract: type[Contract]) -> str:
-    known = list(_fields_at(place[:-1], contract))
-    if place[-1] in known:
-        return "it belongs to another form of this part; see README, Configuration"
-    close = difflib.get_close_matches(str(place[-1]), known, n=1)
-    if close:
-        return f"did you mean {close[0]}?"
-    return f"valid: {', '.join(known)}" if known else "see README, Configuration"
-
-
-def _valid(place: tuple[int | str, ...], contract: type[Contract]) -> str:
-    field = _fields_at(place[:-1], contract).get(str(place[-1]))
-    if field is None:
-        return "this field is needed"
-    options = getattr(field.annotation, "__args__", None)
-    if options and all(isinstance(option, str) for option in options):
-        return f"one of {', '.join(options)}"
-    if get_origin(field.annotation) is not None:
-        return "see README, Configuration"
-    name = getattr(field.annotation, "__name__", str(field.annotation))
-    return f"a {name.removesuffix('Config').lower()} (see README, Configuration)"

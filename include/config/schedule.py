@@ -3,7 +3,7 @@
 import functools
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Self
+from typing import Any, Self
 from zoneinfo import ZoneInfo
 
 from croniter import CroniterError, croniter
@@ -15,6 +15,8 @@ from include.config.fields import Contract
 _CRONS = {"minute": "* * * * *", "hour": "0 * * * *", "day": "0 0 * * *", "month": "0 0 1 * *"}
 # Fires of a cron that are held against the batches: enough to meet the end of a month.
 _FIRES = 40
+# Within them, no arithmetic of batches leaves what Python and pandas have dates for.
+_YEARS = range(1700, 2201)
 
 
 class ScheduleConfig(Contract):
@@ -35,11 +37,21 @@ class ScheduleConfig(Contract):
             raise ValueError("valid: an IANA time zone such as UTC or America/New_York") from unknown
         return name
 
+    @field_validator("start", "end", mode="before")
+    @classmethod
+    def _is_no_number(cls, written: Any) -> Any:
+        if isinstance(written, int | float):
+            # It would be read as seconds since 1970.
+            raise ValueError("valid: a date such as 2024-01-01")
+        return written
+
     @field_validator("start", "end")
     @classmethod
     def _in_utc(cls, moment: datetime | None) -> datetime | None:
         if moment is None:
             return None
+        if moment.year not in _YEARS:
+            raise ValueError(f"valid: a date such as 2024-01-01, from {_YEARS[0]} to {_YEARS[-1]}")
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
     @model_validator(mode="after")

@@ -137,7 +137,7 @@ def call_features(packed: PackedModel, rows: pd.DataFrame, history: pd.DataFrame
     place = f"model {packed.contract['model']}, features.py, build_features on batch {batch}"
     try:
         features = packed.features.build_features(rows.copy(), history.copy())
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise FeaturesInvalid(f"{place}: raised {type(error).__name__}: {error}") from error
     if not isinstance(features, pd.DataFrame):
         raise FeaturesInvalid(f"{place}: returned {type(features).__name__}; expected a DataFrame")
@@ -146,9 +146,12 @@ def call_features(packed: PackedModel, rows: pd.DataFrame, history: pd.DataFrame
             f"{place}: returned {len(features)} rows for {len(rows)}, or another index; "
             "expected one row of features for each row of the batch, in its order"
         )
+    names = list(features.columns)
+    if len(set(names)) < len(names):
+        raise FeaturesInvalid(f"{place}: returned columns {names}; expected each name once")
     expected = packed.contract.get("features")
-    if expected is not None and list(features.columns) != expected:
-        raise FeaturesInvalid(f"{place}: returned columns {list(features.columns)}; it was trained on {expected}")
+    if expected is not None and names != expected:
+        raise FeaturesInvalid(f"{place}: returned columns {names}; it was trained on {expected}")
     return features
 
 
@@ -161,8 +164,11 @@ def call_predict(packed: PackedModel, features: pd.DataFrame, batch: str) -> np.
     place = f"model {packed.contract['model']}, its estimator on batch {batch}"
     try:
         predictions = np.asarray(packed.predict_features(features), dtype=float)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise FeaturesInvalid(f"{place}: raised {type(error).__name__}: {error}") from error
+    if predictions.shape != (len(features),):
+        found = " x ".join(str(length) for length in predictions.shape) or "one"
+        raise FeaturesInvalid(f"{place}: predicted {found} numbers; expected {len(features)}, one for each row")
     lost = int((~np.isfinite(predictions)).sum())
     if lost:
         raise FeaturesInvalid(

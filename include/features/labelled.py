@@ -8,7 +8,7 @@ from pandas.api.types import union_categoricals
 
 from include.config.contract import ModelConfig
 from include.config.feeds import LabelFeed
-from include.errors import NotReady
+from include.errors import FeaturesInvalid, NotReady
 from include.features.history import build_features, published, read_keys, read_labels, read_rows, superseded
 from include.records import ClaimRecord, DataRecord, Partition
 from include.storage.packed_model import PackedModel
@@ -101,12 +101,19 @@ def gather_features(
 
     :returns: (n, features) aligned with the labelled rows, and the partitions that were read for them.
     """
-    pieces, read, sources = [], set(labelled.partitions), labelled.sources
+    pieces: list[pd.DataFrame] = []
+    read, sources = set(labelled.partitions), labelled.sources
     for batch, wanted in labelled.rows.groupby("batch", sort=True):
         claim = standing_claim(stores, str(batch))
         built = build_features(config, stores, packed, claim, sources[str(batch)])
         data = stores.ledger.get(DataRecord, claim.data)
         read.update(data.partitions if data is not None else ())
+        if pieces and list(pieces[0].columns) != list(built.features.columns):
+            place = f"model {packed.contract['model']}, features.py, build_features on batch {batch}"
+            before, now = list(pieces[0].columns), list(built.features.columns)
+            raise FeaturesInvalid(
+                f"{place}: returned columns {now}, and {before} for batches before; expected the same for every batch"
+            )
         positions = _positions(built.keys, wanted, config.rows.key)
         pieces.append(built.features.iloc[positions])
     return concat_features(pieces), tuple(read)

@@ -151,7 +151,7 @@ def _fit(model: ModelFolder, folder: Path, features: pd.DataFrame, labelled: Lab
         if model.config.model.task == "classification":
             target = target.astype(np.int64)
         return estimator.fit(features, target)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         place = f"model {model.id}, estimator.py, on {len(features)} rows of {list(features.columns)}"
         raise FeaturesInvalid(f"{place}: raised {type(error).__name__}: {error}") from error
 
@@ -159,7 +159,7 @@ def _fit(model: ModelFolder, folder: Path, features: pd.DataFrame, labelled: Lab
 def _load(model: ModelFolder, path: Path, role: str, function: str) -> ModuleType:
     try:
         module = load_module(path, role)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         place = f"model {model.id}, {path.name}"
         raise FeaturesInvalid(f"{place}: raised {type(error).__name__} on import: {error}") from error
     if not callable(getattr(module, function, None)):

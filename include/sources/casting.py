@@ -11,7 +11,11 @@ from include.config.fields import ColumnType
 from include.storage.columns import arrow_type
 
 _NUMBER = r"^\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*$"
-_INTEGER = r"^\s*[+-]?\d{1,18}(\.0*)?\s*$"
+_INTEGER = r"^\s*[+-]?\d+(\.0*)?\s*$"
+_SMALLEST, _LARGEST = -(2**63), 2**63 - 1
+# Microseconds of the years 1 to 9999, beyond which Python has no dates; and how many a unit of a file has.
+_FIRST, _LAST = -62_135_596_800_000_000, 253_402_300_799_999_999
+_MICROSECONDS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
 
 
@@ -45,7 +49,7 @@ def cast_column(values: pa.ChunkedArray, declared: ColumnType, nulls: tuple[str,
     if not pa.types.is_string(flat.type):
         try:
             return _cast_typed(flat, declared)
-        except pa.ArrowInvalid as error:
+        except pa.ArrowException as error:
             raise TypeError(f"the file states {flat.type}, with values beyond {declared.type}: {error}") from error
     missing = pc.or_kleene(pc.is_null(flat), pc.is_in(flat, value_set=pa.array(nulls, pa.string())))
     text = pc.if_else(missing, pa.scalar(None, pa.string()), flat)
@@ -63,7 +67,7 @@ def _cast_text(text: pa.Array, declared: ColumnType) -> tuple[pa.Array, str]:
             return _finite(cast), "a finite number"
         case "integer":
             whole = pc.replace_substring_regex(_where(text, _INTEGER), r"^\+|\.0*$", "")
-            return whole.cast(pa.int64()), "a whole number of at most 18 digits"
+            return _within(whole), f"a whole number from {_SMALLEST} to {_LARGEST}"
         case "boolean":
             lower = pc.utf8_lower(pc.utf8_trim_whitespace(text))
             return pa.array([_BOOLEANS.get(v) for v in lower.to_pylist()], pa.bool_()), "true or false"
@@ -73,40 +77,85 @@ def _cast_text(text: pa.Array, declared: ColumnType) -> tuple[pa.Array, str]:
             dated = pc.if_else(pc.match_substring_regex(text, r"\d"), text, pa.scalar(None, pa.string()))
             moments = pd.to_datetime(dated.to_pandas(), format=form, errors="coerce", utc=True)
             stamps = pa.array(moments, pa.timestamp("us", tz="UTC"), from_pandas=True)
-            return stamps.cast(arrow_type(declared), safe=False), f"a {declared.type} written as {form}"
+            return stamps.cast(
+                arrow_type(declared), safe=False
+            ), f"a {declared.type} written as {form}, from 1678 to 2261"
 
 
 def _cast_typed(values: pa.Array, declared: ColumnType) -> CastColumn:
     given = values.type
-    none = np.zeros(len(values), dtype=bool)
-    integral = pa.types.is_integer(given)
-    floating = pa.types.is_floating(given)
     if pa.types.is_null(given):
-        return CastColumn(pa.nulls(len(values), arrow_type(declared)), none, "")
-    if floating:
-        values = pc.if_else(pc.is_nan(values), pa.scalar(None, given), values)
+        return CastColumn(pa.nulls(len(values), arrow_type(declared)), np.zeros(len(values), dtype=bool), "")
+    if pa.types.is_float16(given):
+        values = values.cast(pa.float32())
+    if pa.types.is_floating(given):
+        values = pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
     match declared.type:
-        case "float" if integral or floating:
-            cast = _finite(values.cast(pa.float64()))
-        case "integer" if integral:
-            cast = values.cast(pa.int64())
-        case "integer" if floating:
-            whole = pc.equal(pc.floor(values), values)
-            cast = pc.if_else(whole, values, pa.scalar(None, given)).cast(pa.int64())
-        case "string" | "category" if integral:
-            cast = values.cast(pa.string())
-        case "string" | "category" if floating and pc.all(pc.equal(pc.floor(values), values)).as_py() is not False:
-            cast = values.cast(pa.int64()).cast(pa.string())
+        case "float" | "integer" | "string" | "category" if _is_number(given):
+            cast, expected = _cast_number(values, declared)
         case "boolean" if pa.types.is_boolean(given):
-            cast = values
+            cast, expected = values, ""
         case "timestamp" | "date" if pa.types.is_timestamp(given) or pa.types.is_date(given):
-            stamps = values.cast(pa.timestamp("us", tz=getattr(given, "tz", None)), safe=False)
-            utc = stamps.cast(pa.timestamp("us", tz="UTC")) if stamps.type.tz else pc.assume_timezone(stamps, "UTC")
-            cast = utc.cast(arrow_type(declared), safe=False)
+            cast, expected = _cast_moment(values, declared), f"a {declared.type} of the years 1 to 9999"
         case _:
             raise TypeError(f"the file states {given}; expected {declared.type}")
     failed = pc.and_(pc.is_valid(values), pc.is_null(cast)).to_numpy(zero_copy_only=False)
-    return CastColumn(cast, failed, f"a {declared.type}")
+    return CastColumn(cast, failed, expected)
+
+
+def _is_number(given: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(given) or pa.types.is_floating(given) or pa.types.is_decimal(given))
+
+
+def _cast_number(values: pa.Array, declared: ColumnType) -> tuple[pa.Array, str]:
+    given = values.type
+    if declared.type == "float":
+        # The nearest float, as a text of the same digits would give.
+        return _finite(values.cast(pa.float64(), safe=False)), "a finite number"
+    expected = f"a whole number from {_SMALLEST} to {_LARGEST}"
+    if pa.types.is_integer(given):
+        if declared.type in ("string", "category"):
+            return values.cast(pa.string()), "text"
+        beyond = pc.greater(values, pa.scalar(_LARGEST, given)) if pa.types.is_uint64(given) else None
+        return (values if beyond is None else _without(values, beyond)).cast(pa.int64()), expected
+    odd = pc.not_equal(pc.floor(values), values)
+    if declared.type in ("string", "category") and pc.any(odd).as_py():
+        raise TypeError(f"the file states {given} with fractions; expected {declared.type}")
+    # 2^63 as a float is the first one beyond; -2^63 is held exactly.
+    numbers = values.cast(pa.float64(), safe=False)
+    beyond = pc.or_(pc.less(numbers, float(_SMALLEST)), pc.greater_equal(numbers, 2.0**63))
+    whole = _without(values, pc.or_(odd, beyond)).cast(pa.int64())
+    return (whole, expected) if declared.type == "integer" else (whole.cast(pa.string()), expected)
+
+
+def _cast_moment(values: pa.Array, declared: ColumnType) -> pa.Array:
+    """Moments in UTC. What Arrow would wrap around to another date is none."""
+    given = values.type
+    if pa.types.is_date(given):
+        values = values.cast(pa.timestamp("s") if pa.types.is_date32(given) else pa.timestamp("ms"))
+    unit, zone = values.type.unit, getattr(values.type, "tz", None)
+    if unit in _MICROSECONDS:
+        stored, each = values.cast(pa.int64()), _MICROSECONDS[unit]
+        beyond = pc.or_(pc.less(stored, -(-_FIRST // each)), pc.greater(stored, _LAST // each))
+        values = _without(values, beyond)
+    stamps = values.cast(pa.timestamp("us", tz=zone), safe=False)
+    utc = stamps.cast(pa.timestamp("us", tz="UTC")) if zone else pc.assume_timezone(stamps, "UTC")
+    return utc.cast(arrow_type(declared), safe=False)
+
+
+def _within(whole: pa.Array) -> pa.Array:
+    """Texts of whole numbers as integers; null where they have no room in 64 bits."""
+    try:
+        return whole.cast(pa.int64())
+    except pa.ArrowInvalid:
+        # Python refuses to read thousands of digits; beyond nineteen none has room anyway.
+        texts = [text if text is not None and len(text.lstrip("-0")) <= 19 else None for text in whole.to_pylist()]
+        numbers = [int(text) if text is not None else None for text in texts]
+        return pa.array([n if n is not None and _SMALLEST <= n <= _LARGEST else None for n in numbers], pa.int64())
+
+
+def _without(values: pa.Array, beyond: pa.Array) -> pa.Array:
+    return pc.if_else(beyond, pa.scalar(None, values.type), values)
 
 
 def _where(text: pa.Array, pattern: str) -> pa.Array:

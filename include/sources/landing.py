@@ -19,11 +19,13 @@ class Look:
     :param complete: whether the batch may be read.
     :param why: what is there, or what is missing.
     :param sizes: file names and their sizes in bytes, sorted.
+    :param settling: whether files are there that only another look can tell whole; such a batch is not overdue.
     """
 
     complete: bool
     why: str
     sizes: tuple[tuple[str, int], ...]
+    settling: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def judge_look(
     if rule.count:
         return Look(len(sizes) == rule.count, f"{len(sizes)} of {rule.count} files", sizes)
     if before is None or before.sizes != sizes:
-        return Look(False, f"{len(sizes)} files, sizes not yet seen twice", sizes)
+        return Look(False, f"{len(sizes)} files, sizes not yet seen twice", sizes, settling=True)
     return Look(True, f"{len(sizes)} files, sizes unchanged", sizes)
 
 

@@ -1,11 +1,12 @@
-"""Files as they came: CSV (plain or gzipped) as text, Parquet with the types that it states. Nothing is guessed."""
+"""Files as they came: CSV and JSON Lines as text, Parquet with the types that it states. Nothing is guessed."""
 
 import codecs
+import contextlib
 import csv as text_csv
 import gzip
 import io
 import zlib
-from dataclasses import dataclass
+from collections.abc import Collection
 
 import numpy as np
 import pyarrow as pa
@@ -13,61 +14,64 @@ from pyarrow import csv, parquet
 
 from include.config.feeds import FilesConfig, QueryConfig
 from include.errors import FileUnreadable
+from include.sources.json_lines import parse_json_lines
+from include.sources.tables import ParsedFile, TornRow
 
+JSON_LINES = (".jsonl", ".ndjson")
+# What a file of another kind begins with.
+_FOREIGN = {
+    b"\x1f\x8b": "is gzip; expected its name to end in .gz",
+    b"PK\x03\x04": "is a zip archive, such as a spreadsheet; expected text",
+    b"PAR1": "is Parquet; expected its name to end in .parquet",
+}
 _LARGEST_BLOCK = 2**31 - 1
 
 
-@dataclass(frozen=True)
-class TornRow:
-    """A row whose fields cannot be told apart: its number in the file, its text, and what is wrong."""
+def parse_file(
+    name: str, content: bytes, files: FilesConfig | QueryConfig, plain: Collection[str] | None = None
+) -> ParsedFile:
+    """Read a file by its ending: ``.parquet``, ``.jsonl`` or ``.ndjson``, else CSV; each may be gzipped (``.gz``).
 
-    number: int
-    text: str
-    problem: str
-
-
-@dataclass(frozen=True)
-class ParsedFile:
-    """The rows of one file.
-
-    :param name: the file's name.
-    :param rows: its columns under the names that it gives them; of CSV all text.
-    :param numbers: (rows,) the number of each row in the file, 1 for the first one below the header.
-    :param torn: rows that could not be taken apart.
-    """
-
-    name: str
-    rows: pa.Table
-    numbers: np.ndarray
-    torn: tuple[TornRow, ...] = ()
-
-
-def parse_file(name: str, content: bytes, files: FilesConfig | QueryConfig) -> ParsedFile:
-    """Read a file by its ending: ``.parquet``, or CSV, which may be gzipped (``.gz``).
-
+    :param plain: columns in which JSON Lines must hold single values; None for all.
     :raises FileUnreadable: naming the file, the line where there is one, and what was expected.
     """
-    if name.endswith(".parquet"):
-        return _parse_parquet(name, content)
-    if name.endswith(".gz"):
+    ending = name.lower()
+    if ending.endswith(".gz"):
+        ending = ending.removesuffix(".gz")
         try:
             content = gzip.decompress(content)
         except (OSError, EOFError, zlib.error) as error:
             raise FileUnreadable(name, None, f"is not whole gzip: {error}; deliver it again") from error
+    if ending.endswith(".parquet"):
+        return _parse_parquet(name, content)
     assert isinstance(files, FilesConfig), "what a query returns is kept as Parquet"
+    for begins, problem in _FOREIGN.items():
+        if content.startswith(begins):
+            raise FileUnreadable(name, None, problem)
+    if ending.endswith(JSON_LINES):
+        return parse_json_lines(name, _decode(name, content, files.encoding, "surrogateescape"), plain)
     return _parse_csv(name, content, files)
 
 
-def lines_of(content: bytes) -> list[str]:
+def lines_of(name: str, content: bytes) -> list[str]:
     """The lines of a file that cannot be read, so that they can be kept: odd bytes are written as escapes."""
+    if name.lower().endswith(".gz"):
+        # What can be unpacked says more than packed bytes do.
+        unpacker = zlib.decompressobj(wbits=31)
+        with contextlib.suppress(zlib.error):
+            content = unpacker.decompress(content) or content
     return content.decode("utf-8", errors="backslashreplace").splitlines()
 
 
 def _parse_parquet(name: str, content: bytes) -> ParsedFile:
     try:
+        names = parquet.read_schema(io.BytesIO(content)).names
+        _require_once(name, names)
         rows = parquet.read_table(io.BytesIO(content), partitioning=None)
+        # Bytes that are no text are found only here, and would end a run where they are first looked at.
+        rows.validate(full=True)
     except (pa.ArrowException, OSError) as error:
-        raise FileUnreadable(name, None, f"is not Parquet: {error}") from error
+        raise FileUnreadable(name, None, f"is not Parquet: {error}; deliver it again") from error
     return ParsedFile(name, rows, np.arange(1, rows.num_rows + 1))
 
 
@@ -104,15 +108,20 @@ def _parse_csv(name: str, content: bytes, files: FilesConfig) -> ParsedFile:
     return ParsedFile(name, rows, numbers, tuple(torn))
 
 
-def _decode(name: str, content: bytes, encoding: str) -> str:
+def _decode(name: str, content: bytes, encoding: str, errors: str = "strict") -> str:
+    """The text of a file.
+
+    :param errors: ``surrogateescape`` leaves odd bytes to whoever reads the lines.
+    """
     try:
-        text = content.decode("utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding)
+        text = content.decode("utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding, errors)
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         found = content[error.start : error.start + 1].hex()
         raise FileUnreadable(name, line, f"byte 0x{found} is not {encoding}; declare its encoding") from error
-    if "\0" in text:
-        raise FileUnreadable(name, text[: text.index("\0")].count("\n") + 1, "holds a NUL; expected text")
+    if "\0" in text and errors == "strict":
+        problem = "holds a NUL; expected text (declare encoding: utf-16 if that is what it is)"
+        raise FileUnreadable(name, text[: text.index("\0")].count("\n") + 1, problem)
     return text
 
 
@@ -137,7 +146,11 @@ def _read_header(name: str, text: str, delimiter: str) -> list[str]:
         header = next(line for line in lines if line)
     except text_csv.Error as error:
         raise FileUnreadable(name, 1, f"the header cannot be read: {error}") from error
-    double = sorted({column for column in header if header.count(column) > 1})
+    _require_once(name, header)
+    return header
+
+
+def _require_once(name: str, columns: list[str]) -> None:
+    double = sorted({column for column in columns if columns.count(column) > 1})
     if double:
         raise FileUnreadable(name, 1, f"the header names {', '.join(double)} twice; expected each column once")
-    return header

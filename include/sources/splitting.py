@@ -13,7 +13,7 @@ from include.config.fields import fill_batch
 from include.config.model_folder import ModelFolder
 from include.errors import ConfigInvalid, FileUnreadable
 from include.sources.casting import cast_column
-from include.sources.parsing import parse_file
+from include.sources.parsing import JSON_LINES, parse_file
 
 
 def split_history(model: ModelFolder, files: list[Path], folder: Path) -> dict[str, int]:
@@ -30,14 +30,15 @@ def split_history(model: ModelFolder, files: list[Path], folder: Path) -> dict[s
     source, calendar = config.source, config.calendar
     if not isinstance(source, FilesConfig):
         raise ConfigInvalid(f"model {model.id}, source", ["is a query; a history is cut for a source of files"])
-    if source.files.text.endswith((".parquet", ".gz")):
+    if source.files.text.lower().endswith((".parquet", ".gz", *JSON_LINES)):
         raise FileUnreadable(str(source.files), None, "is not plain CSV; histories are cut into plain CSV files")
     tables: list[pa.Table] = []
     batches: list[str] = []
     for path in files:
         parsed = parse_file(path.name, path.read_bytes(), source)
         if parsed.torn:
-            raise FileUnreadable(path.name, parsed.torn[0].number + 1, f"{parsed.torn[0].problem}; mend it by hand")
+            line = parsed.torn[0].number + (0 if parsed.texts else 1)
+            raise FileUnreadable(path.name, line, f"{parsed.torn[0].problem}; mend it by hand")
         rows = parsed.rows
         if config.rows.event_time not in rows.column_names:
             names = ", ".join(rows.column_names)

@@ -49,7 +49,7 @@ def look_for_batch(
     source = source_of(model, feed)
     assert source is not None
     open_end = source.wait == timedelta.max or now < model.config.calendar.end(batch) + source.wait
-    return WaitResult("waiting" if open_end else "overdue", seen.why, seen)
+    return WaitResult("waiting" if open_end or seen.settling else "overdue", seen.why, seen)
 
 
 def unsettled(model: ModelFolder, at: Locations, batch: str) -> str | None:

@@ -6,6 +6,7 @@ import pandas as pd
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
 from include.errors import FeaturesInvalid, ModelIncompatible, NotReady
+from include.features.history import call_predict
 from include.features.labelled import LabelledRows, gather_features, gather_rows, match_labels
 from include.incidents import announce, report
 from include.judging.attempts import DueAttempt, holdout_of
@@ -117,11 +118,9 @@ def _compare(
     assert config.labels != "none"
     try:
         features, _ = gather_features(config, stores, challenger, labelled)
+        new = call_predict(challenger, features, f"{labelled.rows['batch'].min()} to {labelled.rows['batch'].max()}")
     except (FeaturesInvalid, ModelIncompatible) as error:
         return None, str(error)
-    new = np.asarray(challenger.predict_features(features), dtype=float)
-    if not np.isfinite(new).all():
-        return None, f"{int((~np.isfinite(new)).sum())} of {len(new)} predictions of the challenger are not numbers"
     target = labelled.rows[config.labels.column].to_numpy(dtype=float)
     rows = gather_rows(config, stores, labelled) if config.gate.slices else pd.DataFrame()
     return judge(config.gate, against, target, old, new, labelled.rows["known"].to_numpy(dtype=str), rows)

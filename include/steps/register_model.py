@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
 from include.checks.drift import PREDICTION, build_reference, watched_columns
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
 from include.errors import ApprovalMissing, NotReady
 from include.features.generations import contract_of
+from include.features.history import call_predict
 from include.features.known import last_label_batches
 from include.features.labelled import gather_rows
 from include.features.packing import FittedModel, fit_model, packing_folder
@@ -90,7 +89,7 @@ def _add_reference(model: ModelFolder, stores: Stores, fitted: FittedModel, fold
     """Describe what the model learnt from, so that later batches can be compared with it."""
     config = model.config
     rows = gather_rows(config, stores, fitted.labelled)
-    rows = rows.assign(**{PREDICTION: pd.Series(fitted.packed.predict_features(fitted.features), dtype=float)})
+    rows = rows.assign(**{PREDICTION: call_predict(fitted.packed, fitted.features, "of its training")})
     columns = watched_columns(config)
     categorical = {name for name in columns if config.rows.columns[name].type in ("category", "boolean")}
     per_batch = int(rows["batch"].value_counts().median()) * config.check.every

@@ -85,7 +85,11 @@ class PackedModel(PythonModel):
         :returns: (rows,) the expected target, or the probability of the positive class.
         """
         if self.contract["task"] == "classification":
-            return self.estimator.predict_proba(features)[:, 1]
+            shares = self.estimator.predict_proba(features)
+            if shares.ndim != 2 or shares.shape[1] != 2:
+                classes = [int(one) for one in getattr(self.estimator, "classes_", [])]
+                raise ValueError(f"it has learnt the classes {classes}; expected two, 0 and 1, in what it learns from")
+            return shares[:, 1]
         return self.estimator.predict(features)
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> Any:
@@ -95,7 +99,7 @@ class PackedModel(PythonModel):
                 f"model {self.contract['model']} reads the {self.contract['lookback']} batches before the one it "
                 "scores; MLflow hands over single rows. Score it with Evergreen's score_batch."
             )
-        features = self.features.build_features(model_input, model_input.iloc[:0])
+        features = self.features.build_features(model_input.copy(), model_input.iloc[:0])
         return self.predict_features(features)
 
 

@@ -12,7 +12,8 @@ from evergreen.runtime import RETRIES, acting_for, batch_of, load_model, locate,
 from evergreen.triggers.batch import BatchTrigger
 from include.batches import Calendar, Every
 from include.config.feeds import FilesConfig
-from include.config.model_folder import ModelFolder, describe_mistakes
+from include.config.mistakes import describe_mistakes
+from include.config.model_folder import ModelFolder
 from include.errors import BatchMissing, ConfigInvalid, NotReady, Refused
 from include.sources.landing import Look
 from include.sources.waiting import WaitResult
@@ -155,7 +156,7 @@ class WaitForBatchSensor(BaseSensorOperator):
         if seen.complete:
             return {"batch": batch, "seen": seen.why}
         deadline = calendar.starts_at(1) + min(self.wait, _LONGEST)
-        if datetime.now(UTC) >= deadline:
+        if datetime.now(UTC) >= deadline and not seen.settling:
             raise BatchMissing(f"task {self.task_id}: batch {batch} did not come until {deadline}: {seen.why}")
         trigger = BatchTrigger(
             calendar.name(0),

@@ -97,7 +97,7 @@ class BatchTrigger(BaseTrigger):
                 self.batch,
                 before,
             )
-            return seen.complete or _past(self.deadline), seen
+            return seen.complete or (_past(self.deadline) and not seen.settling), seen
         model, at = self._model, Locations.from_environment()
         if self.until == "scores":
             if unsettled(model, at, self.batch) is not None:

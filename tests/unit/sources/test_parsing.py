@@ -108,6 +108,21 @@ UNREADABLE = {
     "one endless line": (b"x" * 200_000, "f.csv", 1, "the header cannot be read"),
     "a quote never closed in the header": (b'"a,b\n' + b"1,2\n" * 50_000, "f.csv", 1, "the header cannot be read"),
     "a quote never closed": (b'a,b\n1,"x\n2,y\n3,z\n', "f.csv", None, "never closed"),
+    "gzip that does not say so": (gzip.compress(b"a\n1\n"), "f.csv", None, "expected its name to end in .gz"),
+    "a spreadsheet": (b"PK\x03\x04" + b"\0" * 30, "f.csv", None, "is a zip archive, such as a spreadsheet"),
+    "Parquet named CSV": (as_parquet(pa.table({"a": [1]})), "f.csv", None, "expected its name to end in .parquet"),
+    "Parquet with a column twice": (
+        as_parquet(pa.table([[1], [2]], names=["a", "a"])),
+        "f.parquet",
+        1,
+        "names a twice",
+    ),
+    "Parquet whose text is none": (
+        as_parquet(pa.table({"a": pa.array([b"\xff"]).cast(pa.string(), safe=False)})),
+        "f.parquet",
+        None,
+        "Column 0: In chunk 0: Invalid: Invalid UTF8",
+    ),
     "CSV named Parquet": (b"a,b\n1,2\n", "f.parquet", None, "is not Parquet"),
     "empty Parquet": (b"", "f.parquet", None, "is not Parquet"),
     "truncated Parquet": (as_parquet(pa.table({"a": [1]}))[:-20], "f.parquet", None, "is not Parquet"),
@@ -135,6 +150,13 @@ def test_gzip_is_unpacked_by_its_ending():
     assert parsed.rows.to_pylist() == [{"a": "1", "b": "2"}]
 
 
+@pytest.mark.parametrize("name", ["f.CSV", "f.csv.GZ", "f.PARQUET", "f.parquet.gz", "f.jsonl.gz", "F.NDJSON"])
+def test_a_file_is_read_by_its_ending(name):
+    plain = as_parquet(pa.table({"a": ["7"]})) if "parquet" in name.lower() else b"a\n7\n"
+    plain = b'{"a": 7}\n' if "json" in name.lower() else plain
+    assert parse(gzip.compress(plain) if name.lower().endswith(".gz") else plain, name).rows.to_pylist() == [{"a": "7"}]
+
+
 def test_parquet_keeps_the_types_that_it_states():
     rows = pa.table({"a": pa.array([7, None], pa.int32()), "b": ["x", ""], "c": [1.5, None]})
     parsed = parse(as_parquet(rows), "f.parquet")
@@ -144,8 +166,16 @@ def test_parquet_keeps_the_types_that_it_states():
 
 
 def test_the_lines_of_an_unreadable_file_lose_no_byte():
-    assert lines_of(b"a,b\n1,\xe9\r\n2,x") == ["a,b", "1,\\xe9", "2,x"]
-    assert lines_of(b"") == []
+    assert lines_of("f.csv", b"a,b\n1,\xe9\r\n2,x") == ["a,b", "1,\\xe9", "2,x"]
+    assert lines_of("f.csv", b"") == []
+    assert lines_of("f.csv.gz", b"a,b\n1,2\n") == ["a,b", "1,2"]
+
+
+def test_the_lines_of_a_cut_gzip_are_those_that_can_be_unpacked():
+    whole = [f"{i},{i * 7919 % 10007}" for i in range(2000)]
+    found = lines_of("f.csv.gz", gzip.compress("\n".join(whole).encode())[:-2000])
+    assert len(found) > 100
+    assert found[:-1] == whole[: len(found) - 1]
 
 
 @pytest.mark.parametrize(

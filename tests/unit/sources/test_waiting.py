@@ -101,6 +101,20 @@ def test_one_batch_after_another(model, at, ledger, put):
     assert look_for_batch(model, at, "2024-01-02", END).state == "complete"
 
 
+def test_files_that_are_there_before_the_first_look_are_not_overdue(write_folder, edit_config, at, land):
+    """A schedule that catches up looks for the first time long after the wait is over."""
+    marker = '{marker: "trips_{batch:%Y-%m-%d}.done"}'
+    model = load_model_folder(write_folder(config=edit_config(marker, "{stable: 30s}")))
+    late = END + timedelta(days=99)
+    assert look_for_batch(model, at, BATCH, late).state == "overdue"
+    land("trips_2024-01-01.csv")
+    first = look_for_batch(model, at, BATCH, late)
+    assert first.state == "waiting"
+    assert look_for_batch(model, at, BATCH, late, first.look).state == "complete"
+    land("trips_2024-01-01_b.csv")
+    assert look_for_batch(model, at, BATCH, late, first.look).state == "waiting", "it has grown between the looks"
+
+
 def test_labels_follow_labels_and_not_rows(model, at, ledger, land):
     seal(ledger, "published")
     land("labels_2024-01-02.csv")

@@ -1,0 +1,65 @@
+"""What reading a file comes to: rows, their numbers, and what could not be taken apart."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class TornRow:
+    """A row whose fields cannot be told apart: its number in the file, its text, and what is wrong."""
+
+    number: int
+    text: str
+    problem: str
+
+
+@dataclass(frozen=True)
+class ParsedFile:
+    """The rows of one file.
+
+    :param name: the file's name.
+    :param rows: its columns under the names that it gives them; of CSV and JSON Lines all text.
+    :param numbers: (rows,) the number of each row in the file, 1 for the first one below the header; of JSON Lines the
+        number of the line.
+    :param torn: rows that could not be taken apart.
+    :param texts: (rows,) each row as it was written, where that says more than its columns; else empty.
+    """
+
+    name: str
+    rows: pa.Table
+    numbers: np.ndarray
+    torn: tuple[TornRow, ...] = ()
+    texts: tuple[str, ...] = ()
+
+    def value(self, column: str, position: int) -> Any:
+        """One value as the file has it."""
+        return _readable(self.rows.column(column).slice(position, 1))[0]
+
+    def contents(self, positions: Iterable[int]) -> list[str]:
+        """Rows as they came, each as one text."""
+        chosen = list(positions)
+        if self.texts:
+            return [self.texts[position] for position in chosen]
+        rows = self.rows.take(pa.array(chosen, pa.int64()))
+        columns = {name: _readable(rows.column(name)) for name in rows.column_names}
+        return [
+            json.dumps({name: column[i] for name, column in columns.items()}, default=str) for i in range(len(chosen))
+        ]
+
+
+def _readable(values: pa.ChunkedArray) -> list[Any]:
+    try:
+        return list(values.to_pylist())
+    except (ValueError, OverflowError):
+        # A moment beyond the year 9999, which Python's own cannot hold: the number that is stored.
+        return [f"{given} ({values.type})" if given is not None else None for given in _numbers(values)]
+
+
+def _numbers(values: pa.ChunkedArray) -> list[int | None]:
+    stored = pa.int32() if pa.types.is_date32(values.type) else pa.int64()
+    return list(values.cast(stored).to_pylist())
