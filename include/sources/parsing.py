@@ -56,11 +56,19 @@ def parse_file(
 def lines_of(name: str, content: bytes) -> list[str]:
     """The lines of a file that cannot be read, so that they can be kept: odd bytes are written as escapes."""
     if name.lower().endswith(".gz"):
-        # What can be unpacked says more than packed bytes do.
-        unpacker = zlib.decompressobj(wbits=31)
-        with contextlib.suppress(zlib.error):
-            content = unpacker.decompress(content) or content
+        content = _unpack_whole_part(content) or content
     return content.decode("utf-8", errors="backslashreplace").splitlines()
+
+
+def _unpack_whole_part(content: bytes) -> bytes:
+    """What can be unpacked of a broken gzip file, which says more than packed bytes do."""
+    unpacked, left = b"", content
+    with contextlib.suppress(zlib.error):
+        while left:
+            member = zlib.decompressobj(wbits=31)
+            unpacked += member.decompress(left)
+            left = member.unused_data
+    return unpacked
 
 
 def _parse_parquet(name: str, content: bytes) -> ParsedFile:

@@ -169,6 +169,7 @@ def test_the_lines_of_an_unreadable_file_lose_no_byte():
     assert lines_of("f.csv", b"a,b\n1,\xe9\r\n2,x") == ["a,b", "1,\\xe9", "2,x"]
     assert lines_of("f.csv", b"") == []
     assert lines_of("f.csv.gz", b"a,b\n1,2\n") == ["a,b", "1,2"]
+    assert lines_of("f.csv.gz", gzip.compress(b"a,a\n1,2\n") + gzip.compress(b"3,4\n")) == ["a,a", "1,2", "3,4"]
 
 
 def test_the_lines_of_a_cut_gzip_are_those_that_can_be_unpacked():
