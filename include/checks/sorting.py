@@ -1,6 +1,5 @@
 """Sorting a batch: every row that arrived goes either to clean or to quarantine, with its reason."""
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.checks.expectations import check_expectations
+from include.checks.quarantine import Failures, keep_failing
 from include.config.expectations import ExpectationConfig
 from include.config.fields import ColumnType
 from include.records import Reason
@@ -17,17 +17,6 @@ from include.sources.casting import CastColumn, cast_column
 from include.sources.tables import ParsedFile
 from include.storage.columns import arrow_type, fill, find_column
 from include.storage.lake import to_frame
-
-QUARANTINE = pa.schema(
-    [
-        ("file", pa.string()),
-        ("row", pa.int64()),
-        ("expectation", pa.string()),
-        ("column", pa.string()),
-        ("reason", pa.string()),
-        ("content", pa.string()),
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -81,7 +70,7 @@ class SortedBatch:
 class _Ledgered:
     """Reasons by position of the row among all that arrived."""
 
-    failures: dict[int, list[tuple[str, str | None, str]]] = field(default_factory=dict)
+    failures: Failures = field(default_factory=dict)
 
     def add(self, rows: Any, expectation: str, column: str | None, found: str) -> None:
         for row in rows:
@@ -117,7 +106,7 @@ def sort_batch(files: list[ParsedFile], rules: Rules) -> SortedBatch:
         return reject(files, [*whole, *reasons], left_out, failed)
     keep = np.array([i not in failed.failures for i in range(rows.num_rows)], dtype=bool)
     clean = rows.filter(pa.array(keep)).sort_by([(name, "ascending") for name in rules.key]).combine_chunks()
-    quarantine = _quarantine(files, failed, ())
+    quarantine = keep_failing(files, failed.failures, ())
     sorted_ = SortedBatch(clean, quarantine, False, tuple(reasons), left_out)
     if sorted_.rows_in != total:
         raise AssertionError(f"{total} rows arrived, {clean.num_rows} clean and {quarantine.num_rows} quarantined")
@@ -128,7 +117,7 @@ def reject(
     files: list[ParsedFile], whole: list[Reason], left_out: tuple[str, ...] = (), failed: _Ledgered | None = None
 ) -> SortedBatch:
     """Send all rows of a batch to quarantine, with what was wrong with the batch as a whole."""
-    quarantine = _quarantine(files, failed or _Ledgered(), tuple(whole))
+    quarantine = keep_failing(files, (failed or _Ledgered()).failures, tuple(whole))
     return SortedBatch(pa.table({}), quarantine, True, tuple(whole), left_out)
 
 
@@ -250,30 +239,3 @@ def _summarise(failed: _Ledgered, files: list[ParsedFile]) -> list[Reason]:
         found = f"row {row.number} {row.problem}"
         reasons.append(Reason(expectation="whole rows", found=found, rows=len(torn), file=name))
     return reasons
-
-
-def _quarantine(files: list[ParsedFile], failed: _Ledgered, whole: tuple[Reason, ...]) -> pa.Table:
-    """Failing rows as they came, or all rows where the batch failed as a whole."""
-    kept: list[dict[str, Any]] = []
-    offset = 0
-    batch_reason = "; ".join(f"{r.column or r.file or 'batch'}: {r.found}" for r in whole[:5])
-    for file in files:
-        positions = range(file.rows.num_rows)
-        chosen = [i for i in positions if whole or offset + i in failed.failures]
-        for i, content in zip(chosen, file.contents(chosen), strict=True):
-            own = failed.failures.get(offset + i, [])
-            first = own[0] if own else (whole[0].expectation, whole[0].column, "")
-            reason = "; ".join(f"{column or 'row'}: {found}" for _, column, found in own) or batch_reason
-            kept.append(_entry(file.name, int(file.numbers[i]), first, reason, content))
-        for row in file.torn:
-            entry = _entry(file.name, row.number, ("whole rows", None, ""), f"row {row.problem}", json.dumps(row.text))
-            kept.append(entry)
-        offset += file.rows.num_rows
-    return pa.Table.from_pylist(kept, schema=QUARANTINE)
-
-
-def _entry(file: str, row: int, first: tuple[str, str | None, str], reason: str, content: str) -> dict[str, Any]:
-    expectation, column, _ = first
-    return {
-        "file": file, "row": row, "expectation": expectation, "column": column, "reason": reason, "content": content,
-    }  # fmt: skip

@@ -46,7 +46,9 @@ def contract_of(config: ModelConfig, contract: Contract) -> ModelConfig:
                 "columns": _answering(own, config.rows.columns),
             }
         ),
-        "check": config.check.model_copy(update={"ignore": tuple(names[name] for name in config.check.ignore)}),
+        "check": config.check.model_copy(
+            update={"ignore": tuple(names.get(name, name) for name in config.check.ignore)}
+        ),
     }
     if config.labels != "none" and target:
         changes["labels"] = config.labels.model_copy(update={"target": _answering(target, config.labels.target)})

@@ -82,3 +82,13 @@ def test_key_and_target_are_the_versions_own():
     assert mine.rows.key == ("id",)
     assert mine.label_columns["id"].renamed_from == ("trip",)
     assert mine.labels.target["minutes"].renamed_from == ("seconds",)
+
+
+def test_a_contract_that_was_taken_stays_as_it_is_when_it_is_taken_again():
+    parsed = yaml.safe_load(CONFIG)
+    parsed["rows"]["columns"] |= {"fare": "float"}
+    parsed["check"]["ignore"] = ["fare", "distance"]
+    contract = describe_contract(config())
+    mine = contract_of(ModelConfig.model_validate(parsed), contract)
+    assert "fare" not in mine.rows.columns
+    assert contract_of(mine, contract) == mine

@@ -4,7 +4,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from include.cli import cli
 from include.config.locations import Locations
 from include.config.model_folder import load_model_folder
 from include.errors import ConfigInvalid
@@ -162,6 +164,29 @@ def dying(write, written, after):
         return result
 
     return call
+
+
+@pytest.mark.parametrize("rule", ["{marker: 'trips_{batch:%Y-%m-%d}.done'}", "{stable: 1s}"])
+def test_the_command_says_what_has_changed(rule, model, at, monkeypatch):
+    config = model.path / "config.yaml"
+    config.write_text(config.read_text().replace('{marker: "trips_{batch:%Y-%m-%d}.done"}', rule))
+    for name, value in (("LAKE", at.lake), ("LANDING", at.landing), ("MODELS", str(model.path.parent))):
+        monkeypatch.setenv(f"EVERGREEN_{name}", value)
+    seal(model, at, row(1), row(2))
+    land(model, at, row(1), row(3))
+    done = CliRunner().invoke(cli, ["reingest", model.id, DAY])
+    assert done.exit_code == 0, done.output
+    assert done.output.splitlines() == [
+        "rows of batch 2024-01-01: revision 1, published before, published now",
+        "  clean rows: 2 before, 2 now",
+        "  rows in quarantine: 0 before, 0 now",
+        "  1 rows added: 3",
+        "  1 rows removed: 2",
+        "  0 rows changed",
+        "  read from batch 2024-01-01 on; predictions and verdicts that stand are left as they are",
+    ]
+    land(model, at, "x")
+    assert CliRunner().invoke(cli, ["reingest", model.id, DAY]).exit_code == 1
 
 
 def test_files_that_changed_after_a_kill_make_a_revision_of_their_own(model, at):
