@@ -13,7 +13,8 @@ from include.errors import FileUnreadable, NotReady
 from include.records import ArrivalRecord, BatchRecord, Feed, Reason, SourceFile
 from include.sources.intake import fetch
 from include.sources.parsing import ParsedFile, TornRow, lines_of, parse_file
-from include.storage.lake import content_hash, describe
+from include.storage.content import content_hash
+from include.storage.lake import describe
 from include.storage.stores import Stores, open_stores
 
 TABLES = {"rows": "clean", "labels": "labels"}

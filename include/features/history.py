@@ -71,16 +71,28 @@ def build_features(config: ModelConfig, stores: Stores, packed: PackedModel, cla
     kept = _BUILT.get(place)
     if kept is not None:
         return kept
+    data = claimed_data(stores, claim)
+    rows = read_rows(config, stores, [p for p in data.partitions if p.table == "clean" and p.batch == claim.as_of])
+    history = read_history(config, stores, data, claim.as_of)
+    built = BatchFeatures(rows, call_features(packed, known_columns(packed, rows), history, claim.as_of))
+    _BUILT.put(place, built)
+    return built
+
+
+def claimed_data(stores: Stores, claim: ClaimRecord) -> DataRecord:
+    """The data version that a claim lists.
+
+    :raises FeaturesInvalid: if it is not in the ledger.
+    """
     data = stores.ledger.get(DataRecord, claim.data)
     if data is None:
         raise FeaturesInvalid(f"data version {claim.data} of batch {claim.as_of} is not in the ledger; restore it")
-    rows = read_rows(config, stores, [p for p in data.partitions if p.table == "clean" and p.batch == claim.as_of])
-    history = _read_history(config, stores, data, claim.as_of)
-    # The columns that the code was written for, in its order, however the contract has grown since.
-    known = [name for name in packed.contract["columns"] if name in rows]
-    built = BatchFeatures(rows, call_features(packed, rows[known], history, claim.as_of))
-    _BUILT.put(place, built)
-    return built
+    return data
+
+
+def known_columns(packed: PackedModel, rows: pd.DataFrame) -> pd.DataFrame:
+    """The columns that a version's code was written for, in its order, however the contract has grown since."""
+    return rows[[name for name in packed.contract["columns"] if name in rows]]
 
 
 def call_features(packed: PackedModel, rows: pd.DataFrame, history: pd.DataFrame, batch: str) -> pd.DataFrame:
@@ -151,8 +163,8 @@ def read_labels(config: ModelConfig, stores: Stores, partitions: list[Partition]
     return pd.concat(frames, ignore_index=True)
 
 
-def _read_history(config: ModelConfig, stores: Stores, data: DataRecord, batch: str) -> pd.DataFrame:
-    """Rows of the lookback with the newest label known for each; NaN where none is known."""
+def read_history(config: ModelConfig, stores: Stores, data: DataRecord, batch: str) -> pd.DataFrame:
+    """Rows of the lookback, none for a rowwise model, with the newest label known for each; NaN where none is known."""
     past = read_rows(config, stores, [p for p in data.partitions if p.batch != batch])
     if config.labels == "none":
         return past
