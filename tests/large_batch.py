@@ -55,7 +55,6 @@ def build_features(batch, history):
             "hour": pickup.dt.hour + pickup.dt.minute / 60,
             "pickup_zone": batch["pickup_zone"].astype(float),
             "dropoff_zone": batch["dropoff_zone"].astype(float),
-            "payment": batch["payment"].astype(float),
             "passengers": batch["passengers"].astype(float),
             "shared": batch["shared"].astype(float),
             "fare": batch["fare"],
@@ -72,7 +71,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 
 def build_estimator(seed):
     return HistGradientBoostingRegressor(
-        max_iter=ITERATIONS, categorical_features=["payment"], early_stopping=False, random_state=seed
+        max_iter=ITERATIONS, categorical_features=["passengers"], early_stopping=False, random_state=seed
     )
 """
 START = 1_704_067_200_000_000
@@ -151,5 +150,3 @@ def predictions(model: ModelFolder, at: Locations, batch: str) -> pd.DataFrame:
     """What stands in the table of predictions for a batch, by key."""
     rows = open_stores(at, model.id).lake.read_any("predictions", batch, 0)
     return rows.to_pandas().sort_values("trip_id", ignore_index=True)
-
-

@@ -1,5 +1,6 @@
 """History and its cut: what may be read for a batch, and the features that come of it."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -74,7 +75,8 @@ def build_features(config: ModelConfig, stores: Stores, packed: PackedModel, cla
     data = claimed_data(stores, claim)
     rows = read_rows(config, stores, [p for p in data.partitions if p.table == "clean" and p.batch == claim.as_of])
     history = read_history(config, stores, data, claim.as_of)
-    built = BatchFeatures(rows, call_features(packed, known_columns(packed, rows), history, claim.as_of))
+    known = rows[known_columns(packed, rows.columns)]
+    built = BatchFeatures(rows, call_features(packed, known, history, claim.as_of))
     _BUILT.put(place, built)
     return built
 
@@ -90,19 +92,22 @@ def claimed_data(stores: Stores, claim: ClaimRecord) -> DataRecord:
     return data
 
 
-def known_columns(packed: PackedModel, rows: pd.DataFrame) -> pd.DataFrame:
+def known_columns(packed: PackedModel, columns: Collection[str]) -> list[str]:
     """The columns that a version's code was written for, in its order, however the contract has grown since."""
-    return rows[[name for name in packed.contract["columns"] if name in rows]]
+    return [name for name in packed.contract["columns"] if name in columns]
 
 
-def call_features(packed: PackedModel, rows: pd.DataFrame, history: pd.DataFrame, batch: str) -> pd.DataFrame:
+def call_features(
+    packed: PackedModel, rows: pd.DataFrame, history: pd.DataFrame, batch: str, own: bool = False
+) -> pd.DataFrame:
     """Call a model's own ``build_features`` on copies, and check what it returns.
 
+    :param own: whether the rows are given away, and need not be copied.
     :raises FeaturesInvalid: naming the model, the batch, what was returned and what was expected.
     """
     place = f"model {packed.contract['model']}, features.py, build_features on batch {batch}"
     try:
-        features = packed.features.build_features(rows.copy(), history.copy())
+        features = packed.features.build_features(rows if own else rows.copy(), history.copy())
     except Exception as error:
         raise FeaturesInvalid(f"{place}: raised {type(error).__name__}: {error}") from error
     if not isinstance(features, pd.DataFrame):

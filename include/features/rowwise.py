@@ -8,7 +8,7 @@ import pyarrow as pa
 from include.config.contract import ModelConfig
 from include.features.history import call_features, call_predict, claimed_data, known_columns, read_history
 from include.records import BatchRecord, ClaimRecord, Partition
-from include.storage.lake import naive, to_frame
+from include.storage.lake import naive, piece_to_frame
 from include.storage.packed_model import PackedModel
 from include.storage.pieces import ROWS
 from include.storage.stores import Stores
@@ -51,8 +51,8 @@ def predict_pieces(
     pieces = stores.lake.stream(partition, key)
 
     def predict(piece: pa.Table) -> pa.Table:
-        rows = known_columns(packed, to_frame(piece, pieces.nullable))
-        predictions = call_predict(packed, call_features(packed, rows, history, batch), batch)
+        rows = piece_to_frame(piece.select(known_columns(packed, piece.column_names)), pieces.nullable)
+        predictions = call_predict(packed, call_features(packed, rows, history, batch, own=True), batch)
         columns = {
             "prediction": pa.array(predictions),
             "model_version": pa.repeat(pa.scalar(claim.version, pa.int64()), len(rows)),

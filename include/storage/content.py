@@ -1,19 +1,23 @@
 """The content hash: what rows say, however they are stored and in however many pieces they are read."""
 
 import hashlib
+import io
 from collections.abc import Iterable
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyarrow import csv
 
 _ROWS = 65_536
+# What stands behind a time in UTC until its zone is put there, and behind a missing one.
+_ZONE, _NO_ZONE = 7_823_478_932_478_923, 7_823_478_932_478_924
 
 
 class ContentHash:
     """Hash of rows that come piece by piece: of their CSV text, columns by name.
 
-    The text is that of Arrow's CSV writer, put together here because that one spends more on a time in UTC than on
-    eleven other columns.
+    Arrow's CSV writer spends more on a time in UTC than on eleven other columns. So it is given the time without its
+    zone, and the zone is put in afterwards: the same text at half the cost.
 
     :param names: the columns that count; one without any value in the whole does not.
     """
@@ -52,25 +56,15 @@ def plain(rows: pa.Table) -> pa.Table:
     return rows
 
 
-def _lines(rows: pa.RecordBatch) -> pa.Buffer:
-    """The CSV lines of some rows, of which there are some."""
-    *others, last = [_texts(column) for column in rows.columns]
-    ended = pc.binary_join_element_wise(last, "\n", "", null_handling="replace")
-    lines = pc.binary_join_element_wise(*others, ended, ",", null_handling="replace")
-    # The lines follow one another in memory: they need not be joined once more.
-    _, offsets, text = lines.buffers()
-    return text[: memoryview(offsets).cast("i")[len(lines)]]
-
-
-def _texts(column: pa.Array) -> pa.Array:
-    """What the CSV of a column says: texts in quotes, other values without, nothing for a null."""
-    if pa.types.is_string(column.type):
-        quoted = _doubled(column) if pc.any(pc.match_substring(column, '"')).as_py() else column
-        return pc.binary_join_element_wise('"', quoted, '"', "")
-    if pa.types.is_timestamp(column.type) and column.type.tz == "UTC":
-        return pc.binary_join_element_wise(column.cast(pa.timestamp(column.type.unit)).cast(pa.string()), "Z", "")
-    return column.cast(pa.string())
-
-
-def _doubled(texts: pa.Array) -> pa.Array:
-    return pc.replace_substring(texts, '"', '""')
+def _lines(rows: pa.RecordBatch) -> bytes:
+    """The CSV lines of some rows."""
+    columns: list[pa.Array] = []
+    for column in rows.columns:
+        zoned = pa.types.is_timestamp(column.type) and column.type.tz == "UTC"
+        columns.append(column.cast(pa.timestamp(column.type.unit)) if zoned else column)
+        if zoned:
+            columns.append(pc.if_else(column.is_valid(), _ZONE, _NO_ZONE))
+    sink = io.BytesIO()
+    lines = pa.Table.from_arrays(columns, names=[str(i) for i in range(len(columns))])
+    csv.write_csv(lines, sink, csv.WriteOptions(include_header=False, batch_size=_ROWS))
+    return sink.getvalue().replace(b",%d" % _ZONE, b"Z").replace(b",%d" % _NO_ZONE, b"")

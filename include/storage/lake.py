@@ -216,14 +216,21 @@ def _reader(schema: pa.Schema, pieces: Iterator[pa.Table], raised: list[Exceptio
     return pa.RecordBatchReader.from_batches(schema, batches())
 
 
-def to_frame(rows: pa.Table, nullable: Collection[str] = ()) -> pd.DataFrame:
-    """Rows as pandas sees them: times in UTC without a zone, dates as midnights, text as objects.
-
-    :param nullable: columns that hold nulls in rows of which these are a part: where these hold none, numbers are
-        floats and booleans objects all the same.
-    """
+def to_frame(rows: pa.Table) -> pd.DataFrame:
+    """Rows as pandas sees them: times in UTC without a zone, dates as midnights, text as objects."""
     frame: pd.DataFrame = naive(rows).to_pandas()
-    kinds = {name: _BESIDE_NULLS.get(frame[name].dtype.kind) for name in nullable}
+    return frame
+
+
+def piece_to_frame(piece: pa.Table, nullable: Collection[str]) -> pd.DataFrame:
+    """A piece of rows as it stands in the frame of them all.
+
+    :param nullable: columns with a null anywhere in the rows: even where the piece has none, whole numbers are floats
+        there, and booleans objects.
+    """
+    # Threads and a search for equal texts cost more than they bring on so few rows.
+    frame: pd.DataFrame = naive(piece).to_pandas(use_threads=False, deduplicate_objects=False)
+    kinds = {name: _BESIDE_NULLS.get(frame[name].dtype.kind) for name in nullable if name in frame}
     return frame.astype({name: kind for name, kind in kinds.items() if kind is not None}, copy=False)
 
 

@@ -62,7 +62,7 @@ class PartitionPieces:
         content = ContentHash(name for name, nulls in self._nulls.items() if nulls < self._rows)
         for file in self._files:
             for group in range(file.num_row_groups):
-                for batch in file.iter_batches(ROWS, row_groups=[group]):
+                for batch in file.iter_batches(ROWS, row_groups=[group], use_threads=False):
                     piece = self._complete(batch)
                     content.update(piece)
                     yield piece

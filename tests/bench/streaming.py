@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["OMP_NUM_THREADS"] = "1"
 
 from include.config.locations import Locations
 from include.config.model_folder import load_model_folder
@@ -75,9 +75,10 @@ def measure(rows: int) -> bool:
         after, _ = apart("predict", MANY)
     raw = (before + after) / 2
     memory, cpu = many_peak / few_peak, many_cpu / raw
-    print(f"score_batch, rowwise, 12 columns, HistGradientBoosting of 200 iterations, {os.environ['OMP_NUM_THREADS']} thread")
+    print("score_batch, rowwise, 12 columns, HistGradientBoosting of 200 iterations, one thread")
     print(f"  {few:12,.0f} rows  peak {few_peak:6,.0f} MB  {few_cpu:6.1f} CPU s")
-    print(f"  {many:12,.0f} rows  peak {many_peak:6,.0f} MB  {many_cpu:6.1f} CPU s, raw predict {before:.1f} and {after:.1f}")
+    print(f"  {many:12,.0f} rows  peak {many_peak:6,.0f} MB  {many_cpu:6.1f} CPU s")
+    print(f"  raw predict of as many, before and after: {before:.1f} and {after:.1f} CPU s")
     print(f"memory {memory:.2f} times (limit {MEMORY}), CPU {cpu:.2f} times raw predict (limit {CPU})")
     return memory <= MEMORY and cpu <= CPU
 
