@@ -78,7 +78,11 @@ class ArrivalRecord(Record):
 
 
 class BatchRecord(Record):
-    """A sealed batch: published, rejected, or missing. ``content`` is the hash of its canonical clean rows."""
+    """A sealed batch: published, rejected, or missing. ``content`` is the hash of its canonical clean rows.
+
+    ``brought`` is the newest batch of the feed, up to this one, that was published with rows; empty if none was yet. By
+    it years without any are passed over in one step. None in records from before it was noted.
+    """
 
     kind: ClassVar[str] = "batch"
     feed: Feed
@@ -91,6 +95,12 @@ class BatchRecord(Record):
     content: str = ""
     reasons: tuple[Reason, ...] = ()
     left_out: tuple[str, ...] = ()
+    brought: str | None = None
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether it was published with rows."""
+        return self.state == "published" and self.clean > 0
 
     @property
     def address(self) -> tuple[str, int]:

@@ -10,8 +10,9 @@ from include.config.contract import FilesConfig, LabelsConfig
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
 from include.errors import FileUnreadable, NotReady
+from include.features.known import records_with_rows
 from include.records import ArrivalRecord, BatchRecord, Feed, Reason, SourceFile
-from include.sources.intake import fetch
+from include.sources.intake import fetch, require_earlier
 from include.sources.parsing import ParsedFile, TornRow, lines_of, parse_file
 from include.storage.content import content_hash
 from include.storage.lake import describe
@@ -35,8 +36,10 @@ def seal(model: ModelFolder, at: Locations, feed: Feed, batch: str) -> BatchReco
         rows = stores.ledger.get(BatchRecord, f"rows.{batch}")
         if rows is None:
             raise NotReady(f"model {model.id}: the rows of batch {batch} are not sealed; validate them before labels")
+        require_earlier(stores, model.config.calendar, model.id, "labels", batch)
         if rows.state != "published":
-            return stores.ledger.put(rows.model_copy(update={"feed": "labels", "meta": {}}))
+            brought = _brought(model, stores, "labels", batch)
+            return stores.ledger.put(rows.model_copy(update={"feed": "labels", "brought": brought, "meta": {}}))
     arrival = stores.ledger.get(ArrivalRecord, f"{'rows' if inside else feed}.{batch}")
     if arrival is None:
         raise NotReady(f"model {model.id}: {feed} of batch {batch} have not been ingested; run ingest first")
@@ -56,14 +59,23 @@ def seal(model: ModelFolder, at: Locations, feed: Feed, batch: str) -> BatchReco
         content="" if sorted_.rejected else content_hash(sorted_.clean),
         reasons=sorted_.reasons,
         left_out=sorted_.left_out,
+        brought=batch if sorted_.clean.num_rows else _brought(model, stores, feed, batch),
     )
     return stores.ledger.put(record)
 
 
 def declare_missing(model: ModelFolder, at: Locations, feed: Feed, batch: str) -> BatchRecord:
     """Seal a batch that never came; later batches go on without it."""
-    record = BatchRecord(as_of=batch, feed=feed, revision=0, state="missing")
-    return open_stores(at, model.id).ledger.put(record)
+    stores = open_stores(at, model.id)
+    brought = _brought(model, stores, feed, batch)
+    return stores.ledger.put(BatchRecord(as_of=batch, feed=feed, revision=0, state="missing", brought=brought))
+
+
+def _brought(model: ModelFolder, stores: Stores, feed: Feed, batch: str) -> str:
+    """The newest batch before one that was published with rows; empty if there is none."""
+    calendar = model.config.calendar
+    newest = next(records_with_rows(stores.ledger, calendar, feed, calendar.shift(batch, -1)), None)
+    return newest.as_of if newest is not None else ""
 
 
 def _sort(model: ModelFolder, stores: Stores, feed: Feed, arrival: ArrivalRecord, inside: bool) -> SortedBatch:

@@ -44,7 +44,7 @@ def published(stores: Stores, feed: Feed, batches: list[str]) -> list[Partition]
     return [
         Partition(table=_TABLE[feed], batch=record.as_of, revision=record.revision, content=record.content)
         for record in records
-        if record is not None and record.state == "published" and record.clean > 0
+        if record is not None and record.has_rows
     ]
 
 

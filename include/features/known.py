@@ -1,32 +1,41 @@
 """Which batches brought labels: told by the ledger alone."""
 
+import itertools
+from collections.abc import Iterator
+
+from include.batches import Calendar
 from include.config.contract import ModelConfig
 from include.records import BatchRecord, Feed
+from include.storage.ledger import Ledger
 from include.storage.stores import Stores
+
+
+def label_records(config: ModelConfig, stores: Stores, up_to: str, after: str | None = None) -> Iterator[BatchRecord]:
+    """The batches that brought labels, up to one and after another, newest first: who needs few reads few."""
+    return records_with_rows(stores.ledger, config.calendar, feed_of(config), up_to, after)
 
 
 def label_batches(config: ModelConfig, stores: Stores, up_to: str, after: str | None = None) -> list[str]:
     """The batches that brought labels, up to one and after another, oldest first."""
-    calendar = config.calendar
-    first = calendar.index(after) + 1 if after is not None else 0
-    found = []
-    for i in range(first, calendar.index(up_to) + 1):
-        record = stores.ledger.get(BatchRecord, f"{feed_of(config)}.{calendar.name(i)}")
-        if record is not None and record.state == "published" and record.clean > 0:
-            found.append(record.as_of)
-    return found
+    return [record.as_of for record in label_records(config, stores, up_to, after)][::-1]
 
 
 def last_label_batches(config: ModelConfig, stores: Stores, up_to: str, n: int) -> list[str]:
     """The last n batches that brought labels, up to one, oldest first; fewer where there are not so many."""
-    calendar, found = config.calendar, list[str]()
-    for i in range(calendar.index(up_to), -1, -1):
-        record = stores.ledger.get(BatchRecord, f"{feed_of(config)}.{calendar.name(i)}")
-        if record is not None and record.state == "published" and record.clean > 0:
-            found.append(record.as_of)
-            if len(found) == n:
-                break
-    return found[::-1]
+    return [record.as_of for record in itertools.islice(label_records(config, stores, up_to), n)][::-1]
+
+
+def records_with_rows(
+    ledger: Ledger, calendar: Calendar, feed: Feed, up_to: str, after: str | None = None
+) -> Iterator[BatchRecord]:
+    """The batches of a feed that were published with rows, newest first; those between them are passed over."""
+    batch = up_to
+    while batch and calendar.index(batch) >= 0 and (after is None or batch > after):
+        record = ledger.get(BatchRecord, f"{feed}.{batch}")
+        if record is not None and record.has_rows:
+            yield record
+        noted = record.brought if record is not None else None
+        batch = calendar.shift(batch, -1) if noted is None or noted == batch else noted
 
 
 def feed_of(config: ModelConfig) -> Feed:
