@@ -40,9 +40,10 @@ check: setup ## Lint, types, architecture
 	$(BIN)/mypy
 	PYTHONPATH=plugins $(BIN)/lint-imports
 
-bench: setup ## Measure a year of daily batches of 1,000 rows, and where the time goes
+bench: setup ## Measure a year of daily batches of 1,000 rows and where the time goes, and scoring 5,000,000 rows at once
 	$(BIN)/python -m tests.bench.year 365
 	$(BIN)/python -m tests.bench.year 365 html
+	$(BIN)/python -m tests.bench.streaming 5000000
 
 matrix: setup ## Resolve, install and import the pinned set on 3.11, 3.12 and 3.13
 	for version in 3.11 3.12 3.13; do \

@@ -93,6 +93,8 @@ class BatchRecord(FeedRecord):
     """A sealed batch: published, rejected, or missing. ``content`` is the hash of its canonical clean rows.
 
     :ivar columns: the columns that the contract declared, by the type that they are stored in; empty in old records.
+    :ivar brought: the newest batch of the feed, up to this one, that was published with rows; empty if none was yet. By
+        it years without any are passed over in one step. None in old records, and in later revisions.
     """
 
     kind: ClassVar[str] = "batch"
@@ -105,6 +107,12 @@ class BatchRecord(FeedRecord):
     reasons: tuple[Reason, ...] = ()
     left_out: tuple[str, ...] = ()
     columns: dict[str, str] = {}
+    brought: str | None = None
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether it was published with rows."""
+        return self.state == "published" and self.clean > 0
 
 
 class RevisionRecord(Record):

@@ -12,12 +12,14 @@ from include.config.feeds import FilesConfig, LabelFeed, LabelsInside, QueryConf
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
 from include.errors import FileUnreadable, NotReady
+from include.features.known import records_with_rows
 from include.records import ArrivalRecord, BatchRecord, Feed, Reason, SourceFile
-from include.sources.intake import fetch, source_of
+from include.sources.intake import fetch, require_earlier, source_of
 from include.sources.parsing import JSON_LINES, lines_of, parse_file
 from include.sources.tables import ParsedFile, TornRow
 from include.storage.columns import find_column, kinds_of
-from include.storage.lake import content_hash, describe
+from include.storage.content import content_hash
+from include.storage.lake import describe
 from include.storage.stores import Stores, open_stores
 
 TABLES = {"rows": "clean", "labels": "labels"}
@@ -38,22 +40,36 @@ def seal(model: ModelFolder, at: Locations, feed: Feed, batch: str) -> BatchReco
         rows = stores.ledger.get(BatchRecord, f"rows.{batch}")
         if rows is None:
             raise NotReady(f"model {model.id}: the rows of batch {batch} are not sealed; validate them before labels")
+        require_earlier(stores, model.config.calendar, model.id, "labels", batch)
         if rows.state != "published":
-            taken = {"feed": "labels", "columns": _declared(model, "labels"), "meta": {}}
+            brought = _brought(model, stores, "labels", batch)
+            taken = {"feed": "labels", "columns": _declared(model, "labels"), "brought": brought, "meta": {}}
             return stores.ledger.put(rows.model_copy(update=taken))
     arrival = stores.ledger.get(ArrivalRecord, f"{'rows' if inside else feed}.{batch}")
     if arrival is None:
         raise NotReady(f"model {model.id}: {feed} of batch {batch} have not been ingested; run ingest first")
     sorted_ = sort_arrival(model, stores, feed, arrival)
     write_sorted(model, stores, feed, arrival, sorted_)
-    return stores.ledger.put(describe_sorted(model, feed, arrival, sorted_, batch))
+    brought = batch if sorted_.clean.num_rows else _brought(model, stores, feed, batch)
+    record = describe_sorted(model, feed, arrival, sorted_, batch)
+    return stores.ledger.put(record.model_copy(update={"brought": brought}))
 
 
 def declare_missing(model: ModelFolder, at: Locations, feed: Feed, batch: str) -> BatchRecord:
     """Seal a batch that never came; later batches go on without it."""
-    columns = _declared(model, feed)
-    record = BatchRecord(as_of=batch, feed=feed, batch=batch, revision=0, state="missing", columns=columns)
-    return open_stores(at, model.id).ledger.put(record)
+    stores, columns = open_stores(at, model.id), _declared(model, feed)
+    brought = _brought(model, stores, feed, batch)
+    missing = BatchRecord(
+        as_of=batch, feed=feed, batch=batch, revision=0, state="missing", columns=columns, brought=brought
+    )
+    return stores.ledger.put(missing)
+
+
+def _brought(model: ModelFolder, stores: Stores, feed: Feed, batch: str) -> str:
+    """The newest batch before one that was published with rows; empty if there is none."""
+    calendar = model.config.calendar
+    newest = next(records_with_rows(stores.ledger, calendar, feed, calendar.shift(batch, -1)), None)
+    return newest.batch if newest is not None else ""
 
 
 def write_sorted(model: ModelFolder, stores: Stores, feed: Feed, arrival: ArrivalRecord, sorted_: SortedBatch) -> None:

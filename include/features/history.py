@@ -54,7 +54,7 @@ def published(
     return [
         partition_of(record)
         for record in sealed_batches(stores.ledger, feed, batches, as_of)
-        if _holds_rows(record) and (columns is None or is_readable(record, columns))
+        if record.has_rows and (columns is None or is_readable(record, columns))
     ]
 
 
@@ -67,16 +67,12 @@ def superseded(stores: Stores, feed: Feed, batches: list[str], as_of: str, colum
         if batch in wanted
         for n in range(revision)
     ]
-    return [partition_of(one) for one in records if one is not None and _holds_rows(one) and is_readable(one, columns)]
+    return [partition_of(one) for one in records if one is not None and one.has_rows and is_readable(one, columns)]
 
 
 def is_readable(record: BatchRecord | None, columns: Columns) -> bool:
     """Whether rows can be read as declared columns; of a record that does not tell its own, they are taken to be."""
     return record is None or not record.columns or not lacking(columns, record.columns)
-
-
-def _holds_rows(record: BatchRecord) -> bool:
-    return record.state == "published" and record.clean > 0
 
 
 def partition_of(record: BatchRecord) -> Partition:
@@ -108,10 +104,7 @@ def build_features(
     :raises FeaturesInvalid: if the model's code raises, or returns other rows than it was given.
     :raises ModelIncompatible: if the rows lack a column that the model reads.
     """
-    mine = contract_of(config, packed.contract)
-    data = stores.ledger.get(DataRecord, claim.data)
-    if data is None:
-        raise FeaturesInvalid(f"data version {claim.data} of batch {claim.as_of} is not in the ledger; restore it")
+    mine, data = contract_of(config, packed.contract), claimed_data(stores, claim)
     owned = [own] if own else [p for p in data.partitions if p.table == "clean" and p.batch == claim.as_of]
     # Of one claim, the same code gives the same features; a training meets most batches again.
     columns = mine.model_dump_json(include={"rows", "labels"})
@@ -120,7 +113,7 @@ def build_features(
     kept = _BUILT.get(place)
     if kept is not None:
         return kept
-    rows, history = read_rows(mine, stores, owned), _read_history(mine, stores, data, claim.as_of)
+    rows, history = read_rows(mine, stores, owned), read_history(mine, stores, data, claim.as_of)
     built = BatchFeatures(
         read_keys(config, stores, owned).drop(columns="batch"),
         call_features(packed, rows[list(mine.rows.columns)], history, claim.as_of),
@@ -129,14 +122,28 @@ def build_features(
     return built
 
 
-def call_features(packed: PackedModel, rows: pd.DataFrame, history: pd.DataFrame, batch: str) -> pd.DataFrame:
+def claimed_data(stores: Stores, claim: ClaimRecord) -> DataRecord:
+    """The data version that a claim lists.
+
+    :raises FeaturesInvalid: if it is not in the ledger.
+    """
+    data = stores.ledger.get(DataRecord, claim.data)
+    if data is None:
+        raise FeaturesInvalid(f"data version {claim.data} of batch {claim.as_of} is not in the ledger; restore it")
+    return data
+
+
+def call_features(
+    packed: PackedModel, rows: pd.DataFrame, history: pd.DataFrame, batch: str, own: bool = False
+) -> pd.DataFrame:
     """Call a model's own ``build_features`` on copies, and check what it returns.
 
+    :param own: whether the rows are given away, and need not be copied.
     :raises FeaturesInvalid: naming the model, the batch, what was returned and what was expected.
     """
     place = f"model {packed.contract['model']}, features.py, build_features on batch {batch}"
     try:
-        features = packed.features.build_features(rows.copy(), history.copy())
+        features = packed.features.build_features(rows if own else rows.copy(), history.copy())
     except (Exception, SystemExit) as error:
         raise FeaturesInvalid(f"{place}: raised {type(error).__name__}: {error}") from error
     if not isinstance(features, pd.DataFrame):
@@ -226,8 +233,8 @@ def _read(
     return pd.concat(frames, ignore_index=True)
 
 
-def _read_history(config: ModelConfig, stores: Stores, data: DataRecord, batch: str) -> pd.DataFrame:
-    """Rows of the lookback with the newest label known for each; NaN where none is known.
+def read_history(config: ModelConfig, stores: Stores, data: DataRecord, batch: str) -> pd.DataFrame:
+    """Rows of the lookback, none for a rowwise model, with the newest label known for each; NaN where none is known.
 
     What was sealed without a column that the config declares is left out.
     """

@@ -91,6 +91,7 @@ def fit_model(
         "model": model.id,
         "task": config.model.task,
         "lookback": config.features.lookback,
+        "rowwise": config.features.rowwise,
         "trusted_types": list(config.model.trusted_types),
         "seed": config.model.seed,
         **describe_contract(config),

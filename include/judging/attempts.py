@@ -1,9 +1,10 @@
 """When the open verdict's next attempt is due: on batch time, with a holdout that no attempt has seen."""
 
+import itertools
 from dataclasses import dataclass
 
 from include.config.contract import ModelConfig
-from include.features.known import label_batches, last_label_batches
+from include.features.known import feed_of, label_batches, label_records, last_label_batches
 from include.records import (
     AttemptRecord,
     BatchRecord,
@@ -90,22 +91,28 @@ def holdout_of(config: ModelConfig, stores: Stores, as_of: str) -> list[str]:
 
 def _earliest(config: ModelConfig, stores: Stores, verdict: VerdictRecord, last: AttemptRecord | None) -> str | None:
     """The first settled batch at which an attempt may be made."""
-    ledger, calendar = stores.ledger, config.calendar
-    claimed = ledger.last_batch(ClaimRecord, calendar)
-    promotion = ledger.last(PromotionRecord, "champion")
-    for batch in calendar.between(verdict.as_of, max(claimed or verdict.as_of, verdict.as_of)):
-        if ledger.get(ClaimRecord, batch) is None or not _labels_sealed(config, stores, batch):
+    promotion = stores.ledger.last(PromotionRecord, "champion")
+    waits = [(promotion.as_of, config.gate.holdout + 1)] if promotion is not None else []
+    if last is not None:
+        waits.append((last.as_of, config.gate.holdout))
+    as_of = verdict.as_of
+    for since, n in waits:
+        reached = _nth_since(config, stores, as_of, since, n)
+        if reached is None:
             return None
-        if promotion is not None and not _enough_since(config, stores, batch, promotion.as_of, 1):
-            continue
-        if last is not None and not _enough_since(config, stores, batch, last.as_of, 0):
-            continue
-        return batch
-    return None
+        as_of = reached
+    # Claims and sealed labels have no gaps: what holds for this batch holds for those before it.
+    settled = stores.ledger.get(ClaimRecord, as_of) is not None and _labels_sealed(config, stores, as_of)
+    return as_of if settled else None
 
 
-def _enough_since(config: ModelConfig, stores: Stores, batch: str, since: str, more: int) -> bool:
-    return batch > since and len(label_batches(config, stores, batch, since)) >= config.gate.holdout + more
+def _nth_since(config: ModelConfig, stores: Stores, as_of: str, since: str, n: int) -> str | None:
+    """The first batch, not before ``as_of``, by which n batches have brought labels since another."""
+    if len(list(itertools.islice(label_records(config, stores, as_of, since), n))) == n:
+        return as_of
+    newest = stores.ledger.last_batch(BatchRecord, config.calendar, f"{feed_of(config)}.")
+    found = label_batches(config, stores, newest, since) if newest is not None else []
+    return found[n - 1] if len(found) >= n else None
 
 
 def _labels_sealed(config: ModelConfig, stores: Stores, batch: str) -> bool:

@@ -1,15 +1,17 @@
 """Check the champion."""
 
+import itertools
+
 from include.checks.drift import watched_columns
 from include.checks.html import render_drift
 from include.checks.sections import check_freshness, check_inputs, check_outcomes, check_predictions
-from include.config.contract import Decay, ModelConfig
+from include.config.contract import Decay, Due, ModelConfig
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
 from include.errors import NotReady
 from include.features.generations import outgrown, sealed_contract
 from include.features.history import is_readable, published, read_rows
-from include.features.known import feed_of, label_batches
+from include.features.known import label_records
 from include.features.labelled import match_labels
 from include.incidents import report, resolve
 from include.judging.attempts import get_verdict
@@ -18,7 +20,7 @@ from include.policies import Situation, find_reasons
 from include.records import BatchRecord, ClaimRecord, ClosingRecord, PromotionRecord, SectionVerdict, VerdictRecord
 from include.sources.waiting import unsettled
 from include.steps.promote_model import mirror_champion
-from include.storage.revisions import sealed_batches
+from include.storage.revisions import sealed_batch
 from include.storage.stores import Stores, open_stores
 
 
@@ -99,18 +101,16 @@ def _find_reasons(
     inputs: SectionVerdict,
     outcomes: SectionVerdict,
 ) -> tuple[str, ...]:
-    ledger, calendar = stores.ledger, config.calendar
+    calendar = config.calendar
     if promotion is None:
         return ("bootstrap",) if _can_bootstrap(config, stores, as_of) else ()
     now = calendar.index(as_of)
     age = now - calendar.index(promotion.as_of)
     since_close = now - calendar.index(closing.as_of) if closing is not None and closing.as_of <= as_of else age
-    new = label_batches(config, stores, as_of, promotion.as_of)
-    labels = sealed_batches(ledger, feed_of(config), new, as_of)
     situation = Situation(
         age=age,
         idle=min(age, since_close),
-        new_labels=sum(record.clean for record in labels),
+        new_labels=_count_new(config, stores, as_of, promotion.as_of),
         inputs=inputs,
         outcomes=outcomes,
     )
@@ -136,14 +136,38 @@ def _begins_generation(config: ModelConfig, stores: Stores, promotion: Promotion
     return True
 
 
+def _count_new(config: ModelConfig, stores: Stores, as_of: str, since: str) -> int:
+    """Labels that have come since a promotion, counted no further than a policy asks."""
+    most = max((policy.new_labels or 0 for policy in config.retrain.any if isinstance(policy, Due)), default=0)
+    count = 0
+    for record in label_records(config, stores, as_of, since):
+        if count >= most:
+            break
+        count += record.clean
+    return count
+
+
 def _can_bootstrap(config: ModelConfig, stores: Stores, as_of: str) -> bool:
-    """Whether the rows whose labels were known before the holdout are enough to begin."""
-    calendar = config.calendar
-    past = (calendar.name(i) for i in range(calendar.index(as_of), -1, -1))
-    sealed = ((batch, stores.ledger.get(BatchRecord, f"rows.{batch}")) for batch in past)
-    before = next((batch for batch, record in sealed if not is_readable(record, config.rows.columns)), None)
-    learnt = label_batches(config, stores, as_of, before)[: -config.gate.holdout]
-    return bool(learnt) and len(match_labels(config, stores, learnt[0], learnt[-1]).rows) >= config.training.min_labels
+    """Whether the rows whose labels were known before the holdout are enough to begin.
+
+    Looked for from the newest back, as far as rows can be read under today's contract, in spans that double: the labels
+    are matched only where there may be enough.
+    """
+    count, wanted, newest, oldest = 0, config.training.min_labels, "", ""
+
+    def enough() -> bool:
+        return len(match_labels(config, stores, oldest, newest).rows) >= config.training.min_labels
+
+    for record in itertools.islice(label_records(config, stores, as_of), config.gate.holdout, None):
+        if not is_readable(sealed_batch(stores.ledger, "rows", record.batch, as_of), config.rows.columns):
+            break
+        newest, oldest = newest or record.batch, record.batch
+        count += record.clean
+        if count >= wanted:
+            if enough():
+                return True
+            wanted = 2 * count
+    return config.training.min_labels <= count < wanted and enough()
 
 
 def _has_later(config: ModelConfig, stores: Stores, as_of: str) -> bool:

@@ -1,23 +1,28 @@
 """Score a batch."""
 
+import logging
 from dataclasses import dataclass
+from functools import partial
 
 import pandas as pd
 import pyarrow as pa
 
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
-from include.errors import FeaturesInvalid, ModelIncompatible, NotReady
+from include.errors import FeaturesInvalid, ModelIncompatible, NotReady, SourceChanged
 from include.features.generations import unreadable
 from include.features.history import build_features, call_predict, readable
+from include.features.rowwise import find_streamable, predict_pieces
 from include.incidents import report, resolve
 from include.judging.attempts import find_due_attempt
 from include.judging.champion import promotion_serving
 from include.records import ClaimRecord
 from include.storage.lake import describe
+from include.storage.packed_model import PackedModel
 from include.storage.revisions import sealed_batch
 from include.storage.stores import Stores, open_stores
 
+_logger = logging.getLogger(__name__)
 # Batches that may pass before an attempt that is due and not made is reported.
 _OVERDUE = 2
 
@@ -51,8 +56,7 @@ def score_batch(model: ModelFolder, at: Locations, batch: str) -> ScoreResult:
         return ScoreResult(claim, 0)
     packed = stores.models.load_version(claim.version)
     try:
-        built = build_features(model.config, stores, packed, claim)
-        predictions = call_predict(packed, built.features, batch)
+        rows = _write_predictions(model, stores, claim, packed)
     except (FeaturesInvalid, ModelIncompatible) as error:
         # Trying again would fail again: the claim's next revision says that nobody scored it, and the loop goes on.
         failed = f"version {claim.version} failed: {error}"
@@ -67,12 +71,30 @@ def score_batch(model: ModelFolder, at: Locations, batch: str) -> ScoreResult:
         _tell_incompatible(model, stores, claim)
         return ScoreResult(claim, 0)
     resolve(stores.ledger, "incompatible", batch, f"batch {batch} was scored by version {claim.version}")
-    frame = built.keys.assign(
-        prediction=pd.Series(predictions, dtype=float), model_version=claim.version, data_version=claim.data
-    )
+    return ScoreResult(claim, rows)
+
+
+def _write_predictions(model: ModelFolder, stores: Stores, claim: ClaimRecord, packed: PackedModel) -> int:
+    """Predict a claimed batch and write it, in one commit; returns the number of rows."""
     facts = describe(model=model.id, version=claim.version, code=model.code_version)
-    stores.lake.replace("predictions", batch, claim.revision, pa.Table.from_pandas(frame, preserve_index=False), facts)
-    return ScoreResult(claim, len(frame))
+    put = partial(stores.lake.replace, "predictions", claim.as_of, claim.revision, metadata=facts)
+    alone = find_streamable(model.config, stores, packed, claim)
+    if alone is not None:
+        try:
+            put(rows=lambda: predict_pieces(model.config, stores, packed, claim, alone.partition))
+        except SourceChanged as error:
+            # Read whole and sorted, the rows are told apart: in another order, or others than the record's.
+            _logger.warning("%s", error)
+        else:
+            return alone.rows
+    built = build_features(model.config, stores, packed, claim)
+    frame = built.keys.assign(
+        prediction=pd.Series(call_predict(packed, built.features, claim.as_of), dtype=float),
+        model_version=claim.version,
+        data_version=claim.data,
+    )
+    put(rows=pa.Table.from_pandas(frame, preserve_index=False))
+    return len(frame)
 
 
 def _tell_incompatible(model: ModelFolder, stores: Stores, claim: ClaimRecord) -> None:

@@ -1,22 +1,22 @@
 """The lake: Delta tables with one partition per batch and revision, and the raw files beside them."""
 
-import hashlib
 import io
-from collections.abc import Iterable
+import itertools
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 import obstore
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, SchemaMismatchError, TableNotFoundError
-from pyarrow import csv
 
 from include.errors import Outage, SchemaChanged, SourceChanged
 from include.records import Partition
 from include.storage.cache import ByteCache
+from include.storage.content import content_hash, plain
 from include.storage.objects import delta_options, open_store
+from include.storage.pieces import PartitionPieces
 
 _CONFIGURATION = {
     "delta.checkpointInterval": "10",
@@ -25,11 +25,16 @@ _CONFIGURATION = {
     # Expired-log clean-up would take the commits' metadata (code, run) away, unasked.
     "delta.enableExpiredLogCleanup": "false",
 }
+# What pandas makes of whole numbers and of booleans among which there is a null.
+_BESIDE_NULLS: dict[str, type] = {"i": float, "b": object}
 _TRIES = 8
 _ANOTHER_NAME = (
     "A name keeps its type: give a changed column another name, with renamed_from: its old one, in config.yaml"
 )
 _CACHED_BYTES = 256 * 1024 * 1024
+
+
+MakePieces = Callable[[], Iterator[pa.Table]]
 
 
 class Lake:
@@ -56,50 +61,70 @@ class Lake:
         """Where a table lies, for Spark, DuckDB, Polars and others."""
         return f"{self._root}/{table}"
 
-    def replace(self, table: str, batch: str, revision: int, rows: pa.Table, metadata: dict[str, str]) -> None:
+    def replace(
+        self, table: str, batch: str, revision: int, rows: pa.Table | MakePieces, metadata: dict[str, str]
+    ) -> None:
         """Write one revision of one batch, whole and atomically.
 
-        :param rows: what the partition holds, without its batch and revision.
+        :param rows: what the partition holds, without its batch and revision; or what begins to make pieces of it, for
+            each try anew. Pieces are written in whichever order the writer's threads take them. What they raise
+            leaves the partition as it was.
         :param metadata: what differs from run to run; it goes into the commit.
         :raises Outage: if other writers kept winning.
         :raises SchemaChanged: if a column has another type than the table holds.
         """
-        self._opened.pop(table, None)
-        if rows.num_rows == 0:
-            # What a run that was killed wrote under other rules must not stay.
-            if self.read_any(table, batch, revision).num_rows:
-                self._open(table).delete(f"batch = '{batch}' AND revision = {revision}")
-            return
-        self._require_types(table, batch, rows)
-        keyed = rows.add_column(0, "revision", pa.array([revision] * rows.num_rows, pa.int32()))
-        keyed = keyed.add_column(0, "batch", pa.array([batch] * rows.num_rows, pa.string()))
         for _ in range(_TRIES):
-            try:
-                write_deltalake(
-                    self.table_uri(table),
-                    keyed,
-                    mode="overwrite",
-                    # A contract that gains a column adds it; partitions before have nulls there.
-                    schema_mode="merge",
-                    predicate=f"batch = '{batch}' AND revision = {revision}",
-                    partition_by=["batch", "revision"],
-                    configuration=_CONFIGURATION,
-                    storage_options=delta_options(self._root),
-                    commit_properties=CommitProperties(custom_metadata=metadata),
-                    post_commithook_properties=PostCommitHookProperties(
-                        create_checkpoint=True, cleanup_expired_logs=False
-                    ),
-                )
-            except CommitFailedError:
-                continue
-            except DeltaError as error:
-                if not isinstance(error, SchemaMismatchError) and "Cast error" not in str(error):
-                    raise Outage(f"{self.table_uri(table)}: {error}") from error
-                problem = f"its rows do not fit the table {self.table_uri(table)}: {error}"
-                raise SchemaChanged(f"batch {batch}: {problem}. {_ANOTHER_NAME}") from error
             self._opened.pop(table, None)
-            return
+            pieces = iter((rows,)) if isinstance(rows, pa.Table) else rows()
+            first = next(pieces, pa.table({}))
+            if first.num_rows == 0:
+                # What a run that was killed wrote under other rules must not stay.
+                if self.read_any(table, batch, revision).num_rows:
+                    self._open(table).delete(_predicate(batch, revision))
+                return
+            self._require_types(table, batch, first)
+            raised: list[Exception] = []
+            keyed = (_keyed(piece, batch, revision) for piece in itertools.chain((first,), pieces))
+            reader = _reader(_keyed(first, batch, revision).schema, keyed, raised)
+            if self._commit(table, batch, revision, reader, metadata, raised):
+                self._opened.pop(table, None)
+                return
         raise Outage(f"{self.table_uri(table)}: batch {batch} lost {_TRIES} commits to other writers; try again")
+
+    def _commit(
+        self,
+        table: str,
+        batch: str,
+        revision: int,
+        rows: pa.RecordBatchReader,
+        metadata: dict[str, str],
+        raised: list[Exception],
+    ) -> bool:
+        """Write a partition in one commit; returns whether no other writer was faster."""
+        try:
+            write_deltalake(
+                self.table_uri(table),
+                rows,
+                mode="overwrite",
+                # A contract that gains a column adds it; partitions before have nulls there.
+                schema_mode="merge",
+                predicate=_predicate(batch, revision),
+                partition_by=["batch", "revision"],
+                configuration=_CONFIGURATION,
+                storage_options=delta_options(self._root),
+                commit_properties=CommitProperties(custom_metadata=metadata),
+                post_commithook_properties=PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False),
+            )
+        except CommitFailedError:
+            return False
+        except DeltaError as error:
+            if raised:
+                raise raised[0] from None
+            if not isinstance(error, SchemaMismatchError) and "Cast error" not in str(error):
+                raise Outage(f"{self.table_uri(table)}: {error}") from error
+            problem = f"its rows do not fit the table {self.table_uri(table)}: {error}"
+            raise SchemaChanged(f"batch {batch}: {problem}. {_ANOTHER_NAME}") from error
+        return True
 
     def read(self, partition: Partition, order_by: Iterable[str]) -> pa.Table:
         """The rows of one partition, without its batch and revision, in canonical order.
@@ -122,6 +147,14 @@ class Lake:
             _require_content(self.table_uri(partition.table), partition, rows)
         self._cache.put(partition, rows)
         return rows
+
+    def stream(self, partition: Partition, order_by: Iterable[str]) -> PartitionPieces:
+        """The same rows piece by piece, in the same order, in a memory that does not grow with them.
+
+        :raises SourceChanged: after the last piece, if the rows were not those that the record was made of, or did not
+            lie in canonical order; ``read`` tells which.
+        """
+        return PartitionPieces(self.table_uri(partition.table), partition, order_by)
 
     def _read_sorted(self, partition: Partition, order_by: Iterable[str]) -> pa.Table:
         rows = self.read_any(partition.table, partition.batch, partition.revision)
@@ -148,7 +181,7 @@ class Lake:
 
     def read_any(self, table: str, batch: str, revision: int) -> pa.Table:
         """The rows of one batch in any table, in no particular order; no columns where there is no such table."""
-        wanted = f"batch = '{batch}' AND revision = {revision}"
+        wanted = _predicate(batch, revision)
         try:
             kept = table in self._opened
             rows = pa.table(self._open(table).scan(predicate=wanted))
@@ -182,26 +215,6 @@ class Lake:
         return f"reports/{self._raw}/{name}"
 
 
-def content_hash(rows: pa.Table) -> str:
-    """Hash of canonical rows: their CSV text, sorted by whoever calls. Equal rows give equal hashes, however stored.
-
-    Columns count by name, not by place, and one without a value does not count: a table that gains a column later has
-    nulls in the batches before.
-    """
-    named = sorted(name for name in rows.column_names if rows.column(name).null_count < rows.num_rows)
-    sink = io.BytesIO()
-    csv.write_csv(plain(rows.select(named)), sink)
-    return hashlib.sha256(sink.getvalue()).hexdigest()[:32]
-
-
-def plain(rows: pa.Table) -> pa.Table:
-    """Views and dictionaries of strings as plain strings, so that equal rows have equal types."""
-    for i, field in enumerate(rows.schema):
-        if pa.types.is_string_view(field.type) or pa.types.is_dictionary(field.type):
-            rows = rows.set_column(i, field.name, pc.cast(rows.column(i), pa.string()))
-    return rows
-
-
 def _require_content(table: str, partition: Partition, rows: pa.Table) -> None:
     if content_hash(rows) != partition.content:
         raise SourceChanged(
@@ -210,13 +223,53 @@ def _require_content(table: str, partition: Partition, rows: pa.Table) -> None:
         )
 
 
+def _predicate(batch: str, revision: int) -> str:
+    return f"batch = '{batch}' AND revision = {revision}"
+
+
+def _keyed(rows: pa.Table, batch: str, revision: int) -> pa.Table:
+    numbered = rows.add_column(0, "revision", pa.repeat(pa.scalar(revision, pa.int32()), rows.num_rows))
+    return numbered.add_column(0, "batch", pa.repeat(batch, rows.num_rows))
+
+
+def _reader(schema: pa.Schema, pieces: Iterator[pa.Table], raised: list[Exception]) -> pa.RecordBatchReader:
+    """What the writer reads; what making the pieces raises is kept: the writer tells of it in words of its own."""
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        try:
+            for piece in pieces:
+                yield from piece.to_batches()
+        except Exception as error:
+            raised.append(error)
+            raise
+
+    return pa.RecordBatchReader.from_batches(schema, batches())
+
+
 def to_frame(rows: pa.Table) -> pd.DataFrame:
     """Rows as pandas sees them: times in UTC without a zone, dates as midnights, text as objects."""
+    frame: pd.DataFrame = naive(rows).to_pandas()
+    return frame
+
+
+def piece_to_frame(piece: pa.Table, nullable: Collection[str]) -> pd.DataFrame:
+    """A piece of rows as it stands in the frame of them all.
+
+    :param nullable: columns with a null anywhere in the rows: even where the piece has none, whole numbers are floats
+        there, and booleans objects.
+    """
+    # Threads and a search for equal texts cost more than they bring on so few rows.
+    frame: pd.DataFrame = naive(piece).to_pandas(use_threads=False, deduplicate_objects=False)
+    kinds = {name: _BESIDE_NULLS.get(frame[name].dtype.kind) for name in nullable if name in frame}
+    return frame.astype({name: kind for name, kind in kinds.items() if kind is not None}, copy=False)
+
+
+def naive(rows: pa.Table) -> pa.Table:
+    """Times in UTC without a zone, dates as midnights."""
     for i, field in enumerate(rows.schema):
         if pa.types.is_timestamp(field.type) or pa.types.is_date(field.type):
             rows = rows.set_column(i, field.name, rows.column(i).cast(pa.timestamp("us")))
-    frame: pd.DataFrame = rows.to_pandas()
-    return frame
+    return rows
 
 
 def describe(**facts: Any) -> dict[str, str]:

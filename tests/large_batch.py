@@ -1,0 +1,152 @@
+"""A rowwise model with a champion, and batches of any size for it: for what has to be shown on many rows."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import skops.io
+
+from include.config.locations import Locations
+from include.config.model_folder import ModelFolder, load_model_folder
+from include.features.packing import example_of, packing_folder, signature_of
+from include.records import BatchRecord, Partition, PromotionRecord
+from include.storage.content import content_hash
+from include.storage.model_store import Evidence
+from include.storage.packed_model import load_module
+from include.storage.stores import open_stores
+
+CONFIG = """\
+title: Trips of a large city
+schedule: {every: day, start: 2024-01-01}
+source: {files: "trips_{batch:%Y-%m-%d}.csv"}
+rows:
+  key: [trip_id]
+  event_time: pickup
+  columns:
+    trip_id: string
+    pickup: timestamp
+    pickup_zone: category
+    dropoff_zone: category
+    payment: category
+    passengers: integer
+    shared: boolean
+    distance: float
+    fare: float
+    tolls: float
+    surcharge: float
+    temperature: float
+labels: {target: {minutes: float}}
+features: {rowwise: true}
+model: {task: regression, seed: 7}
+training: {min_labels: 100}
+gate: {metric: mae}
+"""
+FEATURES = """\
+import pandas as pd
+
+
+def build_features(batch, history):
+    pickup = batch["pickup"]
+    return pd.DataFrame(
+        {
+            "distance": batch["distance"],
+            "hour": pickup.dt.hour + pickup.dt.minute / 60,
+            "pickup_zone": batch["pickup_zone"].astype(float),
+            "dropoff_zone": batch["dropoff_zone"].astype(float),
+            "passengers": batch["passengers"].astype(float),
+            "shared": batch["shared"].astype(float),
+            "fare": batch["fare"],
+            "tolls": batch["tolls"],
+            "surcharge": batch["surcharge"],
+            "temperature": batch["temperature"],
+        },
+        index=batch.index,
+    )
+"""
+ESTIMATOR = """\
+from sklearn.ensemble import HistGradientBoostingRegressor
+
+
+def build_estimator(seed):
+    return HistGradientBoostingRegressor(
+        max_iter=ITERATIONS, categorical_features=["passengers"], early_stopping=False, random_state=seed
+    )
+"""
+START = 1_704_067_200_000_000
+
+
+def make_model(place: Path, iterations: int = 200, features: str = FEATURES) -> ModelFolder:
+    """A model folder; the estimator has so many trees."""
+    folder = place / "models" / "trips"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.yaml").write_text(CONFIG)
+    (folder / "features.py").write_text(features)
+    (folder / "estimator.py").write_text(ESTIMATOR.replace("ITERATIONS", str(iterations)))
+    return load_model_folder(folder)
+
+
+def make_rows(count: int, seed: int = 0, nulls: bool = True) -> pa.Table:
+    """So many rows in canonical order, twelve columns; a few hold nulls."""
+    draw = np.random.default_rng(seed)
+    columns = {
+        "trip_id": pa.array([f"trip-{number:010d}" for number in range(count)]),
+        "pickup": pa.array(START + draw.integers(0, 86_400, count) * 1_000_000, pa.timestamp("us", tz="UTC")),
+        "pickup_zone": pa.array(draw.integers(1, 264, count)).cast(pa.string()),
+        "dropoff_zone": pa.array(draw.integers(1, 264, count)).cast(pa.string()),
+        "payment": pa.array(draw.integers(1, 6, count)).cast(pa.string()),
+        "passengers": pa.array(draw.integers(1, 6, count), mask=nulls & (draw.random(count) < 0.01)),
+        "shared": pa.array(draw.random(count) < 0.1),
+    }
+    for name in ("distance", "fare", "tolls", "surcharge", "temperature"):
+        columns[name] = pa.array(np.round(draw.gamma(2, 3, count), 2))
+    return pa.table(columns)
+
+
+def seal_rows(model: ModelFolder, at: Locations, batch: str, rows: pa.Table) -> Partition:
+    """Publish rows, in canonical order, as a batch."""
+    stores = open_stores(at, model.id)
+    stores.lake.replace("clean", batch, 0, rows, {})
+    content = content_hash(rows)
+    count = rows.num_rows
+    record = BatchRecord(
+        as_of=batch, feed="rows", revision=0, state="published", rows_in=count, clean=count, content=content
+    )
+    stores.ledger.put(record)
+    return Partition(table="clean", batch=batch, revision=0, content=content)
+
+
+def promote(model: ModelFolder, at: Locations, learnt: int = 50_000) -> int:
+    """Fit the model on made-up rows, and put it in force from the first batch; returns its version."""
+    config, stores = model.config, open_stores(at, model.id)
+    with packing_folder() as folder:
+        for name, text in model.code.items():
+            (folder / name).write_text(text)
+        rows = make_rows(learnt, seed=1).to_pandas()
+        features = load_module(folder / "features.py", "features").build_features(rows, rows.iloc[:0])
+        minutes = rows["distance"] * 3 + features["hour"] * rows["fare"] / 10 + features["pickup_zone"] / 50
+        estimator = load_module(folder / "estimator.py", "estimator").build_estimator(7).fit(features, minutes)
+        skops.io.dump(estimator, folder / "estimator.skops")
+        columns = {name: column.type for name, column in config.rows.columns.items()}
+        contract = {
+            "model": model.id, "task": "regression", "lookback": 0, "rowwise": True, "trusted_types": [], "seed": 7,
+            "columns": columns, "features": list(features.columns),
+        }  # fmt: skip
+        (folder / "contract.json").write_text(json.dumps(contract))
+        evidence = Evidence({}, {}, {}, stores.lake.table_uri("clean"), "data")
+        example = example_of(config.rows.columns)
+        run = stores.models.log_model("first", "champion", folder, signature_of(model), example, evidence)
+    version = stores.models.create_version(run, "first", {}, "")
+    promotion = PromotionRecord(
+        as_of=config.calendar.name(0), number=1, version=version, attempt="first", code="", data="",
+        trained_on=("", ""), effective_from=config.calendar.name(0), error=None,
+    )  # fmt: skip
+    stores.ledger.put(promotion)
+    return version
+
+
+def predictions(model: ModelFolder, at: Locations, batch: str) -> pd.DataFrame:
+    """What stands in the table of predictions for a batch, by key."""
+    rows = open_stores(at, model.id).lake.read_any("predictions", batch, 0)
+    return rows.to_pandas().sort_values("trip_id", ignore_index=True)

@@ -1,0 +1,146 @@
+"""A large batch of a rowwise model is scored piece by piece: to the same predictions, or to none."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable
+
+from include.config.locations import Locations
+from include.errors import SourceChanged
+from include.features.history import build_features, call_predict
+from include.features.rowwise import find_streamable
+from include.records import BatchRecord, ClaimRecord
+from include.steps.score_batch import score_batch
+from include.storage.pieces import ROWS
+from include.storage.stores import open_stores
+from tests.large_batch import FEATURES, make_model, make_rows, promote, seal_rows
+
+ROOT = Path(__file__).parent.parent.parent.parent
+DAY, COUNT = "2024-01-01", 2 * ROWS + 1_000
+LAST = "trip-0000132071"
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return make_rows(COUNT)
+
+
+@pytest.fixture
+def begin(tmp_path, rows):
+    """A champion, and a large batch to score."""
+
+    def make(features=FEATURES, stored=rows):
+        model, at = make_model(tmp_path, iterations=10, features=features), Locations.under(tmp_path)
+        promote(model, at, learnt=2_000)
+        seal_rows(model, at, DAY, rows)
+        if stored is not rows:
+            open_stores(at, model.id).lake.replace("clean", DAY, 0, stored, {})
+        return model, at
+
+    return make
+
+
+def whole(model, at):
+    """The same batch predicted at once, from frames; by key."""
+    stores = open_stores(at, model.id)
+    claim, packed = stores.ledger.get(ClaimRecord, DAY), stores.models.load_version(1)
+    built = build_features(model.config, stores, packed, claim)
+    predicted = call_predict(packed, built.features, DAY)
+    return built.rows[["trip_id"]].assign(prediction=predicted, model_version=1, data_version=claim.data)
+
+
+def scored(at, model):
+    """What stands in the table, by key."""
+    return open_stores(at, model.id).lake.read_any("predictions", DAY, 0).sort_by("trip_id")
+
+
+def test_the_predictions_are_those_of_the_whole_batch(begin, rows):
+    model, at = begin()
+    result = score_batch(model, at, DAY)
+    stores = open_stores(at, model.id)
+    assert find_streamable(model.config, stores, stores.models.load_version(1), result.claim) is not None
+    expected = pa.Table.from_pandas(whole(model, at), preserve_index=False).replace_schema_metadata()
+    assert result.rows == COUNT
+    assert scored(at, model).equals(expected)
+    assert scored(at, model).column("trip_id").to_pylist() == rows.column("trip_id").to_pylist()
+    table = DeltaTable(stores.lake.table_uri("predictions"))
+    assert (table.version(), table.history()[0]["evergreen.version"]) == (0, "1")
+    assert score_batch(model, at, DAY).claim == result.claim
+    assert scored(at, model).equals(expected)
+
+
+def test_a_batch_of_one_piece_is_read_whole_for_the_check_that_follows(begin, tmp_path):
+    model, at = begin()
+    seal_rows(model, at, "2024-01-02", make_rows(ROWS))
+    score_batch(model, at, DAY)
+    claim = score_batch(model, at, "2024-01-02").claim
+    stores = open_stores(at, model.id)
+    assert find_streamable(model.config, stores, stores.models.load_version(1), claim) is None
+
+
+@pytest.mark.parametrize(
+    ("broken", "told"),
+    [
+        (f'    if (batch["trip_id"] == "{LAST}").any():\n        raise ValueError("{LAST}")\n', f"ValueError: {LAST}"),
+        (
+            f'    if (batch["trip_id"] == "{LAST}").any():\n        batch = batch.iloc[1:]\n',
+            "returned 999 rows for 1000",
+        ),
+        (
+            f'    if (batch["trip_id"] == "{LAST}").any():\n        batch = batch.rename(index=lambda i: i + 1)\n',
+            "or another index",
+        ),
+    ],
+)
+def test_code_that_fails_in_the_last_piece_leaves_nothing_but_a_claim_by_nobody(broken, told, begin):
+    model, at = begin(FEATURES.replace('    pickup = batch["pickup"]\n', broken + '    pickup = batch["pickup"]\n'))
+    result = score_batch(model, at, DAY)
+    ledger = open_stores(at, model.id).ledger
+    assert (result.rows, result.claim.revision, result.claim.version) == (0, 1, None)
+    assert result.claim.why.startswith("version 1 failed: model trips, features.py, build_features on batch 2024-01-01")
+    assert told in result.claim.why
+    assert open_stores(at, model.id).lake.read_any("predictions", DAY, 0).num_columns == 0
+    assert score_batch(model, at, DAY).claim == ledger.get(ClaimRecord, DAY, 1)
+
+
+def test_rows_in_another_order_are_sorted_first(begin, rows, caplog):
+    shuffled = rows.take(pa.array(np.random.default_rng(0).permutation(COUNT)))
+    model, at = begin(stored=shuffled.combine_chunks())
+    with caplog.at_level(logging.WARNING):
+        assert score_batch(model, at, DAY).rows == COUNT
+    assert "are not what its record says" in caplog.text
+    expected = pa.Table.from_pandas(whole(model, at), preserve_index=False).replace_schema_metadata()
+    assert scored(at, model).equals(expected)
+
+
+def test_rows_that_are_not_the_records_are_not_scored(begin, rows):
+    model, at = begin(stored=rows.slice(0, COUNT - 1))
+    with pytest.raises(SourceChanged, match="restore an earlier table version"):
+        score_batch(model, at, DAY)
+    assert open_stores(at, model.id).lake.read_any("predictions", DAY, 0).num_columns == 0
+    assert open_stores(at, model.id).ledger.get(BatchRecord, f"rows.{DAY}").clean == COUNT
+
+
+def test_killed_in_the_middle_the_next_run_ends_as_one_left_alone(begin, tmp_path):
+    dying = (
+        f'    import os, signal\n    if "DIE" in os.environ and (batch["trip_id"] == "{LAST}").any():\n'
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    model, at = begin(FEATURES.replace('    pickup = batch["pickup"]\n', dying + '    pickup = batch["pickup"]\n'))
+    command = [sys.executable, "-m", "tests.bench.streaming", "score", str(tmp_path), DAY]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "DIE": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=300)
+    assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
+    claim = open_stores(at, model.id).ledger.last(ClaimRecord, DAY)
+    assert claim is not None
+    assert open_stores(at, model.id).lake.read_any("predictions", DAY, 0).num_columns == 0
+    result = score_batch(model, at, DAY)
+    assert (result.claim, result.rows) == (claim, COUNT)
+    assert scored(at, model).to_pandas().equals(whole(model, at))
