@@ -36,8 +36,10 @@ def find_streamable(config: ModelConfig, stores: Stores, packed: PackedModel, cl
     if len(partitions) != 1 or not packed.contract.get("rowwise", config.features.rowwise):
         return None
     record = record_of(stores.ledger, partitions[0])
-    # Rows that the version has to read under other names are few, and soon past: they are read whole.
-    if record is None or not {*packed.contract["columns"], *config.rows.key} <= set(record.columns):
+    if record is None:
+        return None
+    # Rows that the version has to read under other names are soon past: they are read whole.
+    if record.columns and not {*packed.contract["columns"], *config.rows.key} <= set(record.columns):
         return None
     return Streamable(partitions[0], record.clean) if record.clean > ROWS else None
 

@@ -127,7 +127,7 @@ def _differs(model: ModelFolder, stores: Stores, arrival: ArrivalRecord) -> bool
     for feed in _feeds(model, arrival.feed):
         standing = stores.ledger.get(BatchRecord, f"{feed}.{arrival.batch}", arrival.revision - 1)
         found = describe_sorted(model, feed, arrival, sort_arrival(model, stores, feed, arrival), arrival.as_of)
-        placed = {"as_of": arrival.as_of, "revision": arrival.revision}
+        placed = {"as_of": arrival.as_of, "revision": arrival.revision, "brought": None}
         if standing is None or found != standing.model_copy(update=placed):
             return True
     return False

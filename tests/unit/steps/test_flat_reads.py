@@ -6,12 +6,14 @@ counted. No model is fitted and no row is read: predictions and references cost 
 """
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import obstore
 import pyarrow as pa
 import pytest
 
 from include.config.model_folder import load_model_folder
+from include.features.generations import describe_contract
 from include.incidents import announce, report, resolve
 from include.judging.attempts import find_due_attempt
 from include.records import (
@@ -35,6 +37,7 @@ from include.steps.send_alerts import send_alerts
 from include.steps.wait_for_batch import wait_for_batch
 from include.storage import ledger as ledger_module
 from include.storage.content import content_hash
+from include.storage.model_store import ModelStore
 from include.storage.stores import open_stores
 
 EARLY, LATE = 100, 1100
@@ -204,9 +207,12 @@ def readers(model, at, n):
 
 
 @pytest.mark.parametrize("history", HISTORIES.values(), ids=HISTORIES)
-def test_three_years_cost_what_three_months_do(history, count, write_folder, edit_config, at):
+def test_three_years_cost_what_three_months_do(history, count, write_folder, edit_config, at, monkeypatch):
     config = edit_config("wait: 12h", "wait: 12h\n  max_delay: 1").replace("{every: 28}", "{due: {new_labels: 9}}")
     model = load_model_folder(write_folder(config=config))
+    # No version was fitted; of one, the check reads the contract that it was made with.
+    packed = SimpleNamespace(contract=describe_contract(model.config))
+    monkeypatch.setattr(ModelStore, "load_version", lambda _, version: packed)
     loop, seen = Loop(model, at, history), {}
     for n in range(LATE + 1):
         # The batches that the readers have begun themselves are found as they left them.

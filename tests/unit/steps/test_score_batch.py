@@ -53,7 +53,7 @@ def whole(model, at):
     claim, packed = stores.ledger.get(ClaimRecord, DAY), stores.models.load_version(1)
     built = build_features(model.config, stores, packed, claim)
     predicted = call_predict(packed, built.features, DAY)
-    return built.rows[["trip_id"]].assign(prediction=predicted, model_version=1, data_version=claim.data)
+    return built.keys.assign(prediction=predicted, model_version=1, data_version=claim.data)
 
 
 def scored(at, model):
