@@ -18,6 +18,8 @@ from include.storage.objects import delta_options, open_store
 # A divisor of the writer's row groups of 1,048,576 rows. Some 10 MB of rows: they are still in the processor's cache
 # when the last tree looks at them.
 ROWS = 65_536
+# Bytes that are read at once of each column; a row group is larger in large batches, and would be held whole.
+_BUFFER = 1024 * 1024
 
 
 class PartitionPieces:
@@ -44,7 +46,7 @@ class PartitionPieces:
         mine = pc.and_(of_batch, pc.equal(added.column("partition.revision"), partition.revision))
         store, key = open_store(uri), list(order_by)
         paths = added.filter(mine).column("path").to_pylist()
-        files = [pq.ParquetFile(_StoredFile(store, path), pre_buffer=True) for path in paths]
+        files = [pq.ParquetFile(_StoredFile(store, path), buffer_size=_BUFFER, pre_buffer=False) for path in paths]
         self._files = sorted(files, key=lambda file: _first_key(file, key))
         self._nulls = {name: sum(_nulls(file, name) for file in files) for name in self._schema.names}
         self._rows = sum(file.metadata.num_rows for file in files)
@@ -85,7 +87,7 @@ class PartitionPieces:
 
 
 class _StoredFile(io.RawIOBase):
-    """A file of an object store as Parquet is read: a few large ranges, each by one request."""
+    """A file of an object store as Parquet is read: range by range, each by one request."""
 
     def __init__(self, store: ObjectStore, path: str) -> None:
         self._store, self._path, self._at = store, path, 0
