@@ -12,6 +12,7 @@ from include.judging.attempts import DueAttempt, find_due_attempt
 from include.records import ApprovalRecord, Feed
 from include.sinks import Sink
 from include.sources.intake import files_of
+from include.sources.waiting import look_for_batch
 from include.steps.check_drift import check_drift
 from include.steps.close_verdict import close_verdict
 from include.steps.ingest_batch import ingest_batch
@@ -79,10 +80,11 @@ class Runner:
 
     def _await(self, batch: str, now: datetime, feed: Feed) -> bool:
         """Whether a batch came; two looks, for files whose sizes must stay the same."""
-        seen = wait_for_batch(self.model, self.at, batch, now, None, feed)
-        if seen.state == "waiting" and seen.look is not None and seen.look.sizes:
+        seen = look_for_batch(self.model, self.at, batch, now, None, feed)
+        # Files that are there are looked at twice before they are given up: a replay waits for nothing.
+        if seen.state in ("waiting", "overdue") and seen.look is not None and seen.look.sizes:
             time.sleep(self._pause(feed))
-            seen = wait_for_batch(self.model, self.at, batch, now, seen.look, feed)
+        seen = wait_for_batch(self.model, self.at, batch, now, seen.look, feed)
         if seen.state == "waiting":
             raise NotReady(f"model {self.model.id}: {feed} of batch {batch} are not complete: {seen.why}")
         return seen.state == "complete"
