@@ -177,8 +177,8 @@ def new_model(
 
     What the files cannot say is asked for; where nobody is there to ask, it has to be said by a flag.
     """
+    from include.scaffold.answers import Answers
     from include.scaffold.ask_person import ask_person, take_proposal
-    from include.scaffold.choose_answers import Answers
     from include.scaffold.propose_model import propose_model
     from include.scaffold.read_files import read_files
     from include.scaffold.tell_proposal import tell_proposal

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from include.scaffold.choose_answers import Question
+from include.scaffold.answers import Question
 
 _SHOWN = 20
 

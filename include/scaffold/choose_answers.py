@@ -2,11 +2,11 @@
 
 import difflib
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from include.batches import Every
 from include.errors import FolderNotWritten
+from include.scaffold.answers import Answers, Ask, Chosen, Question, Task
 from include.scaffold.find_keys import COPIES, count_copies, find_keys
 from include.scaffold.place_rows import EVERY, propose_every
 from include.scaffold.profile_columns import ColumnFacts, profile_column, read_as_dates
@@ -15,57 +15,9 @@ from include.scaffold.read_files import HistoryFiles
 from include.scaffold.tell_mending import find_date_parts, write_mending
 
 T = TypeVar("T")
-Task = Literal["regression", "classification"]
 # An event time or a key that is missing more often is none.
 _MISSING = 0.01
 _SHOWN = 12
-
-
-@dataclass(frozen=True)
-class Question:
-    """One thing that the files cannot say.
-
-    :param flag: the flag that answers it.
-    :param text: the question.
-    :param candidates: what is possible, each with what speaks for it.
-    :param proposal: the answer that the data make likely; None where they make none.
-    """
-
-    flag: str
-    text: str
-    candidates: dict[str, str]
-    proposal: str | None = None
-
-
-# Answers a question, told what was wrong with the answer before; None where nobody answers.
-Ask = Callable[[Question, str | None], str | None]
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What was said by flags; None or empty where it has to be asked for."""
-
-    key: tuple[str, ...] = ()
-    event_time: str | None = None
-    date_format: str | None = None
-    target: str | None = None
-    every: str | None = None
-    task: Task | None = None
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """The answers, held against the data.
-
-    :param remarks: what the reader should know of them, by column.
-    """
-
-    key: tuple[str, ...]
-    event: ColumnFacts
-    target: ColumnFacts
-    every: Every
-    task: Task
-    remarks: dict[str, str]
 
 
 class _UnfitError(Exception):

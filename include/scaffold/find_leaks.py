@@ -113,7 +113,8 @@ def _fit(numbers: pd.DataFrame, answer: np.ndarray) -> float:
 def _as_number(facts: ColumnFacts) -> pd.Series:
     """A column as a tree reads it: categories in the order of their names, dates as seconds."""
     if facts.is_date:
-        return (facts.values - facts.values.min()).dt.total_seconds()
+        seconds: pd.Series = (facts.values - facts.values.min()).dt.total_seconds()
+        return seconds
     if facts.is_number:
         return facts.values.astype(float)
     codes, _ = pd.factorize(facts.values, sort=True)

@@ -54,10 +54,11 @@ def place_rows(moments: pd.Series, every: Every) -> PlacedRows:
     :param moments: (rows,) event times in UTC without a zone; NaT where there is none.
     """
     held = moments.dropna()
-    low, high = held.quantile(0.001, "lower"), held.quantile(0.999, "higher")
+    low, high = (pd.Timestamp(held.quantile(at, "nearest")) for at in (0.001, 0.999))
+    oldest, newest = pd.Timestamp(held.min()), pd.Timestamp(held.max())
     reach = (high - low) / 2 + pd.Timedelta(days=1)
-    first = low if low - held.min() > reach else held.min()
-    last = high if held.max() - high > reach else None
+    first = low if low - oldest > reach else oldest
+    last = high if newest - high > reach else None
     start = first.floor(_UNITS[every])
     if every == "month":
         start = start.replace(day=1)

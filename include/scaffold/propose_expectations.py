@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from include.scaffold.choose_answers import Task
+from include.scaffold.answers import Task
 from include.scaffold.place_rows import PlacedRows
 from include.scaffold.profile_columns import ColumnFacts
 

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from include.errors import FolderNotWritten
-from include.scaffold.choose_answers import Answers, Ask, Chooser, Chosen
+from include.scaffold.answers import Answers, Ask, Chosen
+from include.scaffold.choose_answers import Chooser
 from include.scaffold.find_keys import NAMES_A_ROW
 from include.scaffold.find_leaks import find_leaks
 from include.scaffold.place_rows import PlacedRows, place_rows
