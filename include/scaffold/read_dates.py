@@ -77,7 +77,7 @@ def find_readings(texts: pa.Array, counts: np.ndarray, in_order: pa.Array) -> li
     :param texts: (n,) the different values, nulls left out.
     :param counts: (n,) how many rows hold each.
     :param in_order: (rows,) the values as the file has them.
-    :returns: best first; if the file's rows are in the order of one reading alone, that one alone.
+    :returns: those that read most; more than one where the values do not tell.
     """
     rows = int(counts.sum())
     if not rows or not pc.all(pc.match_substring_regex(texts.slice(0, 1000), r"\d")).as_py():
@@ -87,10 +87,8 @@ def find_readings(texts: pa.Array, counts: np.ndarray, in_order: pa.Array) -> li
     if not best:
         iso = _count(texts, counts, None) if pc.all(pc.match_substring_regex(texts, r"^\d{4}-\d")).as_py() else 0
         return [DateReading(None, "timestamp", iso, rows)] if iso >= _MOST * rows else []
+    # The order of the rows is told, not trusted: dates that were sorted as text look right under the wrong format.
     orders = {form: _steps_back(in_order, form) for form in best} if len(best) > 1 else dict.fromkeys(best, 0.0)
-    sorted_ = [form for form in best if orders[form] <= 0.01]
-    if len(best) > 1 and len(sorted_) == 1 and all(orders[form] > 0.05 for form in best if form not in sorted_):
-        best = sorted_
     readings = []
     for form in best:
         rivals = tuple((other, n) for other, n in read.items() if other != form and n)
