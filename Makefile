@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 export PYTHONDONTWRITEBYTECODE :=
 .DEFAULT_GOAL := help
 
-.PHONY: help setup run demo test test-long check bench matrix lock up down clean
+.PHONY: help setup run demo new-model test test-long check bench matrix lock up down clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,9 @@ run: setup ## Start Airflow and MLflow, and let them take the demo through the l
 
 demo: setup ## The same loop in one process, without Airflow; POLICY=never takes another policy
 	$(BIN)/evergreen demo $(if $(POLICY),--policy $(POLICY))
+
+new-model: setup ## Propose a model folder from data: NAME=sales FROM="sales.csv"; asks for what they do not say
+	$(BIN)/evergreen new-model $(NAME) --from $(FROM)
 
 test: setup ## Run all tests but the long ones
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not long"

@@ -9,7 +9,7 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_args
 
 # Before any numeric library loads: on small batches their threads cost more than they bring.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -18,6 +18,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from include.batches import Every
 from include.config.locations import Locations, home, model_roots
 from include.config.model_folder import ModelFolder, get_model_folder
 from include.errors import EvergreenError
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from include.records import Feed
     from include.replay.history import History
 
+_HISTORY = click.Path(exists=True, dir_okay=False, path_type=Path)
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -151,6 +153,44 @@ def split(model_id: str, files: tuple[Path, ...], landing: Path | None) -> None:
     folder = Path(landing or Locations.from_environment().landing) / model_id
     counts = split_history(model, list(files), folder)
     console.print(f"{sum(counts.values()):,} rows in {len(counts)} batches, {min(counts)} to {max(counts)}: {folder}")
+
+
+@cli.command("new-model")
+@click.argument("name")
+@click.argument("more", nargs=-1, metavar="--from FILE…", type=_HISTORY)
+@click.option("--from", "files", multiple=True, required=True, type=_HISTORY, help="CSV or Parquet of the past.")
+@click.option("--key", multiple=True, help="Columns that together name a row; several as a,b or by several --key.")
+@click.option("--event-time", help="The column that says when a row happened.")
+@click.option("--date-format", help="How its dates are written, where they do not tell, such as %d/%m/%Y.")
+@click.option("--target", help="The column to be foretold.")
+@click.option("--every", type=click.Choice(get_args(Every)), help="How long a batch is.")
+@click.option(
+    "--task", type=click.Choice(["regression", "classification"]), help="By default what the target asks for."
+)
+@click.option("--root", type=click.Path(file_okay=False, path_type=Path), help="Where to; by default EVERGREEN_MODELS.")
+@click.option("--yes", is_flag=True, help="Take what the data propose instead of asking.")
+def new_model(
+    name: str, more: tuple[Path, ...], files: tuple[Path, ...], root: Path | None, yes: bool, **given: Any
+) -> None:
+    """Look at history files and write a model folder that replays at once.
+
+    What the files cannot say is asked for; where nobody is there to ask, it has to be said by a flag.
+    """
+    from include.scaffold.answers import Answers
+    from include.scaffold.ask_person import ask_person, take_proposal
+    from include.scaffold.propose_model import propose_model
+    from include.scaffold.read_files import read_files
+    from include.scaffold.tell_proposal import tell_proposal
+    from include.scaffold.write_folder import require_free, write_folder
+
+    roots = model_roots()
+    place = root or roots[0]
+    require_free(name, place, roots)
+    history = read_files([*files, *more])
+    proposal = propose_model(name, history, Answers(**given), take_proposal if yes else ask_person)
+    folder = write_folder(proposal, place)
+    for line in tell_proposal(proposal, folder, served=place.absolute() in [root.absolute() for root in roots]):
+        console.print(line, markup=False)
 
 
 @cli.command()

@@ -6,6 +6,7 @@
     ├── Refused                  deterministic: trying again gives the same answer
     │   ├── ConfigInvalid        a model folder breaks its contract
     │   ├── ModelNotFound        no model folder of that name
+    │   ├── FolderNotWritten     a model folder cannot be proposed from these files and answers
     │   ├── FileUnreadable       a source file cannot be read as what it is declared to be
     │   ├── SourceChanged        a sealed file is not what its record says
     │   ├── SchemaChanged        rows do not fit the table that earlier ones are in
@@ -41,6 +42,17 @@ class ConfigInvalid(Refused):
 
 class ModelNotFound(Refused):
     """No model folder of that name in any of the roots."""
+
+
+class FolderNotWritten(Refused):
+    """A model folder cannot be proposed from these files and answers.
+
+    :param problems: one each: the flag or the column, what was found, what to do.
+    """
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
 
 
 class FileUnreadable(Refused):

@@ -11,7 +11,8 @@ from include.config.fields import Column, ColumnType, Contract, Duration, Percen
 from include.config.schedule import ScheduleConfig
 
 Metric = Literal["mae", "rmse", "logloss", "brier"]
-_RESERVED = {"batch", "revision", "known", "prediction", "model_version", "data_version"}
+# Columns that the loop itself adds.
+RESERVED = {"batch", "revision", "known", "prediction", "model_version", "data_version"}
 _TARGETS = {"regression": ("float", "integer"), "classification": ("integer", "boolean")}
 _METRICS = {"regression": ("mae", "rmse"), "classification": ("logloss", "brier")}
 
@@ -33,7 +34,7 @@ class RowsConfig(Contract):
             raise ValueError(f"event_time names {self.event_time!r}; valid: a timestamp or date column")
         if len(set(self.key)) < len(self.key):
             raise ValueError(f"key: found {list(self.key)}; valid: each column once")
-        reserved = _RESERVED & set(self.columns)
+        reserved = RESERVED & set(self.columns)
         if reserved:
             raise ValueError(f"columns: {', '.join(reserved)} is a name of our own; valid: any other name")
         return self
@@ -270,7 +271,7 @@ class ModelConfig(Contract):
         valid, given = _TARGETS[self.model.task], labels.target[labels.column].type
         if given not in valid:
             raise ValueError(f"labels.target: found {given} for {self.model.task}; valid: {', '.join(valid)}")
-        if labels.column in _RESERVED:
+        if labels.column in RESERVED:
             raise ValueError(f"labels.target: {labels.column} is a name of our own; valid: any other name")
         if labels.target[labels.column].has_default:
             raise ValueError("labels.target: found a default; valid: none, a missing label is missing")

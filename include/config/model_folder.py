@@ -71,9 +71,7 @@ def load_model_folder(path: Path) -> ModelFolder:
 
     :raises ConfigInvalid: naming each file and field at fault, what was found and what is valid.
     """
-    if not _NAME.fullmatch(path.name):
-        problem = f"the folder's name: found {path.name!r}; valid: letters, digits and _ . -, 200 at most"
-        raise ConfigInvalid(str(path), [problem])
+    require_name(path)
     config = _read_yaml(path / "config.yaml", ModelConfig)
     expectations = ExpectationsConfig()
     if (path / "expectations.yaml").exists():
@@ -82,6 +80,16 @@ def load_model_folder(path: Path) -> ModelFolder:
     return ModelFolder(
         path.name, path, config, expectations, {name: _read_code(path / name, f) for name, f in _CODE.items()}
     )
+
+
+def require_name(path: Path) -> None:
+    """Refuse a folder whose name cannot be a model's id.
+
+    :raises ConfigInvalid: saying what is valid.
+    """
+    if not _NAME.fullmatch(path.name):
+        problem = f"the folder's name: found {path.name!r}; valid: letters, digits and _ . -, 200 at most"
+        raise ConfigInvalid(str(path), [problem])
 
 
 def find_model_folders(roots: list[Path]) -> dict[str, ModelFolder | BrokenFolder]:

@@ -150,5 +150,6 @@ def concat_features(pieces: list[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _positions(rows: pd.DataFrame, wanted: pd.DataFrame, key: tuple[str, ...]) -> np.ndarray:
-    numbered = rows[list(key)].assign(position=np.arange(len(rows)))
-    return wanted[list(key)].merge(numbered, on=list(key), how="left")["position"].to_numpy(dtype=np.int64)
+    # No column of a contract is named so, whatever a key is called.
+    numbered = rows[list(key)].assign(revision=np.arange(len(rows)))
+    return wanted[list(key)].merge(numbered, on=list(key), how="left")["revision"].to_numpy(dtype=np.int64)

@@ -1,12 +1,13 @@
 """Labelled rows: placed by the arrival of their first label, valued by the newest one known at the cut."""
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 
 from include.config.model_folder import load_model_folder
 from include.features.history import published
 from include.features.known import label_batches, last_label_batches
-from include.features.labelled import match_labels
+from include.features.labelled import _positions, match_labels
 from include.records import BatchRecord, DataRecord, RevisionRecord
 from include.storage.lake import content_hash
 from include.storage.stores import open_stores
@@ -210,3 +211,8 @@ def test_rows_that_were_sealed_without_a_declared_column_are_not_offered(model, 
     )  # fmt: skip
     stores.ledger.put(record)
     assert match(model, stores, 1, 2) == ([(21, 2.0, 2, 2)], 1)
+
+
+def test_a_key_of_any_name_finds_its_rows():
+    rows = pd.DataFrame({"position": [10, 20, 30]})
+    assert _positions(rows, pd.DataFrame({"position": [30, 10]}), ("position",)).tolist() == [2, 0]

@@ -2,11 +2,16 @@
 
 import csv
 import io
+from datetime import UTC, date, datetime
+from decimal import Decimal
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet as pq
 
 from include.config.model_folder import load_model_folder
 from include.errors import FileUnreadable
+from include.sources.casting import cast_column
 from include.sources.parsing import parse_file
 from include.sources.splitting import split_history
 
@@ -91,8 +96,8 @@ def test_the_delimiter_of_the_source_is_read_and_written(split, edit_config):
 
 
 def test_a_file_without_the_event_time_is_refused_naming_its_columns(split):
-    with pytest.raises(FileUnreadable, match=r"history1\.csv, line 1: has no column 'at'; it has id, when"):
-        split(HEADER + "1,2024-01-01 08:00,1,a\n", "id,when\n1,2024-01-01\n")
+    with pytest.raises(FileUnreadable, match=r"history0\.csv, line 1: has no column 'at'; it has id, when"):
+        split("id,when\n1,2024-01-01\n")
 
 
 @pytest.mark.parametrize("ending", [".csv.gz", ".parquet"])
@@ -122,3 +127,62 @@ def test_files_may_name_their_columns_in_another_order(split):
 def test_what_cannot_be_placed_is_refused_rather_than_lost(rows, told, split):
     with pytest.raises(FileUnreadable, match=rf"history0\.csv.*{told}"):
         split(HEADER + rows)
+
+
+def test_what_parquet_states_reads_back_as_the_same_values(write_folder, edit_config, tmp_path):
+    columns = """id: integer
+    at: timestamp
+    day: date
+    local: {timestamp: "%d.%m.%Y %H:%M"}
+    paid: boolean
+    distance: float
+    price: float
+    zone: category
+    code: category
+"""
+    text = edit_config(
+        'id: integer\n    at: {timestamp: "%Y-%m-%d %H:%M"}\n    distance: float\n    zone: category\n', columns
+    )
+    model = load_model_folder(write_folder(config=text))
+    berlin = pa.timestamp("ns", "Europe/Berlin")
+    rows = pa.table(
+        {
+            "id": pa.array([1, 2, None], pa.int32()),
+            "at": pa.array(
+                [datetime(2024, 1, 1, 8, tzinfo=UTC), datetime(2024, 1, 1, 23, 30, 0, 5, UTC), None], berlin
+            ),
+            "day": [date(2024, 1, 1), None, date(2023, 12, 31)],
+            "local": pa.array([datetime(2024, 1, 1, 8, 30), None, datetime(2024, 1, 2)], pa.timestamp("ms")),
+            "paid": [True, False, None],
+            "distance": [0.1, float("nan"), 1e-7],
+            "price": pa.array([Decimal("1.50"), None, Decimal("-3.00")], pa.decimal128(9, 2)),
+            "zone": pa.array(['a, "b"', "", None]).dictionary_encode(),
+            "code": [3.0, None, 7.0],
+        }
+    )
+    pq.write_table(rows, tmp_path / "history.parquet")
+    counts = split_history(model, [tmp_path / "history.parquet"], tmp_path / "out")
+    assert counts == {"2024-01-01": 3}
+    written = parse_file("f.csv", (tmp_path / "out" / "trips_2024-01-01.csv").read_bytes(), model.config.source).rows
+    assert written.column_names == rows.column_names
+    for name, declared in model.config.rows.columns.items():
+        stated = rows.column(name)
+        if name == "price":
+            stated = stated.cast(pa.float64())
+        expected, found = cast_column(stated, declared, ("",)), cast_column(written.column(name), declared, ("",))
+        assert found.values.equals(expected.values), name
+        assert not found.failed.any(), name
+
+
+def test_what_no_text_can_stand_for_is_refused_naming_the_column(write_folder, tmp_path):
+    rows = pa.table({"id": [1], "at": ["2024-01-01 08:00"], "distance": [1.0], "zone": [["a", "b"]]})
+    pq.write_table(rows, tmp_path / "history.parquet")
+    with pytest.raises(FileUnreadable, match=r"history\.parquet: column zone holds list<.*flatten it or leave it out"):
+        split_history(load_model_folder(write_folder()), [tmp_path / "history.parquet"], tmp_path / "out")
+
+
+def test_files_with_other_columns_are_refused_naming_them(split):
+    with pytest.raises(
+        FileUnreadable, match=r"history1\.csv, line 1: lacks zone; adds area; expected the columns of h"
+    ):
+        split(HEADER + "1,2024-01-01 08:00,1,a\n", "id,at,distance,area\n1,2024-01-01 09:00,1,a\n")

@@ -1,0 +1,139 @@
+"""Expectations with slack: what no honest batch breaks rejects or quarantines, the rest is only noted."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from include.scaffold.answers import Task
+from include.scaffold.place_rows import PlacedRows
+from include.scaffold.profile_columns import ColumnFacts
+
+# Fewer batches, or smaller ones, do not tell what a batch looks like.
+_BATCHES, _ROWS = 8, 20
+_MOST_IN_SET = 30
+_YEAR = pd.Timedelta(days=360)
+
+
+@dataclass(frozen=True)
+class Proposed:
+    """One expectation, with what in the data speaks for it."""
+
+    type: str
+    arguments: dict[str, Any]
+    evidence: str
+
+
+def propose_for_rows(
+    columns: list[ColumnFacts], required: set[str], seasonal: tuple[str, ...], placed: PlacedRows, whole_year: bool
+) -> list[Proposed]:
+    """Expectations of rows.
+
+    :param columns: the declared columns.
+    :param required: those in which the loop itself allows no null.
+    :param seasonal: those that follow the calendar, whose next values lie beyond those seen.
+    :param placed: the rows by batch.
+    :param whole_year: whether the history spans all seasons.
+    """
+    known = _is_known(placed)
+    found = [_expect_volume(placed, known)]
+    for facts in columns:
+        if facts.name not in required and not facts.is_date:
+            found += _expect_present(facts, placed, known)
+        if facts.is_number and facts.name not in required:
+            found.append(_expect_range(facts, whole_year, "info" if facts.name in seasonal else "warning"))
+        elif facts.type is not None and facts.type.type == "category" and facts.distinct <= _MOST_IN_SET:
+            values = sorted({str(value) for value in facts.values.dropna()})
+            arguments = {"column": facts.name, "value_set": values, "mostly": 0.9, "severity": "info"}
+            found.append(
+                Proposed("expect_column_values_to_be_in_set", arguments, "all that was seen; a new one is noted")
+            )
+    return found
+
+
+def propose_for_labels(target: ColumnFacts, task: Task, placed: PlacedRows, whole_year: bool) -> list[Proposed]:
+    """Expectations of labels: impossible values, and labels that as a whole are of another kind."""
+    by_batch = target.values.astype(float).groupby(placed.numbers)
+    sizes = by_batch.count()
+    if task == "classification":
+        shares = by_batch.mean()[sizes >= _ROWS]
+        if len(shares) < _BATCHES or target.type is None or target.type.type == "boolean":
+            return [_expect_truths(target)] if target.is_number else []
+        low, high = max(0.0, float(shares.min()) / 2), min(1.0, (1 + float(shares.max())) / 2)
+        seen = f"{shares.min():.1%} to {shares.max():.1%} by batch"
+        arguments = {"column": target.name, "min_value": _down(low), "max_value": _up(high), "severity": "info"}
+        return [_expect_truths(target), Proposed("expect_column_mean_to_be_between", arguments, seen)]
+    found = [_expect_range(target, whole_year, "warning")]
+    medians = by_batch.median()[sizes >= _ROWS]
+    if len(medians) >= _BATCHES and medians.min() > 0:
+        arguments = {
+            "column": target.name,
+            "min_value": _down(float(medians.min()) / 5),
+            "max_value": _up(float(medians.max()) * 5),
+            "severity": "critical",
+        }
+        seen = f"{medians.min():.4g} to {medians.max():.4g} by batch; five times beyond, the unit is another"
+        found.append(Proposed("expect_column_median_to_be_between", arguments, seen))
+    return found
+
+
+def _is_known(placed: PlacedRows) -> bool:
+    sizes = placed.sizes
+    return len(sizes) >= _BATCHES and float(np.median(sizes)) >= _ROWS
+
+
+def _expect_volume(placed: PlacedRows, known: bool) -> Proposed:
+    sizes = placed.sizes
+    arguments: dict[str, Any] = {"min_value": max(1, int(sizes.min()) // 2), "max_value": int(sizes.max()) * 3}
+    arguments["severity"] = "critical" if known else "info"
+    seen = f"{sizes.min():,} to {sizes.max():,} a batch"
+    return Proposed("expect_table_row_count_to_be_between", arguments, seen if known else f"{seen}, too few to tell")
+
+
+def _expect_present(facts: ColumnFacts, placed: PlacedRows, known: bool) -> list[Proposed]:
+    """A column that is always there and half gone is a fault; one with gaps may have larger gaps."""
+    missing = facts.values.isna()
+    by_batch = missing.groupby(placed.numbers).mean()
+    worst = float(by_batch[by_batch.index >= 0].max())
+    if not missing.any():
+        severity = "critical" if known else "info"
+        arguments = {"column": facts.name, "mostly": 0.5, "severity": severity}
+        return [Proposed("expect_column_values_to_not_be_null", arguments, "never missing")]
+    if worst > 0.5:
+        return []
+    arguments = {"column": facts.name, "mostly": _down(1 - min(0.9, 2 * worst + 0.05)), "severity": "info"}
+    return [Proposed("expect_column_values_to_not_be_null", arguments, f"at most {worst:.1%} missing in a batch")]
+
+
+def _expect_range(facts: ColumnFacts, whole_year: bool, severity: str) -> Proposed:
+    """As far again beyond what was seen as what was seen is wide; a count, or what no season brought below 0, stays."""
+    held = facts.values.dropna().astype(float)
+    low, high = float(held.min()), float(held.max())
+    wide = (high - low) or 1.0
+    bounded = low >= 0 and (whole_year or (facts.type is not None and facts.type.type == "integer"))
+    floor = max(0.0, low - wide) if bounded else low - wide
+    arguments = {"column": facts.name, "min_value": _down(floor), "max_value": _up(high + wide), "severity": severity}
+    return Proposed("expect_column_values_to_be_between", arguments, f"{low:.6g} to {high:.6g} seen")
+
+
+def _expect_truths(target: ColumnFacts) -> Proposed:
+    arguments = {"column": target.name, "value_set": [0, 1], "severity": "warning"}
+    return Proposed("expect_column_values_to_be_in_set", arguments, "what classification foretells")
+
+
+def _down(value: float) -> float | int:
+    return _rounded(value, np.floor)
+
+
+def _up(value: float) -> float | int:
+    return _rounded(value, np.ceil)
+
+
+def _rounded(value: float, towards: Any) -> float | int:
+    """Two digits are enough for a limit with slack."""
+    if value == 0:
+        return 0
+    step = 10.0 ** (np.floor(np.log10(abs(value))) - 1)
+    rounded = float(f"{float(towards(value / step) * step):.12g}")
+    return int(rounded) if rounded.is_integer() and abs(rounded) < 1e15 else rounded
