@@ -5,6 +5,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from include.config.contract import ModelConfig
 from include.errors import FeaturesInvalid
@@ -141,14 +142,24 @@ def read_labels(config: ModelConfig, stores: Stores, partitions: list[Partition]
     """Labels with the batch in which they became known (``known``): key, target, known."""
     assert config.labels != "none"
     names = [*config.rows.key, config.labels.column]
-    frames = [
-        to_frame(stores.lake.read(partition, config.rows.key))[names].assign(known=partition.batch)
-        for partition in partitions
-        if partition.table == "labels"
-    ]
-    if not frames:
+    labels = [partition for partition in partitions if partition.table == "labels"]
+    if not labels:
         return pd.DataFrame({name: pd.Series(dtype=object) for name in (*names, "known")})
-    return pd.concat(frames, ignore_index=True)
+    return _read_columns(config, stores, labels, names, "known")
+
+
+def read_keys(config: ModelConfig, stores: Stores, partitions: list[Partition]) -> pd.DataFrame:
+    """Keys of clean rows with the batch in which they arrived: key, batch. At least one partition is there."""
+    return _read_columns(config, stores, partitions, list(config.rows.key), "batch")
+
+
+def _read_columns(
+    config: ModelConfig, stores: Stores, partitions: list[Partition], names: list[str], place: str
+) -> pd.DataFrame:
+    """A few columns of many partitions: joined before pandas sees them, whose cost is by frame rather than by row."""
+    tables = [stores.lake.read(partition, config.rows.key).select(names) for partition in partitions]
+    batches = np.repeat([partition.batch for partition in partitions], [table.num_rows for table in tables])
+    return to_frame(pa.concat_tables(tables)).assign(**{place: batches.astype(object)})
 
 
 def _read_history(config: ModelConfig, stores: Stores, data: DataRecord, batch: str) -> pd.DataFrame:

@@ -8,9 +8,8 @@ from pandas.api.types import union_categoricals
 
 from include.config.contract import ModelConfig
 from include.errors import NotReady
-from include.features.history import build_features, published, read_labels, read_rows
+from include.features.history import build_features, published, read_keys, read_labels, read_rows
 from include.records import ClaimRecord, DataRecord, Partition
-from include.storage.lake import to_frame
 from include.storage.packed_model import PackedModel
 from include.storage.stores import Stores
 
@@ -56,8 +55,7 @@ def match_labels(
     labels = read_labels(config, stores, known)
     values = labels.drop_duplicates(key, keep="last").drop(columns="known")
     places = labels.drop_duplicates(key, keep="first")[[*key, "known"]]
-    keys = [to_frame(stores.lake.read(p, key).select(key)).assign(batch=p.batch) for p in clean]
-    rows = pd.concat(keys, ignore_index=True) if keys else labels[key].iloc[:0].assign(batch="")
+    rows = read_keys(config, stores, clean) if clean else labels[key].iloc[:0].assign(batch="")
     rows = rows.drop_duplicates(key, keep="first")
     matched = rows.merge(places, on=key).merge(values, on=key)
     reach = {label: calendar.name(max(0, calendar.index(label) - delay)) for label in set(matched["known"])}
