@@ -9,7 +9,7 @@ from include.errors import FeaturesInvalid
 from include.features.history import published, read_rows
 from include.features.known import last_label_batches
 from include.features.labelled import match_labels, standing_claim
-from include.judging.champion import predict_labelled, read_predictions
+from include.judging.champion import predict_labelled, read_losses, read_predictions
 from include.judging.losses import mean_metric, row_losses
 from include.records import BatchRecord, Numbers, PromotionRecord, SectionVerdict
 from include.storage.stores import Stores
@@ -93,8 +93,7 @@ def check_outcomes(
         "rows": len(rows),
         "unmatched_labels": labelled.unmatched,
         "by_arrival_of_labels": _by(rows["known"], losses, metric),
-        "by_batch_scored": _by(rows["batch"], losses, metric),
-        "share_labelled": _share_labelled(stores, rows["batch"]),
+        **_follow_batches(config, stores, sorted(set(rows["batch"])), as_of),
     }
     if promotion.error is None:
         return SectionVerdict(state="ok", why=f"{metric} {error:.4g}; nothing to compare with", numbers=numbers)
@@ -126,9 +125,22 @@ def _by(batches: pd.Series, losses: np.ndarray, metric: str) -> dict[str, float]
     return {str(name): float(value**0.5 if metric == "rmse" else value) for name, value in grouped.items()}
 
 
-def _share_labelled(stores: Stores, batches: pd.Series) -> dict[str, float]:
+def _follow_batches(config: ModelConfig, stores: Stores, batches: list[str], as_of: str) -> Numbers:
+    """How well batches were scored, and the share of their rows that this is told by.
+
+    The error of the predictions that were made, whoever was champion then, on all labels known at the check: no version
+    has learnt from a label of a row that it scored. Batches that nobody scored are left out.
+
+    :param batches: those whose labels the check looks at.
+    """
+    claims = [claim for batch in batches if (claim := standing_claim(stores, batch)).version is not None]
+    if not claims:
+        return {"by_batch_scored": {}, "share_labelled": {}}
+    labelled = match_labels(config, stores, claims[0].as_of, as_of).rows
+    scored = read_losses(config, stores, claims, labelled)
     shares = {}
-    for batch, count in batches.value_counts().sort_index().items():
+    for batch, known in scored["batch"].value_counts().sort_index().items():
         record = stores.ledger.get(BatchRecord, f"rows.{batch}")
-        shares[str(batch)] = float(count) / record.clean if record is not None and record.clean else 0.0
-    return shares
+        shares[str(batch)] = float(known) / record.clean if record is not None and record.clean else 0.0
+    by_batch = _by(scored["batch"], scored["loss"].to_numpy(), config.gate.metric)
+    return {"by_batch_scored": by_batch, "share_labelled": shares}

@@ -10,10 +10,14 @@ from include.config.contract import ModelConfig
 from include.errors import NotReady
 from include.features.history import build_features, call_predict
 from include.features.labelled import LabelledRows, standing_claim
+from include.judging.losses import row_losses
 from include.records import ClaimRecord, Partition, PromotionRecord
+from include.storage.cache import ByteCache
 from include.storage.lake import to_frame
 from include.storage.ledger import Ledger
 from include.storage.stores import Stores
+
+_AFRESH: ByteCache[pd.DataFrame] = ByteCache(64 * 1024 * 1024, lambda rows: int(rows.memory_usage(deep=True).sum()))
 
 
 def promotion_decided(ledger: Ledger, as_of: str) -> PromotionRecord | None:
@@ -46,12 +50,8 @@ def predict_labelled(
     pieces = []
     for batch, wanted in labelled.rows.groupby("batch", sort=True):
         claim = standing_claim(stores, str(batch))
-        if claim.version == promotion.version:
-            predicted = read_predictions(config, stores, claim)
-        else:
-            packed = stores.models.load_version(promotion.version)
-            built = build_features(config, stores, packed, claim)
-            predicted = built.rows[key].assign(prediction=call_predict(packed, built.features, str(batch)))
+        scored = claim.version == promotion.version
+        predicted = read_predictions(config, stores, claim) if scored else _afresh(config, stores, promotion, claim)
         found = wanted[key].merge(predicted[[*key, "prediction"]], on=key, how="left")
         if found["prediction"].isna().any():
             raise NotReady(f"batch {batch} is claimed but not scored yet; run score_batch for it")
@@ -69,6 +69,36 @@ def read_predictions(config: ModelConfig, stores: Stores, claim: ClaimRecord) ->
     if rows.num_rows == 0:
         raise NotReady(f"batch {claim.as_of} is claimed but not scored yet; run score_batch for it")
     return to_frame(rows)
+
+
+def read_losses(config: ModelConfig, stores: Stores, claims: list[ClaimRecord], labelled: pd.DataFrame) -> pd.DataFrame:
+    """Losses of the predictions that were made for batches, whichever version made them.
+
+    :param claims: the batches' claims; each names a version.
+    :param labelled: (n, key + target + batch) rows with the labels to count, of a key that arrived twice the first.
+    :returns: (m, batch and loss) one row for each prediction whose label is among them.
+    :raises NotReady: if a batch is claimed but not scored yet.
+    """
+    assert config.labels != "none"
+    key, target = list(config.rows.key), config.labels.column
+    made = [read_predictions(config, stores, claim)[[*key, "prediction"]].assign(batch=claim.as_of) for claim in claims]
+    scored = pd.concat(made, ignore_index=True).merge(labelled[[*key, "batch", target]], on=[*key, "batch"])
+    losses = row_losses(config.gate.metric, scored[target].to_numpy(), scored["prediction"].to_numpy())
+    return scored[["batch"]].assign(loss=losses)
+
+
+def _afresh(config: ModelConfig, stores: Stores, promotion: PromotionRecord, claim: ClaimRecord) -> pd.DataFrame:
+    """What a version predicts for a whole batch that another one scored: key, prediction."""
+    packed = stores.models.load_version(promotion.version)
+    # Where labels come late, each check meets the same batches again; a version's folder is named by its MLflow model.
+    place = (stores.lake.table_uri("predictions"), str(packed.folder), claim.as_of, claim.data)
+    kept = _AFRESH.get(place)
+    if kept is None:
+        built = build_features(config, stores, packed, claim)
+        predictions = call_predict(packed, built.features, claim.as_of)
+        kept = built.rows[list(config.rows.key)].assign(prediction=predictions)
+        _AFRESH.put(place, kept)
+    return kept
 
 
 def _newest(ledger: Ledger, holds: Callable[[PromotionRecord], bool]) -> PromotionRecord | None:
