@@ -6,5 +6,10 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 def build_estimator(seed: int) -> HistGradientBoostingClassifier:
     """An unfitted estimator, composed of library classes only so that it can be stored without pickle."""
     return HistGradientBoostingClassifier(
-        max_iter=60, min_samples_leaf=100, l2_regularization=1.0, categorical_features="from_dtype", random_state=seed
+        max_iter=60,
+        max_depth=4,
+        min_samples_leaf=200,
+        l2_regularization=10.0,
+        categorical_features="from_dtype",
+        random_state=seed,
     )

@@ -2,8 +2,8 @@
 
     python docs/examples/hotel/prepare.py hotel_bookings.csv.gz LANDING/hotel
 
-A booking lands in the week in which it was made, which is its arrival date less ``lead_time`` days; its outcome lands in
-the week of ``reservation_status_date``. The values stay the text that they were.
+A booking lands in the week in which it was made, its arrival date less ``lead_time`` days, its outcome in the week
+of ``reservation_status_date``. The values stay the text that they were.
 """
 
 import sys
