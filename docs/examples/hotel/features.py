@@ -23,7 +23,7 @@ def build_features(batch: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
     arrival = batch["booked"] + pd.to_timedelta(batch["lead_time"], unit="D")
     features = {name: batch[name].astype(float) for name in _NUMBERS}
     # Of bookings made long ahead, only the cancelled ones are known soon: the lead time in full would teach that every
-    # such booking is cancelled. Up to a month, nearly all outcomes are known when they are learnt from.
+    # such booking is cancelled. Up to a month, most outcomes are known when they are learnt from.
     features["lead"] = batch["lead_time"].clip(upper=_LONGEST_LEAD).astype(float)
     features["arrival_weekday"] = arrival.dt.dayofweek.astype(float)
     # Rooms booked together, by an agent for one day: groups are cancelled as one.
