@@ -81,6 +81,9 @@ def read_landed(at: Locations, name: str) -> pd.DataFrame:
 def test_two_years_of_bookings_are_predicted_within_the_aim(tmp_path: Path) -> None:
     """The live model's log loss stays at or under 0.62; version 1, had it stayed, would be clearly worse."""
     model = for_replay(load_model_folder(EXAMPLE), None, None, html=False)
+    # Outcomes decide here, inputs only warn: calibrating what is watched would take a third of the time.
+    check = model.config.check.model_copy(update={"ignore": tuple(model.config.rows.columns)})
+    model = model.replace(model.config.model_copy(update={"check": check}))
     prepare(DATA, Path(Locations.under(tmp_path).landing) / model.id)
     done = drive(model, tmp_path, "2017-03-22")
     assert sum(one.rows.rows_in for one in done.history.batches) == 100_927
