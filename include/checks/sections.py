@@ -9,7 +9,7 @@ from include.errors import FeaturesInvalid
 from include.features.history import published, read_rows
 from include.features.known import last_label_batches
 from include.features.labelled import match_labels, standing_claim
-from include.judging.champion import predict_labelled, read_predictions, read_through
+from include.judging.champion import predict_labelled, read_losses, read_predictions, read_through
 from include.judging.losses import mean_metric, row_losses
 from include.records import Numbers, PromotionRecord, SectionVerdict
 from include.storage.revisions import sealed_batches
@@ -96,8 +96,7 @@ def check_outcomes(
         "rows": len(rows),
         "unmatched_labels": labelled.unmatched,
         "by_arrival_of_labels": _by(rows["known"], losses, metric),
-        "by_batch_scored": _by(rows["batch"], losses, metric),
-        "share_labelled": _share_labelled(stores, rows["batch"], as_of),
+        **_follow_batches(config, stores, sorted(set(rows["batch"])), as_of),
     }
     if promotion.error is None:
         return SectionVerdict(state="ok", why=f"{metric} {error:.4g}; nothing to compare with", numbers=numbers)
@@ -129,8 +128,22 @@ def _by(batches: pd.Series, losses: np.ndarray, metric: str) -> dict[str, float]
     return {str(name): float(value**0.5 if metric == "rmse" else value) for name, value in grouped.items()}
 
 
-def _share_labelled(stores: Stores, batches: pd.Series, as_of: str) -> dict[str, float]:
-    counts = batches.value_counts().sort_index()
+def _follow_batches(config: ModelConfig, stores: Stores, batches: list[str], as_of: str) -> Numbers:
+    """How well batches were scored, and the share of their rows that this is told by.
+
+    The error of the predictions that were made, whoever was champion then, on all labels known at the check: no version
+    has learnt from a label of a row that it scored. Batches that nobody scored are left out.
+
+    :param batches: those whose labels the check looks at.
+    """
+    claims = [claim for batch in batches if (claim := standing_claim(stores, batch)).version is not None]
+    if not claims:
+        return {"by_batch_scored": {}, "share_labelled": {}}
+    labelled = match_labels(config, stores, claims[0].as_of, as_of).rows
+    scored = read_losses(config, stores, claims, labelled)
+    counts = scored["batch"].value_counts().sort_index()
     sealed = sealed_batches(stores.ledger, "rows", [str(batch) for batch in counts.index], as_of)
     clean = {record.batch: record.clean for record in sealed}
-    return {str(batch): float(count) / clean[str(batch)] for batch, count in counts.items() if clean.get(str(batch))}
+    shares = {str(batch): float(known) / clean[str(batch)] for batch, known in counts.items() if clean.get(str(batch))}
+    by_batch = _by(scored["batch"], scored["loss"].to_numpy(), config.gate.metric)
+    return {"by_batch_scored": by_batch, "share_labelled": shares}

@@ -11,11 +11,16 @@ from include.errors import ModelIncompatible, NotReady
 from include.features.generations import contract_of, unpredicted
 from include.features.history import build_features, call_predict, sort_order
 from include.features.labelled import LabelledRows, standing_claim
+from include.judging.losses import row_losses
 from include.records import ClaimRecord, DataRecord, Partition, PromotionRecord
+from include.storage.cache import ByteCache
 from include.storage.columns import read_as
 from include.storage.lake import to_frame
 from include.storage.ledger import Ledger
+from include.storage.packed_model import PackedModel
 from include.storage.stores import Stores
+
+_AFRESH: ByteCache[pd.DataFrame] = ByteCache(64 * 1024 * 1024, lambda rows: int(rows.memory_usage(deep=True).sum()))
 
 
 def promotion_decided(ledger: Ledger, as_of: str) -> PromotionRecord | None:
@@ -61,8 +66,7 @@ def predict_labelled(
         if claim.version == promotion.version and data is not None and own in data.partitions:
             predicted = read_predictions(config, stores, claim)
         else:
-            built = build_features(config, stores, packed, claim, own)
-            predicted = built.keys.assign(prediction=call_predict(packed, built.features, str(batch)))
+            predicted = _afresh(config, stores, packed, claim, own)
         found = wanted[key].merge(predicted[[*key, "prediction"]], on=key, how="left")
         if found["prediction"].isna().any():
             raise NotReady(f"batch {batch} is claimed but not scored yet; run score_batch for it")
@@ -81,6 +85,36 @@ def read_predictions(config: ModelConfig, stores: Stores, claim: ClaimRecord) ->
         raise NotReady(f"batch {claim.as_of} is claimed but not scored yet; run score_batch for it")
     named = read_as(rows, {name: config.rows.columns[name] for name in config.rows.key}, {})
     return to_frame(rows.select(["prediction", "model_version", "data_version"])).assign(**to_frame(named))
+
+
+def read_losses(config: ModelConfig, stores: Stores, claims: list[ClaimRecord], labelled: pd.DataFrame) -> pd.DataFrame:
+    """Losses of the predictions that were made for batches, whichever version made them.
+
+    :param claims: the batches' claims; each names a version.
+    :param labelled: (n, key + target + batch) rows with the labels to count, of a key that arrived twice the first.
+    :returns: (m, batch and loss) one row for each prediction whose label is among them.
+    :raises NotReady: if a batch is claimed but not scored yet.
+    """
+    assert config.labels != "none"
+    key, target = list(config.rows.key), config.labels.column
+    made = [read_predictions(config, stores, claim)[[*key, "prediction"]].assign(batch=claim.as_of) for claim in claims]
+    scored = pd.concat(made, ignore_index=True).merge(labelled[[*key, "batch", target]], on=[*key, "batch"])
+    losses = row_losses(config.gate.metric, scored[target].to_numpy(), scored["prediction"].to_numpy())
+    return scored[["batch"]].assign(loss=losses)
+
+
+def _afresh(
+    config: ModelConfig, stores: Stores, packed: PackedModel, claim: ClaimRecord, own: Partition
+) -> pd.DataFrame:
+    """What a version predicts for a whole batch that it has not scored as it stands: key, prediction."""
+    # Where labels come late, each check meets the same batches again; a version's folder is named by its MLflow model.
+    place = (stores.lake.table_uri("predictions"), str(packed.folder), config.rows.key, claim.as_of, claim.data, own)
+    kept = _AFRESH.get(place)
+    if kept is None:
+        built = build_features(config, stores, packed, claim, own)
+        kept = built.keys.assign(prediction=call_predict(packed, built.features, claim.as_of))
+        _AFRESH.put(place, kept)
+    return kept
 
 
 def _newest(ledger: Ledger, holds: Callable[[PromotionRecord], bool]) -> PromotionRecord | None:

@@ -11,8 +11,8 @@ from include.config.model_folder import ModelFolder
 from include.errors import NotReady
 from include.features.labelled import match_labels
 from include.incidents import Incident, newest_incidents
-from include.judging.champion import read_predictions
-from include.judging.losses import mean_metric, row_losses
+from include.judging.champion import read_losses
+from include.judging.losses import mean_metric
 from include.records import (
     AttemptRecord,
     BatchRecord,
@@ -162,22 +162,21 @@ def _losses(config: ModelConfig, stores: Stores, span: list[str]) -> dict[str, n
     """Losses of the predictions that were made, by batch scored."""
     if config.labels == "none" or not span:
         return {}
-    key, target = list(config.rows.key), config.labels.column
     # What was predicted counts, whatever of its rows the contract of today could still read.
-    columns = {name: config.rows.columns[name] for name in key}
+    columns = {name: config.rows.columns[name] for name in config.rows.key}
     config = config.model_copy(update={"rows": config.rows.model_copy(update={"columns": columns})})
-    labelled = match_labels(config, stores, span[0], span[-1]).rows[[*key, target]]
+    labelled = match_labels(config, stores, span[0], span[-1]).rows
     losses = {}
     for batch in span:
         claim = stores.ledger.last(ClaimRecord, batch)
         if claim is None or claim.version is None:
             continue
         try:
-            scored = read_predictions(config, stores, claim).merge(labelled, on=key)
+            scored = read_losses(config, stores, [claim], labelled)
         except NotReady:
             continue
         if len(scored):
-            losses[batch] = row_losses(config.gate.metric, scored[target].to_numpy(), scored["prediction"].to_numpy())
+            losses[batch] = scored["loss"].to_numpy()
     return losses
 
 

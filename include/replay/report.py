@@ -19,6 +19,8 @@ Trace = dict[str, Any]
 
 _RED, _AMBER, _GREEN, _BLUE, _GREY = "#b3423a", "#bf8420", "#3b7f5c", "#2f66a3", "#7c8794"
 _VERSIONS = (_BLUE, "#b0592c", "#7a5597", "#4a7c59", "#8a7326", "#35788a")
+# A batch with a smaller share of its labels is drawn hollow: its error will still move.
+_SETTLED = 0.9
 # More versions than this, and the legend runs into a second row.
 _NAMED = 4
 _EVENTS = ("fault", "input drift", "asks to retrain", "attempt", "promoted")
@@ -93,7 +95,10 @@ def _trace_errors(history: History) -> Iterator[Trace]:
             showlegend=few or i == 0,
             legendgroup=str(version) if few else "live",
             line={"color": _VERSIONS[i % len(_VERSIONS)], "width": 2},
-            marker={"size": 6 if len(history.batches) <= 100 else 3},
+            marker={
+                "size": 6 if len(history.batches) <= 100 else 3,
+                "symbol": ["circle" if one.labelled >= _SETTLED * one.rows.clean else "circle-open" for one in span],
+            },
         )
 
 

@@ -155,6 +155,19 @@ def test_error_by_arrival_is_a_line_of_its_own(history: History, tmp_path: Path)
     assert "outcomes bad: mae 6 on 90 rows" in checks["hovertext"][2]
 
 
+def test_a_batch_whose_labels_are_still_coming_is_hollow_and_says_its_share(tmp_path: Path) -> None:
+    """Both views stand in one row: its own error on 42.1 % of its labels, and that of the labels that came then."""
+    seen = SectionVerdict(state="ok", why="mae 5.75", numbers={"error": 5.75})
+    young = make_batch(DAYS[1], 2.5, 1, labelled=40, verdict=make_verdict(DAYS[1], outcomes=seen))
+    html = write(History("taxi", "Trips", "mae", (make_batch(DAYS[0], 1.5, 1), young), (), 1.9), tmp_path)
+
+    (errors,) = errors_of(chart_of(html))
+    assert errors["marker"]["symbol"] == ["circle", "circle-open"]
+    text = " ".join(PageReader(html).text.split())
+    assert "1.500 94.7%" in text
+    assert "2.500 42.1% 5.750" in text
+
+
 def test_promotion_stands_where_it_takes_effect_with_its_reason(history: History, tmp_path: Path) -> None:
     html = write(history, tmp_path)
     ((at, text),) = marks_of(chart_of(html), "promoted")
