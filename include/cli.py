@@ -199,16 +199,11 @@ def new_model(
 @click.option("--feed", type=click.Choice(["rows", "labels"]), default="rows", help="What to take in again.")
 def reingest(model_id: str, batch: str, feed: "Feed") -> None:
     """Take a sealed batch in again, from the files that are there now, and say what that changes."""
-    from include.config.feeds import FilesConfig
-    from include.sources.intake import look_at, source_of
+    from include.sources.intake import look_beforehand
     from include.steps.reingest_batch import describe_result, reingest_batch
 
     model, at = get_model_folder(model_id, model_roots()), Locations.from_environment()
-    look, source = None, source_of(model, feed)
-    if isinstance(source, FilesConfig) and not (source.complete.marker or source.complete.count):
-        look = look_at(model, at, feed, batch, model.config.calendar.end(batch), None)
-        time.sleep(source.complete.stable.total_seconds() if look.sizes else 0)
-    result = reingest_batch(model, at, batch, feed, look)
+    result = reingest_batch(model, at, batch, feed, look_beforehand(model, at, feed, batch))
     for line in describe_result(result):
         console.print(line, markup=False)
     sys.exit(0 if result.after.state == "published" else 1)

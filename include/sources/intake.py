@@ -1,5 +1,6 @@
 """Intake: what arrived for a batch is copied into the lake as it came, and listed in its arrival record."""
 
+import time
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
@@ -39,6 +40,16 @@ def look_at(model: ModelFolder, at: Locations, feed: Feed, batch: str, now: date
     if isinstance(source, QueryConfig):
         return look_at_query(source, calendar, batch, now, f"model {model.id}, {feed}")
     return look(landing_place(model, at, source), source, calendar, batch, before)
+
+
+def look_beforehand(model: ModelFolder, at: Locations, feed: Feed, batch: str) -> Look | None:
+    """Where sizes must stay the same over two looks, the first one, and the time until the second; else None."""
+    source = source_of(model, feed)
+    if not isinstance(source, FilesConfig) or source.complete.marker or source.complete.count:
+        return None
+    seen = look_at(model, at, feed, batch, model.config.calendar.end(batch), None)
+    time.sleep(source.complete.stable.total_seconds() if seen.sizes else 0)
+    return seen
 
 
 def last_arrived(model: ModelFolder, at: Locations, now: datetime) -> str:

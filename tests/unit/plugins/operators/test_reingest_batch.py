@@ -1,0 +1,52 @@
+"""A batch is taken in again by a task; what is rejected again fails at its first try."""
+
+from pathlib import Path
+
+import pytest
+
+from evergreen.operators.reingest_batch import ReingestBatchOperator
+from include.errors import BatchRejected, NotReady
+from include.steps.ingest_batch import ingest_batch
+from include.steps.validate_batch import validate_batch
+
+DAY = "2024-01-01"
+SOUND = "id,at,distance,zone\n1,2024-01-01 10:00,1.5,a\n2,2024-01-01 11:00,2.5,b\n"
+
+
+@pytest.fixture
+def sealed(model, deployment):
+    """A batch that was rejected for a column that it lacks."""
+
+    def land(text):
+        folder = Path(deployment.landing) / "taxi"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"trips_{DAY}.csv").write_text(text)
+        (folder / f"trips_{DAY}.done").touch()
+
+    land(SOUND.replace("distance", "km"))
+    ingest_batch(model, deployment, DAY)
+    assert validate_batch(model, deployment, DAY).state == "rejected"
+    return land
+
+
+def again(**settings):
+    task = ReingestBatchOperator(task_id="reingest_batch", model_id="taxi", batch=DAY, **settings)
+    return task.execute({})
+
+
+def test_a_mended_batch_is_published_and_told_in_numbers(sealed):
+    sealed(SOUND)
+    told = {"batch": DAY, "state": "published", "rows_in": 2, "clean": 2, "quarantined": 0, "revision": 1}
+    assert again() == {**told, "added": 2, "removed": 0, "changed": 0}
+    assert again() == {**told, "added": 0, "removed": 0, "changed": 0}
+
+
+def test_what_is_as_broken_as_before_fails_naming_the_column(sealed):
+    sealed(SOUND.replace("distance", "miles"))
+    with pytest.raises(BatchRejected, match="distance"):
+        again()
+
+
+def test_a_batch_that_nobody_took_in_is_not_ready(model, deployment):
+    with pytest.raises(NotReady, match="not sealed"):
+        again(feed="labels")
