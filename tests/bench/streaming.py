@@ -1,8 +1,9 @@
 """Scoring a large batch of a rowwise model: memory at one size and at ten times as many rows, CPU beside raw predict.
 
-`make bench` runs it with 5,000,000 rows; `python -m tests.bench.streaming 500000` is the small form. Each figure is
-taken in a process of its own: peak memory is that of the whole process, imports and all; CPU seconds begin when
-imports are done and the model is loaded. Raw predict is `estimator.predict` on the finished features in one frame.
+`make bench` runs it with 5,000,000 rows; `python -m tests.bench.streaming 700000` is the small form: a tenth of it is
+just more than one piece, and what does not depend on rows weighs more. Each figure is taken in a process of its own:
+peak memory is that of the whole process, imports and all; CPU seconds begin when imports are done and the model is
+loaded. Raw predict is `estimator.predict` on the finished features in one frame.
 """
 
 import os
