@@ -11,7 +11,6 @@ from include.config.model_folder import ModelFolder
 from include.errors import NotReady, SourceChanged
 from include.records import ArrivalRecord, BatchRecord, Feed, SourceFile
 from include.sources.landing import LandedFile, Look, list_files, look, read_file
-from include.sources.querying import look_at_query, run_query
 from include.storage.revisions import known_revisions, sealed_batch
 from include.storage.stores import Stores, open_stores
 
@@ -38,6 +37,8 @@ def look_at(model: ModelFolder, at: Locations, feed: Feed, batch: str, now: date
     if source is None:
         return Look(True, "labels stand inside the rows", ())
     if isinstance(source, QueryConfig):
+        from include.sources.querying import look_at_query
+
         return look_at_query(source, calendar, batch, now, f"model {model.id}, {feed}")
     return look(landing_place(model, at, source), source, calendar, batch, before)
 
@@ -98,8 +99,7 @@ def take_in_again(
     stores, calendar, source = open_stores(at, model.id), model.config.calendar, source_of(model, feed)
     assert source is not None
     if isinstance(source, QueryConfig):
-        arrived = iter([run_query(source, calendar, batch, f"model {model.id}, {feed}")])
-        copied = _copy(stores, arrived, feed, batch)
+        copied = _copy(stores, _arrived(model, at, stores, feed, batch), feed, batch)
         return ArrivalRecord(as_of=as_of, feed=feed, batch=batch, revision=revision, files=copied)
     place = landing_place(model, at, source)
     listed = list_files(place, source, calendar)
@@ -129,6 +129,8 @@ def _arrived(model: ModelFolder, at: Locations, stores: Stores, feed: Feed, batc
     source, calendar = source_of(model, feed), model.config.calendar
     assert source is not None
     if isinstance(source, QueryConfig):
+        from include.sources.querying import run_query
+
         yield run_query(source, calendar, batch, f"model {model.id}, {feed}")
         return
     place = landing_place(model, at, source)

@@ -175,7 +175,7 @@ def test_batches_are_taken_oldest_first(tmp_path: Path) -> None:
 
 
 def test_a_batch_that_never_comes_is_declared_missing_and_later_ones_go_on(tmp_path: Path) -> None:
-    source = _source() | {"wait": "6h"}
+    source = _source() | {"wait": "6h", "complete": {"stable": "1s"}}
     model, at = short_model(tmp_path, source=source), Locations.under(tmp_path)
     run(model, at, 1)
     end = datetime(2024, 1, 3, tzinfo=UTC)

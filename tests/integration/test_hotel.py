@@ -12,6 +12,7 @@ from deltalake import DeltaTable
 
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder, load_model_folder
+from include.features.history import published
 from include.features.labelled import LabelledRows
 from include.judging import champion
 from include.judging.champion import predict_labelled
@@ -97,8 +98,10 @@ def test_two_years_of_bookings_are_predicted_within_the_aim(tmp_path: Path) -> N
 def predict_with(done: Drive, promotion: PromotionRecord) -> float:
     """Log loss over the same bookings, had one version scored them all."""
     rows = done.predictions[["booking", "batch"]].merge(done.labels, on="booking").sort_values(["batch", "booking"])
-    labelled = LabelledRows(rows.rename(columns={"week": "known"}), 0, ())
-    predicted = predict_labelled(done.model.config, open_stores(done.at, "hotel"), promotion, labelled)
+    stores = open_stores(done.at, "hotel")
+    clean = published(stores, "rows", sorted(set(rows["batch"])))
+    labelled = LabelledRows(rows.rename(columns={"week": "known"}), 0, tuple(clean))
+    predicted = predict_labelled(done.model.config, stores, promotion, labelled)
     return float(row_losses("logloss", rows["is_canceled"].to_numpy(), predicted).mean())
 
 
