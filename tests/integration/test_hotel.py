@@ -79,6 +79,7 @@ def read_landed(at: Locations, name: str) -> pd.DataFrame:
 
 
 @pytest.mark.skipif(not DATA.exists(), reason=f"{DATA.name} is not shipped; set EVERGREEN_EXAMPLE_DATA to its folder")
+@pytest.mark.long
 def test_two_years_of_bookings_are_predicted_within_the_aim(tmp_path: Path) -> None:
     """The live model's log loss stays at or under 0.62; version 1, had it stayed, would be clearly worse."""
     model = for_replay(load_model_folder(EXAMPLE), None, None, html=False)

@@ -105,6 +105,7 @@ def test_the_rentals_file_becomes_a_model_with_its_leaks_named(commands: Command
 
 
 @pytest.mark.skipif(not DATA.exists(), reason=f"{DATA} is not shipped; set EVERGREEN_EXAMPLE_DATA to its folder")
+@pytest.mark.long
 def test_the_bookings_file_lacks_a_key_and_a_time_and_says_how_to_mend_it(commands: Commands, tmp_path: Path) -> None:
     flags = ("--target", "is_canceled", "--every", "week", "--yes")
     with pytest.raises(Exception, match="31,994 of 119,390 rows are copies") as refused:
