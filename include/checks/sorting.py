@@ -165,7 +165,7 @@ def _note_defaults(files: list[ParsedFile], rules: Rules) -> list[Reason]:
 def _join(files: list[ParsedFile], casts: list[dict[str, CastColumn]], rules: Rules, failed: _Ledgered) -> pa.Table:
     """The rows of all files in declared types; values that do not cast are noted."""
     schema = pa.schema([(name, arrow_type(declared)) for name, declared in rules.columns.items()])
-    offset, tables = 0, []
+    offset, tables = 0, [schema.empty_table()]
     for file, columns in zip(files, casts, strict=True):
         for name, cast in columns.items():
             source = find_column(name, rules.columns[name], file.rows.column_names)

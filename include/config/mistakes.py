@@ -41,8 +41,7 @@ def describe_mistakes(error: ValidationError, contract: type[Contract]) -> list[
 
 def _describe(mistake: Any, place: tuple[int | str, ...], contract: type[Contract]) -> str:
     message = mistake["msg"].removeprefix("Input should be ")
-    # A URL may stand where it should not, with its password.
-    found = re.sub(r"//[^/@\s]*@", "//***@", f"found {_SHORT.repr(mistake['input'])}")
+    found = f"found {_show(mistake['input'])}"
     match mistake["type"]:
         case "extra_forbidden":
             known = _fields_at(place[:-1], contract)
@@ -63,6 +62,13 @@ def _describe(mistake: Any, place: tuple[int | str, ...], contract: type[Contrac
             return f"{found}; valid: {_valid(_kinds_at(place, contract))}"
         case _:
             return f"{found}; valid: {_WORDS.get(message, message)}"
+
+
+def _show(value: Any) -> str:
+    """A value in short. A URL may stand where it should not, and what in it is a password cannot be told."""
+    shown = _SHORT.repr(value)
+    plain = isinstance(value, str) and "@" not in value and "password" not in value.lower()
+    return shown if plain else re.sub(r"://[^\s'\"]*", "://***", shown)
 
 
 def _kinds_at(place: tuple[int | str, ...], contract: type[Contract]) -> list[Any]:

@@ -145,6 +145,8 @@ def call_features(
     place = f"model {packed.contract['model']}, features.py, build_features on batch {batch}"
     try:
         features = packed.features.build_features(rows if own else rows.copy(), history.copy())
+    except MemoryError:
+        raise
     except (Exception, SystemExit) as error:
         raise FeaturesInvalid(f"{place}: raised {type(error).__name__}: {error}") from error
     if not isinstance(features, pd.DataFrame):
@@ -163,15 +165,19 @@ def call_features(
     return features
 
 
-def call_predict(packed: PackedModel, features: pd.DataFrame, batch: str) -> np.ndarray:
-    """Call a model's estimator, and check what it returns.
+def call_predict(packed: PackedModel, features: pd.DataFrame, batch: str, own: bool = False) -> np.ndarray:
+    """Call a model's estimator on a copy, and check what it returns.
 
+    :param own: whether the features are given away, and need not be copied.
     :returns: (rows,) finite predictions.
     :raises FeaturesInvalid: if the estimator raises on these features, or predicts what is not a number.
     """
     place = f"model {packed.contract['model']}, its estimator on batch {batch}"
     try:
-        predictions = np.asarray(packed.predict_features(features), dtype=float)
+        predictions = np.asarray(packed.predict_features(features if own else features.copy()), dtype=float)
+    except MemoryError:
+        # A fault of the machine, not of the code: it is tried again.
+        raise
     except (Exception, SystemExit) as error:
         raise FeaturesInvalid(f"{place}: raised {type(error).__name__}: {error}") from error
     if predictions.shape != (len(features),):

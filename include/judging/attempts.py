@@ -112,7 +112,13 @@ def _nth_since(config: ModelConfig, stores: Stores, as_of: str, since: str, n: i
         return as_of
     newest = stores.ledger.last_batch(BatchRecord, config.calendar, f"{feed_of(config)}.")
     found = label_batches(config, stores, newest, since) if newest is not None else []
-    return found[n - 1] if len(found) >= n else None
+    if newest is None or len(found) < n:
+        return None
+    # A later revision may have brought labels of a batch that had none: they count from when it was made.
+    for batch in config.calendar.between(max(as_of, found[n - 1]), newest):
+        if len(list(itertools.islice(label_records(config, stores, batch, since), n))) == n:
+            return batch
+    return None
 
 
 def _labels_sealed(config: ModelConfig, stores: Stores, batch: str) -> bool:

@@ -81,6 +81,10 @@ def take_in(model: ModelFolder, at: Locations, feed: Feed, batch: str) -> Arriva
     calendar = model.config.calendar
     require_earlier(stores, calendar, model.id, feed, batch)
     copied = _copy(stores, _arrived(model, at, stores, feed, batch), feed, batch)
+    if not copied:
+        raise NotReady(
+            f"model {model.id}: the files of {feed} for batch {batch} are gone since they were seen; put them back"
+        )
     return stores.ledger.put(ArrivalRecord(as_of=batch, feed=feed, batch=batch, revision=0, files=copied))
 
 

@@ -41,19 +41,24 @@ class Folder(Place):
             yield from names if below == "." else (f"{below}/{name}" for name in names)
 
     def size(self, name: str) -> int:
-        return (self._path / name).stat().st_size
+        return self._stat(name).st_size
 
     def exists(self, name: str) -> bool:
         return (self._path / name).exists()
 
     def read(self, name: str) -> bytes:
-        path = self._path / name
-        before = path.stat()
+        path, before = self._path / name, self._stat(name)
         content = path.read_bytes()
-        after = path.stat()
+        after = self._stat(name)
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or len(content) != after.st_size:
             raise NotReady(f"{path} changed while it was read ({before.st_size} to {after.st_size} bytes); wait for it")
         return content
+
+    def _stat(self, name: str) -> os.stat_result:
+        try:
+            return (self._path / name).stat()
+        except FileNotFoundError as error:
+            raise NotReady(f"{self._path / name} is gone since it was listed; deliver it again") from error
 
 
 class Bucket(Place):

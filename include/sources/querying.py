@@ -1,9 +1,9 @@
 """A query a batch: what a database answers is kept as a Parquet file, and goes on from there as any file does."""
 
 import io
+import json
 import os
-from datetime import datetime
-from decimal import Decimal
+from datetime import date, datetime, time
 from typing import Any
 
 import pyarrow as pa
@@ -22,6 +22,8 @@ from include.batches import Calendar
 from include.config.feeds import QueryConfig
 from include.errors import ConfigInvalid, Outage
 from include.sources.landing import LandedFile, Look
+
+_PLAIN = (bool, int, float, str, date)
 
 
 def look_at_query(query: QueryConfig, calendar: Calendar, batch: str, now: datetime, whose: str) -> Look:
@@ -62,7 +64,8 @@ def run_query(query: QueryConfig, calendar: Calendar, batch: str, whose: str) ->
 
 def _ask(query: QueryConfig, sql: str, calendar: Calendar, batch: str, whose: str) -> tuple[list[str], list[Any]]:
     url = _url(query.database, whose)
-    place = f"{whose} of batch {batch} at {url.render_as_string(hide_password=True)}"
+    # Not the URL: a password may stand in any part of it.
+    place = f"{whose} of batch {batch}, {url.get_backend_name()} database of {query.database}"
     statement = sqlalchemy.text(sql)
     given = {"batch": batch, **_moments(url, calendar.moment(batch), calendar.end(batch))}
     asked = {name: given[name] for name in statement.compile().params if name in given}
@@ -74,15 +77,21 @@ def _ask(query: QueryConfig, sql: str, calendar: Calendar, batch: str, whose: st
                 # A column without a zone is compared in the session's.
                 connection.exec_driver_sql("SET TIME ZONE 'UTC'")
             result = connection.execute(statement, asked)
+            if not result.returns_rows:
+                raise ConfigInvalid(place, ["returns no rows; valid: a query, such as SELECT …"])
             return list(result.keys()), list(result.fetchall())
     except (OperationalError, InterfaceError) as error:
-        raise Outage(f"{place}: {error.orig}") from error
+        told = _without_secrets(str(error.orig), url)
+        # To SQLite a name that it does not know is an operational error too.
+        if "no such " in told or "syntax error" in told:
+            raise ConfigInvalid(place, [f"the database refuses it: {told}; mend it in config.yaml"]) from None
+        raise Outage(f"{place}: {told}") from None
     except (NoSuchModuleError, ImportError) as error:
         problem = f"{query.database}: {error}; valid: a URL whose driver is installed"
         raise ConfigInvalid(place, [problem]) from error
     except DBAPIError as error:
-        problem = f"the database refuses it: {' '.join(str(error.orig).split())}; mend it in config.yaml"
-        raise ConfigInvalid(place, [problem]) from error
+        problem = f"the database refuses it: {_without_secrets(str(error.orig), url)}; mend it in config.yaml"
+        raise ConfigInvalid(place, [problem]) from None
     except StatementError as error:
         problem = f"{error.args[0]}; valid beside SQL: {', '.join(f':{name}' for name in given)}"
         raise ConfigInvalid(place, [problem]) from error
@@ -91,8 +100,12 @@ def _ask(query: QueryConfig, sql: str, calendar: Calendar, batch: str, whose: st
 def _moments(url: sqlalchemy.URL, start: datetime, end: datetime) -> dict[str, datetime | str]:
     """A batch's interval as the database compares moments."""
     if url.get_backend_name() == "sqlite":
-        # It has none of its own, and compares text: in the form that its functions write.
-        return {"start": f"{start:%Y-%m-%d %H:%M:%S}", "end": f"{end:%Y-%m-%d %H:%M:%S}"}
+        # It has none of its own, and compares text: a midnight as the date alone, which stands before all of its day in
+        # whatever form; others in the form that its own functions write.
+        return {
+            name: f"{at:%Y-%m-%d}" if at.time() == time() else f"{at:%Y-%m-%d %H:%M:%S}"
+            for name, at in (("start", start), ("end", end))
+        }
     return {"start": start, "end": end}
 
 
@@ -103,16 +116,30 @@ def _url(variable: str, whose: str) -> sqlalchemy.URL:
         raise ConfigInvalid(whose, [f"environment variable {variable} is not set; {valid}"])
     try:
         return sqlalchemy.make_url(text)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         # Not told as found: it holds a password.
         raise ConfigInvalid(whose, [f"environment variable {variable} holds no URL; {valid}"]) from None
 
 
 def _as_column(values: list[Any]) -> pa.Array:
-    """Values of one column; where they have no common type, as SQLite allows, and for exact decimals, as text."""
-    if not any(isinstance(value, Decimal) for value in values):
+    """Values of one column in their plain type; as text where that is none, such as exact decimals and UUIDs, and where
+    they have no common one, as SQLite allows.
+    """
+    if all(value is None or isinstance(value, _PLAIN) for value in values):
         try:
             return pa.array(values)
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
             pass
-    return pa.array([None if value is None else str(value) for value in values], pa.string())
+    return pa.array([None if value is None else _as_text(value) for value in values], pa.string())
+
+
+def _as_text(value: Any) -> str:
+    return json.dumps(value, default=str) if isinstance(value, dict | list) else str(value)
+
+
+def _without_secrets(text: str, url: sqlalchemy.URL) -> str:
+    """A database's own words, without the passwords of its URL."""
+    secrets = [str(url.password or ""), *(str(one) for name, one in url.query.items() if "pass" in name.lower())]
+    for secret in secrets:
+        text = text.replace(secret, "***") if secret else text
+    return " ".join(text.split())

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pandas as pd
+import pyarrow as pa
 
 from include.batches import Calendar
 from include.checks.sealing import describe_sorted, sort_arrival, write_sorted
@@ -15,7 +16,7 @@ from include.incidents import FAULT, STALE, resolve_mended
 from include.records import ArrivalRecord, BatchRecord, ClaimRecord, Feed, RevisionRecord
 from include.sources.intake import look_at, source_of, take_in_again
 from include.sources.landing import Look
-from include.storage.columns import read_as
+from include.storage.columns import arrow_type, read_as
 from include.storage.lake import to_frame
 from include.storage.ledger import Ledger
 from include.storage.revisions import sealed_batch
@@ -213,7 +214,8 @@ def _read(model: ModelFolder, stores: Stores, record: BatchRecord) -> pd.DataFra
     columns = config.rows.columns if record.feed == "rows" else config.label_columns
     # A rejected or empty revision has no rows.
     if record.state != "published" or not record.clean:
-        return pd.DataFrame({name: pd.Series(dtype=object) for name in columns})
+        schema = pa.schema([(name, arrow_type(column)) for name, column in columns.items()])
+        return to_frame(schema.empty_table())
     partition = partition_of(record)
     rows = stores.lake.read(partition, sort_order(config))
     return to_frame(read_as(rows, columns, record.columns))

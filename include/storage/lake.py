@@ -76,11 +76,14 @@ class Lake:
         for _ in range(_TRIES):
             self._opened.pop(table, None)
             pieces = iter((rows,)) if isinstance(rows, pa.Table) else rows()
-            first = next(pieces, pa.table({}))
+            first = next((piece for piece in pieces if piece.num_rows), pa.table({}))
             if first.num_rows == 0:
                 # What a run that was killed wrote under other rules must not stay.
                 if self.read_any(table, batch, revision).num_rows:
-                    self._open(table).delete(_predicate(batch, revision))
+                    try:
+                        self._open(table).delete(_predicate(batch, revision))
+                    except CommitFailedError:
+                        continue
                 return
             self._require_types(table, batch, first)
             raised: list[Exception] = []

@@ -337,6 +337,11 @@ FILES = '{files: "t_{batch:%Y-%m-%d}.csv"}'
         (f"{{a: {FILES}, b: {FILES}}}", "found 2 sources: a, b; valid: one so far, joined before it lands"),
         ("{sql: SELECT 1, database: TRIPS_DB}", "valid: a query with :start and :end, or :batch, in it"),
         ("{sql: 'SELECT :batch', database: 'postgresql://me:hunter2@host/db'}", "the name of an environment variable"),
+        (
+            f"{{sql: 'SELECT :batch', database: 'postgresql://me:{'hunter2' * 9}@{'h' * 90}/db'}}",
+            "an environment variable",
+        ),
+        ("{sql: 'SELECT :batch', database: 'postgresql://me:hunter2/hunter2@host/db'}", "an environment variable"),
         ("{sql: 'SELECT :batch'}", "source.database: missing"),
         ("{sql: 'SELECT :batch', database: D, complete: {marker: x}}", "source.complete.marker: unknown field"),
         (

@@ -1,11 +1,14 @@
 """History and its cut: what may be read for a batch, and what a model's own code may return."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pandas as pd
 import pytest
 
 from include.config.model_folder import load_model_folder
 from include.errors import FeaturesInvalid
-from include.features.history import call_features, published, readable
+from include.features.history import call_features, call_predict, published, readable
 from include.records import BatchRecord
 from include.storage.packed_model import PackedModel, load_module
 from include.storage.stores import open_stores
@@ -103,3 +106,13 @@ def test_a_partition_is_named_by_its_record(write_folder, at):
         0,
         "labels1",
     )
+
+
+def test_an_estimator_that_works_in_place_changes_nothing_that_is_kept():
+    def predict(features):
+        features["distance"] = 0.0
+        return np.zeros(len(features))
+
+    features = pd.DataFrame({"distance": [1.5, 2.5]})
+    call_predict(SimpleNamespace(contract={"model": "taxi"}, predict_features=predict), features, "2024-01-01")
+    assert features["distance"].tolist() == [1.5, 2.5]

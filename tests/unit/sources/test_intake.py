@@ -125,3 +125,10 @@ def test_labels_inside_the_rows_are_never_waited_for(write_folder, edit_config, 
     assert source_of(model, "labels") is None
     assert look_at(model, at, "labels", "2024-01-01", NOW, None).complete
     assert not look_at(model, at, "rows", "2024-01-01", NOW, None).complete
+
+
+def test_files_that_are_gone_since_they_were_seen_are_waited_for(land, at):
+    model = land()
+    with pytest.raises(NotReady, match=r"taxi: the files of rows for batch 2024-01-01 are gone since they were seen"):
+        take_in(model, at, "rows", "2024-01-01")
+    assert open_stores(at, model.id).ledger.get(ArrivalRecord, "rows.2024-01-01") is None

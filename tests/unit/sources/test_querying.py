@@ -138,7 +138,7 @@ def test_a_query_that_cannot_be_asked_is_refused(sql, expected, database):
 
 def test_a_database_that_refuses_is_told_with_its_reason(server, monkeypatch):
     monkeypatch.setenv("TRIPS_DB", server)
-    with pytest.raises(ConfigInvalid, match=r"model taxi, rows, sql of batch 2024-01-02 at postgresql.*nothing_here"):
+    with pytest.raises(ConfigInvalid, match=r"model taxi, rows, sql of batch 2024-01-02, postgresql.*nothing_here"):
         run_query(query("SELECT * FROM nothing_here WHERE at > :start"), DAYS, DAY, WHOSE)
 
 
@@ -166,6 +166,54 @@ def test_a_url_that_cannot_be_used_is_refused_without_being_told(value, expected
         run_query(query(), DAYS, DAY, WHOSE)
     assert expected in str(raised.value)
     assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("DELETE FROM trips WHERE at >= :start", "returns no rows; valid: a query, such as SELECT"),
+        ("SELECT nowhere FROM trips WHERE at >= :start", "nowhere"),
+        ("SELECT id FROM trips WHERE at >= :start LIMIT LIMIT", "syntax error"),
+    ],
+)
+def test_what_is_no_query_of_these_tables_is_refused_at_once(sql, expected, database):
+    with pytest.raises(ConfigInvalid, match="model taxi, rows, sql of batch 2024-01-02") as raised:
+        run_query(query(sql), DAYS, DAY, WHOSE)
+    assert expected in str(raised.value)
+
+
+def test_a_day_of_text_is_asked_for_in_whatever_form(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRIPS_DB", f"sqlite:///{tmp_path / 'days.db'}")
+    values = ["2024-01-01", "2024-01-01T23:59:59", "2024-01-02", "2024-01-02 05:30:00", "2024-01-02T23:59:59Z"]
+    rows = " UNION ALL ".join(f"SELECT '{value}' AS at" for value in [*values, "2024-01-03", "2024-01-03 00:00:00"])
+    asked = query(f"SELECT at FROM ({rows}) WHERE at >= :start AND at < :end")
+    assert rows_of(run_query(asked, DAYS, DAY, WHOSE)).column("at").to_pylist() == values[2:]
+
+
+def test_types_that_no_column_declares_are_kept_as_text(server, monkeypatch):
+    monkeypatch.setenv("TRIPS_DB", server)
+    sql = """SELECT CAST('a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11' AS uuid) AS id, CAST('{"a": [1, 2]}' AS jsonb) AS j,
+             CAST('{}' AS jsonb) AS nothing, ARRAY[1, 2] AS list, CAST('05:30' AS time) AS t, :batch AS b"""
+    (row,) = rows_of(run_query(query(sql), DAYS, DAY, WHOSE)).to_pylist()
+    assert row == {
+        "id": "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "j": '{"a": [1, 2]}', "nothing": "{}", "list": "[1, 2]",
+        "t": "05:30:00", "b": DAY,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+psycopg2://127.0.0.1:1/trips?user=me&password=hunter2",
+        "postgresql+psycopg2://me:hunter2@host:port/trips",
+    ],
+)
+def test_a_password_is_told_from_no_part_of_a_url(url, monkeypatch):
+    monkeypatch.setenv("TRIPS_DB", url)
+    with pytest.raises((Outage, ConfigInvalid)) as raised:
+        run_query(query(), DAYS, DAY, WHOSE)
+    assert "hunter2" not in str(raised.value)
+    assert "TRIPS_DB" in str(raised.value)
 
 
 def test_values_without_a_common_type_are_kept_as_text(tmp_path, monkeypatch):

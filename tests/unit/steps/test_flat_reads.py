@@ -6,6 +6,7 @@ counted. No model is fitted and no row is read: predictions and references cost 
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 
 import obstore
@@ -181,6 +182,9 @@ def readers(model, at, n):
     """What reads the ledger when batch n has been taken through the loop, and when the next one comes."""
     config, batch, following = model.config, model.config.calendar.name(n), model.config.calendar.name(n + 1)
     end = config.calendar.end(following)
+    arrived = Path(at.landing, model.id, f"trips_{following}.csv")
+    arrived.parent.mkdir(parents=True, exist_ok=True)
+    arrived.write_text("id,at,distance,zone\n")
 
     def score():
         ledger = open_stores(at, model.id).ledger

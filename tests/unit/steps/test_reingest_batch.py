@@ -209,3 +209,14 @@ def reingest_files(model, at):
     from include.sources.intake import take_in_again
 
     return take_in_again(model, at, "rows", DAY, 1, DAY).files
+
+
+def test_rows_that_are_named_by_a_moment_are_compared_too(write_folder, at):
+    begin, end = CONFIG.index("labels:\n"), CONFIG.index("features: ")
+    text = f"{CONFIG[:begin]}labels: none\n{CONFIG[end:]}".replace("key: [id]", "key: [at]")
+    model = load_model_folder(write_folder(config=text))
+    land(model, at, "1,some day,1,a,1")
+    ingest_batch(model, at, DAY)
+    assert validate_batch(model, at, DAY).state == "rejected"
+    land(model, at, row(1))
+    assert reingest_batch(model, at, DAY).keys["added"] == ["2024-01-01 08:00:00"]
