@@ -32,7 +32,7 @@ new-model: setup ## Propose a model folder from data: NAME=sales FROM="sales.csv
 	$(BIN)/evergreen new-model $(NAME) --from $(FROM)
 
 test: setup ## Run all tests but the long ones
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not long"
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not long"
 
 test-long: setup ## Run the tests that take minutes each: outages, ten nights, Celery, two years of bookings
 	$(BIN)/python -m pytest -m long

@@ -94,7 +94,8 @@ def test_rows_lie_on_s3_and_nowhere_else(composed: Composed, stores: Stores) -> 
 
 @needs_postgres
 def test_mlflow_names_the_champion(composed: Composed, stores: Stores) -> None:
-    client = MlflowClient(composed.url("mlflow:5000"))
+    # Unsaid, the registry would be the one that was last spoken to in this process.
+    client = MlflowClient(composed.url("mlflow:5000"), composed.url("mlflow:5000"))
     assert str(client.get_model_version_by_alias("dev.taxi", "champion").version) == "1"
     assert stores.models.champion() == (1, 1)
     assert composed.query("mlflow", "SELECT name FROM registered_models") == [("dev.taxi",)]
