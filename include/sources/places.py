@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Protocol
 
 import obstore
-from obstore.exceptions import BaseError, NotFoundError
+from obstore.exceptions import NotFoundError
 
 from include.errors import NotReady, Outage
-from include.storage.objects import open_store
+from include.storage.objects import open_store, reached
 
 
 class Place(Protocol):
@@ -82,18 +82,18 @@ class Bucket(Place):
 
     def read(self, name: str) -> bytes:
         try:
-            return bytes(obstore.get(self._store, name).bytes())
+            with reached(f"{self._uri}/{name}"):
+                return bytes(obstore.get(self._store, name).bytes())
         except (FileNotFoundError, NotFoundError) as error:
             raise NotReady(f"{self._uri}/{name} is gone since it was listed; deliver it again") from error
-        except BaseError as error:
-            raise Outage(f"{self._uri}/{name}: {error}") from error
 
     def _listed(self) -> dict[str, int]:
         if self._sizes is None:
             try:
-                chunks = list(obstore.list(self._store))
-            except BaseError as error:
-                raise Outage(f"{self._uri}: {error}") from error
+                with reached(self._uri):
+                    chunks = list(obstore.list(self._store))
+            except NotFoundError as error:
+                raise Outage(f"{self._uri}: no such bucket, or not yet; create it") from error
             self._sizes = {one["path"]: one["size"] for chunk in chunks for one in chunk}
         return self._sizes
 

@@ -10,12 +10,13 @@ import pandas as pd
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, SchemaMismatchError, TableNotFoundError
+from obstore.exceptions import NotFoundError
 
 from include.errors import Outage, SchemaChanged, SourceChanged
 from include.records import Partition
 from include.storage.cache import ByteCache
 from include.storage.content import content_hash, plain
-from include.storage.objects import delta_options, open_store
+from include.storage.objects import delta_options, open_store, reached
 from include.storage.pieces import PartitionPieces
 
 _CONFIGURATION = {
@@ -120,7 +121,7 @@ class Lake:
             )
         except CommitFailedError:
             return False
-        except DeltaError as error:
+        except (DeltaError, OSError) as error:
             if raised:
                 raise raised[0] from None
             if not isinstance(error, SchemaMismatchError) and "Cast error" not in str(error):
@@ -170,7 +171,8 @@ class Lake:
         if not set(rows.column_names) <= set(self._types.get(table, ())):
             # Not seen yet, or a column has come to it since.
             try:
-                held = pa.schema(self._open(table).schema().to_arrow())
+                with reached(self.table_uri(table)):
+                    held = pa.schema(self._open(table).schema().to_arrow())
             except TableNotFoundError:
                 return
             self._types[table] = {field.name: field.type for field in plain(held.empty_table()).schema}
@@ -185,13 +187,14 @@ class Lake:
     def read_any(self, table: str, batch: str, revision: int) -> pa.Table:
         """The rows of one batch in any table, in no particular order; no columns where there is no such table."""
         wanted = _predicate(batch, revision)
+        kept = table in self._opened
         try:
-            kept = table in self._opened
-            rows = pa.table(self._open(table).scan(predicate=wanted))
-            if kept and rows.num_rows == 0:
-                # Written since the table was opened.
-                self._opened.pop(table)
+            with reached(self.table_uri(table)):
                 rows = pa.table(self._open(table).scan(predicate=wanted))
+                if kept and rows.num_rows == 0:
+                    # Written since the table was opened.
+                    self._opened.pop(table)
+                    rows = pa.table(self._open(table).scan(predicate=wanted))
         except TableNotFoundError:
             return pa.table({})
         return plain(rows.drop_columns(["batch", "revision"]))
@@ -205,16 +208,25 @@ class Lake:
 
     def put_raw(self, path: str, content: bytes) -> str:
         """Keep a file as it came; returns its path in the lake."""
-        obstore.put(self._store, f"{self._raw}/{path}", io.BytesIO(content))
+        with reached(f"raw file {path}"):
+            obstore.put(self._store, f"{self._raw}/{path}", io.BytesIO(content))
         return path
 
     def get_raw(self, path: str) -> bytes:
-        """A file as it came."""
-        return bytes(obstore.get(self._store, f"{self._raw}/{path}").bytes())
+        """A file as it came.
+
+        :raises SourceChanged: if it is gone.
+        """
+        try:
+            with reached(f"raw file {path}"):
+                return bytes(obstore.get(self._store, f"{self._raw}/{path}").bytes())
+        except (FileNotFoundError, NotFoundError) as error:
+            raise SourceChanged(f"raw file {path} is gone from the lake; restore it") from error
 
     def put_report(self, name: str, content: str) -> str:
         """Keep an HTML report; returns its path below the lake."""
-        obstore.put(self._reports, f"{self._raw}/{name}", content.encode())
+        with reached(f"report {name}"):
+            obstore.put(self._reports, f"{self._raw}/{name}", content.encode())
         return f"reports/{self._raw}/{name}"
 
 
@@ -222,7 +234,8 @@ def _require_content(table: str, partition: Partition, rows: pa.Table) -> None:
     if content_hash(rows) != partition.content:
         raise SourceChanged(
             f"{table}: batch {partition.batch} revision {partition.revision} is not what its record says "
-            f"({rows.num_rows} rows, expected content {partition.content[:12]}); restore an earlier table version"
+            f"({rows.num_rows} rows, expected content {partition.content[:12]}); restore an earlier table version, or "
+            "the key in config.yaml, by whose columns its rows are ordered"
         )
 
 

@@ -6,12 +6,11 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
+from obstore.exceptions import AlreadyExistsError, NotFoundError
 
 from include.batches import Calendar
-from include.errors import Outage
 from include.records import Record
-from include.storage.objects import open_store
+from include.storage.objects import open_store, reached
 
 R = TypeVar("R", bound=Record)
 # Where the work that writes a record can be looked at, such as a task's log page; it goes into the record's ``meta``.
@@ -30,7 +29,8 @@ class Ledger:
     """
 
     def __init__(self, uri: str, env: str, model_id: str) -> None:
-        self._store = open_store(f"{uri.rstrip('/')}/ledger")
+        self._uri = f"{uri.rstrip('/')}/ledger"
+        self._store = open_store(self._uri)
         self._root = f"{env}/{model_id}"
         self._read: dict[str, Record] = {}
         self._highest: dict[str, int] = {}
@@ -48,13 +48,12 @@ class Ledger:
         stamp = {"written_at": datetime.now(UTC).isoformat(), **by, **record.meta}
         stamped = record.model_copy(update={"meta": stamp})
         try:
-            obstore.put(self._store, path, stamped.model_dump_json(indent=1).encode(), mode="create")
+            with reached(f"{self._uri}/{path}"):
+                obstore.put(self._store, path, stamped.model_dump_json(indent=1).encode(), mode="create")
         except AlreadyExistsError:
             standing = self.get(type(record), id_, n)
             assert standing is not None
             return standing
-        except BaseError as error:
-            raise Outage(f"ledger at {self._store}, {path}: {error}") from error
         self._read[path] = stamped
         return stamped
 
@@ -63,11 +62,10 @@ class Ledger:
         path = self._path(kind, id_, n)
         if path not in self._read:
             try:
-                content = bytes(obstore.get(self._store, path).bytes())
+                with reached(f"{self._uri}/{path}"):
+                    content = bytes(obstore.get(self._store, path).bytes())
             except (FileNotFoundError, NotFoundError):
                 return None
-            except BaseError as error:
-                raise Outage(f"ledger at {self._store}, {path}: {error}") from error
             self._read[path] = kind.model_validate_json(content)
         return self._read[path]  # type: ignore[return-value]
 

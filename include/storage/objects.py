@@ -2,10 +2,18 @@
 
 import functools
 import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
 from obstore.store import LocalStore, ObjectStore, from_url
+
+from include.errors import Outage
+
+_COLOURS = re.compile(r"\x1b\[\d+m")
 
 
 @functools.lru_cache(maxsize=32)
@@ -23,6 +31,22 @@ def open_store(uri: str) -> ObjectStore:
     options: Any = {**place, "client_options": {"allow_http": insecure}}
     store: ObjectStore = from_url(uri, credential_provider=Boto3CredentialProvider(session), **options)
     return store
+
+
+@contextmanager
+def reached(place: str) -> Iterator[None]:
+    """Turn a store that does not answer into an outage, which is retried. That something is not there is an answer.
+
+    :param place: what was asked, for the message.
+    """
+    try:
+        yield
+    except (FileNotFoundError, NotFoundError, AlreadyExistsError):
+        raise
+    except (BaseError, OSError) as error:
+        # Below it the libraries repeat themselves, with all that they know of the request.
+        told = _COLOURS.sub("", str(error)).partition("Debug source")[0]
+        raise Outage(f"{place} did not answer: {' '.join(told.split())}") from error
 
 
 def delta_options(uri: str) -> dict[str, str] | None:
