@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from include.checks.sorting import Rules, SortedBatch, reject, sort_batch
 from include.config.expectations import ExpectationConfig
-from include.config.feeds import FilesConfig, LabelFeed, LabelsInside, QueryConfig
+from include.config.feeds import FilesConfig, LabelsInside, QueryConfig
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
 from include.errors import FileUnreadable, NotReady
@@ -35,7 +35,7 @@ def seal(model: ModelFolder, at: Locations, feed: Feed, batch: str) -> BatchReco
     standing = stores.ledger.get(BatchRecord, f"{feed}.{batch}")
     if standing is not None:
         return standing
-    inside = feed == "labels" and not isinstance(_labels(model), LabelFeed)
+    inside = source_of(model, feed) is None
     if inside:
         rows = stores.ledger.get(BatchRecord, f"rows.{batch}")
         if rows is None:

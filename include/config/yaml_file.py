@@ -42,6 +42,7 @@ def read_yaml(path: Path) -> Any:
     except OSError as error:
         raise ConfigInvalid(str(path), [f"cannot be read: {error.strerror}"]) from error
     try:
+        # A safe loader, of which ruff knows by its name alone.
         read = yaml.load(content.decode("utf-8-sig"), _Loader)  # noqa: S506
     except UnicodeDecodeError as error:
         line, found = content[: error.start].count(b"\n") + 1, content[error.start : error.start + 1].hex()

@@ -152,6 +152,9 @@ def _fit(model: ModelFolder, folder: Path, features: pd.DataFrame, labelled: Lab
         if model.config.model.task == "classification":
             target = target.astype(np.int64)
         return estimator.fit(features, target)
+    except MemoryError:
+        # A fault of the machine, not of the code: it is tried again.
+        raise
     except (Exception, SystemExit) as error:
         place = f"model {model.id}, estimator.py, on {len(features)} rows of {list(features.columns)}"
         raise FeaturesInvalid(f"{place}: raised {type(error).__name__}: {error}") from error

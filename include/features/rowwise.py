@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from include.config.contract import ModelConfig
+from include.features.generations import contract_of
 from include.features.history import call_features, call_predict, claimed_data, read_history
 from include.records import ClaimRecord, Partition
 from include.storage.lake import naive, piece_to_frame
@@ -53,7 +54,7 @@ def predict_pieces(
     :raises SourceChanged: after the last piece, if the rows were not those of the record in canonical order.
     """
     key, batch = list(config.rows.key), claim.as_of
-    history = read_history(config, stores, claimed_data(stores, claim), batch)
+    history = read_history(contract_of(config, packed.contract), stores, claimed_data(stores, claim), batch)
     pieces = stores.lake.stream(partition, key)
 
     def predict(piece: pa.Table) -> pa.Table:

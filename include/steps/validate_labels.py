@@ -1,10 +1,10 @@
 """Validate the labels of a batch."""
 
 from include.checks.sealing import seal
-from include.config.feeds import LabelFeed
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
 from include.records import BatchRecord
+from include.sources.intake import source_of
 from include.steps.validate_batch import tell
 
 
@@ -18,6 +18,6 @@ def validate_labels(model: ModelFolder, at: Locations, batch: str) -> BatchRecor
         return None
     record = seal(model, at, "labels", batch)
     # A batch whose rows were rejected takes the labels inside it along; one incident tells of both.
-    if isinstance(model.config.labels, LabelFeed) or record.state == "published":
+    if source_of(model, "labels") is not None or record.state == "published":
         tell(model, at, "labels", record)
     return record
