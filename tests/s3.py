@@ -10,6 +10,7 @@ from pathlib import Path
 
 import boto3
 import obstore
+from botocore.exceptions import BotoCoreError, ClientError
 
 from include.storage.objects import open_store
 from tests.postgres import free_port
@@ -54,7 +55,7 @@ def s3(bucket: str = "evergreen") -> Iterator[dict[str, str]]:
             try:
                 client.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
                 break
-            except Exception:
+            except (BotoCoreError, ClientError):
                 assert time.monotonic() < deadline, "moto did not start"
                 time.sleep(0.2)
         yield environment
