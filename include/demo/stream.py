@@ -7,11 +7,16 @@ What is in the stream, by batch (a day), counted from 1:
 - 8: the source renames a column;
 - 11 to 13: a holiday, groups of passengers: an input shift that does not matter to how long a trip takes;
 - 16 and on: roadworks: the same trip takes longer, which no input shows.
+
+Other plans let the roadworks grow or come and go, let labels come later or in bulk, and break more batches: what the
+loop's decisions are measured on.
 """
 
+import functools
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -28,20 +33,30 @@ class DemoStream:
     :param start: first day.
     :param batches: days in all.
     :param trips: trips a day.
-    :param broken: the batch with a renamed column.
+    :param broken: batches with a renamed column.
     :param shifted: first and last batch of the harmless input shift.
     :param changed: first batch of the concept change.
     :param slowdown: how much longer a trip takes from then on.
+    :param course: whether it does so at once, ever more over ``period`` batches, or by turns of ``period`` batches.
+    :param period: batches.
+    :param delays: after how many batches which share of the labels becomes known.
+    :param later: the first batch from which other delays hold, and those.
+    :param bulk: labels come in every so many batches only, all that are due by then.
     """
 
     seed: int = 1
     start: datetime = datetime(2024, 1, 1, tzinfo=UTC)
     batches: int = 24
     trips: int = 800
-    broken: int = 8
+    broken: tuple[int, ...] = (8,)
     shifted: tuple[int, int] = (11, 13)
     changed: int = 16
     slowdown: float = 1.5
+    course: Literal["abrupt", "gradual", "recurring"] = "abrupt"
+    period: int = 20
+    delays: tuple[tuple[int, float], ...] = ((0, 0.8), (1, 0.15), (3, 0.05))
+    later: tuple[int, tuple[tuple[int, float], ...]] | None = None
+    bulk: int = 1
 
     def land(self, folder: Path, number: int) -> None:
         """Write one batch's trips and the labels that became known that day, each with its marker.
@@ -71,17 +86,30 @@ class DemoStream:
         rows.loc[impossible[10:], "trip_distance"] = "n/a"
         copied = rows[rows["trip_id"].isin(set(copies["trip_id"]))]
         rows = pd.concat([rows, copied], ignore_index=True)
-        return rows.rename(columns={"PULocationID": _RENAMED}) if number == self.broken else rows
+        return rows.rename(columns={"PULocationID": _RENAMED}) if number in self.broken else rows
 
     def make_labels(self, number: int) -> pd.DataFrame:
         """The label feed of a batch: trip id and minutes of every trip whose outcome became known that day."""
-        known = [self._trips(earlier) for earlier in range(max(1, number - 3), number + 1)]
-        due = [
-            trips[trips["delay"] == number - n]
-            for n, trips in zip(range(max(1, number - 3), number + 1), known, strict=True)
-        ]
+        if number % self.bulk:
+            return self._trips(0)[["trip_id", "trip_minutes"]]
+        longest = max(days for days, _ in (*self.delays, *(self.later[1] if self.later else ()))) + self.bulk - 1
+        due = []
+        for earlier in range(max(1, number - longest), number + 1):
+            trips = self._trips(earlier)
+            known = -(-(earlier + trips["delay"]) // self.bulk) * self.bulk
+            due.append(trips[known == number])
         return pd.concat(due, ignore_index=True)[["trip_id", "trip_minutes"]]
 
+    def slowdown_at(self, number: int) -> float:
+        """How much longer a trip takes in a batch."""
+        since = number - self.changed
+        if not self.changed or since < 0:
+            return 1.0
+        if self.course == "gradual":
+            return 1 + (self.slowdown - 1) * min(1.0, (since + 1) / self.period)
+        return 1.0 if self.course == "recurring" and since // self.period % 2 else self.slowdown
+
+    @functools.lru_cache(maxsize=256)  # noqa: B019 - a label feed meets the same days again, and streams are few
     def _trips(self, number: int) -> pd.DataFrame:
         """All trips of a day, with what really happened."""
         if number < 1:
@@ -115,9 +143,14 @@ class DemoStream:
                 "trip_type": 1,
                 "trip_minutes": np.round(minutes, 2),
                 "late": random.random(n) < 0.02,
-                "delay": random.choice([0, 1, 3], n, p=[0.8, 0.15, 0.05]),
+                "delay": random.choice(*self._delays(number, n)),
             }
         )
+
+    def _delays(self, number: int, n: int) -> tuple[list[int], int, bool, list[float]]:
+        """What to draw delays from, as numpy takes it."""
+        held = self.later[1] if self.later is not None and number >= self.later[0] else self.delays
+        return [days for days, _ in held], n, True, [share for _, share in held]
 
     def _minutes(
         self, random: np.random.Generator, number: int, hour: np.ndarray, zone: np.ndarray, distance: np.ndarray
@@ -127,8 +160,7 @@ class DemoStream:
         centre = 1 - 0.3 * (zone % 4 == 0)
         season = 1 + 0.04 * np.sin(2 * np.pi * number / 28)
         minutes = 60 * distance / (22 * rush * centre * season) + 2
-        if self.changed and number >= self.changed:
-            minutes = minutes * self.slowdown
+        minutes = minutes * self.slowdown_at(number)
         noisy: np.ndarray = minutes * random.lognormal(0, 0.15, len(hour))
         return noisy
 

@@ -33,7 +33,7 @@ from include.storage.stores import open_stores
 from tests.short_loop import STREAM, land, records, registry, run, short_model, tables
 
 BROKEN, OPEN = "2024-01-03", "2024-01-08"
-MENDED = replace(STREAM, broken=0)
+MENDED = replace(STREAM, broken=())
 
 
 def day(number: int) -> str:

@@ -33,7 +33,7 @@ from include.storage.ledger import Ledger
 from include.storage.stores import open_stores
 from tests.short_loop import land, records, run, short_model
 
-STREAM = DemoStream(trips=150, batches=12, broken=0, shifted=(0, 0), changed=6, slowdown=2.0)
+STREAM = DemoStream(trips=150, batches=12, broken=(), shifted=(0, 0), changed=6, slowdown=2.0)
 BEFORE = 5
 
 

@@ -21,7 +21,7 @@ from tests.short_loop import land, records, run, short_model
 
 BATCHES = range(1, 11)
 # No batch with a renamed column: a table has the columns that it has.
-STREAM = DemoStream(trips=150, batches=10, broken=0, shifted=(0, 0), changed=7, slowdown=2.0)
+STREAM = DemoStream(trips=150, batches=10, broken=(), shifted=(0, 0), changed=7, slowdown=2.0)
 _NAMES = (
     "trip_id", "lpep_pickup_datetime", "PULocationID", "DOLocationID", "passenger_count", "trip_distance",
     "payment_type",
