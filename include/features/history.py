@@ -41,6 +41,8 @@ class BatchFeatures:
         return int(self.keys.memory_usage(deep=True).sum() + self.features.memory_usage(deep=True).sum())
 
 
+# A text of a key takes some eighty bytes beside its place.
+_KEYS: ByteCache[np.ndarray] = ByteCache(128 * 1024 * 1024, lambda keys: 100 * len(keys))
 _BUILT: ByteCache[BatchFeatures] = ByteCache(256 * 1024 * 1024, lambda built: built.nbytes)
 
 
@@ -199,15 +201,48 @@ def read_rows(config: ModelConfig, stores: Stores, partitions: list[Partition]) 
     return _read(config, stores, partitions, config.rows.columns, "clean", "batch")
 
 
-def read_keys(config: ModelConfig, stores: Stores, partitions: list[Partition]) -> pd.DataFrame:
-    """Of clean rows the key, and the batch in which they arrived."""
+def read_keys(
+    config: ModelConfig, stores: Stores, partitions: list[Partition], positions: np.ndarray | None = None
+) -> pd.DataFrame:
+    """Of clean rows the key, and the batch in which they arrived.
+
+    :param positions: only these of the rows; by default all.
+    """
     columns = {name: config.rows.columns[name] for name in config.rows.key}
-    return _read(config, stores, partitions, columns, "clean", "batch")
+    return _read(config, stores, partitions, columns, "clean", "batch", positions)
 
 
-def read_labels(config: ModelConfig, stores: Stores, partitions: list[Partition]) -> pd.DataFrame:
-    """Labels with the batch in which they became known (``known``): key, target, known."""
-    return _read(config, stores, partitions, config.label_columns, "labels", "known")
+def read_labels(
+    config: ModelConfig, stores: Stores, partitions: list[Partition], positions: np.ndarray | None = None
+) -> pd.DataFrame:
+    """Labels with the batch in which they became known (``known``): key, target, known.
+
+    :param positions: only these of the labels; by default all.
+    """
+    return _read(config, stores, partitions, config.label_columns, "labels", "known", positions)
+
+
+def read_key_objects(config: ModelConfig, stores: Stores, partitions: list[Partition]) -> tuple[np.ndarray, np.ndarray]:
+    """The keys of rows or labels, each as one object, and the batches in which they arrived.
+
+    Kept by partition: where labels come late, each check meets the same partitions again.
+
+    :returns: (n,) keys and (n,) indices of batches, in the partitions' order.
+    """
+    columns = {name: config.rows.columns[name] for name in config.rows.key}
+    spec = repr(columns)
+    keys, batches = [np.array([], dtype=object)], [np.array([], dtype=np.int64)]
+    for partition in partitions:
+        place = (stores.lake.table_uri(partition.table), partition, spec)
+        own = _KEYS.get(place)
+        if own is None:
+            frame = _read(config, stores, [partition], columns, partition.table, "batch").drop(columns="batch")
+            own = np.empty(len(frame), dtype=object)
+            own[:] = frame.iloc[:, 0] if len(columns) == 1 else list(frame.itertuples(index=False, name=None))
+            _KEYS.put(place, own)
+        keys.append(own)
+        batches.append(np.full(len(own), config.calendar.index(partition.batch)))
+    return np.concatenate(keys), np.concatenate(batches)
 
 
 def sort_order(config: ModelConfig) -> list[str]:
@@ -217,13 +252,19 @@ def sort_order(config: ModelConfig) -> list[str]:
 
 
 def _read(
-    config: ModelConfig, stores: Stores, partitions: list[Partition], columns: Columns, table: str, arrival: str
+    config: ModelConfig,
+    stores: Stores,
+    partitions: list[Partition],
+    columns: Columns,
+    table: str,
+    arrival: str,
+    positions: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Partitions of one table as declared columns, and their batch under a name of its own.
 
     Joined before pandas sees them, whose cost is by frame rather than by row.
     """
-    tables, batches = [], list[str]()
+    tables, arrivals = [], list[np.ndarray]()
     for partition in partitions:
         if partition.table != table:
             continue
@@ -237,10 +278,13 @@ def _read(
             )
         rows = stores.lake.read(partition, sort_order(config))
         tables.append(read_as(rows, columns, record.columns if record else {}))
-        batches += [partition.batch] * rows.num_rows
+        arrivals.append(np.full(rows.num_rows, partition.batch, dtype=object))
     if not tables:
         return pd.DataFrame({name: pd.Series(dtype=object) for name in (*columns, arrival)})
-    return to_frame(pa.concat_tables(tables)).assign(**{arrival: pd.Series(batches, dtype=object)})
+    whole, batches = pa.concat_tables(tables), np.concatenate(arrivals)
+    if positions is not None:
+        whole, batches = whole.take(positions), batches[positions]
+    return to_frame(whole).assign(**{arrival: pd.Series(batches, dtype=object)})
 
 
 def read_history(config: ModelConfig, stores: Stores, data: DataRecord, batch: str) -> pd.DataFrame:

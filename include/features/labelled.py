@@ -9,7 +9,15 @@ from pandas.api.types import union_categoricals
 from include.config.contract import ModelConfig
 from include.config.feeds import LabelFeed
 from include.errors import FeaturesInvalid, NotReady
-from include.features.history import build_features, published, read_keys, read_labels, read_rows, superseded
+from include.features.history import (
+    build_features,
+    published,
+    read_key_objects,
+    read_keys,
+    read_labels,
+    read_rows,
+    superseded,
+)
 from include.records import ClaimRecord, DataRecord, Partition
 from include.storage.packed_model import PackedModel
 from include.storage.stores import Stores
@@ -49,7 +57,7 @@ def match_labels(
     :param last: last batch of the span; nothing later is read.
     :param data: a recorded data version to read again; by default what is published.
     """
-    calendar, key = config.calendar, list(config.rows.key)
+    calendar = config.calendar
     if config.labels == "none":
         return _unlabelled(config, stores, calendar.between(first, last))
     delay = config.labels.max_delay if isinstance(config.labels, LabelFeed) else 0
@@ -63,28 +71,73 @@ def match_labels(
         clean, known = [p for p in clean if p in listed], [p for p in known if p in listed]
     earlier_rows = superseded(stores, "rows", span, last, config.rows.columns)
     earlier_labels = superseded(stores, "labels", span, last, config.label_columns)
-    labels, rows = read_labels(config, stores, known), read_keys(config, stores, clean)
-    values = labels.drop_duplicates(key, keep="last").drop(columns="known")
-    places = _first(labels, read_labels(config, stores, earlier_labels), key, "known")
-    arrivals = _first(rows, read_keys(config, stores, earlier_rows), key, "batch")
-    rows = rows.drop_duplicates(key, keep="first").assign(arrived=lambda one: one["batch"])
-    if earlier_rows:
-        rows = rows.drop(columns="arrived").merge(arrivals.rename(columns={"batch": "arrived"}), on=key)
-    matched = rows.merge(places, on=key).merge(values, on=key)
-    reach = {label: calendar.name(max(0, calendar.index(label) - delay)) for label in set(matched["known"])}
-    matched = matched[matched["batch"] >= matched["known"].map(reach).astype(str)]
-    in_span = places[places["known"].between(first, last)]
-    unmatched = len(in_span) - len(in_span.merge(matched[key], on=key))
-    matched["known"] = np.maximum(matched["known"].astype(str), matched.pop("arrived").astype(str))
-    matched = matched[matched["known"].between(first, last)].sort_values(["batch", *key]).reset_index(drop=True)
-    return LabelledRows(matched, unmatched, tuple(clean + known + earlier_rows + earlier_labels))
+    placed = _place([read_key_objects(config, stores, one) for one in (clean, earlier_rows, known, earlier_labels)])
+    begin, end = calendar.index(first), calendar.index(last)
+    # A row whose label came later than that is a new one under an old key.
+    matched = placed.is_matched & (placed.batch >= placed.label - delay)
+    unmatched = int(np.sum((begin <= placed.label) & (placed.label <= end) & ~matched))
+    became = np.maximum(placed.label, placed.arrived)
+    # In the order in which rows are stored: by batch and key.
+    chosen = np.flatnonzero(matched & (begin <= became) & (became <= end))
+    chosen = chosen[np.argsort(placed.row[chosen])]
+    rows = read_keys(config, stores, clean, placed.row[chosen])
+    values = read_labels(config, stores, known, placed.value[chosen])[config.labels.column]
+    names = {n: calendar.name(n) for n in set(became[chosen].tolist())}
+    rows = rows.assign(
+        known=pd.Series([names[n] for n in became[chosen].tolist()], dtype=object),
+        **{config.labels.column: values},
+    )
+    return LabelledRows(rows, unmatched, tuple(clean + known + earlier_rows + earlier_labels))
 
 
-def _first(seen: pd.DataFrame, earlier: pd.DataFrame, key: list[str], arrival: str) -> pd.DataFrame:
-    """Of each key the first batch in which it arrived, in whatever revision: key, batch."""
-    if len(earlier):
-        seen = pd.concat([earlier, seen]).sort_values(arrival, kind="stable")
-    return seen.drop_duplicates(key, keep="first")[[*key, arrival]]
+@dataclass(frozen=True)
+class _Placed:
+    """Every key that was seen, and where: each (keys,).
+
+    :param row: position of its first row, -1 for none.
+    :param value: position of its newest label.
+    :param batch: batch of that row; of ``arrived`` the first batch in which it came, in whatever revision.
+    :param label: batch of its first label.
+    """
+
+    row: np.ndarray
+    value: np.ndarray
+    batch: np.ndarray
+    arrived: np.ndarray
+    label: np.ndarray
+
+    @property
+    def is_matched(self) -> np.ndarray:
+        """Which keys have both a row and a label."""
+        matched: np.ndarray = (self.row >= 0) & (self.value >= 0)
+        return matched
+
+
+def _place(seen: list[tuple[np.ndarray, np.ndarray]]) -> _Placed:
+    """Follow each key through rows, superseded rows, labels and superseded labels.
+
+    :param seen: of each the (n,) keys and the (n,) batches in which they arrived, ascending.
+    """
+    codes, found = pd.factorize(np.concatenate([keys for keys, _ in seen]))
+    rows, old_rows, labels, old_labels = np.split(codes, np.cumsum([len(keys) for keys, _ in seen])[:-1])
+    (_, batches), (_, old_batches), (_, known), (_, old_known) = seen
+    nowhere = np.iinfo(np.int64).max
+
+    def first(codes: np.ndarray, places: np.ndarray) -> np.ndarray:
+        earliest = np.full(len(found), nowhere)
+        np.minimum.at(earliest, codes, places)
+        return earliest
+
+    row, value = first(rows, np.arange(len(rows))), np.full(len(found), -1)
+    np.maximum.at(value, labels, np.arange(len(labels)))
+    row = np.where(row == nowhere, -1, row)
+    return _Placed(
+        row=row,
+        value=value,
+        batch=np.append(batches, -1)[row],
+        arrived=np.minimum(first(rows, batches), first(old_rows, old_batches)),
+        label=np.minimum(first(labels, known), first(old_labels, old_known)),
+    )
 
 
 def _unlabelled(config: ModelConfig, stores: Stores, span: list[str]) -> LabelledRows:

@@ -34,7 +34,7 @@ from include.storage.stores import Stores, open_stores
 class BatchHistory:
     """One batch: what arrived, who scored it, how well, and what was decided at it.
 
-    :param error: the metric of the predictions that were made for it, on all labels known by the end of the span; None
+    :param error: the metric of the predictions that were made for it, on all labels known by the end; None
         where nobody scored it or none of its labels is known.
     :param labelled: scored rows of it whose label is known by then.
     """
@@ -84,12 +84,17 @@ class History:
         return any(version in scored for version in later)
 
 
-def collect_history(model: ModelFolder, at: Locations, first: str, last: str) -> History:
-    """Read back what happened from one batch to another; batches that are not sealed yet are left out."""
+def collect_history(
+    model: ModelFolder, at: Locations, first: str, last: str, known_by: str | None = None
+) -> History:
+    """Read back what happened from one batch to another; batches that are not sealed yet are left out.
+
+    :param known_by: labels that became known up to this batch count; by default up to ``last``.
+    """
     config = model.config
     stores = open_stores(at, model.id)
     span = [b for b in config.calendar.between(first, last) if stores.ledger.get(BatchRecord, f"rows.{b}") is not None]
-    losses = _losses(config, stores, span)
+    losses = _losses(config, stores, span, known_by or last)
     decided = _decisions(stores.ledger, span)
     promotions = {p.as_of: p for p in stores.ledger.all(PromotionRecord, "champion")}
     batches = []
@@ -158,14 +163,14 @@ def as_table(history: History) -> pd.DataFrame:
     return table.astype(dict.fromkeys(whole, "Int64"))
 
 
-def _losses(config: ModelConfig, stores: Stores, span: list[str]) -> dict[str, np.ndarray]:
+def _losses(config: ModelConfig, stores: Stores, span: list[str], known_by: str) -> dict[str, np.ndarray]:
     """Losses of the predictions that were made, by batch scored."""
     if config.labels == "none" or not span:
         return {}
     # What was predicted counts, whatever of its rows the contract of today could still read.
     columns = {name: config.rows.columns[name] for name in config.rows.key}
     config = config.model_copy(update={"rows": config.rows.model_copy(update={"columns": columns})})
-    labelled = match_labels(config, stores, span[0], span[-1]).rows
+    labelled = match_labels(config, stores, span[0], known_by).rows
     losses = {}
     for batch in span:
         claim = stores.ledger.last(ClaimRecord, batch)

@@ -49,17 +49,19 @@ class Runner:
         :raises NotReady: if its files are not complete and may still come.
         """
         moment = now or self.model.config.calendar.end(batch)
-        if self._await(batch, moment, "rows"):
-            ingest_batch(self.model, self.at, batch)
-            validate_batch(self.model, self.at, batch)
+        self._take_rows(batch, moment)
         score_batch(self.model, self.at, batch)
-        if self.model.config.labels != "none" and self._await(batch, moment, "labels"):
-            ingest_labels(self.model, self.at, batch)
-            validate_labels(self.model, self.at, batch)
+        self._take_labels(batch, moment)
         if (self.model.config.calendar.index(batch) + 1) % self.model.config.check.every == 0:
             check_drift(self.model, self.at, batch)
             self.retrain()
         send_alerts(self.model, self.at, self.sinks)
+
+    def take_in(self, batch: str) -> None:
+        """Only seal what came: rows and labels, which depend on no decision of the loop."""
+        end = self.model.config.calendar.end(batch)
+        self._take_rows(batch, end)
+        self._take_labels(batch, end)
 
     def retrain(self) -> None:
         """Make the attempt that is due, or finish one that was left half-way."""
@@ -73,6 +75,16 @@ class Runner:
         if judged.outcome == "passed" or approved:
             self._promote(attempt)
         close_verdict(self.model, self.at, attempt)
+
+    def _take_rows(self, batch: str, now: datetime) -> None:
+        if self._await(batch, now, "rows"):
+            ingest_batch(self.model, self.at, batch)
+            validate_batch(self.model, self.at, batch)
+
+    def _take_labels(self, batch: str, now: datetime) -> None:
+        if self.model.config.labels != "none" and self._await(batch, now, "labels"):
+            ingest_labels(self.model, self.at, batch)
+            validate_labels(self.model, self.at, batch)
 
     def _promote(self, attempt: DueAttempt) -> None:
         registered = register_model(self.model, self.at, attempt)
