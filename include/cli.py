@@ -26,6 +26,7 @@ from include.errors import EvergreenError
 if TYPE_CHECKING:
     from include.demo.services import Services
     from include.records import Feed
+    from include.replay.comparison import Contender
     from include.replay.history import History
 
 _HISTORY = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -108,7 +109,13 @@ def demo(policy: str | None) -> None:
 @click.argument("model_id", metavar="MODEL")
 @click.option("--from", "first", help="First batch, such as 2011-01-01; by default the schedule's start.")
 @click.option("--to", "last", help="Last batch; by default the last one that has files.")
-@click.option("--policy", help="Other policies than config.yaml's, such as never or decay,every:4.")
+@click.option(
+    "--policies",
+    "--policy",
+    "policies",
+    help="Other policies than config.yaml's, such as never or decay+every:4; several, separated by commas, are put "
+    "side by side. config stands for config.yaml's own, oracle for the best that hindsight finds.",
+)
 @click.option("--landing", type=click.Path(path_type=Path), help="Where the files are, if not in the landing folder.")
 @click.option("--into", type=click.Path(path_type=Path), help="An empty folder for state and report.")
 @click.option("--html/--no-html", default=False, help="Write an Evidently report for every check that is not ok.")
@@ -116,29 +123,46 @@ def replay(
     model_id: str,
     first: str | None,
     last: str | None,
-    policy: str | None,
+    policies: str | None,
     landing: Path | None,
     into: Path | None,
     html: bool,
 ) -> None:
     """Run a model over its history on a virtual clock, in a scratch place; the live one is not touched."""
+    from include.replay.comparison import compare_policies
     from include.replay.runner import for_replay
     from include.replay.runner import replay as run
     from include.sources.intake import last_arrived
 
-    model = for_replay(get_model_folder(model_id, model_roots()), first, policy, html)
+    folder, named = get_model_folder(model_id, model_roots()), policies.split(",") if policies else ["config"]
+    models = {
+        name: for_replay(folder, first, None if name == "config" else name, html) for name in named if name != "oracle"
+    }
+    if len(models) < len(named) - ("oracle" in named) or not models:
+        raise click.UsageError(f"--policies {policies}: valid: different policies, and oracle beside one of them")
     place = into or Path(tempfile.mkdtemp(prefix=f"replay-{model_id}-"))
     if place.exists() and any(place.iterdir()):
         raise click.UsageError(f"--into {place}: is not empty; a replay begins with nothing")
-    live = Locations.from_environment()
+    model, live = next(iter(models.values())), Locations.from_environment()
     at = Locations.under(place, landing=str(landing.absolute()) if landing else live.landing)
     calendar = model.config.calendar
     first, last = first or calendar.name(0), last or last_arrived(model, at, datetime.now(UTC))
     span = calendar.between(first, last)
+    several = len(named) > 1
     with _progress() as progress:
-        task = progress.add_task(f"replaying {model_id}", total=len(span))
-        run(model, at, first, last, after_each=lambda batch: progress.update(task, advance=1, description=batch))
-    _write_report(model, at, first, last, place / "report.html")
+        task = progress.add_task(f"replaying {model_id}", total=len(span) * (len(models) + 1 if several else 1))
+
+        def tell(done: str) -> None:
+            progress.update(task, advance=1, description=done)
+
+        if several:
+            contenders = compare_policies(models, place, at.landing, span, after_each=tell)
+        else:
+            run(model, at, first, last, after_each=tell)
+    if several:
+        _write_comparison(model, contenders, place / "report.html", last, "oracle" in named)
+    else:
+        _write_report(model, at, first, last, place / "report.html")
 
 
 @cli.command()
@@ -244,6 +268,27 @@ def _write_report(model: ModelFolder, at: Locations, first: str, last: str, path
     console.print(f"report {path}", markup=False)
     console.print(f"table  {path.with_suffix('.csv')}", markup=False)
     return history
+
+
+def _write_comparison(
+    model: ModelFolder, contenders: "list[Contender]", path: Path, last: str, with_oracle: bool
+) -> None:
+    """Write the report of each policy, and the one that puts them side by side; print its table."""
+    from include.replay.oracle import look_back
+    from include.replay.report import write_report
+    from include.replay.standings import print_standings, rank_contenders, write_standings
+
+    seen = None
+    if with_oracle:
+        with console.status("looking back: a version as of each batch"):
+            seen = look_back(model, contenders[0].at, last, last)
+    for one in contenders:
+        write_report(one.history, Path(one.at.lake).parent / "report.html")
+    standings = rank_contenders(contenders, seen)
+    write_standings(contenders, standings, path)
+    print_standings(standings, contenders[0].history.metric, console)
+    console.print(f"report {path}", markup=False)
+    console.print(f"table  {path.with_suffix('.csv')}", markup=False)
 
 
 def _progress() -> Progress:

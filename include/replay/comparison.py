@@ -46,7 +46,7 @@ def compare_policies(
     Until a first version is promoted no policy has a say, so that far they share one run; after it they share what is
     taken in. Each then has a ledger, predictions and an MLflow database of its own.
 
-    :param models: by the policy's name, the model folder under it; see ``for_replay``. They differ in ``retrain`` alone.
+    :param models: by the policy's name, the model folder under it; see ``for_replay``. Only ``retrain`` differs.
     :param folder: an empty folder.
     :param landing: where the files are.
     :param span: the batches to run.

@@ -84,9 +84,7 @@ class History:
         return any(version in scored for version in later)
 
 
-def collect_history(
-    model: ModelFolder, at: Locations, first: str, last: str, known_by: str | None = None
-) -> History:
+def collect_history(model: ModelFolder, at: Locations, first: str, last: str, known_by: str | None = None) -> History:
     """Read back what happened from one batch to another; batches that are not sealed yet are left out.
 
     :param known_by: labels that became known up to this batch count; by default up to ``last``.

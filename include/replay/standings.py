@@ -1,0 +1,166 @@
+"""How policies come out beside each other: numbers, a table in the terminal, a CSV, one HTML file."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from plotly.offline import get_plotlyjs
+from rich.console import Console
+from rich.table import Table
+
+from include.replay.comparison import Contender
+from include.replay.history import History
+from include.replay.oracle import Hindsight, find_plan
+
+# What a training costs, in batches of error; see ``Standing.costs``.
+PRICES = (0.0, 0.5, 2.0)
+# Batches in a row over which the worst error is looked for.
+_WORST = 4
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How one policy came out over the batches that all of them scored.
+
+    :param error: the metric over batches, each counting once.
+    :param worst: the metric of the worst four batches in a row.
+    :param trainings: challengers fitted after version 1.
+    :param promotions: those that went into force.
+    :param asked: verdicts that asked for a retraining after version 1.
+    :param costs: by price p, the error of all batches and p for each training, in units of the first policy's mean
+        error of a batch, over the number of batches: what the first one costs without trainings is 1.
+    :param seconds: CPU seconds for this policy alone; None for the oracle.
+    :param losses: by batch, the mean loss.
+    """
+
+    policy: str
+    error: float
+    worst: float
+    trainings: int
+    promotions: int
+    asked: int
+    costs: tuple[float, ...]
+    seconds: float | None
+    losses: Mapping[str, float]
+
+
+def rank_contenders(
+    contenders: Sequence[Contender], seen: Hindsight | None = None, prices: Sequence[float] = PRICES
+) -> list[Standing]:
+    """Compare policies; the first one is what the costs of all are relative to.
+
+    :param seen: what hindsight knows, for a last row called ``oracle``; its error is that of the middle price.
+    """
+    metric = contenders[0].history.metric
+    losses = {one.policy: batch_losses(one.history) for one in contenders}
+    shared = sorted(set.intersection(*(set(own) for own in losses.values())))
+    unit = float(np.mean([losses[contenders[0].policy][batch] for batch in shared])) if shared else float("nan")
+    standings = []
+    for one in contenders:
+        own = {batch: losses[one.policy][batch] for batch in shared}
+        history, begun = one.history, one.history.promotions[0].as_of if one.history.promotions else ""
+        later = [attempt for attempt in history.attempts if attempt.data and attempt.as_of > begun]
+        verdicts = [b.verdict for b in history.batches if b.verdict is not None and b.verdict.as_of > begun]
+        costs = tuple(_cost(list(own.values()), unit, price, len(later)) for price in prices)
+        asked = sum(verdict.action == "retrain" for verdict in verdicts)
+        error, worst = _errors(list(own.values()), metric)
+        promotions = max(len(history.promotions) - 1, 0)
+        standings.append(Standing(one.policy, error, worst, len(later), promotions, asked, costs, one.seconds, own))
+    if seen is not None and seen.batches:
+        standings.append(_oracle(seen, metric, shared, unit, prices))
+    return standings
+
+
+def batch_losses(history: History) -> dict[str, float]:
+    """By scored batch with a known label, the mean loss: the metric, of rmse its square."""
+    power = 2 if history.metric == "rmse" else 1
+    return {one.batch: one.error**power for one in history.batches if one.error is not None}
+
+
+def print_standings(
+    standings: Sequence[Standing], metric: str, console: Console, prices: Sequence[float] = PRICES
+) -> None:
+    """The table in the terminal."""
+    table = Table(box=None, padding=(0, 2))
+    for name in _columns(metric, prices):
+        table.add_column(name, justify="left" if name == "policy" else "right")
+    for one in standings:
+        table.add_row(*_cells(one))
+    console.print(table)
+
+
+def write_standings(
+    contenders: Sequence[Contender], standings: Sequence[Standing], path: Path, prices: Sequence[float] = PRICES
+) -> None:
+    """Write one HTML file that shows all policies on one time line, needs no network, and links to each report."""
+    history = contenders[0].history
+    loader = FileSystemLoader(Path(__file__).parent)
+    templates = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    power = 0.5 if history.metric == "rmse" else 1
+    traces = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": one.policy,
+            "x": list(one.losses),
+            "y": [loss**power for loss in one.losses.values()],
+        }
+        for one in standings
+    ]
+    reports = {one.policy: f"{Path(one.at.lake).parent.name}/report.html" for one in contenders}
+    html = templates.get_template("standings.html.j2").render(
+        history=history,
+        columns=_columns(history.metric, prices),
+        rows=[(_cells(one), reports.get(one.policy)) for one in standings],
+        batches=list(standings[0].losses),
+        traces=traces,
+        plotly_js=get_plotlyjs(),
+    )
+    path.write_text(html, encoding="utf-8")
+    rows = [dict(zip(_columns(history.metric, prices), _cells(one), strict=True)) for one in standings]
+    pd.DataFrame(rows).to_csv(path.with_suffix(".csv"), index=False)
+
+
+def _oracle(seen: Hindsight, metric: str, shared: list[str], unit: float, prices: Sequence[float]) -> Standing:
+    plans = [find_plan(seen, price * unit) for price in prices]
+    costs = [
+        _cost([plan.losses[batch] for batch in shared if batch in plan.losses], unit, price, len(plan.trainings))
+        for plan, price in zip(plans, prices, strict=True)
+    ]
+    plan = plans[len(plans) // 2]
+    own = {batch: plan.losses[batch] for batch in shared if batch in plan.losses}
+    error, worst = _errors(list(own.values()), metric)
+    made = len(plan.trainings)
+    return Standing("oracle", error, worst, made, made, made, tuple(costs), None, own)
+
+
+def _cost(losses: list[float], unit: float, price: float, trainings: int) -> float:
+    return (sum(losses) / unit + price * trainings) / len(losses) if losses else float("nan")
+
+
+def _errors(losses: list[float], metric: str) -> tuple[float, float]:
+    """Mean and worst-window error."""
+    if not losses:
+        return float("nan"), float("nan")
+    window = min(_WORST, len(losses))
+    moving = np.convolve(losses, np.ones(window) / window, mode="valid")
+    mean, worst = float(np.mean(losses)), float(moving.max())
+    return (mean**0.5, worst**0.5) if metric == "rmse" else (mean, worst)
+
+
+def _columns(metric: str, prices: Sequence[float]) -> list[str]:
+    costs = [f"cost at {price:g}" for price in prices]
+    return ["policy", metric, f"worst {_WORST} batches", "trainings", "promotions", "asked", *costs, "CPU s"]
+
+
+def _cells(one: Standing) -> list[str]:
+    numbers = [f"{one.error:.4g}", f"{one.worst:.4g}", str(one.trainings), str(one.promotions), str(one.asked)]
+    return [
+        one.policy,
+        *numbers,
+        *(f"{cost:.3f}" for cost in one.costs),
+        "" if one.seconds is None else f"{one.seconds:.0f}",
+    ]

@@ -1,0 +1,61 @@
+"""Policies side by side: each comes to what it comes to alone, and what it shares is done once."""
+
+import pandas as pd
+import pytest
+
+from include.config.locations import Locations
+from include.replay.comparison import compare_policies
+from include.replay.history import as_table, collect_history
+from include.replay.oracle import look_back
+from include.replay.runner import for_replay, replay
+from include.replay.standings import rank_contenders
+from tests.short_loop import STREAM, land, records, short_model
+
+POLICIES = ("never", "every:4", "decay")
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    """The models by policy, their contenders, where they are, and the span."""
+    place = tmp_path_factory.mktemp("compared")
+    folder = short_model(place)
+    at = Locations.under(place)
+    land(folder, at, *range(1, STREAM.batches + 1))
+    models = {policy: for_replay(folder, None, policy, html=False) for policy in POLICIES}
+    span = [folder.config.calendar.name(i) for i in range(STREAM.batches)]
+    told: list[str] = []
+    contenders = compare_policies(models, place / "comparison", at.landing, span, after_each=told.append)
+    return models, contenders, place, span, told
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_policy_comes_to_what_it_comes_to_alone(compared, policy, tmp_path):
+    models, contenders, place, span, _ = compared
+    alone = Locations.under(tmp_path, landing=str(place / "landing"))
+    replay(models[policy], alone, span[0], span[-1])
+    (one,) = (one for one in contenders if one.policy == policy)
+    assert records(models[policy], one.at) == records(models[policy], alone)
+    expected = as_table(collect_history(models[policy], alone, span[0], span[-1]))
+    pd.testing.assert_frame_equal(as_table(one.history), expected)
+
+
+def test_policies_differ_and_share_what_was_taken_in(compared):
+    _, contenders, place, span, told = compared
+    promotions = {one.policy: len(one.history.promotions) for one in contenders}
+    assert promotions["never"] == 1 < promotions["every:4"]
+    tables = {path.name for path in (place / "comparison").glob("policy-*/lake/tables/dev/taxi/*")}
+    assert tables == {"predictions"}
+    shared = {path.name for path in (place / "comparison/shared/lake/tables/dev/taxi").iterdir()}
+    assert shared >= {"clean", "labels", "quarantine_rows"}
+    assert sum(line.startswith("taking in") for line in told) < len(span)
+
+
+def test_the_oracle_is_no_worse_than_any_policy(compared):
+    models, contenders, _, span, _ = compared
+    seen = look_back(models["never"], contenders[0].at, span[-1], span[-1])
+    standings = rank_contenders(contenders, seen)
+    oracle = standings[-1]
+    # Its versions come of the same recipe and the same windows; a policy's own are trained as of the same batches.
+    for one in standings[:-1]:
+        assert all(best <= cost + 1e-9 for best, cost in zip(oracle.costs, one.costs, strict=True)), one.policy
+    assert oracle.trainings >= 1
