@@ -1,8 +1,8 @@
 """Policies against each other through the loop's own runner: the table of docs/judgement.md.
 
 `make bench-policies`; `QUICK=1` takes one stream and the policies as they are. No policy is told of a change. Options
-are chosen on prefixes that the table does not score, the same for all streams; ours stays as it is shipped. Every policy
-goes through the same training and the same gate.
+are chosen on prefixes that the table does not score, the same for all streams; ours stays as it is shipped. Every
+policy goes through the same training and the same gate.
 """
 
 import os
@@ -274,8 +274,8 @@ def _main_table(lines: list[Line], chosen: dict[str, str]) -> str:
     said = (
         f"{cells} generated streams. Error and worst window are relative to never retraining on the same stream; "
         "counts are means a stream, worse promotions the sum over all. A training costs so many batches of the error "
-        f"that never retraining has; ranks and p (Wilcoxon, paired by stream) are by the cost at {_MIDDLE:g}. A request within "
-        f"{_ANSWER} batches of a change, and 40 more where labels are late, is an answer to it."
+        f"that never retraining has; ranks and p (Wilcoxon, paired by stream) are by the cost at {_MIDDLE:g}. A request "
+        f"within {_ANSWER} batches of a change, and 40 more where labels are late, is an answer to it."
     )
     return f"{said}\n\n{table(columns, rows)}"
 
