@@ -26,7 +26,7 @@ from include.errors import EvergreenError
 if TYPE_CHECKING:
     from include.demo.services import Services
     from include.records import Feed
-    from include.replay.comparison import Contender
+    from include.replay.contenders import Contender
     from include.replay.history import History
 
 _HISTORY = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -129,7 +129,7 @@ def replay(
     html: bool,
 ) -> None:
     """Run a model over its history on a virtual clock, in a scratch place; the live one is not touched."""
-    from include.replay.comparison import compare_policies
+    from include.replay.contenders import compare_policies
     from include.replay.runner import for_replay
     from include.replay.runner import replay as run
     from include.sources.intake import last_arrived

@@ -11,7 +11,7 @@ from plotly.offline import get_plotlyjs
 from rich.console import Console
 from rich.table import Table
 
-from include.replay.comparison import Contender
+from include.replay.contenders import Contender
 from include.replay.history import History
 from include.replay.oracle import Hindsight, find_plan
 

@@ -25,7 +25,7 @@ from include.config.model_folder import ModelFolder
 from include.features.history import call_predict
 from include.features.labelled import gather_features, match_labels
 from include.judging.losses import row_losses
-from include.replay.comparison import Contender, compare_policies
+from include.replay.contenders import Contender, compare_policies
 from include.replay.oracle import Hindsight, find_plan, look_back
 from include.replay.runner import for_replay
 from include.replay.standings import batch_losses
@@ -274,7 +274,7 @@ def _main_table(lines: list[Line], chosen: dict[str, str]) -> str:
     said = (
         f"{cells} generated streams. Error and worst window are relative to never retraining on the same stream; "
         "counts are means a stream, worse promotions the sum over all. A training costs so many batches of the error "
-        f"that never retraining has; ranks and p (Wilcoxon, paired by stream) are by the cost at {_MIDDLE:g}. A request "
+        f"that never retraining has; ranks and p (Wilcoxon, paired by stream) go by the cost at {_MIDDLE:g}. A request "
         f"within {_ANSWER} batches of a change, and 40 more where labels are late, is an answer to it."
     )
     return f"{said}\n\n{table(columns, rows)}"

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from include.config.locations import Locations
 from include.records import AttemptRecord, BatchRecord, PromotionRecord
-from include.replay.comparison import Contender
+from include.replay.contenders import Contender
 from include.replay.history import BatchHistory, History
 from include.replay.oracle import Hindsight
 from include.replay.standings import print_standings, rank_contenders, write_standings

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from include.config.locations import Locations
-from include.replay.comparison import compare_policies
+from include.replay.contenders import compare_policies
 from include.replay.history import as_table, collect_history
 from include.replay.oracle import look_back
 from include.replay.runner import for_replay, replay
