@@ -80,7 +80,7 @@ def _say_where(services: "Services") -> None:
 
 
 @cli.command()
-@click.option("--policy", help="Other policies than config.yaml's, such as never or decay,every:4; in a place apart.")
+@click.option("--policy", help="Other policies than config.yaml's, such as never or decay+every:4; in a place apart.")
 def demo(policy: str | None) -> None:
     """Drive the demo's taxi stream through the loop in this process; go on where the last run ended."""
     from include.demo.stream import DemoStream
@@ -108,7 +108,7 @@ def demo(policy: str | None) -> None:
 @click.argument("model_id", metavar="MODEL")
 @click.option("--from", "first", help="First batch, such as 2011-01-01; by default the schedule's start.")
 @click.option("--to", "last", help="Last batch; by default the last one that has files.")
-@click.option("--policy", help="Other policies than config.yaml's, such as never or decay,every:4.")
+@click.option("--policy", help="Other policies than config.yaml's, such as never or decay+every:4.")
 @click.option("--landing", type=click.Path(path_type=Path), help="Where the files are, if not in the landing folder.")
 @click.option("--into", type=click.Path(path_type=Path), help="An empty folder for state and report.")
 @click.option("--html/--no-html", default=False, help="Write an Evidently report for every check that is not ok.")

@@ -194,7 +194,7 @@ def readers(model, at, n):
     return {
         "status": lambda: list(describe_status(model, at)),
         "watch": lambda: find_due_attempt(config, open_stores(at, model.id)),
-        "check": lambda: _conclude(config, open_stores(at, model.id), batch),
+        "check": lambda: _conclude(model, open_stores(at, model.id), batch),
         "sensors": lambda: (
             look_for_batch(model, at, following, end),
             look_for_batch(model, at, following, end, None, "labels"),
