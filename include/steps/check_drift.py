@@ -65,7 +65,7 @@ def _conclude(model: ModelFolder, stores: Stores, as_of: str) -> VerdictRecord:
         if situation.code_changed and _has_later(config, stores, as_of):
             situation = dataclasses.replace(situation, code_changed=False)
         reasons = find_reasons(config.retrain.any, situation)
-        lasting = _find_lasting(config, stores, as_of, promotion, reasons)
+        lasting = _find_lasting(config, stores, as_of, promotion.number, reasons)
         pressing = find_reasons(config.retrain.any, situation, lasting)
     begins = promotion is None or _begins_generation(config, stores, promotion, asked)
     if begins:
@@ -104,7 +104,7 @@ def find_previous(config: ModelConfig, stores: Stores, as_of: str) -> VerdictRec
 
 
 def _find_lasting(
-    config: ModelConfig, stores: Stores, as_of: str, promotion: PromotionRecord, reasons: tuple[str, ...]
+    config: ModelConfig, stores: Stores, as_of: str, promotion: int, reasons: tuple[str, ...]
 ) -> tuple[str, ...]:
     """Those of a check's reasons that stood in enough of the last checks of the same champion, this one included.
 
@@ -114,7 +114,7 @@ def _find_lasting(
     if wanted.hits == 1 or not evidence:
         return reasons
     earlier = itertools.islice(_checks_before(config, stores, as_of), wanted.of - 1)
-    stood = [one.reasons for one in itertools.takewhile(lambda one: one.promotion == promotion.number, earlier)]
+    stood = [one.reasons for one in itertools.takewhile(lambda one: one.promotion == promotion, earlier)]
     weak = {reason for reason in evidence if 1 + sum(reason in one for one in stood) < wanted.hits}
     return tuple(reason for reason in reasons if reason not in weak)
 

@@ -156,11 +156,11 @@ def days(seed, n, rows, shared, rise=1.0, since=99):
     return recall
 
 
-@pytest.mark.parametrize("shared", [0, 0.1])
-def test_adwin_and_cusum_find_a_rise_and_are_silent_without_one(shared):
+@pytest.mark.parametrize(("shared", "rise"), [(0, 1.5), (0.1, 2.0)])
+def test_adwin_and_cusum_find_a_rise_and_are_silent_without_one(shared, rise):
     for policy in (Adwin(), Cusum()):
         calm = [asks(policy, days(seed, 24, 400, shared)) for seed in range(20)]
-        risen = [asks(policy, days(seed, 24, 400, shared, 1.5, since=17)) for seed in range(20)]
+        risen = [asks(policy, days(seed, 24, 400, shared, rise, since=20)) for seed in range(20)]
         assert sum(calm) <= 1, policy
         assert sum(risen) >= 19, policy
 
