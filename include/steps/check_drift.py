@@ -202,7 +202,9 @@ def _tell(model: ModelFolder, stores: Stores, verdict: VerdictRecord) -> None:
     elif verdict.inputs.state == "ok":
         resolve(ledger, "drift", as_of, f"{serving}: inputs as in the reference")
     if verdict.outcomes.state == "bad":
-        asked = "a retraining is asked for" if verdict.action == "retrain" else "a retraining is open or resting"
+        asked = "a retraining is asked for"
+        if verdict.action == "none":
+            asked = "none is asked for: one is open or resting, or the policies do not ask for it"
         report(ledger, "decay", as_of, f"{serving}: {verdict.outcomes.why}; {asked}.")
     elif verdict.outcomes.state == "ok":
         resolve(ledger, "decay", as_of, f"{serving}: {verdict.outcomes.why}")
