@@ -81,7 +81,7 @@ def _say_where(services: "Services") -> None:
 
 
 @cli.command()
-@click.option("--policy", help="Other policies than config.yaml's, such as never or decay,every:4; in a place apart.")
+@click.option("--policy", help="Other policies than config.yaml's, such as never or decay+every:4; in a place apart.")
 def demo(policy: str | None) -> None:
     """Drive the demo's taxi stream through the loop in this process; go on where the last run ended."""
     from include.demo.stream import DemoStream

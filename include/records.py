@@ -198,7 +198,8 @@ class VerdictRecord(Record):
     """What the check at ``as_of`` concludes: four sections, the reasons, and the action.
 
     ``last_ask`` is the newest verdict that asked for a retraining, this one included, so that the open one is found
-    without reading all that came before; ``previous_ask`` is the one before that.
+    without reading all that came before; ``previous_ask`` is the one before that. ``code`` is the model folder's code
+    version where ``code_changed`` is among the reasons.
     """
 
     kind: ClassVar[str] = "verdict"
@@ -214,6 +215,7 @@ class VerdictRecord(Record):
     action: Literal["none", "retrain"]
     last_ask: str | None
     previous_ask: str | None
+    code: str | None = None
 
     @property
     def id(self) -> str:

@@ -7,10 +7,9 @@ from include.checks.drift import PREDICTION, Reference, measure_distances
 from include.config.contract import ModelConfig
 from include.errors import FeaturesInvalid
 from include.features.history import published, read_rows
-from include.features.known import last_label_batches
 from include.features.labelled import match_labels, standing_claim
-from include.judging.champion import predict_labelled, read_losses, read_predictions, read_through
-from include.judging.losses import mean_metric, row_losses
+from include.judging.champion import arrived_labels, champion_losses, read_losses, read_predictions, read_through
+from include.judging.losses import mean_metric
 from include.records import Numbers, PromotionRecord, SectionVerdict
 from include.storage.revisions import sealed_batches
 from include.storage.stores import Stores
@@ -72,22 +71,18 @@ def check_outcomes(
     if config.labels == "none":
         return SectionVerdict(state="provisional", why="this model has no labels")
     config = read_through(config, stores, promotion)
-    assert config.labels != "none"
-    batches = last_label_batches(config, stores, as_of, config.check.window)
-    batches = [batch for batch in batches if batch > promotion.as_of]
-    if not batches:
+    labelled = arrived_labels(config, stores, promotion, as_of, config.check.window)
+    if labelled is None:
         return SectionVerdict(state="provisional", why="no labels since the promotion")
-    labelled = match_labels(config, stores, batches[0], as_of)
     rows = labelled.rows
     if len(rows) < config.check.min_rows:
         why = f"{len(rows)} labelled rows, {config.check.min_rows} are needed"
         return SectionVerdict(state="provisional", why=why, numbers={"rows": len(rows)})
     metric = config.gate.metric
     try:
-        predicted = predict_labelled(config, stores, promotion, labelled)
+        losses = champion_losses(config, stores, promotion, labelled)
     except FeaturesInvalid as failed:
         return SectionVerdict(state="provisional", why=f"the champion cannot score these rows: {failed}")
-    losses = row_losses(metric, rows[config.labels.column].to_numpy(), predicted)
     error = mean_metric(metric, losses)
     numbers: Numbers = {
         "metric": metric,

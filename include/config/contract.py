@@ -1,13 +1,14 @@
 """The contract of a model folder: what config.yaml may say. Counts are batches unless a name says otherwise."""
 
 from datetime import timedelta
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from include.batches import Calendar
 from include.config.feeds import FilesConfig, LabelFeed, Labels, LabelsInside, Source
 from include.config.fields import Column, ColumnType, Contract, Duration, Percent
+from include.config.policies import RetrainConfig
 from include.config.schedule import ScheduleConfig
 
 Metric = Literal["mae", "rmse", "logloss", "brier"]
@@ -114,72 +115,6 @@ class CheckConfig(Contract):
     min_rows: Annotated[int, Field(gt=0)] = 200
     ignore: tuple[str, ...] = ()
     html: Literal["never", "not_ok", "always"] = "not_ok"
-
-
-class Never(Contract):
-    """Never retrain."""
-
-    policy: Literal["never"] = "never"
-
-
-class Decay(Contract):
-    """Retrain when the error has grown by ``worse_by`` over the holdout error at promotion."""
-
-    policy: Literal["decay"] = "decay"
-    worse_by: Percent = 0.1
-
-
-class InputDrift(Contract):
-    """Retrain when an input has drifted."""
-
-    policy: Literal["input_drift"] = "input_drift"
-
-
-class EveryN(Contract):
-    """Retrain every ``n`` batches."""
-
-    policy: Literal["every"] = "every"
-    n: Annotated[int, Field(gt=0)]
-
-
-class Due(Contract):
-    """Retrain when the champion is ``age`` batches old, or ``new_labels`` labels have come since it was trained."""
-
-    policy: Literal["due"] = "due"
-    age: Annotated[int, Field(gt=0)] | None = None
-    new_labels: Annotated[int, Field(gt=0)] | None = None
-
-    @model_validator(mode="after")
-    def _says_when(self) -> Self:
-        if self.age is None and self.new_labels is None:
-            raise ValueError("valid: age, new_labels, or both")
-        return self
-
-
-def _parse_policy(value: Any) -> Any:
-    """``decay`` is short for ``{policy: decay}``, ``{every: 4}`` for ``{policy: every, n: 4}``."""
-    if isinstance(value, str):
-        return {"policy": value}
-    if isinstance(value, dict) and len(value) == 1 and "policy" not in value:
-        name, options = next(iter(value.items()))
-        if name == "every" and not isinstance(options, dict):
-            options = {"n": options}
-        return {"policy": name, **(options or {})} if isinstance(options, dict | None) else value
-    return value
-
-
-Policy = Annotated[
-    Annotated[Never | Decay | InputDrift | EveryN | Due, Field(discriminator="policy")],
-    BeforeValidator(_parse_policy),
-]
-
-
-class RetrainConfig(Contract):
-    """When a retraining is asked for, how often it is tried, and how long it then rests."""
-
-    any: tuple[Policy, ...] = Field(default=(Decay(),), min_length=1)
-    cooldown: Annotated[int, Field(ge=0)] = 0
-    attempts: Annotated[int, Field(gt=0)] = 3
 
 
 class HeavyConfig(Contract):

@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from include.config.contract import ModelConfig, RetrainConfig
+from include.config.contract import ModelConfig
 from include.config.expectations import ExpectationsConfig
 from include.config.fields import Contract
 from include.config.mistakes import describe_mistakes, suggest
+from include.config.policies import RetrainConfig
 from include.config.yaml_file import read_yaml
 from include.errors import ConfigInvalid, ModelNotFound
 
@@ -126,19 +127,35 @@ def get_model_folder(model_id: str, roots: list[Path]) -> ModelFolder:
 
 
 def parse_policies(text: str) -> RetrainConfig:
-    """A command line's policies, such as ``decay,every:4`` or ``due:age=28;new_labels=5000``.
+    """A command line's policies: ``decay+every:4`` asks for either, ``input_drift&decay`` for both at once.
+
+    ``&`` binds closer than ``+``. Options are one value, as in ``every:4``, or several by name, as in
+    ``due:age=28:new_labels=5000``.
 
     :raises ConfigInvalid: naming the policy at fault and the valid ones.
     """
+    place = f"--policy {text}"
+    if "," in text:
+        raise ConfigInvalid(place, ["found a comma; valid: + for any of, & for all of, such as decay+every:4"])
     policies: list[Any] = []
-    for part in text.split(","):
-        name, _, options = part.strip().partition(":")
-        pairs = dict(pair.split("=", 1) for pair in options.split(";") if "=" in pair)
-        policies.append({name: pairs or options} if options else name)
+    for part in text.split("+"):
+        members = [_parse_policy(one, place) for one in part.split("&")]
+        policies.append({"all": members} if len(members) > 1 else members[0])
     try:
         return RetrainConfig.model_validate({"any": policies})
     except ValidationError as error:
-        raise ConfigInvalid(f"--policy {text}", describe_mistakes(error, RetrainConfig)) from None
+        raise ConfigInvalid(place, describe_mistakes(error, RetrainConfig)) from None
+
+
+def _parse_policy(text: str, place: str) -> Any:
+    name, *options = (part.strip() for part in text.split(":"))
+    named = dict(option.split("=", 1) for option in options if "=" in option)
+    if len(named) == len(options):
+        return {name: named} if named else name
+    if len(options) > 1:
+        valid = f"{name}:value or {name}:name=value:name=value, each name once"
+        raise ConfigInvalid(place, [f"{text.strip()}: found {':'.join(options)}; valid: {valid}"])
+    return {name: options[0]}
 
 
 def _read_yaml(path: Path, contract: type[C]) -> C:

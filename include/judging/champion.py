@@ -1,5 +1,6 @@
 """Who is champion at a batch, and what it predicts for labelled rows."""
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -10,7 +11,8 @@ from include.config.contract import ModelConfig
 from include.errors import ModelIncompatible, NotReady
 from include.features.generations import contract_of, unpredicted
 from include.features.history import build_features, call_predict, sort_order
-from include.features.labelled import LabelledRows, standing_claim
+from include.features.known import label_records
+from include.features.labelled import LabelledRows, match_labels, standing_claim
 from include.judging.losses import row_losses
 from include.records import ClaimRecord, DataRecord, Partition, PromotionRecord
 from include.storage.cache import ByteCache
@@ -42,6 +44,31 @@ def next_effective(ledger: Ledger, calendar: Calendar, as_of: str) -> str:
 def read_through(config: ModelConfig, stores: Stores, promotion: PromotionRecord) -> ModelConfig:
     """The config under whose names a promoted version reads, however the contract has grown since."""
     return contract_of(config, stores.models.load_version(promotion.version).contract)
+
+
+def arrived_labels(
+    config: ModelConfig, stores: Stores, promotion: PromotionRecord, as_of: str, window: int
+) -> LabelledRows | None:
+    """Rows whose labels became known in the last batches that brought any, none of which the champion was trained on.
+
+    :param window: how many batches; those up to the promotion do not count.
+    :returns: None where no labels have come since.
+    """
+    known = itertools.islice(label_records(config, stores, as_of, promotion.as_of), window)
+    batches = [record.batch for record in known]
+    return match_labels(config, stores, batches[-1], as_of) if batches else None
+
+
+def champion_losses(
+    config: ModelConfig, stores: Stores, promotion: PromotionRecord, labelled: LabelledRows
+) -> np.ndarray:
+    """The champion's loss on each labelled row.
+
+    :raises FeaturesInvalid: if it cannot score them.
+    """
+    assert config.labels != "none"
+    predicted = predict_labelled(config, stores, promotion, labelled)
+    return row_losses(config.gate.metric, labelled.rows[config.labels.column].to_numpy(), predicted)
 
 
 def predict_labelled(

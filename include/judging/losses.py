@@ -35,6 +35,11 @@ def mean_metric(metric: Metric, losses: np.ndarray) -> float:
     return float(np.sqrt(mean)) if metric == "rmse" else mean
 
 
+def mean_loss(metric: Metric, error: float) -> float:
+    """The mean of the losses whose metric is known."""
+    return error**2 if metric == "rmse" else error
+
+
 def best_constant(metric: Metric, target: np.ndarray) -> float:
     """The constant with the smallest loss on known outcomes: what version 1 must beat."""
     return float(np.median(target) if metric == "mae" else np.mean(target))

@@ -1,32 +1,62 @@
 """When to retrain: each policy a small class that looks at a situation and gives a reason, or none."""
 
-from include.config import contract
+from collections.abc import Callable, Collection, Iterable
+
+from include.config import policies as config
+from include.config.fields import Contract
+from include.policies.adwin import AdwinPolicy
+from include.policies.cara import CaraPolicy
+from include.policies.code_changed import CodeChangedPolicy
+from include.policies.cusum import CusumPolicy
 from include.policies.decay import DecayPolicy
 from include.policies.due import DuePolicy
 from include.policies.every import EveryPolicy
 from include.policies.input_drift import InputDriftPolicy
 from include.policies.never import NeverPolicy
-from include.policies.situation import Policy, Situation
+from include.policies.situation import ArrivedLosses, Policy, Situation
+from include.policies.uniform import UniformPolicy
 
-__all__ = ["Policy", "Situation", "build_policy", "find_reasons"]
+__all__ = ["ArrivedLosses", "Policy", "Situation", "build_policy", "find_reasons"]
 
 
-def build_policy(config: contract.Policy) -> Policy:
+_CLASSES: dict[type[Contract], Callable[..., Policy]] = {
+    config.Never: NeverPolicy,
+    # By how much worse is asked of the outcomes, which a check measures whatever the policy.
+    config.Decay: lambda worse_by: DecayPolicy(),
+    config.InputDrift: InputDriftPolicy,
+    config.EveryN: EveryPolicy,
+    config.Uniform: UniformPolicy,
+    config.Due: DuePolicy,
+    config.Cusum: CusumPolicy,
+    config.Adwin: AdwinPolicy,
+    config.Cara: CaraPolicy,
+    config.CodeChanged: CodeChangedPolicy,
+}
+
+
+def build_policy(policy: config.Single) -> Policy:
     """The policy that a config names."""
-    match config:
-        case contract.Decay():
-            return DecayPolicy()
-        case contract.InputDrift():
-            return InputDriftPolicy()
-        case contract.EveryN(n=n):
-            return EveryPolicy(n)
-        case contract.Due(age=age, new_labels=new_labels):
-            return DuePolicy(age, new_labels)
-        case contract.Never():
-            return NeverPolicy()
+    return _CLASSES[type(policy)](**policy.model_dump(exclude={"policy"}))
 
 
-def find_reasons(configured: tuple[contract.Policy, ...], situation: Situation) -> tuple[str, ...]:
-    """The reasons for which any of the policies asks for a retraining."""
-    reasons = [build_policy(one).find_reason(situation) for one in configured]
-    return tuple(dict.fromkeys(reason for reason in reasons if reason is not None))
+def find_reasons(
+    policies: Iterable[config.Policy], situation: Situation, among: Collection[str] | None = None
+) -> tuple[str, ...]:
+    """The reasons for which any of the policies asks for a retraining, each once.
+
+    :param among: the reasons that count; None for all.
+    """
+    found = [reason for policy in policies for reason in _ask(policy, situation, among)]
+    return tuple(dict.fromkeys(found))
+
+
+def _ask(policy: config.Policy, situation: Situation, among: Collection[str] | None) -> tuple[str, ...]:
+    match policy:
+        case config.AnyOf(of=members):
+            return find_reasons(members, situation, among)
+        case config.AllOf(of=members):
+            found = [_ask(one, situation, among) for one in members]
+            return tuple(reason for reasons in found for reason in reasons) if all(found) else ()
+        case _:
+            reason = build_policy(policy).find_reason(situation)
+            return (reason,) if reason is not None and (among is None or reason in among) else ()

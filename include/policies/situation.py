@@ -1,9 +1,31 @@
 """What a policy may look at, and what it is."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
 from include.records import SectionVerdict
+
+
+@dataclass(frozen=True)
+class ArrivedLosses:
+    """A champion's losses on labels that came since its promotion, by the batch in which they became known.
+
+    :param ages: how many batches before the check each batch lies, oldest first; 0 for the check's own.
+    :param losses: of each batch the losses of its rows, by batch of arrival and key.
+    :param at_promotion: the mean loss on the holdout at promotion; None where nothing was judged.
+    """
+
+    ages: tuple[int, ...]
+    losses: tuple[np.ndarray, ...]
+    at_promotion: float | None
+
+
+def no_losses(memory: int) -> ArrivedLosses | None:
+    """No labels have come since the promotion."""
+    return None
 
 
 @dataclass(frozen=True)
@@ -15,6 +37,10 @@ class Situation:
     :param new_labels: labels that came since it was promoted.
     :param inputs: what the check concludes of the inputs.
     :param outcomes: what the check concludes of the outcomes.
+    :param covers: the batches that the check covers, numbered from the schedule's start.
+    :param code_changed: whether the folder's code is another than the champion's, and was not asked for yet.
+    :param losses: of the newest so many batches that brought labels since the promotion; None where there are none, too
+        few by ``check.min_rows``, or rows that the champion cannot score.
     """
 
     age: int
@@ -22,6 +48,9 @@ class Situation:
     new_labels: int
     inputs: SectionVerdict
     outcomes: SectionVerdict
+    covers: range = range(0)
+    code_changed: bool = False
+    losses: Callable[[int], ArrivedLosses | None] = no_losses
 
 
 class Policy(Protocol):

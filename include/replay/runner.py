@@ -128,7 +128,7 @@ def for_replay(model: ModelFolder, first: str | None, policies: str | None, html
     """A model folder as a replay needs it: its history begins at the span, and nothing is waited for.
 
     :param first: first batch of the span; None begins where the schedule does.
-    :param policies: such as ``decay,every:4``; None keeps those of config.yaml.
+    :param policies: such as ``decay+every:4``; None keeps those of config.yaml.
     :param html: whether the checks may write HTML reports.
     """
     config = model.config

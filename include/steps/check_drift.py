@@ -1,11 +1,13 @@
 """Check the champion."""
 
+import dataclasses
 import itertools
+from collections.abc import Iterator
 
 from include.checks.drift import watched_columns
 from include.checks.html import render_drift
 from include.checks.sections import check_freshness, check_inputs, check_outcomes, check_predictions
-from include.config.contract import Decay, Due, ModelConfig
+from include.config.contract import ModelConfig
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
 from include.errors import NotReady
@@ -16,8 +18,9 @@ from include.features.labelled import match_labels
 from include.incidents import report, resolve
 from include.judging.attempts import get_verdict
 from include.judging.champion import promotion_decided, read_through
-from include.policies import Situation, find_reasons
-from include.records import BatchRecord, ClaimRecord, ClosingRecord, PromotionRecord, SectionVerdict, VerdictRecord
+from include.policies import find_reasons
+from include.policies.situations import describe_situation
+from include.records import BatchRecord, ClaimRecord, ClosingRecord, PromotionRecord, VerdictRecord
 from include.sources.waiting import unsettled
 from include.steps.promote_model import mirror_champion
 from include.storage.revisions import sealed_batch
@@ -37,7 +40,7 @@ def check_drift(model: ModelFolder, at: Locations, as_of: str) -> VerdictRecord:
         lacking = unsettled(model, at, as_of)
         if lacking is not None:
             raise NotReady(f"model {model.id}: {lacking}")
-        verdict = _conclude(model.config, stores, as_of)
+        verdict = _conclude(model, stores, as_of)
         _draw(model.config, stores, verdict)
         verdict = stores.ledger.put(verdict)
     mirror_champion(model, stores, as_of)
@@ -45,25 +48,32 @@ def check_drift(model: ModelFolder, at: Locations, as_of: str) -> VerdictRecord:
     return verdict
 
 
-def _conclude(config: ModelConfig, stores: Stores, as_of: str) -> VerdictRecord:
-    ledger, calendar = stores.ledger, config.calendar
+def _conclude(model: ModelFolder, stores: Stores, as_of: str) -> VerdictRecord:
+    config, ledger, calendar = model.config, stores.ledger, model.config.calendar
     previous = find_previous(config, stores, as_of)
     covers = calendar.between(calendar.shift(previous.as_of, 1), as_of) if previous else [as_of]
     promotion = promotion_decided(ledger, as_of)
-    worse_by = next((policy.worse_by for policy in config.retrain.any if isinstance(policy, Decay)), Decay().worse_by)
     inputs = check_inputs(config, stores, covers, promotion)
-    outcomes = check_outcomes(config, stores, as_of, promotion, worse_by)
+    outcomes = check_outcomes(config, stores, as_of, promotion, config.retrain.worse_by)
     asked = previous.last_ask if previous else None
     closing = ledger.get(ClosingRecord, asked) if asked else None
     is_open = asked is not None and (closing is None or closing.as_of > as_of)
-    reasons = _find_reasons(config, stores, as_of, promotion, closing, inputs, outcomes)
-    begins = promotion is not None and _begins_generation(config, stores, promotion, asked)
-    if begins and _can_bootstrap(config, stores, as_of):
-        reasons = ("bootstrap", *reasons)
+    reasons: tuple[str, ...] = ()
+    pressing: tuple[str, ...] = ()
+    if promotion is not None:
+        situation = describe_situation(model, stores, covers, promotion, asked, inputs, outcomes)
+        if situation.code_changed and _has_later(config, stores, as_of):
+            situation = dataclasses.replace(situation, code_changed=False)
+        reasons = find_reasons(config.retrain.any, situation)
+        lasting = _find_lasting(config, stores, as_of, promotion.number, reasons)
+        pressing = find_reasons(config.retrain.any, situation, lasting)
+    begins = promotion is None or _begins_generation(config, stores, promotion, asked)
+    if begins:
+        # Before there is enough to begin with, whatever else asks would only be refused for it.
+        pressing = ("bootstrap",) if _can_bootstrap(config, stores, as_of) else ()
+        reasons = (*pressing, *reasons)
     resting = closing is not None and calendar.index(as_of) - calendar.index(closing.as_of) < config.retrain.cooldown
-    # Before there is enough to begin with, whatever else asks would only be refused for it.
-    ripe = bool(reasons) and (not begins or "bootstrap" in reasons)
-    asks = ripe and not is_open and not resting and not _has_later(config, stores, as_of)
+    asks = bool(pressing) and not is_open and not resting and not _has_later(config, stores, as_of)
     return VerdictRecord(
         as_of=as_of,
         n=0,
@@ -78,6 +88,7 @@ def _conclude(config: ModelConfig, stores: Stores, as_of: str) -> VerdictRecord:
         action="retrain" if asks else "none",
         last_ask=f"{as_of}.0" if asks else asked,
         previous_ask=asked if asks else (previous.previous_ask if previous else None),
+        code=model.code_version if "code_changed" in reasons else None,
     )
 
 
@@ -92,29 +103,28 @@ def find_previous(config: ModelConfig, stores: Stores, as_of: str) -> VerdictRec
     return None
 
 
-def _find_reasons(
-    config: ModelConfig,
-    stores: Stores,
-    as_of: str,
-    promotion: PromotionRecord | None,
-    closing: ClosingRecord | None,
-    inputs: SectionVerdict,
-    outcomes: SectionVerdict,
+def _find_lasting(
+    config: ModelConfig, stores: Stores, as_of: str, promotion: int, reasons: tuple[str, ...]
 ) -> tuple[str, ...]:
-    calendar = config.calendar
-    if promotion is None:
-        return ("bootstrap",) if _can_bootstrap(config, stores, as_of) else ()
-    now = calendar.index(as_of)
-    age = now - calendar.index(promotion.as_of)
-    since_close = now - calendar.index(closing.as_of) if closing is not None and closing.as_of <= as_of else age
-    situation = Situation(
-        age=age,
-        idle=min(age, since_close),
-        new_labels=_count_new(config, stores, as_of, promotion.as_of),
-        inputs=inputs,
-        outcomes=outcomes,
-    )
-    return find_reasons(config.retrain.any, situation)
+    """Those of a check's reasons that stood in enough of the last checks of the same champion, this one included.
+
+    What a calendar or a person's change of the code says needs no second look.
+    """
+    wanted, evidence = config.retrain.persistence, [reason for reason in reasons if reason in ("decay", "drift")]
+    if wanted.hits == 1 or not evidence:
+        return reasons
+    earlier = itertools.islice(_checks_before(config, stores, as_of), wanted.of - 1)
+    stood = [one.reasons for one in itertools.takewhile(lambda one: one.promotion == promotion, earlier)]
+    weak = {reason for reason in evidence if 1 + sum(reason in one for one in stood) < wanted.hits}
+    return tuple(reason for reason in reasons if reason not in weak)
+
+
+def _checks_before(config: ModelConfig, stores: Stores, as_of: str) -> Iterator[VerdictRecord]:
+    """What the checks before a batch concluded, newest first."""
+    while (previous := find_previous(config, stores, as_of)) is not None:
+        as_of = previous.as_of
+        # Before a wish at the same batch stands the check's own verdict.
+        yield stores.ledger.get(VerdictRecord, as_of) or previous
 
 
 def _begins_generation(config: ModelConfig, stores: Stores, promotion: PromotionRecord, asked: str | None) -> bool:
@@ -134,17 +144,6 @@ def _begins_generation(config: ModelConfig, stores: Stores, promotion: Promotion
             return False
         asked = verdict.previous_ask
     return True
-
-
-def _count_new(config: ModelConfig, stores: Stores, as_of: str, since: str) -> int:
-    """Labels that have come since a promotion, counted no further than a policy asks."""
-    most = max((policy.new_labels or 0 for policy in config.retrain.any if isinstance(policy, Due)), default=0)
-    count = 0
-    for record in label_records(config, stores, as_of, since):
-        if count >= most:
-            break
-        count += record.clean
-    return count
 
 
 def _can_bootstrap(config: ModelConfig, stores: Stores, as_of: str) -> bool:
@@ -203,7 +202,9 @@ def _tell(model: ModelFolder, stores: Stores, verdict: VerdictRecord) -> None:
     elif verdict.inputs.state == "ok":
         resolve(ledger, "drift", as_of, f"{serving}: inputs as in the reference")
     if verdict.outcomes.state == "bad":
-        asked = "a retraining is asked for" if verdict.action == "retrain" else "a retraining is open or resting"
+        asked = "a retraining is asked for"
+        if verdict.action == "none":
+            asked = "none is asked for: one is open or resting, or the policies do not ask for it"
         report(ledger, "decay", as_of, f"{serving}: {verdict.outcomes.why}; {asked}.")
     elif verdict.outcomes.state == "ok":
         resolve(ledger, "decay", as_of, f"{serving}: {verdict.outcomes.why}")

@@ -10,6 +10,7 @@ from evergreen.alerts import FailureReport
 from include.config.feeds import FilesConfig
 from include.config.locations import model_roots
 from include.config.model_folder import BrokenFolder, ModelFolder, find_model_folders, load_model_folder
+from include.config.policies import describe_policy
 from include.errors import ConfigInvalid
 
 _LONGEST_DELAY = timedelta(minutes=30)
@@ -146,6 +147,6 @@ def _facts(model: ModelFolder) -> str:
         "Rows": f"`{source.files if isinstance(source, FilesConfig) else source.sql}`",
         "Labels": "none" if config.labels == "none" else f"`{config.labels.column}`",
         "Judged by": f"{config.gate.metric}, on {config.gate.holdout} later batches of labels",
-        "Retrained": ", or ".join(policy.policy for policy in config.retrain.any),
+        "Retrained": ", or ".join(describe_policy(policy) for policy in config.retrain.any),
     }
     return "\n".join(f"- {name}: {text}" for name, text in lines.items())

@@ -11,7 +11,7 @@ from tests.dags.parsing import ROOT
 
 FILES = sorted(path.name for path in (ROOT / "dags").glob("*.py"))
 HEAVY = {
-    "pandas", "numpy", "pyarrow", "sklearn", "scipy", "skops", "mlflow", "great_expectations", "evidently",
+    "pandas", "numpy", "pyarrow", "sklearn", "scipy", "skops", "river", "mlflow", "great_expectations", "evidently",
     "deltalake", "include.steps", "include.models",
 }  # fmt: skip
 SETTINGS = ROOT / "plugins" / "airflow_local_settings.py"

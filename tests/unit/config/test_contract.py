@@ -6,10 +6,11 @@ from zoneinfo import ZoneInfo
 import pytest
 from croniter import croniter
 
-from include.config.contract import AlertsConfig, Decay, EveryN, HeavyConfig, ModelConfig, ScheduleConfig, TasksConfig
+from include.config.contract import AlertsConfig, HeavyConfig, ModelConfig, ScheduleConfig, TasksConfig
 from include.config.feeds import FilesConfig
 from include.config.fields import ColumnType
 from include.config.model_folder import load_model_folder
+from include.config.policies import Decay, EveryN
 from include.errors import ConfigInvalid
 
 # old text, new text, and what one line of the message must hold: field, what was found, what is valid.
@@ -145,6 +146,51 @@ BROKEN = {
     "bad policy": ("[decay, {every: 28}]", "[decai]", "retrain.any.0", "decai", "'never', 'decay', 'input_drift'"),
     "bad option of a policy": ("{every: 28}", "{every: often}", "retrain.any.1.every.n", "'often'", "a valid integer"),
     "due by nothing": ("{every: 28}", "due", "retrain.any.1.due", "'due'", "valid: age, new_labels, or both"),
+    "bad policy inside another": (
+        "{every: 28}",
+        "{all: [decay, decai]}",
+        "retrain.any.1.all.of.1",
+        "decai",
+        "did you mean decay?",
+    ),
+    "bad option inside another": (
+        "{every: 28}",
+        "{all: [{cusum: {kk: 1}}]}",
+        "retrain.any.1.all.of.0.cusum.kk",
+        "did you mean k?",
+    ),
+    "a value for many options": ("{every: 28}", "{due: 5}", "retrain.any.1", "found 5 for due", "valid: its options"),
+    "nothing to combine": ("{every: 28}", "{all: []}", "retrain.any.1.all.of", "[]", "at least 1 item"),
+    "a budget beyond the batches": (
+        "{every: 28}",
+        "{uniform: {budget: 9, over: 8}}",
+        "retrain.any.1.uniform",
+        "budget 9 over 8",
+        "valid: once a batch at most",
+    ),
+    "a level of nothing": ("{every: 28}", "{adwin: 0}", "retrain.any.1.adwin.delta", "found 0", "greater than 0"),
+    "a price of nothing": ("{every: 28}", "{cara: 0}", "retrain.any.1.cara.price", "found 0", "greater than 0"),
+    "a memory too short": (
+        "{every: 28}",
+        "{cusum: {memory: 3}}",
+        "retrain.any.1.cusum.memory",
+        "found 3",
+        "greater than or equal to 4",
+    ),
+    "two limits of one decay": (
+        "{every: 28}",
+        "{all: [{decay: 5%}]}",
+        "retrain: ",
+        "found decay with worse_by 0.05 and 0.1",
+        "valid: one worse_by",
+    ),
+    "more hits than checks": (
+        "cooldown: 3",
+        "cooldown: 3, persistence: {hits: 3, of: 2}",
+        "retrain.persistence",
+        "3 hits of 2",
+        "valid: as many at most",
+    ),
     "no policy": ("any: [decay, {every: 28}]", "any: []", "retrain.any", "[]", "at least 1 item"),
     "mistyped duration of the labels": ("wait: 12h", "wait: 12 h o", "labels.wait", "'12 h o'", "a duration such as"),
     "duration without a unit": ("wait: 6h", "wait: 6", "source.wait", "6", "a duration such as"),

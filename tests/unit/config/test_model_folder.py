@@ -2,7 +2,6 @@
 
 import pytest
 
-from include.config.contract import Decay, Due, EveryN, InputDrift, Never
 from include.config.model_folder import (
     BrokenFolder,
     ModelFolder,
@@ -10,6 +9,19 @@ from include.config.model_folder import (
     get_model_folder,
     load_model_folder,
     parse_policies,
+)
+from include.config.policies import (
+    Adwin,
+    AllOf,
+    Cara,
+    CodeChanged,
+    Cusum,
+    Decay,
+    Due,
+    EveryN,
+    InputDrift,
+    Never,
+    Uniform,
 )
 from include.errors import ConfigInvalid, ModelNotFound
 
@@ -135,12 +147,18 @@ def test_the_code_version_follows_what_shapes_the_model_and_nothing_else(write_f
     ("text", "policies"),
     [
         ("decay", (Decay(),)),
-        ("decay,every:4", (Decay(), EveryN(n=4))),
-        (" decay , every:4 ", (Decay(), EveryN(n=4))),
+        ("decay+every:4", (Decay(), EveryN(n=4))),
+        (" decay + every : 4 ", (Decay(), EveryN(n=4))),
         ("decay:worse_by=5%", (Decay(worse_by=0.05),)),
-        ("due:age=28;new_labels=5000", (Due(age=28, new_labels=5000),)),
+        ("decay:5%", (Decay(worse_by=0.05),)),
+        ("due:age=28:new_labels=5000", (Due(age=28, new_labels=5000),)),
         ("due:age=28", (Due(age=28),)),
-        ("input_drift,never", (InputDrift(), Never())),
+        ("input_drift+never", (InputDrift(), Never())),
+        ("input_drift&decay", (AllOf(of=(InputDrift(), Decay())),)),
+        ("input_drift & every:2 + cusum", (AllOf(of=(InputDrift(), EveryN(n=2))), Cusum())),
+        ("uniform:budget=6:over=52", (Uniform(budget=6, over=52),)),
+        ("cusum:k=1:h=8:memory=14", (Cusum(k=1, h=8, memory=14),)),
+        ("adwin:0.01+cara:2+code_changed", (Adwin(delta=0.01), Cara(price=2), CodeChanged())),
     ],
 )
 def test_policies_of_a_command_line(text, policies):
@@ -150,8 +168,18 @@ def test_policies_of_a_command_line(text, policies):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("decai", "'never', 'decay', 'input_drift', 'every', 'due'"),
-        ("decay,", "'never', 'decay', 'input_drift', 'every', 'due'"),
+        (
+            "decai",
+            "'never', 'decay', 'input_drift', 'every', 'uniform', 'due', 'cusum', 'adwin', 'cara', 'code_changed'",
+        ),
+        ("decay+", "any.1: found ''; valid: 'never', 'decay'"),
+        ("decay,every:4", "found a comma; valid: + for any of, & for all of"),
+        ("decay&nevr", "any.0.all.of.1: found 'nevr'; did you mean never?"),
+        ("due:5", "any.0: found '5' for due; valid: its options"),
+        ("cusum:k=1:5", "cusum:k=1:5: found k=1:5; valid: cusum:value or cusum:name=value:name=value"),
+        ("every:n=1:n=2", "each name once"),
+        ("cusum:hh=4", "any.0.cusum.hh: unknown field"),
+        ("uniform:budget=5:over=3", "valid: once a batch at most"),
         ("every", "any.0.every.n: missing"),
         ("every:often", "any.0.every.n: found 'often'"),
         ("every:0", "greater than 0"),

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 
 from include.config.model_folder import load_model_folder
+from include.config.policies import RetrainConfig
 from include.features.generations import describe_contract
 from include.incidents import announce, report, resolve
 from include.judging.attempts import find_due_attempt
@@ -31,7 +32,7 @@ from include.records import (
 from include.replay.status import describe_status
 from include.sinks import LogSink
 from include.sources.waiting import look_for_batch, unordered, unsettled
-from include.steps.check_drift import _conclude
+from include.steps.check_drift import _conclude, _find_lasting
 from include.steps.ingest_batch import ingest_batch
 from include.steps.score_batch import score_batch
 from include.steps.send_alerts import send_alerts
@@ -102,7 +103,7 @@ class Loop:
                 {"clean": 1, "content": content_hash(LABELS), "brought": batch} if feed == "labels" else {"brought": ""}
             )
             ledger.put(BatchRecord(as_of=batch, feed=feed, revision=0, state="published", **clean))
-            if feed == "labels" and min(abs(n - EARLY), abs(n - LATE)) < 8:
+            if feed == "labels" and min(abs(n - EARLY), abs(n - LATE)) < 40:
                 stores.lake.replace("labels", batch, 0, LABELS, {})
         data = ledger.put(DataRecord.listing([]))
         claim = {"version": None, "promotion": None, "why": "batch without a clean row"}
@@ -182,6 +183,7 @@ def readers(model, at, n):
     """What reads the ledger when batch n has been taken through the loop, and when the next one comes."""
     config, batch, following = model.config, model.config.calendar.name(n), model.config.calendar.name(n + 1)
     end = config.calendar.end(following)
+    held = config.model_copy(update={"retrain": RetrainConfig(persistence={"hits": 3, "of": 4})})
     arrived = Path(at.landing, model.id, f"trips_{following}.csv")
     arrived.parent.mkdir(parents=True, exist_ok=True)
     arrived.write_text("id,at,distance,zone\n")
@@ -194,7 +196,8 @@ def readers(model, at, n):
     return {
         "status": lambda: list(describe_status(model, at)),
         "watch": lambda: find_due_attempt(config, open_stores(at, model.id)),
-        "check": lambda: _conclude(config, open_stores(at, model.id), batch),
+        "check": lambda: _conclude(model, open_stores(at, model.id), batch),
+        "persistence": lambda: _find_lasting(held, open_stores(at, model.id), batch, 1, ("decay",)),
         "sensors": lambda: (
             look_for_batch(model, at, following, end),
             look_for_batch(model, at, following, end, None, "labels"),
@@ -212,7 +215,9 @@ def readers(model, at, n):
 
 @pytest.mark.parametrize("history", HISTORIES.values(), ids=HISTORIES)
 def test_three_years_cost_what_three_months_do(history, count, write_folder, edit_config, at, monkeypatch):
-    config = edit_config("wait: 12h", "wait: 12h\n  max_delay: 1").replace("{every: 28}", "{due: {new_labels: 9}}")
+    config = edit_config("wait: 12h", "wait: 12h\n  max_delay: 1").replace(
+        "{every: 28}", "{due: {new_labels: 9}}, {cusum: {h: 1}}, code_changed"
+    )
     model = load_model_folder(write_folder(config=config))
     # No version was fitted; of one, the check reads the contract that it was made with.
     packed = SimpleNamespace(contract=describe_contract(model.config))

@@ -1,0 +1,190 @@
+"""The check asks by its policies, as known then, and holds back what does not last."""
+
+import pytest
+
+from include.config.locations import Locations
+from include.config.model_folder import parse_policies
+from include.config.policies import PersistenceConfig
+from include.demo.stream import DemoStream
+from include.judging.champion import promotion_decided
+from include.records import (
+    AttemptRecord,
+    PromotionRecord,
+    SectionVerdict,
+    VerdictRecord,
+)
+from include.steps.check_drift import _conclude, _find_lasting
+from include.storage.stores import open_stores
+from tests.short_loop import run, short_model
+
+CHANGED, LAST = 9, 11
+STREAM = DemoStream(trips=200, batches=LAST, broken=(), shifted=(0, 0), changed=CHANGED, slowdown=2.0)
+POLICIES = ("decay", "cusum", "adwin:delta=0.05", "cara&every:3", "uniform:budget=1:over=5")
+OK = SectionVerdict(state="ok", why="")
+
+
+def under(model, policies, **retrain):
+    chosen = model.config.retrain.model_copy(update={"any": parse_policies(policies).any, **retrain})
+    return model.replace(model.config.model_copy(update={"retrain": chosen}))
+
+
+def conclude(model, at, number, policies, **retrain):
+    """What a check at a batch says under other policies."""
+    as_of = model.config.calendar.name(number - 1)
+    return _conclude(under(model, policies, **retrain), open_stores(at, model.id), as_of)
+
+
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory):
+    """A loop that only began, and what each policy said at each of its batches when it was the newest."""
+    home = tmp_path_factory.mktemp("lived")
+    model, at = (
+        short_model(home, retrain={"any": ["never"]}, training={"window": 2, "min_labels": 150}),
+        Locations.under(home),
+    )
+    said = {}
+    for number in range(1, LAST + 1):
+        run(model, at, number, stream=STREAM)
+        if promotion_decided(open_stores(at, model.id).ledger, model.config.calendar.name(number - 1)) is not None:
+            said |= {(policies, number): conclude(model, at, number, policies) for policies in POLICIES}
+    return model, at, said
+
+
+def test_each_policy_asks_after_the_change_and_not_before(lived):
+    _, _, said = lived
+    numbers = sorted({number for _, number in said})
+    assert numbers[0] <= CHANGED - 4, "the champion must have served some batches before the change"
+    for policies, late in {"decay": 1, "cusum": 1, "adwin:delta=0.05": 2, "cara&every:3": 2}.items():
+        asked = [number for number in numbers if "decay" in said[policies, number].reasons]
+        assert asked, policies
+        assert CHANGED <= asked[0] <= CHANGED + late, (policies, asked)
+        assert asked == list(range(asked[0], LAST + 1)), policies
+    assert [n for n in numbers if said["uniform:budget=1:over=5", n].reasons] == [n for n in numbers if n % 5 == 0]
+    assert {said["cara&every:3", n].reasons for n in numbers} == {(), ("decay", "due")}
+
+
+def test_a_check_says_the_same_after_all_that_came_later(lived):
+    model, at, said = lived
+    assert {"retrain", "none"} == {verdict.action for verdict in said.values()}
+    for (policies, number), then in said.items():
+        now = conclude(model, at, number, policies)
+        if number < LAST:
+            # A backfill asks for nothing; what it found is the same.
+            quiet = {"action": "none", "last_ask": now.last_ask, "previous_ask": now.previous_ask}
+            assert now.action == "none"
+            then = then.model_copy(update=quiet)
+        assert now == then, (policies, number)
+
+
+def test_a_reason_that_has_not_lasted_is_told_and_asks_for_nothing(lived):
+    model, at, _ = lived
+    # The checks before it were made under `never`, and found no reason.
+    held = PersistenceConfig(hits=2, of=3)
+    verdict = conclude(model, at, LAST, "decay", persistence=held)
+    assert (verdict.reasons, verdict.action) == (("decay",), "none")
+    assert conclude(model, at, LAST, "decay").action == "retrain"
+    # A calendar needs no second look.
+    verdict = conclude(model, at, LAST, "decay+every:2", persistence=held)
+    assert (verdict.reasons, verdict.action) == (("decay", "due"), "retrain")
+    # Of several at once, all must have lasted.
+    verdict = conclude(model, at, LAST, "decay&every:2", persistence=held)
+    assert (verdict.reasons, verdict.action) == (("decay", "due"), "none")
+
+
+@pytest.fixture
+def ledger(lived, tmp_path):
+    """A ledger of its own for the model that lived."""
+    model = lived[0]
+    stores = open_stores(Locations("dev", str(tmp_path / "lake"), str(tmp_path), "http://127.0.0.1:1"), model.id)
+    return model, stores
+
+
+def put_verdict(model, stores, number, reasons=(), promotion=1, **more):
+    as_of = model.config.calendar.name(number - 1)
+    body = {"last_ask": None, "previous_ask": None, "action": "none", "n": 0, "covers": (as_of,)} | more
+    sections = dict.fromkeys(("freshness", "inputs", "predictions", "outcomes"), OK)
+    stores.ledger.put(
+        VerdictRecord(as_of=as_of, promotion=promotion, version=promotion, reasons=reasons, **sections, **body)
+    )
+
+
+def test_a_reason_lasts_by_the_checks_of_the_same_champion_this_one_included(ledger):
+    model, stores = ledger
+    found = {
+        1: ("decay", "drift"), 2: ("decay",), 3: ("drift",), 4: (), 5: ("decay", "due"),
+    }  # fmt: skip
+    for number, reasons in found.items():
+        put_verdict(model, stores, number, reasons, promotion=1 if number < 3 else 2)
+    # A wish at the same batch is no check.
+    put_verdict(model, stores, 5, ("asked",), promotion=2, n=1)
+
+    def lasting(hits, of, reasons, promotion=2):
+        retrain = model.config.retrain.model_copy(update={"persistence": PersistenceConfig(hits=hits, of=of)})
+        config = model.config.model_copy(update={"retrain": retrain})
+        return _find_lasting(config, stores, model.config.calendar.name(5), promotion, reasons)
+
+    assert lasting(1, 1, ("decay", "drift")) == ("decay", "drift")
+    assert lasting(2, 2, ("decay", "drift")) == ("decay",)
+    assert lasting(2, 3, ("decay", "drift")) == ("decay",)
+    assert lasting(2, 4, ("decay", "drift")) == ("decay", "drift")
+    # What an earlier champion's checks found is not counted.
+    assert lasting(3, 9, ("decay", "drift")) == ()
+    assert lasting(2, 9, ("decay",), promotion=3) == ()
+    assert lasting(9, 9, ("due", "code_changed", "drift")) == ("due", "code_changed")
+
+
+def test_changed_code_is_asked_for_once_and_never_in_a_backfill(lived, monkeypatch):
+    model, at, _ = lived
+    changed = model.replace(
+        model.config.model_copy(update={"training": model.config.training.model_copy(update={"window": 3})})
+    )
+    assert changed.code_version != model.code_version
+    assert conclude(model, at, LAST, "code_changed").reasons == ()
+    verdict = conclude(changed, at, LAST, "code_changed")
+    assert (verdict.reasons, verdict.action, verdict.code) == (("code_changed",), "retrain", changed.code_version)
+    assert conclude(changed, at, LAST - 1, "code_changed").reasons == ()
+    # It needs no second look.
+    held = PersistenceConfig(hits=3, of=3)
+    assert conclude(changed, at, LAST, "code_changed", persistence=held).action == "retrain"
+
+
+CODES = {
+    "nobody has asked since": ([], True),
+    "it was asked for": ([("code_changed", "new", None)], False),
+    "it was tried for another reason": ([("decay", None, "new")], False),
+    "other code was asked for": ([("code_changed", "other", "other")], True),
+    "it was asked for, then something else": ([("code_changed", "new", None), ("due", None, "other")], False),
+}
+
+
+@pytest.mark.parametrize("case", CODES)
+def test_code_that_was_asked_for_or_tried_is_not_asked_for_again(case, ledger, monkeypatch):
+    from include.policies.situations import _is_code_changed
+
+    asks, expected = CODES[case]
+    model, stores = ledger
+    model = under(model, "decay+code_changed")
+    monkeypatch.setattr(type(model), "code_version", "new")
+    name = model.config.calendar.name
+    champion = PromotionRecord(
+        as_of=name(1), number=1, version=1, attempt=f"{name(0)}.0-1", code="old", data="d",
+        trained_on=(name(0), name(0)), effective_from=name(2), error=1.0,
+    )  # fmt: skip
+    # What was asked for before the promotion, with the same code, was answered by it.
+    put_verdict(model, stores, 1, ("code_changed",), action="retrain", code="new", last_ask=f"{name(0)}.0")
+    asked = f"{name(0)}.0"
+    for i, (reason, code, tried) in enumerate(asks):
+        number, before = 4 + 2 * i, asked
+        asked = f"{name(number - 1)}.0"
+        put_verdict(model, stores, number, (reason,), action="retrain", code=code, last_ask=asked, previous_ask=before)
+        if tried:
+            stores.ledger.put(
+                AttemptRecord(
+                    as_of=name(number), verdict=asked, number=1, trained_on=(name(0), name(0)), training_rows=1,
+                    data="d", code=tried, holdout=(name(0),), against=1, judgement=None, outcome="refused", why="",
+                )
+            )  # fmt: skip
+    assert _is_code_changed(model, stores, name(11), champion, asked) is expected
+    assert not _is_code_changed(under(model, "decay"), stores, name(11), champion, asked)
+    same = champion.model_copy(update={"code": "new"})
+    assert not _is_code_changed(model, stores, name(11), same, asked)
