@@ -148,7 +148,7 @@ def replay(
 @cli.command("replay-diff")
 @click.argument("model_id", metavar="MODEL")
 @click.option("--base", "ref", required=True, help="The git ref to compare with, such as origin/main.")
-@click.option("--from", "first", help="First batch; by default enough for a first version and eight blocks.")
+@click.option("--from", "first", help="First batch; by default early enough for eight champions.")
 @click.option("--to", "last", help="Last batch; by default the last one that has files.")
 @click.option("--policy", help="Other policies than config.yaml's, for both, such as never or decay,every:4.")
 @click.option("--landing", type=click.Path(path_type=Path), help="Where the files are, if not in the landing folder.")
@@ -204,7 +204,7 @@ def _replay_both(
     verbose = click.get_current_context().find_root().params["verbose"]
     with _progress(Console(stderr=True)) as progress:
         batches = len(change.model.config.calendar.between(*span))
-        task = progress.add_task(f"replaying {change.model.id} twice", total=batches)
+        task = progress.add_task(f"replaying {change.model.id} as it is and as it was", total=batches)
         set_up = partial(_set_up_log, verbose)
         return replay_side_by_side(base, change, span, set_up, lambda _: progress.advance(task))
 

@@ -23,6 +23,7 @@ from include.storage.columns import find_column
 from include.storage.stores import open_stores
 
 Outcome = Literal["better", "equal", "worse"]
+_LEAST = 4
 
 
 @dataclass(frozen=True)
@@ -76,16 +77,6 @@ class Comparison:
     batches: tuple[str, ...]
 
 
-def block_length(config: ModelConfig) -> int:
-    """Batches that make up one block: as long as a champion serves at least.
-
-    The difference between two folders lasts as long as the two versions that show it. Batches that one pair of
-    champions scored are no independent evidence, and an interval over single batches is too narrow. Student's t over
-    blocks of consecutive batches holds there (Ibragimov and Mueller, see ``lower_bound``).
-    """
-    return config.gate.holdout + 1
-
-
 def key_of(config: ModelConfig) -> dict[str, ColumnType]:
     """The columns that name a row."""
     return {name: config.rows.columns[name] for name in config.rows.key}
@@ -111,7 +102,8 @@ def compare_replays(base: Side, change: Side, first: str, last: str) -> Comparis
     )
     judgement, interval = None, None
     if len(pairs):
-        judgement, interval = _judge(change, replace(labelled, rows=pairs))
+        blocks = group_blocks(pairs["batch"].to_numpy(), min(_count_champions(one, pairs) for one in histories))
+        judgement, interval = _judge(change, replace(labelled, rows=pairs), blocks)
     outcome, why = conclude(gate, histories, judgement, interval)
     return Comparison(
         *histories,
@@ -159,28 +151,41 @@ def conclude(
     return ("better" if interval.lower > 0 and interval.mean >= gate.min_effect else "equal"), ""
 
 
-def group_blocks(batches: np.ndarray, length: int) -> np.ndarray:
-    """Consecutive batches in blocks of nearly equal size, at least four where there are four batches.
+def group_blocks(batches: np.ndarray, champions: int) -> np.ndarray:
+    """Consecutive batches in blocks of nearly equal size, one for each champion, at least four.
+
+    The difference between two folders lasts as long as the two versions that show it: batches that one pair of
+    champions scored are no independent evidence, and an interval over single batches is far too narrow. Student's t
+    over blocks of consecutive batches holds where the blocks are long enough (Ibragimov and Mueller, see
+    ``lower_bound``). Below four of them it would tell nothing.
 
     :param batches: (n,) the batch of each row.
-    :param length: batches that a block has at least.
+    :param champions: versions that scored them, on the side that had fewer.
     :returns: (n,) the block of each row.
     """
     names, index = np.unique(batches, return_inverse=True)
-    count = min(len(names), max(4, len(names) // length))
+    count = min(len(names), max(_LEAST, champions))
     blocks = np.repeat(np.arange(count), [len(part) for part in np.array_split(names, count)])
     return blocks[index]
 
 
-def _judge(change: Side, labelled: LabelledRows) -> tuple[Judgement, MeanInterval]:
-    """The gate's own judgement of base and change, and the two-sided interval of the improvement."""
+def _count_champions(history: History, pairs: pd.DataFrame) -> int:
+    """Versions that scored the rows that are compared."""
+    batches = set(pairs["batch"])
+    return len({one.claim.version for one in history.batches if one.claim is not None and one.batch in batches})
+
+
+def _judge(change: Side, labelled: LabelledRows, blocks: np.ndarray) -> tuple[Judgement, MeanInterval]:
+    """The gate's own judgement of base and change, and the two-sided interval of the improvement.
+
+    :param blocks: (n,) the block of each row.
+    """
     config, pairs = change.model.config, labelled.rows
     assert config.labels != "none"
     gate = config.gate.model_copy(update={"confidence": (1 + config.gate.confidence) / 2})
     target, old, new = (
         pairs[name].to_numpy(dtype=float) for name in (config.labels.column, "prediction_before", "prediction")
     )
-    blocks = group_blocks(pairs["batch"].to_numpy(), block_length(config))
     rows = gather_rows(config, open_stores(change.at, change.model.id), labelled) if gate.slices else pairs
     judgement, _ = judge(gate, "base", target, old, new, blocks, rows)
     before, now = row_losses(gate.metric, target, old), row_losses(gate.metric, target, new)

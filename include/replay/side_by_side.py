@@ -10,21 +10,24 @@ from include.config.fields import ColumnType
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
 from include.errors import NotComparable
-from include.replay.comparison import Comparison, Side, block_length, compare_replays, key_of
+from include.replay.comparison import Comparison, Side, compare_replays, key_of
 from include.replay.history import as_table
 from include.replay.report import write_report
 from include.replay.runner import try_replay
 from include.sources.intake import last_arrived
 from include.storage.columns import kinds_of, lacking
 
-# By default a span is long enough for so many blocks.
-_BLOCKS = 8
+# By default a span is long enough for so many champions, one after another.
+_CHAMPIONS = 8
 
 
 def choose_span(
     model: ModelFolder, at: Locations, first: str | None, last: str | None, now: datetime
 ) -> tuple[str, str]:
-    """The batches to replay: up to the last one with files, long enough for a first version and eight blocks.
+    """The batches to replay: up to the last one with files, long enough for a first version and eight champions.
+
+    That is the window and the holdout of a first attempt, and eight times the holdout + 1, the shortest time between
+    two promotions.
 
     :param first: the first one, if it is said.
     :param last: the last one, if it is said.
@@ -33,7 +36,7 @@ def choose_span(
     """
     config, calendar = model.config, model.config.calendar
     last = last or last_arrived(model, at, now)
-    length = config.training.window + config.gate.holdout + _BLOCKS * block_length(config)
+    length = config.training.window + config.gate.holdout + _CHAMPIONS * (config.gate.holdout + 1)
     first = first or calendar.name(max(0, calendar.index(last) - length + 1))
     if calendar.index(first) > calendar.index(last):
         raise NotComparable(f"model {model.id}: --from {first} comes after the last batch, {last}")

@@ -10,7 +10,7 @@ import pytest
 from include.config.contract import GateConfig
 from include.config.model_folder import load_model_folder
 from include.errors import NotComparable
-from include.judging.interval import MeanInterval
+from include.judging.interval import MeanInterval, two_sided
 from include.records import BatchRecord, Judgement, SliceJudgement
 from include.replay.comment import describe_comparison, describe_newcomer
 from include.replay.comparison import Comparison, conclude, group_blocks
@@ -154,16 +154,31 @@ def test_a_new_model_has_nothing_to_be_compared_with():
 
 
 @pytest.mark.parametrize(
-    ("batches", "length", "sizes"),
-    [(1, 5, [1]), (3, 5, [1, 1, 1]), (8, 5, [2, 2, 2, 2]), (23, 5, [6, 6, 6, 5]), (52, 5, [6, 6, *[5] * 8])],
+    ("batches", "champions", "sizes"),
+    [(1, 5, [1]), (3, 5, [1, 1, 1]), (8, 1, [2, 2, 2, 2]), (23, 4, [6, 6, 6, 5]), (52, 10, [6, 6, *[5] * 8])],
 )
-def test_blocks_are_consecutive_and_of_nearly_equal_size(batches, length, sizes):
+def test_blocks_are_consecutive_and_of_nearly_equal_size(batches, champions, sizes):
     names = np.array([f"2024-{batch:03}" for batch in range(batches)])
     rows = np.random.default_rng(1).permutation(np.repeat(names, 3))
-    blocks = group_blocks(rows, length)
+    blocks = group_blocks(rows, champions)
     grouped = [sorted(set(rows[blocks == block])) for block in range(blocks.max() + 1)]
     assert [len(group) for group in grouped] == sizes
     assert [name for group in grouped for name in group] == sorted(names)
+
+
+def test_an_interval_over_single_batches_would_miss_where_a_difference_lasts_as_long_as_a_champion():
+    """Two folders that are equal in the long run, 40 batches, champions that serve for 5 to 10 of them."""
+    random, names = np.random.default_rng(7), np.array([f"{batch:02}" for batch in range(40)])
+    missed = {"single": 0, "blocks": 0}
+    for _ in range(600):
+        lengths = random.integers(5, 11, 12)
+        served = np.repeat(np.arange(12), lengths)[random.integers(0, 5) :][:40]
+        differences = random.normal(0, 1, 12)[served] + random.normal(0, 0.5, 40)
+        for way, blocks in (("single", names), ("blocks", group_blocks(names, len(set(served))))):
+            interval = two_sided(differences, blocks, 0.95)
+            missed[way] += interval.lower > 0 or interval.upper < 0
+    assert missed["single"] > 0.3 * 600
+    assert missed["blocks"] < 0.12 * 600
 
 
 @pytest.mark.parametrize(
@@ -203,12 +218,12 @@ def test_a_renamed_target_is_the_same_target(write_folder, edit_config, tmp_path
     require_comparable(load_model_folder(write_folder(root=tmp_path / "before")), change)
 
 
-def test_the_span_is_long_enough_for_a_first_version_and_eight_blocks(write_folder, at):
+def test_the_span_is_long_enough_for_a_first_version_and_eight_champions(write_folder, at):
     model, now = load_model_folder(write_folder()), datetime(2024, 6, 1, tzinfo=UTC)
     place = Path(at.landing) / "taxi"
     place.mkdir(parents=True)
     (place / "trips_2024-04-09.csv").touch()
-    # Window 12, holdout 4, eight blocks of 5 batches: 56 days up to the 9th of April.
+    # Window 12, holdout 4, eight champions of 5 batches: 56 days up to the 9th of April.
     assert choose_span(model, at, None, None, now) == ("2024-02-14", "2024-04-09")
     # No further back than the schedule's start.
     assert choose_span(model, at, None, "2024-01-20", now) == ("2024-01-01", "2024-01-20")
