@@ -169,11 +169,12 @@ def replay_diff(
     Ends with 0 for better or equal, 1 for worse, 2 if the two cannot be compared.
     """
     from include.replay.base import fetch_base
-    from include.replay.comment import describe_comparison, describe_newcomer
-    from include.replay.side_by_side import choose_span, require_comparable
 
     model, place = get_model_folder(model_id, model_roots()), _scratch(into, model_id)
     base = fetch_base(model.path, ref, place / "folders")
+    from include.replay.comment import describe_comparison, describe_newcomer
+    from include.replay.side_by_side import choose_span, require_comparable
+
     if base.model is None:
         text, worse = describe_newcomer(model_id, base.place, base.name), False
     else:

@@ -2,30 +2,33 @@
 
 import os
 import re
+import shutil
 import subprocess
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
-from include.cli import cli
+from include.cli import cli, main
 from include.config.locations import Locations
-from include.config.model_folder import load_model_folder
+from include.config.model_folder import ModelFolder, load_model_folder
 from include.demo.stream import DemoStream
+from include.replay.base import fetch_base
 from include.replay.comment import describe_comparison
-from include.replay.comparison import Comparison, Side, compare_replays
+from include.replay.comparison import Side, compare_replays
 from include.replay.runner import for_replay, try_replay
 from tests.short_loop import SHORT, short_model
 
-STREAM = DemoStream(trips=120, batches=13, broken=(6,), shifted=(0, 0), changed=0)
-SPAN = ("2024-01-01", "2024-01-13")
+STREAM = DemoStream(trips=120, batches=11, broken=(6,), shifted=(0, 0), changed=0)
+SPAN = ("2024-01-01", "2024-01-11")
 # It bootstraps one version and keeps it: cheap, and the versions differ by the folder alone.
 GATE = {"metric": "mae", "holdout": 2, "min_rows": 50, "slices": {"payment_type": {"may_worsen": 0.1}}}
 NEVER = {**SHORT, "gate": GATE, "training": {"window": 2, "min_labels": 150}, "retrain": {"any": ["never"]}}
 LEAST = '            "distance": batch["trip_distance"].clip(upper=1.5),\n'
 LESS = '            "distance": batch["trip_distance"].clip(upper=3),\n'
-WHOLE = '            "distance": batch["trip_distance"],\n'
+SEEN = '            "distance": batch["trip_distance"],\n'
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -59,13 +62,6 @@ class Checkout:
         assert done.exception is None or isinstance(done.exception, SystemExit), done.output
         return done
 
-    def replay(self, name: str, place: Path) -> Side:
-        """Replay the folder as it is now, in this process."""
-        model = for_replay(load_model_folder(self.model), SPAN[0], None, html=False)
-        side = Side(name, model, Locations.under(place, landing=str(self.landing)), place)
-        assert try_replay(side.model, side.at, *SPAN) is None
-        return side
-
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
@@ -73,7 +69,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     root = tmp_path_factory.mktemp("checkout")
     model = short_model(root, **NEVER)
     made = Checkout(root, model.path, tmp_path_factory.mktemp("landing"))
-    made.write_features(WHOLE, LESS)
+    made.write_features(SEEN, LESS)
     git(root, "init", "--quiet")
     git(root, "add", ".")
     git(root, "commit", "--quiet", "--message", "The model as it was")
@@ -92,16 +88,13 @@ def degraded(checkout: Checkout, tmp_path_factory: pytest.TempPathFactory) -> tu
     return done, place
 
 
-def against_base(checkout: Checkout, place: Path, change: Side) -> Comparison:
-    """Compare with the replay of the base that the command has left."""
-    base = for_replay(load_model_folder(place / "folders" / "taxi"), SPAN[0], None, html=False)
-    at = Locations.under(place / "base", landing=str(checkout.landing))
-    return compare_replays(Side("HEAD", base, at, place / "base"), change, *SPAN)
+def side_of(model: ModelFolder, checkout: Checkout, place: Path) -> Side:
+    at = Locations.under(place, landing=str(checkout.landing))
+    return Side("this change", for_replay(model, SPAN[0], None, html=False), at, place)
 
 
 def test_a_folder_that_sees_less_of_the_distance_is_worse(checkout: Checkout, degraded: tuple[Result, Path]) -> None:
     done, place = degraded
-    print(done.output)
     assert done.exit_code == 1, done.output
     head = git(checkout.root, "rev-parse", "--short", "HEAD")
     comment = (place.parent / "comment.md").read_text()
@@ -113,7 +106,7 @@ def test_a_folder_that_sees_less_of_the_distance_is_worse(checkout: Checkout, de
     assert float(found[1]) > 1.1 * float(found[2])
     assert f"| | HEAD ({head}) | this change |" in comment
     assert "- changed: features.py\n" in comment
-    assert "- replayed: 13 batches, 2024-01-01 to 2024-01-13" in comment
+    assert "- replayed: 11 batches, 2024-01-01 to 2024-01-11" in comment
     assert "| batches rejected | 1 | 1 |" in comment
     assert re.search(r"\| payment_type=\d \| \d+ \| .* \| [\d.]+% worse: beyond its limit \|", comment)
     for side in ("base", "change"):
@@ -126,26 +119,63 @@ def test_the_same_folder_is_equal_to_the_last_digit(
     checkout: Checkout, degraded: tuple[Result, Path], tmp_path: Path
 ) -> None:
     """The base was replayed in a process of its own, this one here."""
-    comparison = against_base(checkout, degraded[1], checkout.replay("this change", tmp_path / "same"))
+    change = side_of(load_model_folder(checkout.model), checkout, tmp_path)
+    assert try_replay(change.model, change.at, *SPAN) is None
+    comparison = compare_replays(
+        side_of(load_model_folder(degraded[1] / "folders" / "taxi"), checkout, degraded[1] / "base"), change, *SPAN
+    )
     assert comparison.outcome == "equal"
     assert comparison.changed == ()
     assert comparison.interval is not None
     assert (comparison.interval.lower, comparison.interval.mean, comparison.interval.upper) == (0, 0, 0)
-    assert len(comparison.batches) >= 6
+    assert len(comparison.batches) >= 5
     assert "the losses are the same, row by row" in describe_comparison(comparison)
 
 
-def test_a_folder_that_sees_the_whole_distance_is_better(
+def test_a_folder_that_sees_more_of_it_is_better(
     checkout: Checkout, degraded: tuple[Result, Path], tmp_path: Path
 ) -> None:
-    checkout.write_features(LESS, WHOLE)
-    try:
-        change = checkout.replay("this change", tmp_path / "better")
-    finally:
-        checkout.restore()
-    comparison = against_base(checkout, degraded[1], change)
-    print(describe_comparison(comparison))
+    """The other way round, and with one commit more: the ref names the folder that hardly sees the distance."""
+    checkout.write_features(LESS, LEAST)
+    git(checkout.root, "commit", "--quiet", "--all", "--message", "A feature less")
+    checkout.write_features(LEAST, LESS)
+    git(checkout.root, "commit", "--quiet", "--all", "--message", "And back")
+    before = fetch_base(checkout.model, "HEAD~1", tmp_path)
+    assert before.model is not None
+    base, change = (
+        side_of(before.model, checkout, degraded[1] / "change"),
+        side_of(load_model_folder(checkout.model), checkout, degraded[1] / "base"),
+    )
+    comparison = compare_replays(replace(base, name=before.name), change, *SPAN)
     assert comparison.outcome == "better"
+    assert comparison.changed == ("features.py",)
     assert comparison.interval is not None
     assert comparison.interval.lower > 0
-    assert describe_comparison(comparison).startswith("**taxi: better.**")
+    assert describe_comparison(comparison).startswith("**taxi: better.** mae 2.")
+
+
+def test_a_model_that_the_base_does_not_have_is_new(checkout: Checkout) -> None:
+    shutil.copytree(checkout.model, checkout.model.parent / "fresh")
+    env = {"EVERGREEN_MODELS": str(checkout.model.parent)}
+    done = CliRunner(env=env).invoke(cli, ["replay-diff", "fresh", "--base", "HEAD"], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert done.stdout.startswith("**fresh: new.** There is no model folder models/fresh at HEAD (")
+
+
+def test_what_cannot_be_compared_ends_with_2(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("EVERGREEN_MODELS", str(checkout.model.parent))
+    monkeypatch.setattr(sys, "argv", ["evergreen", "replay-diff", "taxi", "--base", "nowhere"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "--base nowhere: no such commit here; fetch it first" in capsys.readouterr().out
+
+
+def test_a_replay_that_breaks_off_is_told_and_not_raised(checkout: Checkout, tmp_path: Path) -> None:
+    """Errors do not pass from process to process, and one that nobody foresaw must not end as 1, which means worse."""
+    (tmp_path / "file").touch()
+    told = try_replay(load_model_folder(checkout.model), Locations.under(tmp_path / "file"), *SPAN)
+    assert told is not None
+    assert re.match(r"\w+: Not a directory", told)
