@@ -36,7 +36,7 @@ def _headline(comparison: Comparison) -> str:
     of = " in squared error" if metric == "rmse" else ""
     told = f"{numbers}: {_signed(interval.mean)}{of}, {_ends(interval.lower, interval.upper, comparison)}"
     if comparison.why:
-        return f"**{model}: worse in a slice.** {comparison.why}. Over all: {told}."
+        return f"**{model}: worse in a slice.** {_cell(comparison.why)}. Over all: {told}."
     if comparison.outcome != "equal":
         return f"**{model}: {comparison.outcome}.** {told}."
     if -effect <= interval.lower and interval.upper <= effect:

@@ -108,6 +108,7 @@ def test_of_many_slices_all_that_are_beyond_their_limit_are_told():
     kept = tuple(make_slice(str(value), 0.0, True) for value in range(10, 25))
     text = describe_comparison(make_comparison(0.03, 0.09, lost + kept))
     assert text.count("beyond its limit |") == 11
+    assert "zone=1 is worse by 30.0%; zone=2 is worse by 30.0%; 7 more. Over all" in text
     assert "| 15 more | | | | none beyond its limit |" in text
 
 
