@@ -8,6 +8,7 @@ import tempfile
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -26,6 +27,7 @@ from include.errors import EvergreenError
 if TYPE_CHECKING:
     from include.demo.services import Services
     from include.records import Feed
+    from include.replay.comparison import Comparison
     from include.replay.contenders import Contender
     from include.replay.history import History
 
@@ -37,6 +39,10 @@ console = Console(highlight=False, soft_wrap=True)
 @click.option("--verbose", is_flag=True, help="Show the log of every step.")
 def cli(verbose: bool) -> None:
     """Continuous training: what the loop has done, and the loop itself in one process."""
+    _set_up_log(verbose)
+
+
+def _set_up_log(verbose: bool) -> None:
     logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(name)s: %(message)s")
     for noisy in ("alembic", "mlflow", "great_expectations"):
         logging.getLogger(noisy).setLevel(logging.INFO if verbose else logging.ERROR)
@@ -140,9 +146,7 @@ def replay(
     }
     if len(models) < len(named) - ("oracle" in named) or not models:
         raise click.UsageError(f"--policies {policies}: valid: different policies, and oracle beside one of them")
-    place = into or Path(tempfile.mkdtemp(prefix=f"replay-{model_id}-"))
-    if place.exists() and any(place.iterdir()):
-        raise click.UsageError(f"--into {place}: is not empty; a replay begins with nothing")
+    place = _scratch(into, model_id)
     model, live = next(iter(models.values())), Locations.from_environment()
     at = Locations.under(place, landing=str(landing.absolute()) if landing else live.landing)
     calendar = model.config.calendar
@@ -163,6 +167,71 @@ def replay(
         _write_comparison(model, contenders, place / "report.html", last, "oracle" in named)
     else:
         _write_report(model, at, first, last, place / "report.html")
+
+
+@cli.command("replay-diff")
+@click.argument("model_id", metavar="MODEL")
+@click.option("--base", "ref", required=True, help="The git ref to compare with, such as origin/main.")
+@click.option("--from", "first", help="First batch; by default early enough for eight champions.")
+@click.option("--to", "last", help="Last batch; by default the last one that has files.")
+@click.option("--policy", help="Other policies than config.yaml's, for both, such as never or decay+every:4.")
+@click.option("--landing", type=click.Path(path_type=Path), help="Where the files are, if not in the landing folder.")
+@click.option("--into", type=click.Path(path_type=Path), help="An empty folder for state and reports.")
+@click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="A file for what is printed.")
+def replay_diff(
+    model_id: str,
+    ref: str,
+    first: str | None,
+    last: str | None,
+    policy: str | None,
+    landing: Path | None,
+    into: Path | None,
+    markdown: Path | None,
+) -> None:
+    """Replay a model folder as it is and as it was at a git ref, and say which predicts better, in Markdown.
+
+    Ends with 0 for better or equal, 1 for worse, 2 if the two cannot be compared.
+    """
+    from include.replay.base import fetch_base
+
+    model, place = get_model_folder(model_id, model_roots()), _scratch(into, model_id)
+    base = fetch_base(model.path, ref, place / "folders")
+    from include.replay.comment import describe_comparison, describe_newcomer
+    from include.replay.side_by_side import choose_span, require_comparable
+
+    if base.model is None:
+        text, worse = describe_newcomer(model_id, base.place, base.name), False
+    else:
+        require_comparable(base.model, model)
+        at = Locations.from_environment()
+        at = replace(at, landing=str(landing.absolute())) if landing else at
+        span = choose_span(model, at, first, last, datetime.now(UTC))
+        comparison = _replay_both({base.name: base.model, "this change": model}, place, at.landing, span, policy)
+        text, worse = describe_comparison(comparison), comparison.outcome == "worse"
+    if markdown is not None:
+        markdown.write_text(text, encoding="utf-8")
+    click.echo(text, nl=False)
+    sys.exit(1 if worse else 0)
+
+
+def _replay_both(
+    folders: dict[str, ModelFolder], place: Path, landing: str, span: tuple[str, str], policy: str | None
+) -> "Comparison":
+    """Replay the base and the change, which are given in this order by their names."""
+    from include.replay.comparison import Side
+    from include.replay.runner import for_replay
+    from include.replay.side_by_side import replay_side_by_side
+
+    base, change = (
+        Side(name, for_replay(folder, span[0], policy, html=False), Locations.under(under, landing=landing), under)
+        for (name, folder), under in zip(folders.items(), (place / "base", place / "change"), strict=True)
+    )
+    verbose = click.get_current_context().find_root().params["verbose"]
+    with _progress(Console(stderr=True)) as progress:
+        batches = len(change.model.config.calendar.between(*span))
+        task = progress.add_task(f"replaying {change.model.id} as it is and as it was", total=batches)
+        set_up = partial(_set_up_log, verbose)
+        return replay_side_by_side(base, change, span, set_up, lambda _: progress.advance(task))
 
 
 @cli.command()
@@ -291,9 +360,17 @@ def _write_comparison(
     console.print(f"table  {path.with_suffix('.csv')}", markup=False)
 
 
-def _progress() -> Progress:
+def _scratch(into: Path | None, model_id: str) -> Path:
+    """An empty folder for a replay."""
+    place = into or Path(tempfile.mkdtemp(prefix=f"replay-{model_id}-"))
+    if place.exists() and any(place.iterdir()):
+        raise click.UsageError(f"--into {place}: is not empty; a replay begins with nothing")
+    return place
+
+
+def _progress(to: Console = console) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=console)
+    return Progress(*columns, console=to)
 
 
 def main() -> None:

@@ -7,6 +7,7 @@
     │   ├── ConfigInvalid        a model folder breaks its contract
     │   ├── ModelNotFound        no model folder of that name
     │   ├── FolderNotWritten     a model folder cannot be proposed from these files and answers
+    │   ├── NotComparable        two states of a model folder cannot be compared by a replay
     │   ├── FileUnreadable       a source file cannot be read as what it is declared to be
     │   ├── SourceChanged        a sealed file is not what its record says
     │   ├── SchemaChanged        rows do not fit the table that earlier ones are in
@@ -53,6 +54,10 @@ class FolderNotWritten(Refused):
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
         super().__init__("\n".join(problems))
+
+
+class NotComparable(Refused):
+    """Two states of a model folder cannot be compared: one cannot be had or replayed, or they predict other things."""
 
 
 class FileUnreadable(Refused):

@@ -8,11 +8,16 @@ from scipy import stats
 
 @dataclass(frozen=True)
 class MeanInterval:
-    """A mean with the lower end of its one-sided interval."""
+    """A mean with the lower end of its interval."""
 
     mean: float
     lower: float
     blocks: int
+
+    @property
+    def upper(self) -> float:
+        """The upper end of a two-sided interval: Student's t is symmetric."""
+        return 2 * self.mean - self.lower
 
 
 def lower_bound(differences: np.ndarray, blocks: np.ndarray, confidence: float) -> MeanInterval:
@@ -34,3 +39,13 @@ def lower_bound(differences: np.ndarray, blocks: np.ndarray, confidence: float) 
         return MeanInterval(mean, float("-inf"), count)
     quantile = float(stats.t.ppf(confidence, count - 1))
     return MeanInterval(mean, mean - quantile * float(np.std(means, ddof=1)) / count**0.5, count)
+
+
+def two_sided(differences: np.ndarray, blocks: np.ndarray, confidence: float) -> MeanInterval:
+    """Two-sided confidence interval of the mean difference: half of what it may miss lies at each end.
+
+    :param differences: (n,) paired differences, one a row.
+    :param blocks: (n,) the block of each row.
+    :param confidence: of both ends together, such as 0.95.
+    """
+    return lower_bound(differences, blocks, (1 + confidence) / 2)

@@ -1,5 +1,6 @@
 """The in-process runner: the steps, and only the steps, in the order the DAGs call them."""
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from datetime import datetime, timedelta
 from include.config.feeds import FilesConfig, QueryConfig
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder, parse_policies
-from include.errors import NotReady
+from include.errors import EvergreenError, NotReady
 from include.judging.attempts import DueAttempt, find_due_attempt
 from include.records import ApprovalRecord, Feed
 from include.sinks import Sink
@@ -27,6 +28,8 @@ from include.steps.validate_batch import validate_batch
 from include.steps.validate_labels import validate_labels
 from include.steps.wait_for_batch import wait_for_batch
 from include.storage.stores import open_stores
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,23 @@ def replay(
         runner.run_batch(batch)
         if after_each is not None:
             after_each(batch)
+
+
+def try_replay(
+    model: ModelFolder, at: Locations, first: str, last: str, after_each: Callable[[str], None] | None = None
+) -> str | None:
+    """Replay a span, and tell what ended it early instead of raising it: errors do not pass from process to process.
+
+    :returns: the error, or None.
+    """
+    try:
+        replay(model, at, first, last, after_each)
+    except EvergreenError as error:
+        return str(error)
+    except Exception as error:
+        _log.exception("model %s: its replay ended early", model.id)
+        return f"{type(error).__name__}: {error}"
+    return None
 
 
 def for_replay(model: ModelFolder, first: str | None, policies: str | None, html: bool) -> ModelFolder:

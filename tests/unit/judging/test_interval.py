@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from include.judging.interval import lower_bound
+from include.judging.interval import lower_bound, two_sided
 
 
 def test_by_hand():
@@ -82,3 +82,15 @@ def test_rows_that_go_together_count_less_than_rows_that_do_not():
     apart = random.normal(0.2, 1, 400)
     together = random.normal(0.2, 1, 4)[blocks]
     assert lower_bound(together, blocks, 0.95).lower < lower_bound(apart, blocks, 0.95).lower
+
+
+def test_both_ends_miss_half_each():
+    random = np.random.default_rng(6)
+    differences, blocks = random.normal(0.3, 1, 60), np.repeat(np.arange(6), 10)
+    both = two_sided(differences, blocks, 0.95)
+    assert both.lower == lower_bound(differences, blocks, 0.975).lower
+    assert both.upper == pytest.approx(-lower_bound(-differences, blocks, 0.975).lower)
+    means = differences.reshape(6, 10).mean(axis=1)
+    expected = stats.t.interval(0.95, 5, means.mean(), means.std(ddof=1) / 6**0.5)
+    assert (both.lower, both.upper) == pytest.approx(expected)
+    assert two_sided(differences[:5], blocks[:5], 0.95).upper == float("inf")
