@@ -237,12 +237,18 @@ def read_key_objects(config: ModelConfig, stores: Stores, partitions: list[Parti
         own = _KEYS.get(place)
         if own is None:
             frame = _read(config, stores, [partition], columns, partition.table, "batch").drop(columns="batch")
-            own = np.empty(len(frame), dtype=object)
-            own[:] = frame.iloc[:, 0] if len(columns) == 1 else list(frame.itertuples(index=False, name=None))
+            own = key_objects(frame, list(columns))
             _KEYS.put(place, own)
         keys.append(own)
         batches.append(np.full(len(own), config.calendar.index(partition.batch)))
     return np.concatenate(keys), np.concatenate(batches)
+
+
+def key_objects(rows: pd.DataFrame, key: list[str]) -> np.ndarray:
+    """The key of each row as one object: its value, or the tuple of its values."""
+    keys = np.empty(len(rows), dtype=object)
+    keys[:] = rows[key[0]] if len(key) == 1 else list(rows[key].itertuples(index=False, name=None))
+    return keys
 
 
 def sort_order(config: ModelConfig) -> list[str]:

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from include.batches import Calendar
 from include.config.contract import ModelConfig
 from include.errors import ModelIncompatible, NotReady
 from include.features.generations import contract_of, unpredicted
-from include.features.history import build_features, call_predict, sort_order
+from include.features.history import build_features, call_predict, key_objects, sort_order
 from include.features.known import label_records
 from include.features.labelled import LabelledRows, match_labels, standing_claim
 from include.judging.losses import row_losses
@@ -22,7 +23,31 @@ from include.storage.ledger import Ledger
 from include.storage.packed_model import PackedModel
 from include.storage.stores import Stores
 
-_AFRESH: ByteCache[pd.DataFrame] = ByteCache(64 * 1024 * 1024, lambda rows: int(rows.memory_usage(deep=True).sum()))
+
+@dataclass(frozen=True)
+class _Predicted:
+    """What a version predicts for the rows of a batch.
+
+    :param keys: (n,) the keys, each as one object, with a table to find them by.
+    :param values: (n,) the predictions.
+    """
+
+    keys: pd.Index
+    values: np.ndarray
+
+    @classmethod
+    def of(cls, rows: pd.DataFrame, key: list[str]) -> "_Predicted":
+        """From a frame of key and prediction."""
+        keys = pd.Index(key_objects(rows, key), tupleize_cols=False)
+        return cls(keys, rows["prediction"].to_numpy(dtype=float))
+
+    def find(self, keys: np.ndarray) -> np.ndarray:
+        """The predictions for some keys, NaN where there is none."""
+        return np.append(self.values, np.nan)[self.keys.get_indexer(pd.Index(keys, tupleize_cols=False))]
+
+
+# Where labels come late, each check meets the same batches again. A key takes some two hundred bytes with its table.
+_PREDICTED: ByteCache[_Predicted] = ByteCache(128 * 1024 * 1024, lambda predicted: 208 * len(predicted.values))
 
 
 def promotion_decided(ledger: Ledger, as_of: str) -> PromotionRecord | None:
@@ -91,13 +116,13 @@ def predict_labelled(
         claim = standing_claim(stores, str(batch))
         data, own = stores.ledger.get(DataRecord, claim.data), sources[str(batch)]
         if claim.version == promotion.version and data is not None and own in data.partitions:
-            predicted = read_predictions(config, stores, claim)
+            predicted = _as_scored(config, stores, claim)
         else:
             predicted = _afresh(config, stores, packed, claim, own)
-        found = wanted[key].merge(predicted[[*key, "prediction"]], on=key, how="left")
-        if found["prediction"].isna().any():
+        found = predicted.find(key_objects(wanted, key))
+        if np.isnan(found).any():
             raise NotReady(f"batch {batch} is claimed but not scored yet; run score_batch for it")
-        pieces.append(found["prediction"].to_numpy(dtype=float))
+        pieces.append(found)
     return np.concatenate(pieces) if pieces else np.array([], dtype=float)
 
 
@@ -124,23 +149,36 @@ def read_losses(config: ModelConfig, stores: Stores, claims: list[ClaimRecord], 
     """
     assert config.labels != "none"
     key, target = list(config.rows.key), config.labels.column
-    made = [read_predictions(config, stores, claim)[[*key, "prediction"]].assign(batch=claim.as_of) for claim in claims]
-    scored = pd.concat(made, ignore_index=True).merge(labelled[[*key, "batch", target]], on=[*key, "batch"])
-    losses = row_losses(config.gate.metric, scored[target].to_numpy(), scored["prediction"].to_numpy())
-    return scored[["batch"]].assign(loss=losses)
+    places, pieces = labelled.groupby("batch").indices, []
+    for claim in claims:
+        wanted = labelled.iloc[places.get(claim.as_of, [])]
+        predicted = _as_scored(config, stores, claim).find(key_objects(wanted, key))
+        made = ~np.isnan(predicted)
+        losses = row_losses(config.gate.metric, wanted[target].to_numpy()[made], predicted[made])
+        pieces.append(pd.DataFrame({"batch": claim.as_of, "loss": losses}))
+    return pd.concat(pieces, ignore_index=True)
 
 
-def _afresh(
-    config: ModelConfig, stores: Stores, packed: PackedModel, claim: ClaimRecord, own: Partition
-) -> pd.DataFrame:
-    """What a version predicts for a whole batch that it has not scored as it stands: key, prediction."""
-    # Where labels come late, each check meets the same batches again; a version's folder is named by its MLflow model.
+def _as_scored(config: ModelConfig, stores: Stores, claim: ClaimRecord) -> _Predicted:
+    """What was predicted for a batch."""
+    place = (stores.lake.table_uri("predictions"), config.rows.key, claim.as_of, claim.revision, claim.data)
+    kept = _PREDICTED.get(place)
+    if kept is None:
+        kept = _Predicted.of(read_predictions(config, stores, claim), list(config.rows.key))
+        _PREDICTED.put(place, kept)
+    return kept
+
+
+def _afresh(config: ModelConfig, stores: Stores, packed: PackedModel, claim: ClaimRecord, own: Partition) -> _Predicted:
+    """What a version predicts for a whole batch that it has not scored as it stands."""
+    # A version's folder is named by its MLflow model.
     place = (stores.lake.table_uri("predictions"), str(packed.folder), config.rows.key, claim.as_of, claim.data, own)
-    kept = _AFRESH.get(place)
+    kept = _PREDICTED.get(place)
     if kept is None:
         built = build_features(config, stores, packed, claim, own)
-        kept = built.keys.assign(prediction=call_predict(packed, built.features, claim.as_of))
-        _AFRESH.put(place, kept)
+        predicted = built.keys.assign(prediction=call_predict(packed, built.features, claim.as_of))
+        kept = _Predicted.of(predicted, list(config.rows.key))
+        _PREDICTED.put(place, kept)
     return kept
 
 
