@@ -325,4 +325,3 @@ def test_a_true_change_in_the_same_place_is_answered(loop: Loop, kind: str) -> N
     assert attempts, "nobody asked"
     assert attempts[-1].holdout[-1] >= QUIET.day(FAULTY)
     assert loop.promotion().number == 1 + (attempts[-1].outcome == "passed")
-    print("OUTCOME", kind, [(a.as_of, a.outcome, a.why) for a in attempts])
