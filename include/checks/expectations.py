@@ -145,8 +145,8 @@ def _describe(asked: ExpectationConfig, expectation: Expectation, result: dict[s
     rows = np.array([], dtype=np.int64)
     if isinstance(expectation, _ROW_LEVEL):
         rows = np.array(sorted(set(result.get("unexpected_index_list") or [])), dtype=np.int64)
-        values = [str(value) for value in result.get("partial_unexpected_list", [])[:3]]
-        found = f"{len(rows)} rows, such as {', '.join(values)}"
+        values = [str(value) for value in result.get("partial_unexpected_list", [])[:3] if not _is_missing(value)]
+        found = f"{len(rows)} rows, such as {', '.join(values)}" if values else f"{len(rows)} rows"
     else:
         found = f"observed {result.get('observed_value')}"
         if result.get("details"):
@@ -160,6 +160,10 @@ def _describe(asked: ExpectationConfig, expectation: Expectation, result: dict[s
         found=found,
         rows=rows,
     )
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or value is pd.NA or value is pd.NaT or value != value
 
 
 def _raise_if_unanswered(information: dict[str, Any], asked: ExpectationConfig, path: Path) -> None:

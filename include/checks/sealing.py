@@ -1,11 +1,14 @@
 """Sealing: what arrived for a batch is sorted, written, and recorded as published, rejected or missing."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from include.checks.deliveries import find_copies, find_exchanged_dates, find_repeat, records_before
+from include.checks.quarantine import keep_failing
 from include.checks.sorting import Rules, SortedBatch, reject, sort_batch
 from include.config.expectations import ExpectationConfig
 from include.config.feeds import FilesConfig, LabelsInside, QueryConfig
@@ -117,7 +120,38 @@ def sort_arrival(model: ModelFolder, stores: Stores, feed: Feed, arrival: Arriva
         return reject(parsed, unreadable)
     if source_of(model, feed) is None:
         parsed = [_with_target(file, rules, _labels(model).column) for file in parsed]
-    return sort_batch(parsed, rules)
+    # Labels may come again: of equal ones nothing changes.
+    before = records_before(stores.ledger, model.config.calendar, source, arrival) if feed == "rows" else []
+    copies = find_copies(parsed, arrival, before)
+    kept = [file for file in parsed if file.name not in copies]
+    if copies and not any(file.rows.num_rows or file.torn for file in kept):
+        return reject(parsed, list(copies.values()))
+    sorted_ = sort_batch(kept, rules)
+    if feed == "rows" and not sorted_.rejected:
+        wrong = _find_misdelivered(model, arrival, before, sorted_)
+        sorted_ = reject(kept, wrong, sorted_.left_out) if wrong else sorted_
+    return _keep_copies(sorted_, [file for file in parsed if file.name in copies], copies)
+
+
+def _find_misdelivered(
+    model: ModelFolder, arrival: ArrivalRecord, before: list[BatchRecord], sorted_: SortedBatch
+) -> list[Reason]:
+    """What is wrong with a batch whose rows are sound one by one."""
+    rows, calendar = model.config.rows, model.config.calendar
+    found = [
+        find_repeat(sorted_.clean, before, ", ".join(file.name for file in arrival.files)),
+        find_exchanged_dates(sorted_.clean, rows.event_time, rows.columns[rows.event_time], calendar, arrival.batch),
+    ]
+    return [reason for reason in found if reason is not None]
+
+
+def _keep_copies(sorted_: SortedBatch, files: list[ParsedFile], copies: dict[str, Reason]) -> SortedBatch:
+    """The batch with its copied files in quarantine, each with its own reason."""
+    if not files:
+        return sorted_
+    kept = [keep_failing([file], {}, (copies[file.name],)) for file in files]
+    reasons = (*copies.values(), *sorted_.reasons)
+    return replace(sorted_, quarantine=pa.concat_tables([sorted_.quarantine, *kept]), reasons=reasons)
 
 
 def _rules(model: ModelFolder, feed: Feed, source: FilesConfig | QueryConfig) -> Rules:

@@ -65,11 +65,15 @@ class DemoStream:
         :param number: the batch, from 1.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        day = f"{self.start + timedelta(days=number - 1):%Y-%m-%d}"
+        day = self.day(number)
         self.make_rows(number).to_csv(folder / f"green_{day}.csv.gz", index=False, compression=_GZIP)
         self.make_labels(number).to_csv(folder / f"labels_{day}.csv", index=False)
         for name in ("green", "labels"):
             (folder / f"{name}_{day}.done").touch()
+
+    def day(self, number: int) -> str:
+        """The name of a batch."""
+        return f"{self.start + timedelta(days=number - 1):%Y-%m-%d}"
 
     def make_rows(self, number: int) -> pd.DataFrame:
         """The file of a batch, as text: on-time trips, late ones of the day before, and dirt."""

@@ -13,6 +13,7 @@ from include.scaffold.profile_columns import ColumnFacts
 # Fewer batches, or smaller ones, do not tell what a batch looks like.
 _BATCHES, _ROWS = 8, 20
 _MOST_IN_SET = 30
+_TIMES = {2: "twice", 5: "five times"}
 _YEAR = pd.Timedelta(days=360)
 
 
@@ -43,6 +44,8 @@ def propose_for_rows(
             found += _expect_present(facts, placed, known)
         if facts.is_number and facts.name not in required:
             found.append(_expect_range(facts, whole_year, "info" if facts.name in seasonal else "warning"))
+            if whole_year or facts.name not in seasonal:
+                found += _expect_median(facts, placed, 2)
         elif facts.type is not None and facts.type.type == "category" and facts.distinct <= _MOST_IN_SET:
             values = sorted({str(value) for value in facts.values.dropna()})
             arguments = {"column": facts.name, "value_set": values, "mostly": 0.9, "severity": "info"}
@@ -65,17 +68,7 @@ def propose_for_labels(target: ColumnFacts, task: Task, placed: PlacedRows, whol
         arguments = {"column": target.name, "min_value": _down(low), "max_value": _up(high), "severity": "info"}
         return [_expect_truths(target), Proposed("expect_column_mean_to_be_between", arguments, seen)]
     found = [_expect_range(target, whole_year, "warning")]
-    medians = by_batch.median()[sizes >= _ROWS]
-    if len(medians) >= _BATCHES and medians.min() > 0:
-        arguments = {
-            "column": target.name,
-            "min_value": _down(float(medians.min()) / 5),
-            "max_value": _up(float(medians.max()) * 5),
-            "severity": "critical",
-        }
-        seen = f"{medians.min():.4g} to {medians.max():.4g} by batch; five times beyond, the unit is another"
-        found.append(Proposed("expect_column_median_to_be_between", arguments, seen))
-    return found
+    return [*found, *_expect_median(target, placed, 5)]
 
 
 def _is_known(placed: PlacedRows) -> bool:
@@ -115,6 +108,26 @@ def _expect_range(facts: ColumnFacts, whole_year: bool, severity: str) -> Propos
     floor = max(0.0, low - wide) if bounded else low - wide
     arguments = {"column": facts.name, "min_value": _down(floor), "max_value": _up(high + wide), "severity": severity}
     return Proposed("expect_column_values_to_be_between", arguments, f"{low:.6g} to {high:.6g} seen")
+
+
+def _expect_median(facts: ColumnFacts, placed: PlacedRows, times: int) -> list[Proposed]:
+    """A batch whose middle value lies several times beyond all that was seen is in another unit, or of another column.
+
+    :param times: how far beyond.
+    """
+    by_batch = facts.values.astype(float).groupby(placed.numbers)
+    medians = by_batch.median()[by_batch.count() >= _ROWS]
+    medians = medians[medians.index >= 0]
+    if len(medians) < _BATCHES or medians.min() <= 0:
+        return []
+    arguments = {
+        "column": facts.name,
+        "min_value": _down(float(medians.min()) / times),
+        "max_value": _up(float(medians.max()) * times),
+        "severity": "critical",
+    }
+    seen = f"{medians.min():.4g} to {medians.max():.4g} by batch; {_TIMES[times]} beyond, the unit is another"
+    return [Proposed("expect_column_median_to_be_between", arguments, seen)]
 
 
 def _expect_truths(target: ColumnFacts) -> Proposed:

@@ -16,6 +16,7 @@ from include.incidents import FAULT, STALE, resolve_mended
 from include.records import ArrivalRecord, BatchRecord, ClaimRecord, Feed, RevisionRecord
 from include.sources.intake import look_at, source_of, take_in_again
 from include.sources.landing import Look
+from include.steps.validate_batch import describe_fault
 from include.storage.columns import arrow_type, read_as
 from include.storage.lake import to_frame
 from include.storage.ledger import Ledger
@@ -157,7 +158,7 @@ def _seal_revision(model: ModelFolder, stores: Stores, arrival: ArrivalRecord) -
     read = before.revision < after.revision
     result = _let_be_read(model, stores, before, after, good) if read else None
     for feed in good:
-        _resolve(ledger, feed, after)
+        _resolve(model, ledger, feed, after)
     return result
 
 
@@ -182,16 +183,20 @@ def _let_be_read(
     return ReingestResult(before, after, standing, {what: found[:_SHOWN] for what, found in keys.items()})
 
 
-def _resolve(ledger: Ledger, feed: Feed, record: BatchRecord) -> None:
+def _resolve(model: ModelFolder, ledger: Ledger, feed: Feed, record: BatchRecord) -> None:
     """Close the incidents that this revision mends."""
 
-    def sound(batch: str) -> bool:
+    def came(batch: str) -> bool:
         sealed = sealed_batch(ledger, feed, batch)
         return sealed is not None and sealed.state == "published"
 
+    def sound(batch: str) -> bool:
+        sealed = sealed_batch(ledger, feed, batch)
+        return sealed is not None and sealed.state == "published" and not describe_fault(model, sealed)
+
     text = f"{feed} of batch {record.batch} were taken in again and are sound, as revision {record.revision}"
-    for cause in (FAULT[feed], STALE[feed]):
-        resolve_mended(ledger, cause, record.as_of, text, sound)
+    for cause, mended in ((FAULT[feed], sound), (STALE[feed], came)):
+        resolve_mended(ledger, cause, record.as_of, text, mended)
 
 
 def _compare(model: ModelFolder, stores: Stores, before: BatchRecord, after: BatchRecord) -> dict[str, list[str]]:

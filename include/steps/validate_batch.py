@@ -1,5 +1,6 @@
 """Validate the rows of a batch."""
 
+from include.checks.deliveries import DELIVERED_ONCE
 from include.checks.sealing import seal
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
@@ -23,13 +24,35 @@ def tell(model: ModelFolder, at: Locations, feed: Feed, record: BatchRecord) -> 
     """Open or resolve the incidents that a sealed batch stands for."""
     ledger = open_stores(at, model.id).ledger
     if record.state == "published":
-        resolve(ledger, FAULT[feed], record.as_of, f"{feed} of batch {record.as_of} are sound again")
         resolve(ledger, STALE[feed], record.as_of, f"{feed} of batch {record.as_of} have come")
+    fault = describe_fault(model, record)
+    if fault:
+        report(ledger, FAULT[feed], record.as_of, fault)
+    elif record.state == "published":
+        resolve(ledger, FAULT[feed], record.as_of, f"{feed} of batch {record.as_of} are sound again")
+
+
+def describe_fault(model: ModelFolder, record: BatchRecord) -> str:
+    """What is wrong with a sealed batch, for whoever has to mend it; empty if nothing is.
+
+    A batch may be published and yet be told of: a file of it was delivered before, or half as many rows failed as would
+    have rejected it.
+    """
+    config = model.config
+    limit = config.rows.max_quarantined
+    if record.feed == "labels" and config.labels != "none":
+        limit = config.labels.max_quarantined
+    copied = any(reason.expectation == DELIVERED_ONCE for reason in record.reasons)
+    many = record.quarantined > limit / 2 * record.rows_in
+    if record.state == "missing" or not (record.state == "rejected" or copied or many):
+        return ""
+    told = [f"{reason.column or 'batch'}: {reason.expectation}: {reason.found}" for reason in record.reasons[:5]]
+    files = ", ".join(file.name for file in record.files)
+    lead = f"{model.id}: {record.feed} of batch {record.batch}"
     if record.state == "rejected":
-        told = [f"{reason.column or 'batch'}: {reason.expectation}: {reason.found}" for reason in record.reasons[:5]]
-        files = ", ".join(file.name for file in record.files)
-        text = (
-            f"{model.id}: {feed} of batch {record.as_of} rejected, {record.quarantined} rows in quarantine, nothing "
-            f"published, champion untouched. {files}: {'; '.join(told)}. Have the source mended."
-        )
-        report(ledger, FAULT[feed], record.as_of, text)
+        lead += f" rejected, {record.quarantined} rows in quarantine, nothing published, champion untouched"
+    else:
+        lead += f": {record.quarantined} of {record.rows_in} rows in quarantine, {record.clean} published"
+    feed = " --feed labels" if record.feed == "labels" else ""
+    again = f"Have the source mended, then: evergreen reingest {model.id} {record.batch}{feed}"
+    return f"{lead}. {files}: {'; '.join(told)}. {again}"

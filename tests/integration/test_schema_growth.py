@@ -221,7 +221,8 @@ def test_a_column_that_is_gone_leaves_the_word_to_a_human(tmp_path: Path) -> Non
     text = (model.path / "features.py").read_text()
     line = next(one for one in text.splitlines() if '"passengers"' in one)
     expected = "  - expect_column_values_to_be_between: {column: passenger_count, min_value: 0, max_value: 9}\n"
-    grown = change(model, edit, **{line + "\n": "", expected: ""})
+    present = "  - expect_column_values_to_not_be_null: {column: passenger_count, mostly: 0.8, severity: critical}\n"
+    grown = change(model, edit, **{line + "\n": "", expected: "", present: ""})
     deliver(grown, at, 6, 7)
     asked = verdict_at(ledger, 6)
     assert (asked.reasons[0], asked.action) == ("bootstrap", "retrain")

@@ -173,7 +173,7 @@ JSON_LINES = [
 ]  # fmt: skip
 SEVERAL = [
     Kind("a batch in two kinds of files", {"_1.csv": GOOD, "_2.jsonl": as_lines().replace(b": 20", b": 21")}, "fine", 8, 0),
-    Kind("the same rows in two files", {"_1.csv": GOOD, "_2.csv": GOOD}, "quarantined", 4, 4, ("an equal copy came before", NAME + "_2.csv")),
+    Kind("the same rows in two files", {"_1.csv": GOOD, "_2.csv": GOOD}, "quarantined", 4, 4, (f"{NAME}_2.csv is a copy of {NAME}_1.csv",)),
     Kind("two files with different columns", {"_1.csv": GOOD, "_2.csv": csv("id,at,zone", "210,2024-01-02,a")}, "rejected", 0, 5, ("distance", "no such column", NAME + "_2.csv")),
     Kind("one unreadable file of two", {"_1.csv": GOOD, "_2.csv": b"\xff"}, "rejected", 0, 5, (NAME + "_2.csv", "byte 0xff is not utf-8", "201")),
 ]  # fmt: skip

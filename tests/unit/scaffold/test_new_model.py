@@ -285,3 +285,30 @@ def test_a_sound_later_batch_breaks_no_proposed_expectation(propose):
     assert set(limits) == {"price", "amount"}
     for column, limit in limits.items():
         assert late[column].between(limit["min_value"], limit["max_value"]).all(), column
+
+
+def make_busy_sales(**columns):
+    """Twenty-five sales a day: enough to say what a day looks like."""
+    days = pd.Timestamp("2024-01-01") + pd.to_timedelta(np.arange(ROWS) // 25, "D")
+    return make_sales(sold_at=days.strftime("%Y-%m-%d"), **columns)
+
+
+def test_a_column_in_another_unit_breaks_a_proposed_expectation(propose):
+    """Prices in cents, or per pack of four, are told apart from prices that have risen by half."""
+    sales = make_busy_sales()
+    (limit,) = [
+        one.arguments
+        for one in propose(sales, every="day").row_expectations
+        if one.type == "expect_column_median_to_be_between" and one.arguments["column"] == "price"
+    ]
+    assert limit["severity"] == "critical"
+    for factor, kept in ((1.5, True), (1 / 1.5, True), (4, False), (0.01, False)):
+        assert (limit["min_value"] <= sales["price"].median() * factor <= limit["max_value"]) == kept, factor
+
+
+def test_a_column_whose_middle_is_nothing_has_no_unit_to_guard(propose):
+    noise = np.random.default_rng(5).normal(0, 1, ROWS).round(3)
+    proposed = propose(make_busy_sales(noise=noise), every="day").row_expectations
+    medians = [one.arguments["column"] for one in proposed if one.type == "expect_column_median_to_be_between"]
+    assert "price" in medians
+    assert "noise" not in medians
