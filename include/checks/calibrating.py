@@ -105,8 +105,8 @@ def _spread(one: Cells, drawn: np.ndarray, level: float, random: np.random.Gener
     apart = one.compare(rest, counts) ** one.power
     noise = drawn**one.power
     left = np.mean([shrink(int(n), one.rows, int(m)) for n, m in zip(sizes, rest.sum(axis=1), strict=True)])
-    # Less than its mean is taken off for sampling: by chance, own batches lie closer together than later ones will.
-    least = float(np.quantile(random.choice(noise, (_DRAWS, len(counts))).mean(axis=1), 0.25))
+    # What is taken off for sampling is the least it may be: by chance few batches lie closer together than later ones.
+    least = float(np.quantile(random.choice(noise, (_DRAWS, len(counts))).mean(axis=1), 0.05))
     beyond = max(0.0, float(apart.mean()) - least * float(left))
     return float((stats.t.ppf((1 + level) / 2, len(counts) - 1) ** 2 * beyond) ** (1 / one.power))
 

@@ -1,7 +1,7 @@
 """How far a batch lies from a reference: six measures, for each of which larger means further.
 
-Values are Evidently's own where it reports a distance. Where it reports a p-value (Kolmogorov-Smirnov, chi-square)
-they are the statistic behind it: a p-value says how sure a difference is, not how large, and gets smaller with every row.
+Values are Evidently's own where it reports a distance. Where it reports a p-value (Kolmogorov-Smirnov, chi-square), the
+statistic behind it is taken: a p-value says how sure a difference is, not how large, and falls with every row.
 """
 
 from collections.abc import Callable
