@@ -119,7 +119,7 @@ def _tell(
         f"**Without a change**, {np.mean(steady):.2%} of {len(steady):,} batches raised an alarm, whichever column "
         f"it was (95 % interval {low:.2%} to {high:.2%}, Wilson; batches of one reference are not independent: the "
         "truth is wider). Streams have 7 columns, those of a calendar 12; each reference is drawn anew and judges 50 "
-        "batches after it. `alike`: independent rows. `apart`: each batch has levels and shares of its own. `calendar`: "
+        "batches after it. `alike`: independent rows. `apart`: each has levels and shares of its own. `calendar`: "
         "month, season, weekday, weekend and hour beside them, over a year. `weekly`: two columns follow the weekday. "
         "`seasonal`: a temperature swings by 1.4 standard deviations over the year; it counts in no total, because no "
         "window of some days can know the year. Evidently's are its default tests and thresholds, on a part of the "
