@@ -1,29 +1,37 @@
-"""Input drift: Evidently's distances, against thresholds calibrated on the champion's reference.
+"""Input drift: distances of a batch from what the champion learnt from, against thresholds calibrated on that.
 
-Evidently's default thresholds are not a verdict: on small batches they flag most unchanged columns. A threshold here is
+A library's default thresholds are not a verdict: on small batches they flag most unchanged columns. A threshold here is
 the distance that batches without a change stay below, measured on the reference at the batch's own size.
 """
 
 import json
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from evidently.legacy.calculations.stattests import jensenshannon_stat_test, wasserstein_stat_test
-from evidently.legacy.core import ColumnType as EvidentlyType
 
+from include.checks.calibrating import Cells, calibrate, shrink
+from include.checks.divergences import (
+    FLOORS,
+    SQUARED,
+    compare_cells,
+    count_categories,
+    measure,
+    read_numbers,
+    spread_of,
+)
+from include.checks.following import find_followed, follows
 from include.config.contract import ModelConfig
 
 PREDICTION = "prediction"
 _FILE = "reference.json"
 _POINTS = 1001
-_RESAMPLES = 100
-_OWN_BATCHES = 50
-_LEVEL = 0.99
-_FLOORS = {"distance": 0.1, "missing": 0.05}
+# Of quantiles, every fifth stands for a cell of the calibration.
+_COARSER = 5
+# Rows of a batch that are compared; a sample of so many gives the verdict of a million.
+_SAMPLE = 10_000
 _NUMERIC = ("float", "integer")
 _CATEGORICAL = ("category", "boolean")
 
@@ -32,24 +40,54 @@ _CATEGORICAL = ("category", "boolean")
 class Reference:
     """What the champion learnt from, as statistics: no row of it is kept.
 
-    :param columns: by column, ``{"quantiles": (points,)}`` or ``{"counts": {category: rows}}``, and the share missing.
-    :param thresholds: by column and ``<column> missing``, the largest distance that is no drift, at ``rows`` rows.
+    :param columns: by column, ``{"quantiles": (points,)}`` or ``{"counts": {category: rows}}``, the share missing, the
+        divergence if it is not its type's default, and the parts of the event time that it follows.
+    :param thresholds: by column and ``<column> missing``, the largest distance that sampling explains at ``rows`` rows.
     :param rows: rows of the batches at which the thresholds hold.
+    :param spread: by the same names, what unchanged batches lie apart beyond sampling.
+    :param growth: by the same names, how much further for each batch that the champion ages.
+    :param size: rows that were learnt from; None in a version from before this was kept.
     """
 
     columns: dict[str, dict[str, Any]]
     thresholds: dict[str, float]
     rows: int
+    spread: dict[str, float] = field(default_factory=dict)
+    growth: dict[str, float] = field(default_factory=dict)
+    size: int | None = None
 
-    @cached_property
-    def samples(self) -> dict[str, pd.Series]:
-        """By column, values that stand for the reference: its quantiles, or each category as often as it was seen."""
-        return {name: _expand(described) for name, described in self.columns.items()}
+    def threshold(self, name: str, rows: int, age: int = 0) -> float:
+        """The threshold for a batch of another size: sampling noise shrinks with the rows, what else parts batches not.
 
-    def threshold(self, name: str, rows: int) -> float:
-        """The threshold for a batch of another size: sampling noise shrinks with the root of the rows."""
-        floor = _FLOORS["missing" if name.endswith(" missing") else "distance"]
-        return max(floor, self.thresholds[name] * float(np.sqrt(self.rows / max(rows, 1))))
+        :param age: batches since the last one learnt from.
+        """
+        return max(self.limits(name, rows, age).values())
+
+    def limits(self, name: str, rows: int, age: int = 0) -> dict[str, float]:
+        """What a threshold is the largest of: the floor, and what sampling, the spread of batches and age add up to."""
+        measured = self.measured(name)
+        power = 1 if measured in SQUARED else 2
+        at, rows = (self.rows, rows) if measured == "missing" else (min(self.rows, _SAMPLE), min(rows, _SAMPLE))
+        sampling = self.thresholds[name] ** power * shrink(rows, at, self.size)
+        both = sampling + self.spread.get(name, 0.0) ** power
+        aged = both**0.5 + self.growth.get(name, 0.0) * max(age, 0)
+        return {
+            "floor": FLOORS[measured],
+            "sampling": sampling ** (1 / power),
+            "batches": both ** (1 / power),
+            "age": aged ** (2 / power),
+        }
+
+    def measured(self, name: str) -> str:
+        """By which measure a name of the thresholds is told."""
+        if name not in self.columns:
+            return "missing"
+        described = self.columns[name]
+        return str(described.get("divergence", default_divergence("counts" in described)))
+
+    def only(self, names: list[str]) -> "Reference":
+        """The same of some columns."""
+        return replace(self, columns={name: self.columns[name] for name in names})
 
     def save(self, folder: Path) -> None:
         """Write it into a packed model."""
@@ -61,6 +99,11 @@ class Reference:
         return cls(**json.loads((folder / _FILE).read_text(encoding="utf-8")))
 
 
+def default_divergence(categorical: bool) -> str:
+    """What columns are compared by where config.yaml says nothing."""
+    return "jensenshannon" if categorical else "wasserstein"
+
+
 def watched_columns(config: ModelConfig) -> list[str]:
     """Columns whose distribution is compared: numbers and categories, but for key, event time and ignored ones."""
     left_out = {*config.rows.key, config.rows.event_time, *config.check.ignore}
@@ -69,78 +112,144 @@ def watched_columns(config: ModelConfig) -> list[str]:
 
 
 def build_reference(
-    rows: pd.DataFrame, categorical: set[str], columns: list[str], batches: pd.Series, batch_rows: int, seed: int
+    rows: pd.DataFrame,
+    categorical: set[str],
+    columns: list[str],
+    batches: pd.Series,
+    batch_rows: int,
+    seed: int,
+    *,
+    divergences: dict[str, str] | None = None,
+    at: pd.Series | None = None,
 ) -> Reference:
     """Describe the rows a champion learnt from, and calibrate what distance is no drift.
-
-    From 50 batches on, the reference's own batches say how far batches lie apart; before, resamples of the batch's size
-    against resamples of the reference do. The columns' 99th percentiles are then widened together, so that about one
-    batch in a hundred is flagged as a whole.
 
     :param rows: (n, columns) the reference, the predictions among them.
     :param categorical: the columns that hold categories.
     :param columns: columns to describe.
-    :param batches: (n,) the batch of each row.
+    :param batches: (n,) the batch of each row; names sort as time does.
     :param batch_rows: rows of a typical batch.
     :param seed: of the resamples.
+    :param divergences: by column, what it is compared by instead of its type's default.
+    :param at: (n,) event times; None for none, and no column follows them.
     """
     described = {name: _describe(rows[name], name in categorical) for name in columns}
-    reference = Reference(described, {}, batch_rows)
-    if batches.nunique() >= _OWN_BATCHES:
-        samples = [part for _, part in rows.groupby(batches.to_numpy())]
-        seen = [measure_distances(reference, sample) for sample in samples]
-        batch_rows = int(np.median([len(sample) for sample in samples]))
-    else:
-        random, seen = np.random.default_rng(seed), []
-        for _ in range(_RESAMPLES):
-            # The reference is a sample itself: against a fixed one, a batch seems nearer than it will be.
-            drawn = rows.iloc[random.integers(0, len(rows), len(rows))]
-            other = Reference({name: _describe(drawn[name], name in categorical) for name in columns}, {}, batch_rows)
-            seen.append(measure_distances(other, rows.iloc[random.integers(0, len(rows), batch_rows)]))
-    limits = {name: max(float(np.quantile([s[name] for s in seen], _LEVEL)), 1e-6) for name in seen[0]}
-    widest = [max(sample[name] / limits[name] for name in limits) for sample in seen]
-    widen = max(1.0, float(np.quantile(widest, _LEVEL)))
-    return Reference(described, {name: limit * widen for name, limit in limits.items()}, batch_rows)
+    for name, divergence in (divergences or {}).items():
+        if name in described:
+            described[name]["divergence"] = divergence
+    if at is not None:
+        given = [name for name in columns if name != PREDICTION]
+        for name, followed in find_followed(rows, given, at, batches).items():
+            described[name]["follows"] = followed
+    reference = Reference(described, {}, batch_rows, size=len(rows))
+    cells: dict[str, Cells] = {}
+    codes = pd.factorize(batches.to_numpy(), sort=True)[0]
+    for name in columns:
+        cells |= _count_cells(reference, name, rows[name], codes)
+    limits = calibrate(cells, seed)
+    return replace(
+        reference,
+        thresholds={name: one.noise for name, one in limits.items()},
+        spread={name: one.spread for name, one in limits.items() if one.spread},
+        growth={name: one.growth for name, one in limits.items() if one.growth},
+    )
 
 
 def measure_distances(reference: Reference, current: pd.DataFrame) -> dict[str, float]:
-    """Distances of a batch from the reference: Wasserstein in standard deviations for numbers, Jensen-Shannon for
-    categories, and beside each the change in the share of missing values.
+    """Distances of a batch from the reference, and beside each the change in the share of missing values.
 
-    :param current: (rows, columns).
+    Of more than 10,000 rows a sample is compared, the same whenever it is drawn; shares of missing values are of all.
+
+    :param current: (rows, columns); columns that it lacks are left out.
     """
+    present = [name for name in reference.columns if name in current]
+    sample = current[present]
+    if len(current) > _SAMPLE:
+        chosen = np.random.default_rng(len(current)).choice(len(current), _SAMPLE, replace=False, shuffle=False)
+        sample = sample.iloc[np.sort(chosen)]
     distances = {}
-    for name, described in reference.columns.items():
-        distances[name] = _distance(reference.samples[name], current[name], "counts" in described)
-        distances[f"{name} missing"] = abs(float(current[name].isna().mean()) - described["missing"])
+    for name in present:
+        described = reference.columns[name]
+        distances[name] = measure(reference.measured(name), described, sample[name])
+        distances[f"{name} missing"] = abs(_share_missing(current[name], "counts" in described) - described["missing"])
     return distances
 
 
+def judge_columns(
+    reference: Reference, current: pd.DataFrame, age: int, at: pd.Series | None = None
+) -> dict[str, dict[str, Any]]:
+    """By column and ``<column> missing``: distance, threshold, what set it, and whether it drifted.
+
+    :param current: (rows, columns).
+    :param age: batches since the last one learnt from.
+    :param at: (rows,) event times; a column that still follows them as in the reference cannot drift.
+    """
+    judged: dict[str, dict[str, Any]] = {}
+    for name, distance in measure_distances(reference, current).items():
+        limits = reference.limits(name, len(current), age)
+        threshold = max(limits.values())
+        one = judged[name] = {
+            "distance": distance,
+            "threshold": threshold,
+            "measure": reference.measured(name),
+            "set_by": next(what for what, limit in limits.items() if limit == threshold),
+            "drifted": distance > threshold,
+        }
+        followed = reference.columns.get(name, {}).get("follows")
+        if one["drifted"] and followed and at is not None:
+            part = follows(followed, current[name], at)
+            if part is not None:
+                one |= {"follows": part, "drifted": False}
+    return judged
+
+
 def _describe(values: pd.Series, categorical: bool) -> dict[str, Any]:
-    missing = float(values.isna().mean())
-    present = values.dropna()
+    missing = _share_missing(values, categorical)
     if categorical:
-        counts = present.astype(str).value_counts().sort_index()
-        return {"counts": {name: int(count) for name, count in counts.items()}, "missing": missing}
-    points = np.linspace(0, 1, _POINTS)
-    numbers = present.to_numpy(dtype=float)
-    quantiles = np.quantile(numbers, points) if len(numbers) else np.array([])
+        return {"counts": count_categories(values), "missing": missing}
+    numbers = np.sort(read_numbers(values))
+    if not len(numbers):
+        return {"quantiles": [], "missing": missing}
+    at = np.linspace(0, len(numbers) - 1, _POINTS)
+    # Between whole numbers there is nothing; between others, what lies between.
+    whole = bool((numbers == np.floor(numbers)).all())
+    quantiles = numbers[np.round(at).astype(int)] if whole else np.interp(at, np.arange(len(numbers)), numbers)
     return {"quantiles": [float(q) for q in quantiles], "missing": missing}
 
 
-def _expand(described: dict[str, Any]) -> pd.Series:
-    if "counts" in described:
-        counts = described["counts"]
-        return pd.Series(np.repeat(list(counts), list(counts.values())), dtype=object)
-    return pd.Series(described["quantiles"], dtype=float)
-
-
-def _distance(reference: pd.Series, values: pd.Series, categorical: bool) -> float:
-    """Evidently's own value; 0 where one side has nothing to compare (its share of missing values then tells)."""
-    present = values.dropna().astype(str if categorical else float)
-    if present.empty or reference.empty:
+def _share_missing(values: pd.Series, categorical: bool) -> float:
+    """The share of rows without a value, an infinite number being none."""
+    if not len(values):
         return 0.0
-    test, kind = wasserstein_stat_test, EvidentlyType.Numerical
-    if categorical:
-        test, kind = jensenshannon_stat_test, EvidentlyType.Categorical
-    return float(test.func(reference, present, kind, test.default_threshold)[0])
+    return float(values.isna().mean()) if categorical else 1 - len(read_numbers(values)) / len(values)
+
+
+def _count_cells(reference: Reference, name: str, values: pd.Series, codes: np.ndarray) -> dict[str, Cells]:
+    """How often a column has each value in each batch, numbers by the nearest quantile, and how often none."""
+    described, batches = reference.columns[name], int(codes.max()) + 1
+    points: np.ndarray | None = None
+    scale = 1.0
+    if "counts" in described:
+        names = {one: i for i, one in enumerate(described["counts"])}
+        kinds, uniques = pd.factorize(values)
+        # Category, boolean or text: each unique value is named once.
+        places = np.array([names[str(one)] for one in uniques], dtype=int)[kinds] if len(uniques) else kinds
+        there, cells = kinds >= 0, max(len(names), 1)
+    else:
+        quantiles = np.array(described["quantiles"] or [0.0])
+        scale = spread_of(quantiles)
+        points = np.unique(quantiles)
+        if len(points) > _POINTS // _COARSER:
+            points = np.unique(quantiles[::_COARSER])
+        numbers = values.to_numpy(dtype=float, na_value=np.nan)
+        there, cells = np.isfinite(numbers), len(points)
+        places = np.searchsorted((points[1:] + points[:-1]) / 2, np.where(there, numbers, 0.0))
+    counts = np.bincount(codes[there] * cells + places[there], minlength=batches * cells).reshape(batches, cells)
+    rows, divergence = reference.rows, reference.measured(name)
+    compared = round(min(rows, _SAMPLE) * (1 - described["missing"]))
+    compare = compare_cells(divergence, points, scale, compared)
+    present = np.stack([np.bincount(codes[there], minlength=batches), np.bincount(codes[~there], minlength=batches)], 1)
+    return {
+        name: Cells(divergence, counts, compare, compared),
+        f"{name} missing": Cells("missing", present, compare_cells("missing", None, 1.0, rows), rows),
+    }

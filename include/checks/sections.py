@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from include.checks.drift import PREDICTION, Reference, measure_distances
+from include.checks.drift import PREDICTION, Reference, judge_columns
 from include.config.contract import ModelConfig
 from include.errors import FeaturesInvalid
 from include.features.history import published, read_rows
@@ -40,8 +40,8 @@ def check_inputs(
     if rows.empty:
         return SectionVerdict(state="provisional", why="no rows to compare")
     reference = _reference(stores, promotion)
-    inputs = {name: one for name, one in reference.columns.items() if name != PREDICTION and name in rows}
-    return _compare(Reference(inputs, reference.thresholds, reference.rows), rows, "inputs")
+    inputs = reference.only([name for name in reference.columns if name != PREDICTION])
+    return _compare(inputs, rows, "inputs", _age(config, covers, promotion), rows[config.rows.event_time])
 
 
 def check_predictions(
@@ -55,8 +55,8 @@ def check_predictions(
     if not frames:
         return SectionVerdict(state="provisional", why="the champion has scored none of these batches")
     reference = _reference(stores, promotion)
-    only = Reference({PREDICTION: reference.columns[PREDICTION]}, reference.thresholds, reference.rows)
-    return _compare(only, pd.concat(frames, ignore_index=True), "predictions")
+    rows = pd.concat(frames, ignore_index=True)
+    return _compare(reference.only([PREDICTION]), rows, "predictions", _age(config, covers, promotion))
 
 
 def check_outcomes(
@@ -100,18 +100,21 @@ def check_outcomes(
     return SectionVerdict(state="bad" if error > limit else "ok", why=why, numbers=numbers)
 
 
-def _compare(reference: Reference, current: pd.DataFrame, what: str) -> SectionVerdict:
-    distances = measure_distances(reference, current)
-    columns = {
-        name: {"distance": value, "threshold": reference.threshold(name, len(current))}
-        for name, value in distances.items()
-    }
-    drifted = [name for name, one in columns.items() if one["distance"] > one["threshold"]]
-    numbers: Numbers = {"rows": len(current), "columns": columns, "drifted": drifted}
+def _compare(
+    reference: Reference, current: pd.DataFrame, what: str, age: int, at: pd.Series | None = None
+) -> SectionVerdict:
+    columns = judge_columns(reference, current, age, at)
+    drifted = [name for name, one in columns.items() if one.pop("drifted")]
+    numbers: Numbers = {"rows": len(current), "age": age, "columns": columns, "drifted": drifted}
     if not drifted:
         return SectionVerdict(state="ok", why=f"{what} as in the reference", numbers=numbers)
     told = ", ".join(f"{n} {columns[n]['distance']:.3g} (limit {columns[n]['threshold']:.3g})" for n in drifted[:5])
     return SectionVerdict(state="warn", why=f"{what} drifted: {told}", numbers=numbers)
+
+
+def _age(config: ModelConfig, covers: list[str], promotion: PromotionRecord) -> int:
+    """Batches since the last one that the champion learnt from."""
+    return config.calendar.index(covers[-1]) - config.calendar.index(promotion.trained_on[1])
 
 
 def _reference(stores: Stores, promotion: PromotionRecord) -> Reference:

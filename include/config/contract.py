@@ -15,6 +15,11 @@ Metric = Literal["mae", "rmse", "logloss", "brier"]
 # Columns that the loop itself adds.
 RESERVED = {"batch", "revision", "known", "prediction", "model_version", "data_version"}
 _TARGETS = {"regression": ("float", "integer"), "classification": ("integer", "boolean")}
+Divergence = Literal["wasserstein", "psi", "jensenshannon", "kl", "ks", "chisquare"]
+_DIVERGENCES = {
+    **dict.fromkeys(("float", "integer"), ("wasserstein", "psi", "jensenshannon", "kl", "ks")),
+    **dict.fromkeys(("category", "boolean"), ("jensenshannon", "psi", "kl", "chisquare")),
+}
 _METRICS = {"regression": ("mae", "rmse"), "classification": ("logloss", "brier")}
 
 
@@ -114,6 +119,7 @@ class CheckConfig(Contract):
     window: Annotated[int, Field(gt=0)] = 4
     min_rows: Annotated[int, Field(gt=0)] = 200
     ignore: tuple[str, ...] = ()
+    divergence: dict[str, Divergence] = {}
     html: Literal["never", "not_ok", "always"] = "not_ok"
 
 
@@ -190,6 +196,7 @@ class ModelConfig(Contract):
         for name in (*self.gate.slices, *self.check.ignore):
             if name not in columns:
                 raise ValueError(f"gate.slices and check.ignore: found {name!r}; valid: one of {', '.join(columns)}")
+        self._check_divergences()
         every = self.schedule.every
         for name, feed in (("source", self.source), ("labels", self.labels)):
             if isinstance(feed, FilesConfig) and not feed.files.tells(every):
@@ -201,6 +208,18 @@ class ModelConfig(Contract):
             if isinstance(self.labels, LabelFeed) and set(self.labels.key) != set(self.rows.key):
                 raise ValueError(f"labels.key: found {list(self.labels.key)}; valid: {list(self.rows.key)}")
         return self
+
+    def _check_divergences(self) -> None:
+        watched = {name: column.type for name, column in self.rows.columns.items() if column.type in _DIVERGENCES}
+        for name, divergence in self.check.divergence.items():
+            if name not in watched:
+                valid = ", ".join(watched) or "none"
+                raise ValueError(f"check.divergence: found {name!r}; valid: a column that can be compared: {valid}")
+            fit = _DIVERGENCES[watched[name]]
+            if divergence not in fit:
+                raise ValueError(
+                    f"check.divergence.{name}: found {divergence!r} for {watched[name]}; valid: {', '.join(fit)}"
+                )
 
     def _check_target(self, labels: LabelsInside) -> None:
         valid, given = _TARGETS[self.model.task], labels.target[labels.column].type

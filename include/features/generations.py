@@ -47,7 +47,10 @@ def contract_of(config: ModelConfig, contract: Contract) -> ModelConfig:
             }
         ),
         "check": config.check.model_copy(
-            update={"ignore": tuple(names.get(name, name) for name in config.check.ignore)}
+            update={
+                "ignore": tuple(names.get(name, name) for name in config.check.ignore),
+                "divergence": {names.get(name, name): one for name, one in config.check.divergence.items()},
+            }
         ),
     }
     if config.labels != "none" and target:

@@ -94,6 +94,13 @@ def _add_reference(model: ModelFolder, stores: Stores, fitted: FittedModel, fold
     categorical = {name for name in columns if config.rows.columns[name].type in ("category", "boolean")}
     per_batch = int(rows["batch"].value_counts().median()) * config.check.every
     reference = build_reference(
-        rows, categorical, [*columns, PREDICTION], rows["batch"], max(per_batch, 1), config.model.seed
+        rows,
+        categorical,
+        [*columns, PREDICTION],
+        rows["batch"],
+        max(per_batch, 1),
+        config.model.seed,
+        divergences=dict(config.check.divergence),
+        at=rows[config.rows.event_time],
     )
     reference.save(folder)

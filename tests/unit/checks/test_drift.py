@@ -1,12 +1,20 @@
 """Drift: no change is no drift, a change is found, and nothing is too empty to be compared."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from include.checks.drift import PREDICTION, Reference, build_reference, measure_distances, watched_columns
+from include.checks.drift import (
+    PREDICTION,
+    Reference,
+    build_reference,
+    judge_columns,
+    measure_distances,
+    watched_columns,
+)
 from include.config.model_folder import load_model_folder
 
 CATEGORICAL = {"zone", "flag"}
@@ -55,14 +63,25 @@ def test_unchanged_batches_of_another_size_stay_under_the_threshold(reference, r
     assert sum(flagged) <= 3
 
 
-def test_batches_of_its_own_calibrate_where_there_are_fifty():
-    random = np.random.default_rng(3)
-    level = np.repeat(random.normal(0, 0.5, 60), 100)
-    rows = draw(random, 6000)[["distance"]]
-    moving = rows.assign(distance=rows["distance"] + level)
-    own = refer(moving, 100, pd.Series(np.repeat(np.arange(60), 100)))
-    resampled = refer(moving, 100, pd.Series(np.repeat(np.arange(40), 150)))
-    assert own.thresholds["distance"] > 1.5 * resampled.thresholds["distance"]
+@pytest.mark.parametrize("batches", [6, 12, 60])
+def test_batches_that_lie_apart_raise_no_alarm_and_a_larger_change_does(batches):
+    """Rows of one batch go together: resampled rows know nothing of it."""
+    flagged, ignorant, found = [], [], []
+    for seed in range(12):
+        random = np.random.default_rng([3, seed, batches])
+        level = np.repeat(random.normal(0, 0.5, batches + 10), 200)
+        rows = draw(random, 200 * (batches + 10))[["distance"]]
+        moving = rows.assign(distance=rows["distance"] + level)
+        own = refer(moving.iloc[: 200 * batches], 200)
+        resampled = replace(own, spread={}, growth={})
+        for i in range(batches, batches + 10):
+            batch = moving.iloc[200 * i : 200 * (i + 1)]
+            flagged.append(bool(drifted(own, batch)))
+            ignorant.append(bool(drifted(resampled, batch)))
+            found.append(bool(drifted(own, batch + 6)))
+    assert np.mean(flagged) <= 0.03
+    assert np.mean(ignorant) > 0.3
+    assert np.mean(found) > 0.7
 
 
 @pytest.mark.parametrize("shift", [0.5, -0.5])
@@ -135,15 +154,100 @@ def test_a_reference_holds_statistics_and_no_rows(reference, tmp_path):
 
 
 def test_thresholds_grow_for_smaller_batches_and_never_fall_below_their_floor(reference):
+    without = replace(reference, spread={}, growth={})
     for name in ("distance", "zone", "fare missing"):
-        limits = [reference.threshold(name, rows) for rows in (10, 50, 300, 1000, 10**9)]
+        limits = [without.threshold(name, rows) for rows in (10, 50, 300, 1000, 10**9)]
         assert limits == sorted(limits, reverse=True)
         assert limits[0] > 2 * limits[2]
-    assert reference.threshold("distance", 300) == pytest.approx(reference.thresholds["distance"])
-    assert reference.threshold("distance", 75) == pytest.approx(2 * reference.thresholds["distance"])
-    assert reference.threshold("distance", 10**9) == 0.1
+    assert without.threshold("distance", 300) == pytest.approx(reference.thresholds["distance"])
+    # A quarter of the rows makes twice the batch's own noise; that of the reference's 3,000 rows stays.
+    grows = ((1 / 75 + 1 / 3000) / (1 / 300 + 1 / 3000)) ** 0.5
+    assert without.threshold("distance", 75) == pytest.approx(grows * reference.thresholds["distance"])
+    assert without.threshold("distance", 10**9) == 0.1
     assert reference.threshold("distance missing", 10**9) == 0.05
     assert reference.threshold("distance", 0) == reference.threshold("distance", 1)
+
+
+def test_a_reference_from_before_batches_were_compared_still_judges(tmp_path):
+    old = {
+        "columns": {
+            "distance": {"quantiles": [0.0, 1.0, 2.0, 3.0], "missing": 0.0},
+            "zone": {"counts": {"a": 5, "b": 5}, "missing": 0.1},
+        },
+        "thresholds": {"distance": 0.5, "distance missing": 1e-6, "zone": 0.2, "zone missing": 0.08},
+        "rows": 100,
+    }
+    (tmp_path / "reference.json").write_text(json.dumps(old))
+    reference = Reference.load(tmp_path)
+    assert reference.threshold("distance", 100) == pytest.approx(0.5)
+    assert reference.threshold("distance", 25, age=50) == pytest.approx(1.0)
+    assert drifted(reference, pd.DataFrame({"distance": [9.0] * 40, "zone": ["a", "b"] * 20})) == {
+        "distance",
+        "zone missing",
+    } - ({"zone missing"} if reference.threshold("zone missing", 40) > 0.1 else set())
+
+
+def test_a_column_that_moves_may_move_on_as_its_reference_did_and_no_faster():
+    random = np.random.default_rng(11)
+    number = np.repeat(np.arange(60), 200)
+    rows = pd.DataFrame({"distance": random.normal(0, 1, 12000) + 0.05 * number})
+    reference = refer(rows.iloc[:4000], 200)
+    assert reference.growth["distance"] > 0.05
+
+    def judge(batch, age):
+        return judge_columns(reference, batch, age)["distance"]
+
+    assert not any(judge(rows.iloc[200 * i : 200 * (i + 1)], i - 19)["drifted"] for i in range(20, 60))
+    late = judge(rows.iloc[11800:], 40)
+    assert late["set_by"] == "age"
+    assert judge(rows.iloc[11800:], 0)["drifted"]
+    assert judge(rows.iloc[11800:] + 6, 40)["drifted"]
+
+
+def test_of_many_rows_a_sample_is_compared_always_the_same():
+    random = np.random.default_rng(12)
+    reference = refer(draw(random, 6000), 1000)
+    large = draw(random, 200_000, 0.5)
+    distances = measure_distances(reference, large)
+    assert distances == measure_distances(reference, large)
+    assert distances["distance"] == pytest.approx(0.5, abs=0.05)
+    missing = large["fare"].isna().mean() - reference.columns["fare"]["missing"]
+    assert distances["fare missing"] == pytest.approx(abs(missing))
+    assert drifted(reference, large) == {"distance"}
+    assert drifted(reference, draw(random, 200_000)) == set()
+
+
+def test_an_infinite_number_is_a_missing_one_and_an_absent_column_is_left_out(reference):
+    batch = draw(np.random.default_rng(13), 300)
+    batch.loc[:99, "distance"] = [np.inf, -np.inf] * 50
+    assert drifted(reference, batch) == {"distance missing"}
+    assert "zone" not in measure_distances(reference, batch.drop(columns="zone"))
+
+
+def test_ten_rows_of_no_change_raise_no_alarm(reference):
+    random = np.random.default_rng(14)
+    flagged = [bool(drifted(reference, draw(random, 10))) for _ in range(100)]
+    assert sum(flagged) <= 3
+
+
+@pytest.mark.parametrize(
+    ("column", "divergence"),
+    [
+        *[("distance", name) for name in ("wasserstein", "psi", "jensenshannon", "kl", "ks")],
+        *[("zone", name) for name in ("jensenshannon", "psi", "kl", "chisquare")],
+    ],
+)
+def test_each_divergence_is_calibrated(column, divergence):
+    random = np.random.default_rng(15)
+    rows = draw(random, 6000)[[column]]
+    batches = pd.Series(np.repeat(np.arange(12), 500))
+    reference = build_reference(rows, CATEGORICAL, [column], batches, 500, 1, divergences={column: divergence})
+    unchanged = [draw(random, 500) for _ in range(60)]
+    assert sum(bool(drifted(reference, batch)) for batch in unchanged) <= 2
+    judged = judge_columns(reference, unchanged[0], 1)[column]
+    assert judged["measure"] == divergence
+    changed = {"distance": unchanged[1]["distance"] + 1, "zone": unchanged[1]["zone"].replace("b", "d")}
+    assert drifted(reference, pd.DataFrame(changed)[[column]]) == {column}
 
 
 def test_the_seed_alone_decides():

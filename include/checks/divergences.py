@@ -1,0 +1,171 @@
+"""How far a batch lies from a reference: six measures, for each of which larger means further.
+
+Values are Evidently's own where it reports a distance. Where it reports a p-value (Kolmogorov-Smirnov, chi-square), the
+statistic behind it is taken: a p-value says how sure a difference is, not how large, and falls with every row.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+# Sizes below which a difference is of no interest, however sure it is.
+FLOORS = {
+    "wasserstein": 0.1,
+    "ks": 0.05,
+    "psi": 0.1,
+    "kl": 0.1,
+    "jensenshannon": 0.1,
+    "chisquare": 0.1,
+    "missing": 0.05,
+}
+# Those that grow as the square of a shift; the others grow as the shift itself.
+SQUARED = ("psi", "kl")
+# Evidently's: a number with no more values than this is compared value by value.
+_FEW_VALUES = 20
+
+# Of two groups of counts (…, cells), the distances (…,).
+Comparison = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def measure(name: str, described: dict[str, Any], values: pd.Series) -> float:
+    """Distance of values from a described column; 0 where one side has nothing to compare.
+
+    ``wasserstein``: area between the distributions, in standard deviations of the reference. ``ks``: the largest gap
+    between them. ``psi``, ``kl`` (nats), ``jensenshannon`` (its root): between shares, of numbers in Sturges' bins.
+    ``chisquare``: the root of chi-square over rows, Cohen's w (Cohen 1988, Statistical Power Analysis, ch. 7).
+
+    :param described: ``counts`` of categories, or ``quantiles`` of numbers.
+    :param values: (rows,) of a batch.
+    """
+    if "counts" in described:
+        seen, now = described["counts"], count_categories(values)
+        if not seen or not now:
+            return 0.0
+        keys = sorted({*seen, *now})
+        return float(_of_counts(name)(*(np.array([side.get(key, 0) for key in keys], float) for side in (seen, now))))
+    points, numbers = np.asarray(described["quantiles"], float), np.sort(read_numbers(values))
+    if not len(points) or not len(numbers):
+        return 0.0
+    if name in ("wasserstein", "ks"):
+        grid = np.sort(np.concatenate([points, numbers]))
+        shares = [np.searchsorted(side, grid, side="right") / len(side) for side in (points, numbers)]
+        return float(_of_gaps(name, grid, spread_of(points))(shares[0] - shares[1]))
+    edges = _bin_edges(points, numbers)
+    return float(_of_counts(name)(*(_count_bins(side, edges) for side in (points, numbers))))
+
+
+def compare_cells(name: str, points: np.ndarray | None, scale: float, rows: int) -> Comparison:
+    """The same measure, of many samples at once, each as the number of its values in each cell.
+
+    :param points: the value that each cell stands for; None for categories.
+    :param scale: the standard deviation of the reference.
+    :param rows: of a sample; Sturges' bins depend on it.
+    """
+    if points is not None and name in ("wasserstein", "ks"):
+        of_gaps = _of_gaps(name, points, scale)
+        return lambda one, other: of_gaps(np.cumsum(_share(one) - _share(other), axis=-1))
+    counted = _of_counts(name)
+    if points is None or len(points) <= _FEW_VALUES:
+        return counted
+    bins = int(np.ceil(np.log2(1001 + rows) + 1))
+    places = np.clip(((points - points[0]) / (points[-1] - points[0]) * bins).astype(int), 0, bins - 1)
+    into = np.eye(bins)[places]
+    return lambda one, other: counted(one @ into, other @ into)
+
+
+def count_categories(values: pd.Series) -> dict[str, int]:
+    """How often each category occurs, by name."""
+    present = values.dropna()
+    counted = present.value_counts()
+    counts: dict[str, int] = {}
+    for name, count in zip(counted.index.astype(str), counted.to_numpy(), strict=True):
+        # A category without rows is one of the column's type, not of its values.
+        if count:
+            counts[name] = counts.get(name, 0) + int(count)
+    return dict(sorted(counts.items()))
+
+
+def read_numbers(values: pd.Series) -> np.ndarray:
+    """The finite numbers of a column; an infinite one is a missing one, as Evidently has it."""
+    numbers = values.to_numpy(dtype=float, na_value=np.nan)
+    finite: np.ndarray = numbers[np.isfinite(numbers)]
+    return finite
+
+
+def spread_of(points: np.ndarray) -> float:
+    """The standard deviation that distances are told in; Evidently's least is 0.001."""
+    return max(float(np.std(points)), 0.001)
+
+
+def _bin_edges(points: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Evidently's bins of two samples: Sturges' over both, or one for each value where the first has few."""
+    values = np.unique(points)
+    if len(values) > _FEW_VALUES:
+        edges: np.ndarray = np.histogram_bin_edges(np.concatenate([points, numbers]), bins="sturges")
+        return edges
+    values = np.union1d(values, numbers)
+    return np.append(values, np.inf)
+
+
+def _count_bins(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    counted: np.ndarray = np.histogram(values, edges)[0].astype(float)
+    return counted
+
+
+def _of_gaps(name: str, points: np.ndarray, scale: float) -> Callable[[np.ndarray], np.ndarray]:
+    """Of gaps between two distribution functions at points (…, points)."""
+    if name == "ks":
+        return lambda gaps: np.abs(gaps).max(axis=-1)
+    steps = np.append(np.diff(points), 0.0)
+    return lambda gaps: np.abs(gaps) @ steps / scale
+
+
+def _of_counts(name: str) -> Comparison:
+    return {"psi": _psi, "kl": _kl, "jensenshannon": _jensenshannon, "chisquare": _chisquare, "missing": _missing}[name]
+
+
+def _psi(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    p, q = _fill(_share(one)), _fill(_share(other))
+    total: np.ndarray = ((p - q) * np.log(p / q)).sum(axis=-1)
+    return total
+
+
+def _kl(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    p, q = _fill(_share(one)), _fill(_share(other))
+    p, q = p / p.sum(axis=-1, keepdims=True), q / q.sum(axis=-1, keepdims=True)
+    total: np.ndarray = (p * np.log(p / q)).sum(axis=-1)
+    return total
+
+
+def _jensenshannon(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    p, q = _share(one), _share(other)
+    middle = np.where(p + q > 0, (p + q) / 2, 1.0)
+    total = sum((side * np.log(np.where(side > 0, side / middle, 1.0))).sum(axis=-1) for side in (p, q))
+    root: np.ndarray = np.sqrt(np.maximum(total, 0.0) / 2)
+    return root
+
+
+def _chisquare(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    p, q = _share(one), _share(other)
+    # What the reference lacks is expected as often as Evidently's PSI expects it, where its chi-square is infinite.
+    root: np.ndarray = np.sqrt(((q - p) ** 2 / np.where(p > 0, p, 1e-4)).sum(axis=-1))
+    return root
+
+
+def _missing(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The change of a share: of those present, and so of those missing."""
+    change: np.ndarray = np.abs(_share(one)[..., 0] - _share(other)[..., 0])
+    return change
+
+
+def _share(counts: np.ndarray) -> np.ndarray:
+    shares: np.ndarray = counts / np.maximum(counts.sum(axis=-1, keepdims=True), 1)
+    return shares
+
+
+def _fill(shares: np.ndarray) -> np.ndarray:
+    """Evidently's stand-in for an empty bin."""
+    least = np.where(shares > 0, shares, np.inf).min(axis=-1, keepdims=True)
+    return np.where(shares > 0, shares, np.where(least <= 1e-4, least / 1e6, 1e-4))
