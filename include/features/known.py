@@ -7,7 +7,7 @@ from include.batches import Calendar
 from include.config.contract import ModelConfig
 from include.records import BatchRecord, Feed
 from include.storage.ledger import Ledger
-from include.storage.revisions import known_revisions
+from include.storage.revisions import known_revisions, sealed_batches
 from include.storage.stores import Stores
 
 
@@ -21,9 +21,40 @@ def label_batches(config: ModelConfig, stores: Stores, up_to: str, after: str | 
     return [record.batch for record in label_records(config, stores, up_to, after)][::-1]
 
 
-def last_label_batches(config: ModelConfig, stores: Stores, up_to: str, n: int) -> list[str]:
-    """The last n batches that brought labels, up to one, oldest first; fewer where there are not so many."""
-    return [record.batch for record in itertools.islice(label_records(config, stores, up_to), n)][::-1]
+def last_label_batches(config: ModelConfig, stores: Stores, up_to: str, n: int, before: str | None = None) -> list[str]:
+    """The last batches that brought the labels of n batches, up to one, oldest first; fewer if there are not so many.
+
+    As a rule that is n of them. Labels that come in bulk bring those of several batches at once, and count as many:
+    else a window of four would be four months where labels come once a month.
+
+    :param before: counts only those before this batch, all in the revisions known at ``up_to``.
+    """
+    taken: list[str] = []
+    counted = 0
+    records = (one for one in label_records(config, stores, up_to) if before is None or one.batch < before)
+    for newer, older in itertools.pairwise(itertools.chain(records, [None])):
+        if newer is None or counted >= n:
+            break
+        taken.append(newer.batch)
+        counted += _worth(config, stores, newer, older, n - counted)
+    return taken[::-1]
+
+
+def _worth(config: ModelConfig, stores: Stores, labels: BatchRecord, older: BatchRecord | None, most: int) -> int:
+    """How many batches' labels a batch brought: no more than have passed since the one before that brought any.
+
+    Their number tells a bulk or a backlog from a gap in which labels were lost: after that, the labels of one batch are
+    worth one.
+
+    :param most: beyond which nobody asks.
+    """
+    since = config.calendar.index(older.batch) if older is not None else -1
+    most = min(most, config.calendar.index(labels.batch) - since)
+    if most <= 1:
+        return 1
+    passed = config.calendar.between(config.calendar.shift(labels.batch, 1 - most), labels.batch)
+    clean = [record.clean for record in sealed_batches(stores.ledger, "rows", passed, labels.batch) if record.has_rows]
+    return max(1, min(most, labels.clean * len(clean) // sum(clean))) if clean else 1
 
 
 def records_with_rows(

@@ -1,10 +1,9 @@
 """When the open verdict's next attempt is due: on batch time, with a holdout that no attempt has seen."""
 
-import itertools
 from dataclasses import dataclass
 
 from include.config.contract import ModelConfig
-from include.features.known import feed_of, label_batches, label_records, last_label_batches
+from include.features.known import feed_of, last_label_batches
 from include.records import (
     AttemptRecord,
     BatchRecord,
@@ -85,40 +84,39 @@ def find_due_attempt(config: ModelConfig, stores: Stores) -> DueAttempt | None:
 
 
 def holdout_of(config: ModelConfig, stores: Stores, as_of: str) -> list[str]:
-    """The label batches that an attempt is judged on."""
+    """The label batches that an attempt is judged on: ``gate.holdout`` of them, fewer where labels come in bulk."""
     return last_label_batches(config, stores, as_of, config.gate.holdout)
 
 
 def _earliest(config: ModelConfig, stores: Stores, verdict: VerdictRecord, last: AttemptRecord | None) -> str | None:
     """The first settled batch at which an attempt may be made."""
     promotion = stores.ledger.last(PromotionRecord, "champion")
-    waits = [(promotion.as_of, config.gate.holdout + 1)] if promotion is not None else []
-    if last is not None:
-        waits.append((last.as_of, config.gate.holdout))
-    as_of = verdict.as_of
-    for since, n in waits:
-        reached = _nth_since(config, stores, as_of, since, n)
-        if reached is None:
-            return None
-        as_of = reached
+    newest = stores.ledger.last_batch(BatchRecord, config.calendar, f"{feed_of(config)}.")
+    learnt, judged = promotion.as_of if promotion else None, last.as_of if last else None
+    # A batch after which nothing was sealed is not settled: there is nothing to look for beyond it.
+    if newest is None or not _is_fresh(config, stores, max(newest, verdict.as_of), learnt, judged):
+        return None
+    # One after the other, for a later revision may have brought labels of a batch that had none: they count from when
+    # it was made.
+    span = config.calendar.between(verdict.as_of, max(newest, verdict.as_of))
+    as_of = next(batch for batch in span if _is_fresh(config, stores, batch, learnt, judged))
     # Claims and sealed labels have no gaps: what holds for this batch holds for those before it.
     settled = stores.ledger.get(ClaimRecord, as_of) is not None and _labels_sealed(config, stores, as_of)
     return as_of if settled else None
 
 
-def _nth_since(config: ModelConfig, stores: Stores, as_of: str, since: str, n: int) -> str | None:
-    """The first batch, not before ``as_of``, by which n batches have brought labels since another."""
-    if len(list(itertools.islice(label_records(config, stores, as_of, since), n))) == n:
-        return as_of
-    newest = stores.ledger.last_batch(BatchRecord, config.calendar, f"{feed_of(config)}.")
-    found = label_batches(config, stores, newest, since) if newest is not None else []
-    if newest is None or len(found) < n:
-        return None
-    # A later revision may have brought labels of a batch that had none: they count from when it was made.
-    for batch in config.calendar.between(max(as_of, found[n - 1]), newest):
-        if len(list(itertools.islice(label_records(config, stores, batch, since), n))) == n:
-            return batch
-    return None
+def _is_fresh(config: ModelConfig, stores: Stores, as_of: str, learnt: str | None, judged: str | None) -> bool:
+    """Whether a holdout up to a batch is new to all.
+
+    :param learnt: the promotion in force has learnt labels up to here; a challenger is to have at least one batch more.
+    :param judged: the last judged attempt's batch.
+    """
+    holdout = holdout_of(config, stores, as_of)
+    if learnt is None and judged is None:
+        return True
+    if not holdout or (judged is not None and holdout[0] <= judged):
+        return False
+    return learnt is None or any(batch > learnt for batch in last_label_batches(config, stores, as_of, 1, holdout[0]))
 
 
 def _labels_sealed(config: ModelConfig, stores: Stores, batch: str) -> bool:

@@ -16,7 +16,7 @@ from include.features.history import is_readable, published, read_rows
 from include.features.known import label_records
 from include.features.labelled import match_labels
 from include.incidents import report, resolve
-from include.judging.attempts import get_verdict
+from include.judging.attempts import get_verdict, holdout_of
 from include.judging.champion import promotion_decided, read_through
 from include.policies import find_reasons
 from include.policies.situations import describe_situation
@@ -157,7 +157,7 @@ def _can_bootstrap(config: ModelConfig, stores: Stores, as_of: str) -> bool:
     def enough() -> bool:
         return len(match_labels(config, stores, oldest, newest).rows) >= config.training.min_labels
 
-    for record in itertools.islice(label_records(config, stores, as_of), config.gate.holdout, None):
+    for record in itertools.islice(label_records(config, stores, as_of), len(holdout_of(config, stores, as_of)), None):
         if not is_readable(sealed_batch(stores.ledger, "rows", record.batch, as_of), config.rows.columns):
             break
         newest, oldest = newest or record.batch, record.batch

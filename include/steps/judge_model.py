@@ -123,7 +123,10 @@ def _compare(
         return None, str(error)
     target = labelled.rows[config.labels.column].to_numpy(dtype=float)
     rows = gather_rows(config, stores, labelled) if config.gate.slices else pd.DataFrame()
-    return judge(config.gate, against, target, old, new, labelled.rows["known"].to_numpy(dtype=str), rows)
+    # Where labels come in bulk, one batch of them would be the only block: then the days of the rows are.
+    few = labelled.rows["known"].nunique() < config.gate.holdout
+    blocks = labelled.rows["batch" if few else "known"].to_numpy(dtype=str)
+    return judge(config.gate, against, target, old, new, blocks, rows)
 
 
 def _metrics(judgement: Judgement) -> dict[str, float]:

@@ -9,7 +9,7 @@ from include.errors import FeaturesInvalid, NotReady
 from include.features.known import last_label_batches
 from include.features.labelled import match_labels
 from include.features.packing import FittedModel, example_of, fit_model, packing_folder, signature_of
-from include.judging.attempts import DueAttempt
+from include.judging.attempts import DueAttempt, holdout_of
 from include.records import AttemptRecord
 from include.storage.model_store import Evidence
 from include.storage.stores import Stores, open_stores
@@ -62,8 +62,10 @@ def train_model(model: ModelFolder, at: Locations, attempt: DueAttempt) -> Train
 def training_span(model: ModelFolder, stores: Stores, attempt: DueAttempt) -> tuple[str, str]:
     """First and last label batch that a challenger learns from: the window that ends before the holdout."""
     config = model.config
-    known = last_label_batches(config, stores, attempt.as_of, config.gate.holdout + config.training.window)
-    learnt = known[: -config.gate.holdout]
+    holdout = holdout_of(config, stores, attempt.as_of)
+    learnt = (
+        last_label_batches(config, stores, attempt.as_of, config.training.window, before=holdout[0]) if holdout else []
+    )
     if not learnt:
         raise NotReady(
             f"model {model.id}: no labels known before the {config.gate.holdout} batches up to {attempt.as_of}; "

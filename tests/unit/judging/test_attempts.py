@@ -29,8 +29,8 @@ def loop(write_folder, edit_config, at):
     ledger = open_stores(at, model.id).ledger
     span = (day(1), day(3))
 
-    def seal(number, state="published", as_of=None, revision=0):
-        clean = 1 if state == "published" else 0
+    def seal(number, state="published", as_of=None, revision=0, labels=1):
+        clean = labels if state == "published" else 0
         ledger.put(
             BatchRecord(
                 as_of=day(as_of or number),
@@ -42,10 +42,10 @@ def loop(write_folder, edit_config, at):
             )
         )
 
-    def build(missing, revised_at, asks_at, judged_at=None):
+    def build(missing, revised_at, asks_at, judged_at=None, labels=None):
         for number in range(1, 14):
             ledger.put(BatchRecord(as_of=day(number), feed="rows", revision=0, state="published", clean=1))
-            seal(number, "missing" if number in missing else "published")
+            seal(number, "missing" if number in missing else "published", labels=(labels or {}).get(number, 1))
             ledger.put(
                 ClaimRecord(as_of=day(number), revision=0, version=1, promotion=1, why="", data="d", label_cut=None)
             )
@@ -88,6 +88,16 @@ def loop(write_folder, edit_config, at):
 def test_labels_that_a_revision_brought_count_from_when_it_was_made(revised_at, loop):
     """Labels of 4 and 5 were missing: the third batch since the promotion is 8, later revised or not."""
     assert loop((4, 5), revised_at, asks_at=6) == (day(8), [day(7), day(8)])
+
+
+def test_labels_in_bulk_are_worth_the_batches_whose_labels_they_bring(loop):
+    """All labels of 4 to 8 come in 8, those of 9 to 12 in 12: each is a holdout, and before it one is learnt from."""
+    assert loop((4, 5, 6, 7, 9, 10, 11), None, asks_at=5, labels={8: 5, 12: 4}) == (day(12), [day(12)])
+
+
+def test_a_gap_in_which_labels_were_lost_is_worth_nothing(loop):
+    """In 8 come the labels of one batch, as ever: it is not the holdout that two batches make."""
+    assert loop((4, 5, 6, 7), None, asks_at=5) == (day(10), [day(9), day(10)])
 
 
 def test_a_second_attempt_waits_for_labels_that_the_first_has_not_seen(loop):
