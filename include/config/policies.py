@@ -95,6 +95,12 @@ class CodeChanged(Contract):
     policy: Literal["code_changed"] = "code_changed"
 
 
+class Refilled(Contract):
+    """Retrain once more when the window of a champion that answered decay or drift holds only labels from after it."""
+
+    policy: Literal["refilled"] = "refilled"
+
+
 class AnyOf(Contract):
     """Retrain when one of several policies asks."""
 
@@ -109,7 +115,7 @@ class AllOf(Contract):
     of: tuple["Policy", ...] = Field(min_length=1)
 
 
-Single = Never | Decay | InputDrift | EveryN | Uniform | Due | Cusum | Adwin | Cara | CodeChanged
+Single = Never | Decay | InputDrift | EveryN | Uniform | Due | Cusum | Adwin | Cara | CodeChanged | Refilled
 # What `{every: 4}` and, on a command line, `every:4` are short for.
 _SHORT = {"every": "n", "decay": "worse_by", "adwin": "delta", "cara": "price", "any": "of", "all": "of"}
 

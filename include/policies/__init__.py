@@ -13,6 +13,7 @@ from include.policies.due import DuePolicy
 from include.policies.every import EveryPolicy
 from include.policies.input_drift import InputDriftPolicy
 from include.policies.never import NeverPolicy
+from include.policies.refilled import RefilledPolicy
 from include.policies.situation import ArrivedLosses, Policy, Situation
 from include.policies.uniform import UniformPolicy
 
@@ -31,6 +32,7 @@ _CLASSES: dict[type[Contract], Callable[..., Policy]] = {
     config.Adwin: AdwinPolicy,
     config.Cara: CaraPolicy,
     config.CodeChanged: CodeChangedPolicy,
+    config.Refilled: RefilledPolicy,
 }
 
 

@@ -1,12 +1,13 @@
 """What policies look at, read from ledger and lake as known at a check."""
 
 import functools
+import itertools
 
 import numpy as np
 
 from include.config.contract import ModelConfig
 from include.config.model_folder import ModelFolder
-from include.config.policies import CodeChanged, Due, each_single
+from include.config.policies import CodeChanged, Due, Refilled, each_single
 from include.errors import FeaturesInvalid
 from include.features.known import label_records
 from include.judging.attempts import get_verdict
@@ -48,6 +49,7 @@ def describe_situation(
         outcomes=outcomes,
         covers=range(now - len(covers) + 1, now + 1),
         code_changed=_is_code_changed(model, stores, as_of, promotion, asked),
+        refilled=_is_refilled(config, stores, as_of, promotion, asked),
         losses=functools.cache(lambda memory: measure_losses(config, stores, promotion, as_of, memory)),
     )
 
@@ -109,3 +111,21 @@ def _is_code_changed(
             return False
         asked = verdict.previous_ask
     return True
+
+
+def _is_refilled(
+    config: ModelConfig, stores: Stores, as_of: str, promotion: PromotionRecord, asked: str | None
+) -> bool:
+    """Whether a champion that answered decay or drift could be trained anew on labels that all came after the request.
+
+    :param asked: the newest verdict that asked: nothing must have, since the promotion.
+    """
+    answered = promotion.attempt.rpartition("-")[0]
+    if asked != answered or not any(isinstance(policy, Refilled) for policy in each_single(config.retrain.any)):
+        return False
+    verdict = get_verdict(stores, answered)
+    if not {"decay", "drift"} & set(verdict.reasons) or promotion.trained_on[0] > verdict.as_of:
+        return False
+    wanted = config.training.window + config.gate.holdout
+    since = itertools.islice(label_records(config, stores, as_of, verdict.as_of), wanted)
+    return sum(1 for _ in since) == wanted

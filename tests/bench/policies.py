@@ -45,7 +45,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "CUSUM": ("cusum", "cusum:k=0.5:h=3", "cusum:k=1:h=8"),
     "ADWIN": ("adwin", "adwin:0.05", "adwin:0.0001"),
     "CARA-T": ("cara", "cara:0.3", "cara:3"),
-    "decay, and every 28": ("decay+every:28",),
+    "decay, and refilled": ("decay+refilled", "decay:5%+refilled", "decay:20%+refilled"),
+    "CUSUM, and refilled": ("cusum+refilled", "cusum:k=0.5:h=3+refilled", "cusum:k=1:h=8+refilled"),
 }
 OURS = "decay"
 # What a training costs, in batches of the error that never retraining has; ranks are by the middle one.

@@ -15,6 +15,7 @@ from include.config.policies import (
     EveryN,
     InputDrift,
     Never,
+    Refilled,
     Uniform,
     describe_policy,
 )
@@ -35,6 +36,8 @@ def situation(age=5, idle=5, new_labels=100, inputs="ok", outcomes="ok", **more)
 
 
 CASES = [
+    (Refilled(), {"refilled": True}, "due"),
+    (Refilled(), {"outcomes": "bad", "inputs": "bad", "age": 999, "idle": 999}, None),
     (Never(), {"age": 999, "idle": 999, "new_labels": 10**9, "inputs": "bad", "outcomes": "bad"}, None),
     (Decay(), {"outcomes": "ok"}, None),
     (Decay(), {"outcomes": "bad"}, "decay"),

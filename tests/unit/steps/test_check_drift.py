@@ -1,5 +1,7 @@
 """The check asks by its policies, as known then, and holds back what does not last."""
 
+from dataclasses import replace
+
 import pytest
 
 from include.config.locations import Locations
@@ -188,3 +190,22 @@ def test_code_that_was_asked_for_or_tried_is_not_asked_for_again(case, ledger, m
     assert not _is_code_changed(under(model, "decay"), stores, name(11), champion, asked)
     same = champion.model_copy(update={"code": "new"})
     assert not _is_code_changed(model, stores, name(11), same, asked)
+
+
+def test_who_answered_early_is_challenged_once_more_when_its_window_is_full(tmp_path):
+    window, holdout = 3, 2
+    model = under(short_model(tmp_path, training={"window": window, "min_labels": 200}), "decay+refilled", attempts=4)
+    at, calendar = Locations.under(tmp_path), model.config.calendar
+    run(model, at, *range(1, 19), stream=replace(STREAM, trips=150, batches=18))
+    ledger = open_stores(at, model.id).ledger
+    verdicts = [ledger.get(VerdictRecord, calendar.name(i)) for i in range(18)]
+    asked = [
+        (calendar.index(one.as_of), one.reasons) for one in verdicts if one is not None and one.action == "retrain"
+    ]
+    answered = [n for n, reasons in asked if reasons == ("decay",)]
+    assert len(answered) == 1, asked
+    # Labels of a day come up to three days later, and each day brings some.
+    full = answered[0] + window + holdout
+    promoted = ledger.get(PromotionRecord, "champion", 1)
+    assert calendar.index(promoted.trained_on[0]) <= answered[0] <= calendar.index(promoted.as_of) < full
+    assert [n for n, reasons in asked if reasons == ("due",)] == [full], asked
