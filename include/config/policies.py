@@ -96,7 +96,7 @@ class CodeChanged(Contract):
 
 
 class Refilled(Contract):
-    """Retrain once more when the window of a champion that answered decay or drift holds only labels from after it."""
+    """Retrain once more when a window of labels has come since a champion was promoted for decay or drift."""
 
     policy: Literal["refilled"] = "refilled"
 

@@ -39,8 +39,8 @@ class Situation:
     :param outcomes: what the check concludes of the outcomes.
     :param covers: the batches that the check covers, numbered from the schedule's start.
     :param code_changed: whether the folder's code is another than the champion's, and was not asked for yet.
-    :param refilled: whether it was promoted for decay or drift, learnt in part from before the request, and a window
-        and a holdout of labels have come since; and nothing has asked after its promotion.
+    :param refilled: whether it was promoted for decay or drift, a window of labels has come since, and nothing has
+        asked since.
     :param losses: of the newest so many batches that brought labels since the promotion; None where there are none, too
         few by ``check.min_rows``, or rows that the champion cannot score.
     """

@@ -116,16 +116,15 @@ def _is_code_changed(
 def _is_refilled(
     config: ModelConfig, stores: Stores, as_of: str, promotion: PromotionRecord, asked: str | None
 ) -> bool:
-    """Whether a champion that answered decay or drift could be trained anew on labels that all came after the request.
+    """Whether a window of labels has come since a champion was promoted for decay or drift, and nothing asked since.
 
-    :param asked: the newest verdict that asked: nothing must have, since the promotion.
+    :param asked: the newest verdict that asked.
     """
     answered = promotion.attempt.rpartition("-")[0]
     if asked != answered or not any(isinstance(policy, Refilled) for policy in each_single(config.retrain.any)):
         return False
     verdict = get_verdict(stores, answered)
-    if not {"decay", "drift"} & set(verdict.reasons) or promotion.trained_on[0] > verdict.as_of:
+    if not {"decay", "drift"} & set(verdict.reasons):
         return False
-    wanted = config.training.window + config.gate.holdout
-    since = itertools.islice(label_records(config, stores, as_of, verdict.as_of), wanted)
-    return sum(1 for _ in since) == wanted
+    since = itertools.islice(label_records(config, stores, as_of, promotion.as_of), config.training.window)
+    return sum(1 for _ in since) == config.training.window
