@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 export PYTHONDONTWRITEBYTECODE :=
 .DEFAULT_GOAL := help
 
-.PHONY: help setup run demo new-model test test-long check bench matrix lock up down clean
+.PHONY: help setup run demo new-model test test-long check bench bench-gate matrix lock up down clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -47,6 +47,9 @@ bench: setup ## Measure a year of daily batches of 1,000 rows and where the time
 	$(BIN)/python -m tests.bench.year 365
 	$(BIN)/python -m tests.bench.year 365 html
 	$(BIN)/python -m tests.bench.streaming 5000000
+
+bench-gate: setup ## Measure what the gate promotes, and how soon after a change; QUICK=1 measures a part
+	$(BIN)/python -m tests.bench.gate
 
 matrix: setup ## Resolve, install and import the pinned set on 3.11, 3.12 and 3.13
 	for version in 3.11 3.12 3.13; do \

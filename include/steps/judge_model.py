@@ -11,11 +11,10 @@ from include.features.labelled import LabelledRows, gather_features, gather_rows
 from include.incidents import announce, report
 from include.judging.attempts import DueAttempt, holdout_of
 from include.judging.champion import predict_labelled, promotion_decided
-from include.judging.gate import judge
+from include.judging.gate import attempt_confidence, judge
 from include.judging.losses import best_constant
 from include.records import AttemptRecord, Judgement, PromotionRecord
 from include.steps.train_model import TrainResult
-from include.storage.packed_model import PackedModel
 from include.storage.stores import Stores, open_stores
 
 
@@ -34,7 +33,7 @@ def judge_model(model: ModelFolder, at: Locations, attempt: DueAttempt, trained:
     # Told before it is recorded: once the record stands, nobody may come this way again.
     record = _judge(model, stores, attempt, trained)
     if record.judgement is not None and trained.run is not None:
-        stores.models.log_metrics(trained.run, _metrics(record.judgement))
+        _log(stores, trained.run, record.judgement)
     if record.outcome == "refused":
         text = f"{model.id}: challenger {attempt.id} at batch {attempt.as_of} refused: {record.why}. Champion stays."
         announce(stores.ledger, "refused", attempt.as_of, text)
@@ -67,7 +66,7 @@ def _judge(model: ModelFolder, stores: Stores, attempt: DueAttempt, trained: Tra
         except (FeaturesInvalid, ModelIncompatible) as error:
             uncovered = f"the champion cannot score the holdout: {error}"
             against, old = _opponent(model, stores, None, labelled, trained)
-        judgement, refusal = _compare(model, stores, labelled, against, old, stores.models.load_run(trained.run))
+        judgement, refusal = _compare(model, stores, labelled, against, old, trained.run, attempt)
     if config.gate.approval == "required" and refusal is None:
         uncovered = uncovered or "config.yaml says gate.approval: required"
     tags = stores.models.run_tags(trained.run) if trained.run is not None else {}
@@ -112,25 +111,37 @@ def _compare(
     labelled: LabelledRows,
     against: str,
     old: np.ndarray,
-    challenger: PackedModel,
+    run: str,
+    attempt: DueAttempt,
 ) -> tuple[Judgement | None, str | None]:
     config = model.config
     assert config.labels != "none"
+    challenger = stores.models.load_run(run)
     try:
         features, _ = gather_features(config, stores, challenger, labelled)
         new = call_predict(challenger, features, f"{labelled.rows['batch'].min()} to {labelled.rows['batch'].max()}")
     except (FeaturesInvalid, ModelIncompatible) as error:
         return None, str(error)
     target = labelled.rows[config.labels.column].to_numpy(dtype=float)
-    rows = gather_rows(config, stores, labelled) if config.gate.slices else pd.DataFrame()
-    return judge(config.gate, against, target, old, new, labelled.rows["known"].to_numpy(dtype=str), rows)
+    gate, blocks = config.gate, labelled.rows["known"].to_numpy(dtype=str)
+    rows = gather_rows(config, stores, labelled) if gate.slices or gate.sensitive else pd.DataFrame()
+    confidence = attempt_confidence(gate.confidence, attempt.number, config.retrain.attempts)
+    return judge(gate, against, target, old, new, blocks, rows, confidence)
 
 
-def _metrics(judgement: Judgement) -> dict[str, float]:
-    return {
+def _log(stores: Stores, run: str, judgement: Judgement) -> None:
+    """Put what was judged beside the challenger in MLflow."""
+    metrics = {
         "holdout_rows": float(judgement.rows),
         f"holdout_{judgement.metric}": judgement.challenger,
         f"opponent_{judgement.metric}": judgement.champion,
         "improvement": judgement.improvement,
         "improvement_lower": judgement.lower,
     }
+    if (calibration := judgement.calibration) is not None:
+        metrics |= {"calibration_error": calibration.challenger, "opponent_calibration_error": calibration.champion}
+    stores.models.log_metrics(run, metrics)
+    if judgement.fairness:
+        stores.models.log_report(
+            run, "fairness.json", [report.model_dump(mode="json") for report in judgement.fairness]
+        )
