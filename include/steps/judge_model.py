@@ -15,6 +15,7 @@ from include.judging.gate import attempt_confidence, judge
 from include.judging.losses import best_constant
 from include.records import AttemptRecord, Judgement, PromotionRecord
 from include.steps.train_model import TrainResult
+from include.storage.packed_model import PackedModel
 from include.storage.stores import Stores, open_stores
 
 
@@ -61,12 +62,17 @@ def _judge(model: ModelFolder, stores: Stores, attempt: DueAttempt, trained: Tra
     elif len(labelled.rows) < config.gate.min_rows:
         refusal = f"{len(labelled.rows)} labelled rows in the holdout, {config.gate.min_rows} are needed"
     else:
+        # What the attempts of a verdict share is the chance to replace a champion by no better one.
+        confidence = attempt_confidence(config.gate.confidence, attempt.number, config.retrain.attempts)
         try:
             against, old = _opponent(model, stores, champion, labelled, trained)
         except (FeaturesInvalid, ModelIncompatible) as error:
             uncovered = f"the champion cannot score the holdout: {error}"
             against, old = _opponent(model, stores, None, labelled, trained)
-        judgement, refusal = _compare(model, stores, labelled, against, old, trained.run, attempt)
+        if champion is None or uncovered is not None:
+            confidence = config.gate.confidence
+        challenger = stores.models.load_run(trained.run)
+        judgement, refusal = _compare(model, stores, labelled, against, old, challenger, confidence)
     if config.gate.approval == "required" and refusal is None:
         uncovered = uncovered or "config.yaml says gate.approval: required"
     tags = stores.models.run_tags(trained.run) if trained.run is not None else {}
@@ -111,12 +117,11 @@ def _compare(
     labelled: LabelledRows,
     against: str,
     old: np.ndarray,
-    run: str,
-    attempt: DueAttempt,
+    challenger: PackedModel,
+    confidence: float,
 ) -> tuple[Judgement | None, str | None]:
     config = model.config
     assert config.labels != "none"
-    challenger = stores.models.load_run(run)
     try:
         features, _ = gather_features(config, stores, challenger, labelled)
         new = call_predict(challenger, features, f"{labelled.rows['batch'].min()} to {labelled.rows['batch'].max()}")
@@ -125,7 +130,6 @@ def _compare(
     target = labelled.rows[config.labels.column].to_numpy(dtype=float)
     gate, blocks = config.gate, labelled.rows["known"].to_numpy(dtype=str)
     rows = gather_rows(config, stores, labelled) if gate.slices or gate.sensitive else pd.DataFrame()
-    confidence = attempt_confidence(gate.confidence, attempt.number, config.retrain.attempts)
     return judge(gate, against, target, old, new, blocks, rows, confidence)
 
 

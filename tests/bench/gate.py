@@ -78,7 +78,8 @@ def main() -> bool:
     most = _LEVEL + 3 * (_LEVEL * (1 - _LEVEL) / VERDICTS) ** 0.5
     print(
         f"{GATES:,} A/A gates of fitted models promoted {equal:.1%} (limit {_LEVEL:.0%}); verdicts about equals, "
-        f"without a minimum effect, {verdict:.1%} (limit {_LEVEL:.0%}, {most:.1%} with chance); worse by the effect {worse} (0)"
+        f"without a minimum effect, {verdict:.1%} (limit {_LEVEL:.0%}, {most:.1%} with chance); "
+        f"worse by the minimum effect: {worse} promoted (limit 0)"
     )
     return equal <= _LEVEL and verdict <= most and worse == 0
 

@@ -35,7 +35,7 @@ def against_champion(history: History) -> list[AttemptRecord]:
 
 
 def test_each_attempt_is_judged_at_its_share_of_the_verdicts_error(loop: Loop) -> None:
-    confidences = {one.number: one.judgement.confidence for one in loop[2].attempts if one.judgement}
+    confidences = {one.number: one.judgement.confidence for one in against_champion(loop[2]) if one.judgement}
     assert confidences.keys() >= {1, 2}
     expected = {1: 0.975, 2: 0.9875, 3: 0.9875}
     assert confidences == pytest.approx({number: expected[number] for number in confidences})
@@ -46,6 +46,7 @@ def test_calibration_is_judged_against_a_champion_and_not_against_a_constant(loo
     assert first.judgement is not None
     assert first.judgement.against.startswith("the constant")
     assert first.judgement.calibration is None
+    assert first.judgement.confidence == 0.95
     judged = [one.judgement.calibration for one in later if one.judgement]
     assert judged
     assert all(one is not None and one.rows >= 250 for one in judged)
