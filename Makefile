@@ -52,6 +52,9 @@ bench: setup ## Measure a year of daily batches of 1,000 rows and where the time
 bench-alarms: setup ## Measure input alarms: false ones, changes found, Evidently's defaults beside; QUICK=1 a part
 	$(BIN)/python -m tests.bench.alarms
 
+bench-gate: setup ## Measure what the gate promotes, and how soon after a change; QUICK=1 measures a part
+	$(BIN)/python -m tests.bench.gate
+
 bench-labels: setup ## Measure how late labels are judged, for docs/judgement.md; QUICK=1 looks at one stream
 	$(BIN)/python -m tests.bench.labels
 

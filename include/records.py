@@ -264,10 +264,45 @@ class SliceJudgement(Part):
     passed: bool
 
 
+class CalibrationJudgement(Part):
+    """Champion's and challenger's calibration error on the same labels.
+
+    Of probabilities the expected calibration error, and ``worse_by`` its growth; of a regression the size of the mean
+    residual, and ``worse_by`` its growth in shares of the champion's error.
+    """
+
+    rows: int
+    champion: float
+    challenger: float
+    worse_by: float
+    passed: bool
+
+
+class GroupReport(Part):
+    """Champion and challenger on one group of a sensitive column: numbers by name, where it has rows for them."""
+
+    value: str
+    rows: int
+    champion: Numbers
+    challenger: Numbers
+
+
+class FairnessReport(Part):
+    """The groups of a sensitive column but for small ones, and each number's largest gap between two of them."""
+
+    column: str
+    groups: tuple[GroupReport, ...]
+    champion_gap: Numbers
+    challenger_gap: Numbers
+    left_out_groups: int
+    left_out_rows: int
+
+
 class Judgement(Part):
     """A challenger against the champion (or a constant) on the same later labels.
 
-    ``improvement`` is relative to the champion's loss; ``lower`` is the lower end of its one-sided interval.
+    ``improvement`` is relative to the champion's loss; ``lower`` is the lower end of its one-sided interval at
+    ``confidence``, which records from before it was written down do not have.
     """
 
     against: str
@@ -278,7 +313,10 @@ class Judgement(Part):
     challenger: float
     improvement: float
     lower: float
+    confidence: float | None = None
     slices: tuple[SliceJudgement, ...] = ()
+    calibration: CalibrationJudgement | None = None
+    fairness: tuple[FairnessReport, ...] = ()
 
 
 class AttemptRecord(Record):

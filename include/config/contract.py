@@ -20,6 +20,8 @@ _DIVERGENCES = {
     **dict.fromkeys(("float", "integer"), ("wasserstein", "psi", "jensenshannon", "kl", "ks")),
     **dict.fromkeys(("category", "boolean"), ("jensenshannon", "psi", "kl", "chisquare")),
 }
+# Columns whose values name groups of rows.
+_GROUPED = ("string", "category", "integer", "boolean")
 _METRICS = {"regression": ("mae", "rmse"), "classification": ("logloss", "brier")}
 
 
@@ -99,8 +101,21 @@ class SliceConfig(Contract):
     min_rows: Annotated[int, Field(gt=0)] = 50
 
 
+class CalibrationConfig(Contract):
+    """How much worse a challenger may be calibrated than the champion; fewer rows are not judged.
+
+    In points of probability for classification (by default 2), in shares of the champion's error for regression (15 %).
+    """
+
+    may_worsen: Percent | None = None
+    min_rows: Annotated[int, Field(gt=0)] = 500
+
+
 class GateConfig(Contract):
-    """What a challenger must show against the champion on labels that neither was trained on."""
+    """What a challenger must show against the champion on labels that neither was trained on.
+
+    ``confidence`` is that of a whole verdict; its attempts share the error that it allows.
+    """
 
     metric: Metric
     holdout: Annotated[int, Field(ge=2)] = 4
@@ -108,6 +123,8 @@ class GateConfig(Contract):
     min_effect: Annotated[Percent, Field(ge=0)] = 0.02
     min_rows: Annotated[int, Field(gt=0)] = 100
     slices: dict[str, SliceConfig] = {}
+    calibration: CalibrationConfig | None = CalibrationConfig()
+    sensitive: tuple[str, ...] = ()
     approval: Literal["uncovered", "required"] = "uncovered"
     approval_wait: Duration = timedelta(days=7)
 
@@ -197,6 +214,10 @@ class ModelConfig(Contract):
             if name not in columns:
                 raise ValueError(f"gate.slices and check.ignore: found {name!r}; valid: one of {', '.join(columns)}")
         self._check_divergences()
+        groups = [n for n, c in columns.items() if c.type in _GROUPED and n not in self.rows.key]
+        for name in self.gate.sensitive:
+            if name not in groups:
+                raise ValueError(f"gate.sensitive: found {name!r}; valid: one of {', '.join(groups) or 'no column'}")
         every = self.schedule.every
         for name, feed in (("source", self.source), ("labels", self.labels)):
             if isinstance(feed, FilesConfig) and not feed.files.tells(every):

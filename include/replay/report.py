@@ -203,7 +203,8 @@ def _tell_attempt(attempt: AttemptRecord) -> list[str]:
         lines += [
             f"judged on labels of {_span(attempt.holdout)}, {j.rows:,} rows",
             f"{j.metric} {j.challenger:.4g} against {j.champion:.4g} of {j.against}",
-            f"improvement {j.improvement:.1%}, lower bound {_bound(j.lower)}",
+            f"improvement {j.improvement:.1%}, lower bound {_bound(j.lower)}"
+            + (f" at {100 * j.confidence:.4g}%" if j.confidence else ""),
         ]
     return lines
 

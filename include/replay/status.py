@@ -8,7 +8,7 @@ from include.errors import ModelNotFound
 from include.incidents import newest_incidents
 from include.judging.attempts import find_due_attempt, find_open_verdict, get_verdict, newest_verdict
 from include.judging.champion import promotion_serving
-from include.records import AttemptRecord, ClaimRecord, PromotionRecord, VerdictRecord
+from include.records import AttemptRecord, ClaimRecord, Judgement, Numbers, PromotionRecord, VerdictRecord
 from include.storage.stores import Stores, open_stores
 
 
@@ -69,16 +69,7 @@ def describe_version(model: ModelFolder, at: Locations, version: int) -> Iterato
     )
     judgement = attempt.judgement
     if judgement is not None:
-        yield (
-            f"  against {judgement.against}: {judgement.metric} {judgement.champion:.4g} to {judgement.challenger:.4g} "
-            f"on {judgement.rows} rows in {judgement.blocks} batches, improvement {judgement.improvement:.1%}, "
-            f"lower bound {judgement.lower:.1%}"
-        )
-        for judged in judgement.slices:
-            yield (
-                f"    {judged.column}={judged.value}: {judged.champion:.4g} to {judged.challenger:.4g} "
-                f"on {judged.rows} rows"
-            )
+        yield from _describe_judgement(judgement)
     yield f"  outcome: {attempt.outcome}: {attempt.why}"
     yield (
         f"  the model that serves was refitted on labels known {promotion.trained_on[0]} to {promotion.trained_on[1]}"
@@ -92,6 +83,36 @@ def find_attempt(stores: Stores, promotion: PromotionRecord) -> AttemptRecord:
     attempt = stores.ledger.get(AttemptRecord, verdict, int(number) - 1)
     assert attempt is not None
     return attempt
+
+
+def _describe_judgement(judgement: Judgement) -> Iterator[str]:
+    at = f" at {100 * judgement.confidence:.4g}%" if judgement.confidence is not None else ""
+    yield (
+        f"  against {judgement.against}: {judgement.metric} {judgement.champion:.4g} to {judgement.challenger:.4g} "
+        f"on {judgement.rows} rows in {judgement.blocks} batches, improvement {judgement.improvement:.1%}, "
+        f"lower bound{at} {judgement.lower:.1%}"
+    )
+    for judged in judgement.slices:
+        told = f"{judged.champion:.4g} to {judged.challenger:.4g} on {judged.rows} rows"
+        yield f"    {judged.column}={judged.value}: {told}"
+    if (calibration := judgement.calibration) is not None:
+        yield (
+            f"    calibration error: {calibration.champion:.4g} to {calibration.challenger:.4g} "
+            f"on {calibration.rows} rows"
+        )
+    for report in judgement.fairness:
+        small = f"; {report.left_out_groups} small groups left out, {report.left_out_rows} rows"
+        gaps = _tell_numbers(report.champion_gap, report.challenger_gap)
+        yield f"    {report.column}, largest gap between groups: {gaps}{small if report.left_out_groups else ''}"
+        for group in report.groups:
+            numbers = _tell_numbers(group.champion, group.challenger)
+            yield f"      {report.column}={group.value}: {numbers} on {group.rows} rows"
+
+
+def _tell_numbers(champion: Numbers, challenger: Numbers) -> str:
+    """Each number of both models; one that only one of them has is left out."""
+    told = (f"{name} {champion[name]:.4g} to {challenger[name]:.4g}" for name in champion if name in challenger)
+    return ", ".join(told) or "none to compare"
 
 
 def _describe_verdict(verdict: VerdictRecord) -> Iterator[str]:

@@ -11,7 +11,7 @@ from include.features.labelled import LabelledRows, gather_features, gather_rows
 from include.incidents import announce, report
 from include.judging.attempts import DueAttempt, holdout_of
 from include.judging.champion import predict_labelled, promotion_decided
-from include.judging.gate import judge
+from include.judging.gate import attempt_confidence, judge
 from include.judging.losses import best_constant
 from include.records import AttemptRecord, Judgement, PromotionRecord
 from include.steps.train_model import TrainResult
@@ -34,7 +34,7 @@ def judge_model(model: ModelFolder, at: Locations, attempt: DueAttempt, trained:
     # Told before it is recorded: once the record stands, nobody may come this way again.
     record = _judge(model, stores, attempt, trained)
     if record.judgement is not None and trained.run is not None:
-        stores.models.log_metrics(trained.run, _metrics(record.judgement))
+        _log(stores, trained.run, record.judgement)
     if record.outcome == "refused":
         text = f"{model.id}: challenger {attempt.id} at batch {attempt.as_of} refused: {record.why}. Champion stays."
         announce(stores.ledger, "refused", attempt.as_of, text)
@@ -62,12 +62,17 @@ def _judge(model: ModelFolder, stores: Stores, attempt: DueAttempt, trained: Tra
     elif len(labelled.rows) < config.gate.min_rows:
         refusal = f"{len(labelled.rows)} labelled rows in the holdout, {config.gate.min_rows} are needed"
     else:
+        # What the attempts of a verdict share is the chance to replace a champion by no better one.
+        confidence = attempt_confidence(config.gate.confidence, attempt.number, config.retrain.attempts)
         try:
             against, old = _opponent(model, stores, champion, labelled, trained)
         except (FeaturesInvalid, ModelIncompatible) as error:
             uncovered = f"the champion cannot score the holdout: {error}"
             against, old = _opponent(model, stores, None, labelled, trained)
-        judgement, refusal = _compare(model, stores, labelled, against, old, stores.models.load_run(trained.run))
+        if champion is None or uncovered is not None:
+            confidence = config.gate.confidence
+        challenger = stores.models.load_run(trained.run)
+        judgement, refusal = _compare(model, stores, labelled, against, old, challenger, confidence)
     if config.gate.approval == "required" and refusal is None:
         uncovered = uncovered or "config.yaml says gate.approval: required"
     tags = stores.models.run_tags(trained.run) if trained.run is not None else {}
@@ -113,6 +118,7 @@ def _compare(
     against: str,
     old: np.ndarray,
     challenger: PackedModel,
+    confidence: float,
 ) -> tuple[Judgement | None, str | None]:
     config = model.config
     assert config.labels != "none"
@@ -122,18 +128,28 @@ def _compare(
     except (FeaturesInvalid, ModelIncompatible) as error:
         return None, str(error)
     target = labelled.rows[config.labels.column].to_numpy(dtype=float)
-    rows = gather_rows(config, stores, labelled) if config.gate.slices else pd.DataFrame()
+    gate, rows = config.gate, pd.DataFrame()
+    if gate.slices or gate.sensitive:
+        rows = gather_rows(config, stores, labelled)
     # Where labels come in bulk, one batch of them would be the only block: then the days of the rows are.
-    few = labelled.rows["known"].nunique() < config.gate.holdout
+    few = labelled.rows["known"].nunique() < gate.holdout
     blocks = labelled.rows["batch" if few else "known"].to_numpy(dtype=str)
-    return judge(config.gate, against, target, old, new, blocks, rows)
+    return judge(gate, against, target, old, new, blocks, rows, confidence)
 
 
-def _metrics(judgement: Judgement) -> dict[str, float]:
-    return {
+def _log(stores: Stores, run: str, judgement: Judgement) -> None:
+    """Put what was judged beside the challenger in MLflow."""
+    metrics = {
         "holdout_rows": float(judgement.rows),
         f"holdout_{judgement.metric}": judgement.challenger,
         f"opponent_{judgement.metric}": judgement.champion,
         "improvement": judgement.improvement,
         "improvement_lower": judgement.lower,
     }
+    if (calibration := judgement.calibration) is not None:
+        metrics |= {"calibration_error": calibration.challenger, "opponent_calibration_error": calibration.champion}
+    stores.models.log_metrics(run, metrics)
+    if judgement.fairness:
+        stores.models.log_report(
+            run, "fairness.json", [report.model_dump(mode="json") for report in judgement.fairness]
+        )

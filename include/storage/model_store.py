@@ -139,6 +139,11 @@ class ModelStore:
             for name, value in metrics.items():
                 self._client.log_metric(run_id, name, value, step=0)
 
+    def log_report(self, run_id: str, name: str, report: Any) -> None:
+        """Add a report to a run as a JSON file; the same name stands once."""
+        with _answered(self._uri):
+            self._client.log_dict(run_id, report, name)
+
     def find_version(self, attempt: str) -> int | None:
         """The version that an attempt was registered as, or None."""
         with _answered(self._uri):

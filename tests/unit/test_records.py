@@ -1,9 +1,11 @@
 """Records: places, equality, and the data version that a list of partitions has."""
 
+import json
+
 import pytest
 from pydantic import ValidationError
 
-from include.records import BatchRecord, ClosingRecord, DataRecord, Partition, PromotionRecord
+from include.records import AttemptRecord, BatchRecord, ClosingRecord, DataRecord, Partition, PromotionRecord
 
 ROWS = Partition(table="clean", batch="2024-01-01", revision=0, content="a")
 LABELS = Partition(table="labels", batch="2024-01-01", revision=0, content="b")
@@ -64,3 +66,17 @@ def test_a_revision_above_0_names_its_batch_beside_the_one_at_which_it_was_made(
     assert old.columns == {}
     later = BatchRecord(as_of="2024-01-09", feed="rows", batch="2024-01-01", revision=1, state="published")
     assert later.address == ("rows.2024-01-01", 1)
+
+
+def test_an_attempt_from_before_confidence_and_calibration_were_recorded_still_reads():
+    old = {
+        "as_of": "2024-01-09", "verdict": "2024-01-09.0", "number": 1, "trained_on": ["2024-01-01", "2024-01-05"],
+        "training_rows": 900, "data": "d", "code": "c", "holdout": ["2024-01-06", "2024-01-09"], "against": 1,
+        "judgement": {
+            "against": "version 1", "metric": "mae", "rows": 400, "blocks": 2, "champion": 2.5, "challenger": 2.0,
+            "improvement": 0.2, "lower": 0.1, "slices": [],
+        },
+        "outcome": "passed", "why": "improvement 20.0%, lower bound 10.0%",
+    }  # fmt: skip
+    judgement = AttemptRecord.model_validate_json(json.dumps(old)).judgement
+    assert (judgement.confidence, judgement.calibration, judgement.fairness) == (None, None, ())

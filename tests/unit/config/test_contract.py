@@ -141,6 +141,16 @@ BROKEN = {
         "'borough'",
         "one of id, at, distance, zone",
     ),
+    "sensitive is no column": ("min_effect: 2%", "sensitive: [sex]", "gate.sensitive", "'sex'", "one of zone"),
+    "sensitive has no groups": ("min_effect: 2%", "sensitive: [distance]", "gate.sensitive", "'distance'", "of zone"),
+    "sensitive is the key": ("min_effect: 2%", "sensitive: [id]", "gate.sensitive", "'id'", "one of zone"),
+    "bad percent of the calibration": (
+        "min_effect: 2%",
+        "calibration: {may_worsen: much}",
+        "gate.calibration.may_worsen",
+        "'much'",
+        "such as 2%",
+    ),
     "ignored is no column": ("ignore: [distance]", "ignore: [fare]", "check.ignore", "'fare'", "one of id, at"),
     "divergence of no column": (
         "ignore: [distance]",
@@ -347,6 +357,13 @@ def test_a_sound_config_is_read_as_written(write_folder):
     assert config.gate.slices["zone"].may_worsen == pytest.approx(0.1)
     assert config.retrain.any == (Decay(), EveryN(n=28))
     assert config.calendar.starts_at(0) == datetime(2024, 1, 1, tzinfo=UTC)
+
+
+def test_calibration_is_judged_unless_config_says_null(write_folder, edit_config):
+    assert load_model_folder(write_folder()).config.gate.calibration is not None
+    off = edit_config("min_effect: 2%", "calibration: null, sensitive: [zone]")
+    gate = load_model_folder(write_folder("other", config=off)).config.gate
+    assert (gate.calibration, gate.sensitive) == (None, ("zone",))
 
 
 def test_a_label_feed_declares_the_key_as_the_rows_do(write_folder):

@@ -12,6 +12,8 @@ from include.records import (
     BatchRecord,
     ClaimRecord,
     ClosingRecord,
+    FairnessReport,
+    GroupReport,
     IncidentRecord,
     Judgement,
     PromotionRecord,
@@ -177,6 +179,27 @@ def test_promotion_stands_where_it_takes_effect_with_its_reason(history: History
     assert "asked for: decay" in text
     assert "mae 4.5 against 6 of version 1" in text
     assert "improvement 25.0%, lower bound 22.0%" in PageReader(html).text
+
+
+def test_sensitive_groups_stand_in_a_table_of_their_own(history: History, tmp_path: Path) -> None:
+    assert "Fairness" not in PageReader(write(history, tmp_path)).text
+    west = GroupReport(value=HOSTILE, rows=1200, champion={"mae": 2.5}, challenger={"mae": 2.25, "mean_residual": -0.5})
+    fair = FairnessReport(
+        column="region", groups=(west,), champion_gap={"mae": 0.75}, challenger_gap={"mae": 0.125}, left_out_groups=3,
+        left_out_rows=41,
+    )  # fmt: skip
+    attempt = make_attempt(DAYS[4], 2, "passed", "improvement 25.0%, lower bound 22.0%")
+    assert attempt.judgement is not None
+    judgement = attempt.judgement.model_copy(update={"fairness": (fair,), "confidence": 0.975})
+    attempt = attempt.model_copy(update={"judgement": judgement})
+    batches = (make_batch(DAYS[4], None, 1, attempts=(attempt,)), make_batch(DAYS[5], 2.5, 2))
+    html = write(History("taxi", "Trips", "mae", batches, (), 2.5), tmp_path)
+    text = " ".join(PageReader(html).text.split())
+    assert f"{HOSTILE} 1,200 mae 2.500 mae 2.250, mean_residual -0.5000" in text
+    assert "largest gap (3 small groups left out) 41 mae 0.7500 mae 0.1250" in text
+    assert HOSTILE not in html
+    ((_, told),) = marks_of(chart_of(html), "attempt")
+    assert "lower bound 22.0% at 97.5%" in told
 
 
 def test_decisions_stand_in_their_lanes(history: History, tmp_path: Path) -> None:

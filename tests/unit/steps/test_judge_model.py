@@ -1,0 +1,79 @@
+"""What a judgement in the loop is made at, what it holds beyond the loss, and where it is told."""
+
+import json
+from dataclasses import replace
+
+import mlflow
+import pytest
+
+from include.config.locations import Locations
+from include.config.model_folder import ModelFolder
+from include.records import AttemptRecord
+from include.replay.history import History, collect_history
+from include.replay.status import describe_version
+from include.storage.stores import open_stores
+from tests.short_loop import STREAM, run, short_model
+
+GATE = {
+    "metric": "mae", "holdout": 2, "min_rows": 50, "min_effect": 0, "sensitive": ["payment_type", "PULocationID"],
+    "calibration": {"min_rows": 100},
+}  # fmt: skip
+Loop = tuple[ModelFolder, Locations, History]
+
+
+@pytest.fixture(scope="module")
+def loop(tmp_path_factory: pytest.TempPathFactory) -> Loop:
+    """A short run with a change at batch 7."""
+    place = tmp_path_factory.mktemp("judged")
+    model, at = short_model(place, gate=GATE, retrain={"any": ["decay"], "attempts": 3}), Locations.under(place)
+    run(model, at, *range(1, 12), stream=replace(STREAM, broken=()))
+    return model, at, collect_history(model, at, "2024-01-01", "2024-01-11")
+
+
+def against_champion(history: History) -> list[AttemptRecord]:
+    return [attempt for attempt in history.attempts if attempt.against]
+
+
+def test_each_attempt_is_judged_at_its_share_of_the_verdicts_error(loop: Loop) -> None:
+    confidences = {one.number: one.judgement.confidence for one in against_champion(loop[2]) if one.judgement}
+    assert confidences.keys() >= {1, 2}
+    expected = {1: 0.975, 2: 0.9875, 3: 0.9875}
+    assert confidences == pytest.approx({number: expected[number] for number in confidences})
+
+
+def test_calibration_is_judged_against_a_champion_and_not_against_a_constant(loop: Loop) -> None:
+    first, *later = loop[2].attempts
+    assert first.judgement is not None
+    assert first.judgement.against.startswith("the constant")
+    assert first.judgement.calibration is None
+    assert first.judgement.confidence == 0.95
+    judged = [one.judgement.calibration for one in later if one.judgement]
+    assert judged
+    assert all(one is not None and one.rows >= 250 for one in judged)
+
+
+def test_the_groups_of_sensitive_columns_stand_in_record_run_and_answer(loop: Loop) -> None:
+    model, at, history = loop
+    won = next(one for one in against_champion(history) if one.outcome == "passed")
+    assert won.judgement is not None
+    payment, zones = won.judgement.fairness
+    assert [group.value for group in payment.groups] == ["1", "2"]
+    assert sum(group.rows for group in payment.groups) == won.judgement.rows
+    overall = sum(group.rows * group.challenger["mae"] for group in payment.groups) / won.judgement.rows
+    assert overall == pytest.approx(won.judgement.challenger)
+    # Forty zones of some seven rows each: all too small.
+    assert (zones.groups, zones.left_out_rows) == ((), won.judgement.rows)
+
+    stores = open_stores(at, model.id)
+    run_id = stores.models.find_run(won.id, "challenger")
+    mlflow.set_tracking_uri(at.tracking_uri)
+    logged = json.loads(mlflow.artifacts.load_text(f"runs:/{run_id}/fairness.json"))
+    assert logged == [report.model_dump(mode="json") for report in won.judgement.fairness]
+
+    told = "\n".join(describe_version(model, at, 2))
+    assert f"lower bound at {100 * won.judgement.confidence:.4g}% {won.judgement.lower:.1%}" in told
+    assert "    calibration error: " in told
+    gap = payment.champion_gap["mae"], payment.challenger_gap["mae"]
+    assert f"    payment_type, largest gap between groups: mae {gap[0]:.4g} to {gap[1]:.4g}, mean_residual" in told
+    assert f"      payment_type=1: mae {payment.groups[0].champion['mae']:.4g} to" in told
+    assert f"{zones.left_out_groups} small groups left out, {zones.left_out_rows} rows" in told
