@@ -48,7 +48,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "decay, and refilled": ("decay+refilled", "decay:5%+refilled", "decay:20%+refilled"),
     "CUSUM, and refilled": ("cusum+refilled", "cusum:k=0.5:h=3+refilled", "cusum:k=1:h=8+refilled"),
 }
-OURS = "decay"
+OURS = "decay, and refilled"
 # What a training costs, in batches of the error that never retraining has; ranks are by the middle one.
 PRICES = (0.1, 0.5, 2.0)
 _MIDDLE = PRICES[1]
