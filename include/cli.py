@@ -1,14 +1,10 @@
 """`evergreen …`: the loop without Airflow, and what it has done."""
 
-import logging
 import os
 import signal
 import sys
-import tempfile
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -16,36 +12,29 @@ from typing import TYPE_CHECKING, Any, get_args
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from include.batches import Every
 from include.config.locations import Locations, home, model_roots
-from include.config.model_folder import ModelFolder, get_model_folder
+from include.config.model_folder import get_model_folder
 from include.errors import EvergreenError
+from include.replay.commands import console, make_progress, replay, replay_diff, set_up_log, write_history
 
 if TYPE_CHECKING:
     from include.demo.services import Services
     from include.records import Feed
-    from include.replay.comparison import Comparison
-    from include.replay.contenders import Contender
-    from include.replay.history import History
 
 _HISTORY = click.Path(exists=True, dir_okay=False, path_type=Path)
-console = Console(highlight=False, soft_wrap=True)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--verbose", is_flag=True, help="Show the log of every step.")
 def cli(verbose: bool) -> None:
     """Continuous training: what the loop has done, and the loop itself in one process."""
-    _set_up_log(verbose)
+    set_up_log(verbose)
 
 
-def _set_up_log(verbose: bool) -> None:
-    logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(name)s: %(message)s")
-    for noisy in ("alembic", "mlflow", "great_expectations"):
-        logging.getLogger(noisy).setLevel(logging.INFO if verbose else logging.ERROR)
+cli.add_command(replay)
+cli.add_command(replay_diff)
 
 
 @cli.command("run")
@@ -69,7 +58,7 @@ def run_live(once: bool) -> None:
         for line in feed(model, at, stream):
             console.print(f"{time.monotonic() - begun:4.0f} s  {line}", markup=False)
         report = home().absolute() / "reports" / "taxi.html"
-        history = _write_report(model, at, calendar.name(0), calendar.name(stream.batches - 1), report)
+        history = write_history(model, at, calendar.name(0), calendar.name(stream.batches - 1), report)
         _say_where(services)
         if not once:
             console.print("Ctrl-C ends them; `make run` goes on where this run ended.")
@@ -97,7 +86,7 @@ def demo(policy: str | None) -> None:
     model = with_policies(get_model_folder("taxi", model_roots()), policy)
     stream, calendar = DemoStream(), model.config.calendar
     runner = Runner(model, at)
-    with _progress() as progress:
+    with make_progress() as progress:
         task = progress.add_task("batches", total=stream.batches)
         for number in range(1, stream.batches + 1):
             batch = calendar.name(number - 1)
@@ -107,131 +96,8 @@ def demo(policy: str | None) -> None:
             progress.advance(task)
     name = f"demo-{policy.replace(':', '-')}.html" if policy else "demo.html"
     report = home().absolute() / "reports" / name
-    history = _write_report(model, at, calendar.name(0), calendar.name(stream.batches - 1), report)
+    history = write_history(model, at, calendar.name(0), calendar.name(stream.batches - 1), report)
     sys.exit(0 if history.closed else 1)
-
-
-@cli.command()
-@click.argument("model_id", metavar="MODEL")
-@click.option("--from", "first", help="First batch, such as 2011-01-01; by default the schedule's start.")
-@click.option("--to", "last", help="Last batch; by default the last one that has files.")
-@click.option(
-    "--policies",
-    "--policy",
-    "policies",
-    help="Other policies than config.yaml's, such as never or decay+every:4; several, separated by commas, are put "
-    "side by side. config stands for config.yaml's own, oracle for the best that hindsight finds.",
-)
-@click.option("--landing", type=click.Path(path_type=Path), help="Where the files are, if not in the landing folder.")
-@click.option("--into", type=click.Path(path_type=Path), help="An empty folder for state and report.")
-@click.option("--html/--no-html", default=False, help="Write an Evidently report for every check that is not ok.")
-def replay(
-    model_id: str,
-    first: str | None,
-    last: str | None,
-    policies: str | None,
-    landing: Path | None,
-    into: Path | None,
-    html: bool,
-) -> None:
-    """Run a model over its history on a virtual clock, in a scratch place; the live one is not touched."""
-    from include.replay.contenders import compare_policies
-    from include.replay.runner import for_replay
-    from include.replay.runner import replay as run
-    from include.sources.intake import last_arrived
-
-    folder, named = get_model_folder(model_id, model_roots()), policies.split(",") if policies else ["config"]
-    models = {
-        name: for_replay(folder, first, None if name == "config" else name, html) for name in named if name != "oracle"
-    }
-    if len(models) < len(named) - ("oracle" in named) or not models:
-        raise click.UsageError(f"--policies {policies}: valid: different policies, and oracle beside one of them")
-    place = _scratch(into, model_id)
-    model, live = next(iter(models.values())), Locations.from_environment()
-    at = Locations.under(place, landing=str(landing.absolute()) if landing else live.landing)
-    calendar = model.config.calendar
-    first, last = first or calendar.name(0), last or last_arrived(model, at, datetime.now(UTC))
-    span = calendar.between(first, last)
-    several = len(named) > 1
-    with _progress() as progress:
-        task = progress.add_task(f"replaying {model_id}", total=len(span) * (len(models) + 1 if several else 1))
-
-        def tell(done: str) -> None:
-            progress.update(task, advance=1, description=done)
-
-        if several:
-            contenders = compare_policies(models, place, at.landing, span, after_each=tell)
-        else:
-            run(model, at, first, last, after_each=tell)
-    if several:
-        _write_comparison(model, contenders, place / "report.html", last, "oracle" in named)
-    else:
-        _write_report(model, at, first, last, place / "report.html")
-
-
-@cli.command("replay-diff")
-@click.argument("model_id", metavar="MODEL")
-@click.option("--base", "ref", required=True, help="The git ref to compare with, such as origin/main.")
-@click.option("--from", "first", help="First batch; by default early enough for eight champions.")
-@click.option("--to", "last", help="Last batch; by default the last one that has files.")
-@click.option("--policy", help="Other policies than config.yaml's, for both, such as never or decay+every:4.")
-@click.option("--landing", type=click.Path(path_type=Path), help="Where the files are, if not in the landing folder.")
-@click.option("--into", type=click.Path(path_type=Path), help="An empty folder for state and reports.")
-@click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="A file for what is printed.")
-def replay_diff(
-    model_id: str,
-    ref: str,
-    first: str | None,
-    last: str | None,
-    policy: str | None,
-    landing: Path | None,
-    into: Path | None,
-    markdown: Path | None,
-) -> None:
-    """Replay a model folder as it is and as it was at a git ref, and say which predicts better, in Markdown.
-
-    Ends with 0 for better or equal, 1 for worse, 2 if the two cannot be compared.
-    """
-    from include.replay.base import fetch_base
-
-    model, place = get_model_folder(model_id, model_roots()), _scratch(into, model_id)
-    base = fetch_base(model.path, ref, place / "folders")
-    from include.replay.comment import describe_comparison, describe_newcomer
-    from include.replay.side_by_side import choose_span, require_comparable
-
-    if base.model is None:
-        text, worse = describe_newcomer(model_id, base.place, base.name), False
-    else:
-        require_comparable(base.model, model)
-        at = Locations.from_environment()
-        at = replace(at, landing=str(landing.absolute())) if landing else at
-        span = choose_span(model, at, first, last, datetime.now(UTC))
-        comparison = _replay_both({base.name: base.model, "this change": model}, place, at.landing, span, policy)
-        text, worse = describe_comparison(comparison), comparison.outcome == "worse"
-    if markdown is not None:
-        markdown.write_text(text, encoding="utf-8")
-    click.echo(text, nl=False)
-    sys.exit(1 if worse else 0)
-
-
-def _replay_both(
-    folders: dict[str, ModelFolder], place: Path, landing: str, span: tuple[str, str], policy: str | None
-) -> "Comparison":
-    """Replay the base and the change, which are given in this order by their names."""
-    from include.replay.comparison import Side
-    from include.replay.runner import for_replay
-    from include.replay.side_by_side import replay_side_by_side
-
-    base, change = (
-        Side(name, for_replay(folder, span[0], policy, html=False), Locations.under(under, landing=landing), under)
-        for (name, folder), under in zip(folders.items(), (place / "base", place / "change"), strict=True)
-    )
-    verbose = click.get_current_context().find_root().params["verbose"]
-    with _progress(Console(stderr=True)) as progress:
-        batches = len(change.model.config.calendar.between(*span))
-        task = progress.add_task(f"replaying {change.model.id} as it is and as it was", total=batches)
-        set_up = partial(_set_up_log, verbose)
-        return replay_side_by_side(base, change, span, set_up, lambda _: progress.advance(task))
 
 
 @cli.command()
@@ -321,56 +187,6 @@ def why(model_id: str, version: int) -> None:
 
     for line in describe_version(get_model_folder(model_id, model_roots()), Locations.from_environment(), version):
         console.print(line, markup=False)
-
-
-def _write_report(model: ModelFolder, at: Locations, first: str, last: str, path: Path) -> "History":
-    """Write the report and its CSV, print the summary."""
-    from include.replay.history import as_table, collect_history
-    from include.replay.report import write_report
-    from include.replay.summary import print_summary
-
-    history = collect_history(model, at, first, last)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_report(history, path)
-    as_table(history).to_csv(path.with_suffix(".csv"), index=False)
-    print_summary(history, console)
-    console.print(f"report {path}", markup=False)
-    console.print(f"table  {path.with_suffix('.csv')}", markup=False)
-    return history
-
-
-def _write_comparison(
-    model: ModelFolder, contenders: "list[Contender]", path: Path, last: str, with_oracle: bool
-) -> None:
-    """Write the report of each policy, and the one that puts them side by side; print its table."""
-    from include.replay.oracle import look_back
-    from include.replay.report import write_report
-    from include.replay.standings import print_standings, rank_contenders, write_standings
-
-    seen = None
-    if with_oracle:
-        with console.status("looking back: a version as of each batch"):
-            seen = look_back(model, contenders[0].at, last, last)
-    for one in contenders:
-        write_report(one.history, Path(one.at.lake).parent / "report.html")
-    standings = rank_contenders(contenders, seen)
-    write_standings(contenders, standings, path)
-    print_standings(standings, contenders[0].history.metric, console)
-    console.print(f"report {path}", markup=False)
-    console.print(f"table  {path.with_suffix('.csv')}", markup=False)
-
-
-def _scratch(into: Path | None, model_id: str) -> Path:
-    """An empty folder for a replay."""
-    place = into or Path(tempfile.mkdtemp(prefix=f"replay-{model_id}-"))
-    if place.exists() and any(place.iterdir()):
-        raise click.UsageError(f"--into {place}: is not empty; a replay begins with nothing")
-    return place
-
-
-def _progress(to: Console = console) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=to)
 
 
 def main() -> None:

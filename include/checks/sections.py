@@ -6,8 +6,8 @@ import pandas as pd
 from include.checks.drift import PREDICTION, Reference, judge_columns
 from include.config.contract import ModelConfig
 from include.errors import FeaturesInvalid
-from include.features.history import published, read_rows
 from include.features.labelled import match_labels, standing_claim
+from include.features.reading import published, read_rows
 from include.judging.champion import arrived_labels, champion_losses, read_losses, read_predictions, read_through
 from include.judging.losses import mean_metric
 from include.records import Numbers, PromotionRecord, SectionVerdict

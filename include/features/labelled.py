@@ -9,15 +9,8 @@ from pandas.api.types import union_categoricals
 from include.config.contract import ModelConfig
 from include.config.feeds import LabelFeed
 from include.errors import FeaturesInvalid, NotReady
-from include.features.history import (
-    build_features,
-    published,
-    read_key_objects,
-    read_keys,
-    read_labels,
-    read_rows,
-    superseded,
-)
+from include.features.history import build_features
+from include.features.reading import published, read_key_objects, read_keys, read_labels, read_rows, superseded
 from include.records import ClaimRecord, DataRecord, Partition
 from include.storage.packed_model import PackedModel
 from include.storage.stores import Stores

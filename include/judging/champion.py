@@ -11,9 +11,10 @@ from include.batches import Calendar
 from include.config.contract import ModelConfig
 from include.errors import ModelIncompatible, NotReady
 from include.features.generations import contract_of, unpredicted
-from include.features.history import build_features, call_predict, key_objects, sort_order
+from include.features.history import build_features, call_predict
 from include.features.known import label_records
 from include.features.labelled import LabelledRows, match_labels, standing_claim
+from include.features.reading import key_objects, sort_order
 from include.judging.losses import row_losses
 from include.records import ClaimRecord, DataRecord, Partition, PromotionRecord
 from include.storage.cache import ByteCache

@@ -12,9 +12,9 @@ from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
 from include.errors import NotReady
 from include.features.generations import outgrown, sealed_contract
-from include.features.history import is_readable, published, read_rows
 from include.features.known import label_records
 from include.features.labelled import match_labels
+from include.features.reading import is_readable, published, read_rows
 from include.incidents import report, resolve
 from include.judging.attempts import get_verdict, holdout_of
 from include.judging.champion import promotion_decided, read_through

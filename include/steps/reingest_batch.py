@@ -11,7 +11,7 @@ from include.checks.sealing import describe_sorted, sort_arrival, write_sorted
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
 from include.errors import ConfigInvalid, NotReady
-from include.features.history import partition_of, sort_order
+from include.features.reading import partition_of, sort_order
 from include.incidents import FAULT, STALE, resolve_mended
 from include.records import ArrivalRecord, BatchRecord, ClaimRecord, Feed, RevisionRecord
 from include.sources.intake import look_at, source_of, take_in_again

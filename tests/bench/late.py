@@ -17,8 +17,8 @@ import yaml
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder, load_model_folder
 from include.demo.stream import DemoStream
-from include.features.history import published, read_keys
 from include.features.labelled import LabelledRows, gather_features
+from include.features.reading import published, read_keys
 from include.judging.champion import predict_labelled
 from include.judging.losses import row_losses
 from include.records import PromotionRecord

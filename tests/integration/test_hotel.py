@@ -12,8 +12,8 @@ from deltalake import DeltaTable
 
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder, load_model_folder
-from include.features.history import published
 from include.features.labelled import LabelledRows
+from include.features.reading import published
 from include.judging import champion
 from include.judging.champion import predict_labelled
 from include.judging.losses import row_losses

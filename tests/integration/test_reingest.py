@@ -9,8 +9,8 @@ import pytest
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
 from include.errors import NotReady
-from include.features.history import published, read_keys
 from include.features.labelled import match_labels
+from include.features.reading import published, read_keys
 from include.incidents import last_incident
 from include.records import (
     ArrivalRecord,

@@ -8,7 +8,8 @@ import pytest
 
 from include.config.model_folder import load_model_folder
 from include.errors import FeaturesInvalid
-from include.features.history import call_features, call_predict, published, readable
+from include.features.history import call_features, call_predict, readable
+from include.features.reading import published
 from include.records import BatchRecord
 from include.storage.packed_model import PackedModel, load_module
 from include.storage.stores import open_stores

@@ -5,9 +5,9 @@ import pyarrow as pa
 import pytest
 
 from include.config.model_folder import load_model_folder
-from include.features.history import published
 from include.features.known import label_batches, last_label_batches
 from include.features.labelled import _positions, match_labels
+from include.features.reading import published
 from include.records import BatchRecord, DataRecord, RevisionRecord
 from include.storage.lake import content_hash
 from include.storage.stores import open_stores

@@ -10,7 +10,7 @@ from include.cli import cli
 from include.config.locations import Locations
 from include.config.model_folder import load_model_folder
 from include.errors import ConfigInvalid
-from include.features.history import published
+from include.features.reading import published
 from include.incidents import FAULT, STALE, last_incident, report
 from include.records import ArrivalRecord, BatchRecord, ClaimRecord, RevisionRecord
 from include.steps.ingest_batch import ingest_batch
