@@ -47,7 +47,7 @@ def measure() -> Measured:
 
         runs = [start(drive, run) for run in changed]
         steady = [start(drive, run) for run in STEADY]
-        tallies = [start(judge_models, kind, metric, MODELS, GATES) for kind, metric in pools]
+        tallies = [start(judge_models, kind, metric, trips, MODELS, GATES) for kind, metric, trips in pools]
         equals = {(k, n): start(promote_equals, n, k, GATES, 1) for k in DRAWN for n in COUNTS}
         verdicts = {(n, s): start(promote_in_verdict, n, VERDICTS, s, 2) for n in HOLDOUTS for s in (False, True)}
         known = {
@@ -71,9 +71,8 @@ def main() -> bool:
     measured = measure()
     told = [tell_equals(measured), tell_known(measured), tell_models(measured), tell_loop(measured)]
     write_section("gate", "\n".join(told))
-    tallies = [tally for (_, metric), tally in zip(POOLS, measured.tallies, strict=False) if metric == "mae"]
-    equal = max(sum(map(passes, tally.made["equal"])) for tally in tallies) / GATES
-    worse = sum(passes(judged) for tally in tallies for judged in tally.made["worse"])
+    equal = sum(map(passes, measured.tallies[0].made["equal"])) / GATES
+    worse = sum(map(passes, measured.tallies[0].made["worse"]))
     verdict = measured.verdicts[HOLDOUT, True]
     most = _LEVEL + 3 * (_LEVEL * (1 - _LEVEL) / VERDICTS) ** 0.5
     print(

@@ -16,13 +16,12 @@ from include.records import Judgement
 from tests.bench.gate_draws import EFFECT, FIRST, theory
 
 # The defaults of training.window and gate.holdout.
-TRIPS, WINDOW, HOLDOUT = 300, 12, 4
-# Batches that tell which model is truly better.
-_TRUTH = 80
+WINDOW, HOLDOUT = 12, 4
+# Trips that tell which model is truly better.
+_TRUTH = 120_000
 _LATE = 15.0
 # Of challengers whose errors are stretched until it is truly so.
 _IMPROVEMENTS = {"equal": 0.0, "better": EFFECT, "worse": -EFFECT, "tenth": 0.1}
-_BLOCKS = np.repeat(np.arange(HOLDOUT), TRIPS)
 _NO_ROWS = pd.DataFrame()
 Predict = Callable[[np.ndarray], np.ndarray]
 
@@ -54,26 +53,26 @@ class Pool:
     predicted: list[np.ndarray]
 
 
-def make_trips(random: np.random.Generator, batches: int, metric: Metric) -> tuple[np.ndarray, np.ndarray]:
+def make_trips(random: np.random.Generator, batches: int, trips: int, metric: Metric) -> tuple[np.ndarray, np.ndarray]:
     """Trips as the demo's, without a season, each batch with a weather of its own.
 
-    :returns: (batches * TRIPS, 5) features, and minutes; for classification whether it took over a quarter of an hour.
+    :returns: (batches * trips, 5) features, and minutes; for classification whether it took over a quarter of an hour.
     """
-    n = batches * TRIPS
+    n = batches * trips
     hour = np.clip(random.normal(14, 5, n), 0, 23.99)
     start, end = random.integers(1, 40, n), random.integers(1, 40, n)
     distance = np.round(np.clip(random.lognormal(0.7, 0.6, n), 0.3, 30), 2)
     minutes = DemoStream(changed=0)._minutes(random, 28, hour, start, distance)
-    minutes = minutes * np.repeat(random.lognormal(0, 0.05, batches), TRIPS)
+    minutes = minutes * np.repeat(random.lognormal(0, 0.05, batches), trips)
     target = minutes if metric == "mae" else (minutes > _LATE).astype(float)
     return np.column_stack([distance, hour, start, end, random.integers(1, 6, n)]), target
 
 
-def fit_pool(kind: str, metric: Metric, count: int) -> Pool:
+def fit_pool(kind: str, metric: Metric, trips: int, count: int) -> Pool:
     """Fit models that differ by the bootstrap of their rows, or by the seed alone (each split sees 3 of 5 features)."""
     random = np.random.default_rng([7, len(kind), len(metric)])
-    features, target = make_trips(random, WINDOW, metric)
-    fresh, truth = make_trips(random, _TRUTH, metric)
+    features, target = make_trips(random, WINDOW, trips, metric)
+    fresh, truth = make_trips(random, _TRUTH // trips, trips, metric)
     models: list[Predict] = []
     for seed in range(count):
         rows = random.integers(0, len(target), len(target)) if kind == "bootstrap" else np.arange(len(target))
@@ -87,17 +86,18 @@ def fit_pool(kind: str, metric: Metric, count: int) -> Pool:
     return Pool(models, truth, [model(fresh) for model in models])
 
 
-def judge_models(kind: str, metric: Metric, count: int, gates: int) -> Tally:
+def judge_models(kind: str, metric: Metric, trips: int, count: int, gates: int) -> Tally:
     """Judge pairs of a pool, each on a holdout of its own.
 
     :param kind: ``bootstrap`` or ``seed``.
+    :param trips: a batch.
     :param count: models that pairs are drawn from.
     """
-    pool, random = fit_pool(kind, metric, count), np.random.default_rng([8, len(kind), len(metric)])
+    pool, random = fit_pool(kind, metric, trips, count), np.random.default_rng([8, len(kind), len(metric)])
     gate, tally = GateConfig(metric=metric), Tally()
     for _ in range(gates):
         first, second = random.choice(count, 2, replace=False)
-        features, target = make_trips(random, HOLDOUT, metric)
+        features, target = make_trips(random, HOLDOUT, trips, metric)
         old, new = pool.models[first](features), pool.models[second](features)
         true = pool.target, pool.predicted[first], pool.predicted[second]
         apart = 1 - _loss(metric, true[0], true[2]) / _loss(metric, true[0], true[1])
@@ -108,7 +108,7 @@ def judge_models(kind: str, metric: Metric, count: int, gates: int) -> Tally:
             if name == "tenth":
                 tally.spoilt.append(_judged(gate, target, old, _spoil(metric, made, target, old)))
                 continue
-            noise = _noise(metric, *true[:2], _made(metric, true[0], true[2], apart, improvement))
+            noise = _noise(metric, trips, *true[:2], _made(metric, true[0], true[2], apart, improvement))
             tally.noises.append(noise)
             tally.expected[name] += theory(HOLDOUT, noise, improvement, FIRST)
     return tally
@@ -128,7 +128,8 @@ def refused(judged: Judgement) -> bool:
 
 
 def _judged(gate: GateConfig, target: np.ndarray, old: np.ndarray, new: np.ndarray) -> Judgement:
-    return judge(gate, "drawn", target, old, new, _BLOCKS, _NO_ROWS, FIRST)[0]
+    blocks = np.repeat(np.arange(HOLDOUT), len(target) // HOLDOUT)
+    return judge(gate, "drawn", target, old, new, blocks, _NO_ROWS, FIRST)[0]
 
 
 def _chance(model: HistGradientBoostingClassifier, features: np.ndarray) -> np.ndarray:
@@ -160,7 +161,7 @@ def _spoil(metric: Metric, made: np.ndarray, target: np.ndarray, old: np.ndarray
     return odds / (1 + odds)
 
 
-def _noise(metric: Metric, target: np.ndarray, old: np.ndarray, new: np.ndarray) -> float:
+def _noise(metric: Metric, trips: int, target: np.ndarray, old: np.ndarray, new: np.ndarray) -> float:
     losses = _losses(metric, target, old)
-    means = np.mean((losses - _losses(metric, target, new)).reshape(-1, TRIPS), axis=1) / np.mean(losses)
+    means = np.mean((losses - _losses(metric, target, new)).reshape(-1, trips), axis=1) / np.mean(losses)
     return float(np.std(means, ddof=1))

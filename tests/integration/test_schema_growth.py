@@ -164,14 +164,14 @@ def test_a_default_stands_in_for_what_was_not_there_and_is_no_new_generation(tmp
 
     text = '            "passengers":'
     grown = change(model, edit, **{text: '            "tolls": batch["tolls"],\n' + text})
-    deliver(grown, at, 6, 7, 8, 9)
+    deliver(grown, at, *range(6, 12))
     sealed = ledger.get(BatchRecord, f"rows.{day(6)}")
     assert sealed is not None
     assert sealed.state == "published"
     assert [(r.column, r.found) for r in sealed.reasons if r.expectation == "default"] == [
         ("tolls", "no such column, filled with 2.5")
     ]
-    assert all("bootstrap" not in verdict_at(ledger, n).reasons for n in (6, 7, 8, 9))
+    assert all("bootstrap" not in verdict_at(ledger, n).reasons for n in range(6, 12))
     second = ledger.get(PromotionRecord, "champion", 1)
     assert second is not None
     assert day(BEFORE) in clean_read(ledger, second.data)
