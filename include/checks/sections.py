@@ -1,5 +1,9 @@
 """The four sections of a check: freshness, inputs, predictions, outcomes."""
 
+import functools
+import hashlib
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
@@ -11,9 +15,12 @@ from include.features.reading import published, read_rows
 from include.judging.champion import arrived_labels, champion_losses, read_losses, read_predictions, read_through
 from include.judging.losses import mean_metric
 from include.records import Numbers, PromotionRecord, SectionVerdict
+from include.storage.cache import ByteCache
 from include.storage.revisions import sealed_batches
 from include.storage.stores import Stores
 
+# Policies that are compared have the first champion in common, and its inputs: a conclusion takes some kilobytes.
+_COMPARED: ByteCache[SectionVerdict] = ByteCache(16 * 1024 * 1024, lambda _: 8192)
 _NOBODY = SectionVerdict(state="provisional", why="no champion yet")
 
 
@@ -36,12 +43,19 @@ def check_inputs(
     if promotion is None:
         return _NOBODY
     config = read_through(config, stores, promotion)
-    rows = read_rows(config, stores, published(stores, "rows", covers, covers[-1], config.rows.columns))
-    if rows.empty:
+    partitions = published(stores, "rows", covers, covers[-1], config.rows.columns)
+    if not partitions:
         return SectionVerdict(state="provisional", why="no rows to compare")
-    reference = _reference(stores, promotion)
-    inputs = reference.only([name for name in reference.columns if name != PREDICTION])
-    return _compare(inputs, rows, "inputs", _age(config, covers, promotion), rows[config.rows.event_time])
+    reference, digest = _reference(stores, promotion)
+    age = _age(config, covers, promotion)
+    place = (digest, stores.lake.table_uri("clean"), tuple(partitions), age, repr(config.rows))
+    kept = _COMPARED.get(place)
+    if kept is None:
+        rows = read_rows(config, stores, partitions)
+        inputs = reference.only([name for name in reference.columns if name != PREDICTION])
+        kept = _compare(inputs, rows, "inputs", age, rows[config.rows.event_time])
+        _COMPARED.put(place, kept)
+    return kept
 
 
 def check_predictions(
@@ -54,7 +68,7 @@ def check_predictions(
     frames = [read_predictions(config, stores, c) for c in claims if c.version == promotion.version]
     if not frames:
         return SectionVerdict(state="provisional", why="the champion has scored none of these batches")
-    reference = _reference(stores, promotion)
+    reference, _ = _reference(stores, promotion)
     rows = pd.concat(frames, ignore_index=True)
     return _compare(reference.only([PREDICTION]), rows, "predictions", _age(config, covers, promotion))
 
@@ -117,8 +131,15 @@ def _age(config: ModelConfig, covers: list[str], promotion: PromotionRecord) -> 
     return config.calendar.index(covers[-1]) - config.calendar.index(promotion.trained_on[1])
 
 
-def _reference(stores: Stores, promotion: PromotionRecord) -> Reference:
-    return Reference.load(stores.models.load_version(promotion.version).folder)
+def _reference(stores: Stores, promotion: PromotionRecord) -> tuple[Reference, str]:
+    return _load_reference(stores.models.load_version(promotion.version).folder)
+
+
+@functools.lru_cache(maxsize=32)
+def _load_reference(folder: Path) -> tuple[Reference, str]:
+    """The reference in a packed model, which never changes, and a name for what it says."""
+    reference = Reference.load(folder)
+    return reference, hashlib.sha256(repr(reference).encode()).hexdigest()
 
 
 def _by(batches: pd.Series, losses: np.ndarray, metric: str) -> dict[str, float]:

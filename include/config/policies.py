@@ -178,7 +178,7 @@ class PersistenceConfig(Contract):
 class RetrainConfig(Contract):
     """When a retraining is asked for, how often it is tried, and how long it then rests."""
 
-    any: tuple[Policy, ...] = Field(default=(Decay(),), min_length=1)
+    any: tuple[Policy, ...] = Field(default=(Decay(), Refilled()), min_length=1)
     persistence: PersistenceConfig = PersistenceConfig(hits=1, of=1)
     cooldown: Annotated[int, Field(ge=0)] = 0
     attempts: Count = 3
