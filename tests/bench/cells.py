@@ -18,6 +18,11 @@ ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("EVERGREEN_EXAMPLE_DATA", ROOT.parent / "shared" / "data"))
 Variant = Literal["no change", "abrupt", "gradual", "recurring"]
 VARIANTS: tuple[Variant, ...] = ("no change", "abrupt", "gradual", "recurring")
+# So that the whole fits into an hour.
+NEVER_RUN = (
+    "recurring changes under late labels; broken batches in gradual and recurring streams; the large model without a "
+    "change, under a gradual one, or under late labels"
+)
 # A batch of the demo stream; at a delay of 30 days labels come 20 to 40 days later.
 _TRIPS = 200
 _SMALL = "HistGradientBoostingRegressor(loss='absolute_error', max_iter=25, max_leaf_nodes=8, random_state=seed)"
@@ -141,20 +146,20 @@ class Cell:
 
 
 def scored_cells(quick: bool) -> Iterator[Cell]:
-    """What the table is made of; the costly ones first."""
+    """What the table is made of; what matters most comes first."""
     if quick:
         yield Cell("abrupt", "small", 0, 0.0, 1, 30, 58)
         return
+    for seed in (1, 2, 3):
+        for variant in VARIANTS:
+            yield Cell(variant, "small", 0, 0.0, seed, 30, 72)
     if (DATA / "hotel_bookings.csv.gz").exists():
         yield Cell("hotel", "as shipped", 0, 0.0, 0, 26, 91)
     if (DATA / "bike_hour.csv").exists():
         yield Cell("bikes", "as shipped", 0, 0.0, 0, 14, 105)
     for seed in (1, 2, 3):
-        for variant in ("no change", "abrupt", "gradual"):
+        for variant in VARIANTS[:3]:
             yield Cell(variant, "small", 30, 0.0, seed, 49, 120)
-    for seed in (1, 2, 3):
-        for variant in VARIANTS:
-            yield Cell(variant, "small", 0, 0.0, seed, 30, 72)
         for variant in ("abrupt", "recurring"):
             yield Cell(variant, "large", 0, 0.0, seed, 30, 72)
         for variant in ("no change", "abrupt"):
