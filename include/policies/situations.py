@@ -1,7 +1,6 @@
 """What policies look at, read from ledger and lake as known at a check."""
 
 import functools
-import itertools
 
 import numpy as np
 
@@ -9,7 +8,7 @@ from include.config.contract import ModelConfig
 from include.config.model_folder import ModelFolder
 from include.config.policies import CodeChanged, Due, Refilled, each_single
 from include.errors import FeaturesInvalid
-from include.features.known import label_records
+from include.features.known import label_records, last_label_batches
 from include.judging.attempts import get_verdict
 from include.judging.champion import arrived_labels, champion_losses, read_through
 from include.judging.losses import mean_loss
@@ -126,5 +125,4 @@ def _is_refilled(
     verdict = get_verdict(stores, answered)
     if not {"decay", "drift"} & set(verdict.reasons):
         return False
-    since = itertools.islice(label_records(config, stores, as_of, promotion.as_of), config.training.window)
-    return sum(1 for _ in since) == config.training.window
+    return last_label_batches(config, stores, as_of, config.training.window)[0] > promotion.as_of

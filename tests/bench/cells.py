@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -169,7 +169,7 @@ def scored_cells(quick: bool) -> Iterator[Cell]:
 def tuning_cells(quick: bool) -> list[Cell]:
     """Prefixes that no table scores, on which options are chosen."""
     variants = VARIANTS[1:2] if quick else VARIANTS
-    return [replace(Cell(variant, "small", 0, 0.0, 1, 0, 30)) for variant in variants]
+    return [Cell(variant, "small", 0, 0.0, 1, 0, 30) for variant in variants]
 
 
 def _prepare_hotel(source: Path, landing: Path) -> None:
