@@ -194,7 +194,9 @@ def test_code_that_was_asked_for_or_tried_is_not_asked_for_again(case, ledger, m
 
 def test_who_answered_early_is_challenged_once_more_when_its_window_is_full(tmp_path):
     window = 3
-    model = under(short_model(tmp_path, training={"window": window, "min_labels": 200}), "decay+refilled", attempts=4)
+    gate = {"metric": "mae", "holdout": 2, "min_rows": 50, "confidence": "80%"}
+    model = short_model(tmp_path, training={"window": window, "min_labels": 200}, gate=gate)
+    model = under(model, "decay+refilled", attempts=4)
     at, calendar = Locations.under(tmp_path), model.config.calendar
     run(model, at, *range(1, 19), stream=replace(STREAM, trips=150, batches=18))
     ledger = open_stores(at, model.id).ledger
