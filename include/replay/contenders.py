@@ -51,7 +51,7 @@ def compare_policies(
     :param landing: where the files are.
     :param span: the batches to run.
     :param after: later batches, of which only the labels count, to judge the last ones by.
-    :param after_each: called once for each batch of each policy, with what is being done.
+    :param after_each: called for each batch once for the intake and once for each policy, with what was done.
     """
     shared = Locations.under(folder / "shared", landing=landing)
     model = next(iter(models.values()))
@@ -60,6 +60,9 @@ def compare_policies(
     begun = 0
     while begun < len(span) and ledger.get(PromotionRecord, "champion") is None:
         runner.run_batch(span[begun])
+        # Done for the intake and for each policy at once.
+        for _ in (shared, *models):
+            told(f"all {span[begun]}")
         begun += 1
     places = {policy: folder / f"policy-{i}" for i, policy in enumerate(models)}
     for place in places.values():

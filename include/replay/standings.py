@@ -86,10 +86,11 @@ def print_standings(
     """The table in the terminal."""
     table = Table(box=None, padding=(0, 2))
     for name in _columns(metric, prices):
-        table.add_column(name, justify="left" if name == "policy" else "right")
+        table.add_column(name, justify="left" if name == "policy" else "right", no_wrap=True)
     for one in standings:
         table.add_row(*_cells(one))
-    console.print(table)
+    # Numbers that are cut say nothing: a narrow terminal wraps the lines.
+    console.print(table, width=max(console.width, 160), crop=False)
 
 
 def write_standings(
