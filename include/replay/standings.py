@@ -9,7 +9,6 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 from rich.console import Console
-from rich.table import Table
 
 from include.replay.contenders import Contender
 from include.replay.history import History
@@ -83,14 +82,12 @@ def batch_losses(history: History) -> dict[str, float]:
 def print_standings(
     standings: Sequence[Standing], metric: str, console: Console, prices: Sequence[float] = PRICES
 ) -> None:
-    """The table in the terminal."""
-    table = Table(box=None, padding=(0, 2))
-    for name in _columns(metric, prices):
-        table.add_column(name, justify="left" if name == "policy" else "right", no_wrap=True)
-    for one in standings:
-        table.add_row(*_cells(one))
-    # Numbers that are cut say nothing: a narrow terminal wraps the lines.
-    console.print(table, width=max(console.width, 160), crop=False)
+    """The table in the terminal. Numbers that are cut say nothing: a narrow one wraps the lines."""
+    lines = [_columns(metric, prices), *(_cells(one) for one in standings)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for name, *numbers in lines:
+        right = (cell.rjust(width) for cell, width in zip(numbers, widths[1:], strict=True))
+        console.print("  ".join([name.ljust(widths[0]), *right]), markup=False, soft_wrap=True)
 
 
 def write_standings(
