@@ -13,6 +13,7 @@ import yaml
 from include.config.model_folder import ModelFolder, load_model_folder
 from include.demo.stream import DemoStream
 from include.sources.splitting import split_history
+from tests.hotel import prepare
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("EVERGREEN_EXAMPLE_DATA", ROOT.parent / "shared" / "data"))
@@ -121,7 +122,7 @@ class Cell:
             split_history(model, [DATA / "bike_hour.csv"], landing)
         else:
             model = load_model_folder(ROOT / "docs" / "examples" / "hotel")
-            _prepare_hotel(DATA / "hotel_bookings.csv.gz", landing)
+            prepare(DATA / "hotel_bookings.csv.gz", landing)
         names = [model.config.calendar.name(i) for i in range(self.batches + self._later)]
         return model, names[: self.batches], names[self.batches :]
 
@@ -170,15 +171,3 @@ def tuning_cells(quick: bool) -> list[Cell]:
     """Prefixes that no table scores, on which options are chosen."""
     variants = VARIANTS[1:2] if quick else VARIANTS
     return [Cell(variant, "small", 0, 0.0, 1, 0, 30) for variant in variants]
-
-
-def _prepare_hotel(source: Path, landing: Path) -> None:
-    import importlib.util
-
-    path = ROOT / "docs" / "examples" / "hotel" / "prepare.py"
-    spec = importlib.util.spec_from_file_location("prepare_hotel", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.prepare(source, landing)

@@ -1,7 +1,6 @@
 """Streams whose labels come late in different ways, and the loop driven over them."""
 
 import functools
-import importlib.util
 import os
 import shutil
 from dataclasses import dataclass, replace
@@ -26,10 +25,11 @@ from include.replay.runner import Runner, for_replay, replay
 from include.storage.packed_model import PackedModel
 from include.storage.stores import Stores, open_stores
 from tests.bench.maturity import Past
+from tests.hotel import EXAMPLE as HOTEL
+from tests.hotel import prepare
 
 ROOT = Path(__file__).parents[2]
 TAXI = ROOT / "include" / "models" / "taxi"
-HOTEL = ROOT / "docs" / "examples" / "hotel"
 BOOKINGS = Path(os.environ.get("EVERGREEN_EXAMPLE_DATA", ROOT.parent / "shared" / "data")) / "hotel_bookings.csv.gz"
 WEEK = ((3, 0.2), (6, 0.3), (8, 0.3), (12, 0.2))
 MONTH = ((14, 0.2), (26, 0.3), (34, 0.3), (46, 0.2))
@@ -185,16 +185,11 @@ def seeded(cell: Cell, seed: int) -> DemoStream:
 
 def drive_hotel(folder: Path, last: str) -> Drive:
     """Take two years of bookings through the loop under their first champion."""
-    spec = importlib.util.spec_from_file_location("prepare_hotel", HOTEL / "prepare.py")
-    assert spec is not None
-    assert spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
     model, at = for_replay(load_model_folder(HOTEL), None, "never", html=False), Locations.under(folder)
     check = model.config.check.model_copy(update={"ignore": tuple(model.config.rows.columns)})
     model = model.replace(model.config.model_copy(update={"check": check}))
     landing = Path(at.landing) / model.id
-    script.prepare(BOOKINGS, landing)
+    prepare(BOOKINGS, landing)
     calendar = model.config.calendar
     first = calendar.name(FIRST_VERSION)
     replay(model, at, calendar.name(0), first)

@@ -1,6 +1,5 @@
 """The hotel example: bookings scored in the week they are made, labels that come weeks and months later."""
 
-import importlib.util
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +20,10 @@ from include.records import PromotionRecord
 from include.replay.history import History, collect_history
 from include.replay.runner import for_replay, replay
 from include.storage.stores import open_stores
+from tests.hotel import EXAMPLE, prepare
 from tests.short_loop import records, tables
 
 ROOT = Path(__file__).parent.parent.parent
-EXAMPLE = ROOT / "docs" / "examples" / "hotel"
 DATA = Path(os.environ.get("EVERGREEN_EXAMPLE_DATA", ROOT.parent / "shared" / "data")) / "hotel_bookings.csv.gz"
 START = pd.Timestamp("2015-07-01")
 WEEKS, CHANGED, CUT = 27, 14, 19
@@ -49,16 +48,6 @@ class Drive:
         """Log loss of the live model over all it scored, with all labels that there are."""
         scored = self.predictions.merge(self.labels, on="booking")
         return float(row_losses("logloss", scored["is_canceled"].to_numpy(), scored["prediction"].to_numpy()).mean())
-
-
-def prepare(source: Path, folder: Path) -> None:
-    """What prepare.py does from the command line."""
-    spec = importlib.util.spec_from_file_location("prepare_hotel", EXAMPLE / "prepare.py")
-    assert spec is not None
-    assert spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    script.prepare(source, folder)
 
 
 def drive(model: ModelFolder, folder: Path, last: str) -> Drive:
