@@ -53,7 +53,7 @@ def check_inputs(
     if kept is None:
         rows = read_rows(config, stores, partitions)
         inputs = reference.only([name for name in reference.columns if name != PREDICTION])
-        kept = _compare(inputs, rows, "inputs", age, rows[config.rows.event_time])
+        kept = _compare(inputs, rows, "inputs", age, rows.get(config.rows.event_time))
         _COMPARED.put(place, kept)
     return kept
 

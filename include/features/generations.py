@@ -44,6 +44,7 @@ def contract_of(config: ModelConfig, contract: Contract) -> ModelConfig:
             update={
                 "key": tuple(contract.get("key", [names[name] for name in config.rows.key])),
                 "columns": _answering(own, config.rows.columns),
+                "event_time": names[config.rows.event_time],
             }
         ),
         "check": config.check.model_copy(

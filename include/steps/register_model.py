@@ -101,6 +101,6 @@ def _add_reference(model: ModelFolder, stores: Stores, fitted: FittedModel, fold
         max(per_batch, 1),
         config.model.seed,
         divergences=dict(config.check.divergence),
-        at=rows[config.rows.event_time],
+        at=rows.get(config.rows.event_time),
     )
     reference.save(folder)
