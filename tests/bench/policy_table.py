@@ -21,7 +21,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "decay": ("decay", "decay:5%", "decay:20%"),
     "CUSUM": ("cusum", "cusum:k=0.5:h=3", "cusum:k=1:h=8"),
     "ADWIN": ("adwin", "adwin:0.05", "adwin:0.0001"),
-    "CARA-T": ("cara", "cara:0.3", "cara:3"),
+    "CARA, cumulative": ("cara", "cara:0.3", "cara:3"),
     "decay, and refilled": ("decay+refilled", "decay:5%+refilled", "decay:20%+refilled"),
     "CUSUM, and refilled": ("cusum+refilled", "cusum:k=0.5:h=3+refilled", "cusum:k=1:h=8+refilled"),
 }
