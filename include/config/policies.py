@@ -68,8 +68,8 @@ class Cusum(Contract):
     """Retrain when what the error lies above the holdout error at promotion has added up, ``k`` a batch let go."""
 
     policy: Literal["cusum"] = "cusum"
-    k: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.5
-    h: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5.0
+    k: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
+    h: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 8.0
     memory: Annotated[int, Field(ge=4)] = 28
 
 
@@ -178,7 +178,7 @@ class PersistenceConfig(Contract):
 class RetrainConfig(Contract):
     """When a retraining is asked for, how often it is tried, and how long it then rests."""
 
-    any: tuple[Policy, ...] = Field(default=(Decay(), Refilled()), min_length=1)
+    any: tuple[Policy, ...] = Field(default=(Cusum(), Refilled()), min_length=1)
     persistence: PersistenceConfig = PersistenceConfig(hits=1, of=1)
     cooldown: Annotated[int, Field(ge=0)] = 0
     attempts: Count = 3

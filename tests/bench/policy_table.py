@@ -19,13 +19,13 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "new labels": ("due:new_labels=1500", "due:new_labels=3000", "due:new_labels=6000"),
     "input drift": ("input_drift",),
     "decay": ("decay", "decay:5%", "decay:20%"),
-    "CUSUM": ("cusum", "cusum:k=0.5:h=3", "cusum:k=1:h=8"),
+    "CUSUM": ("cusum", "cusum:k=0.5:h=3", "cusum:k=0.5:h=5"),
     "ADWIN": ("adwin", "adwin:0.05", "adwin:0.0001"),
     "CARA, cumulative": ("cara", "cara:0.3", "cara:3"),
     "decay, and refilled": ("decay+refilled", "decay:5%+refilled", "decay:20%+refilled"),
-    "CUSUM, and refilled": ("cusum+refilled", "cusum:k=0.5:h=3+refilled", "cusum:k=1:h=8+refilled"),
+    "CUSUM, and refilled": ("cusum+refilled", "cusum:k=0.5:h=3+refilled", "cusum:k=0.5:h=5+refilled"),
 }
-OURS = "decay, and refilled"
+OURS = "CUSUM, and refilled"
 # What a training costs, in batches of the error that never retraining has; ranks are by the middle one.
 PRICES = (0.1, 0.5, 2.0)
 MIDDLE = PRICES[1]
