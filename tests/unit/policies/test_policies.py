@@ -109,30 +109,33 @@ def asks(policy, losses, **seen):
     return build_policy(policy).find_reason(situation(losses=losses, **seen)) is not None
 
 
+TEXTBOOK = Cusum(k=0.5, h=5)
+
+
 def test_cusum_adds_up_what_lies_above_the_slack_and_asks_past_the_threshold():
     level, above = [1.0] * 6, [1 + 2 * ERROR]
     # Each batch adds 2 - 0.5.
-    assert [n for n in range(6) if asks(Cusum(), arrived(*level, *above * n))] == [4, 5]
-    assert [n for n in range(6) if asks(Cusum(h=2.9), arrived(*level, *above * n))] == [2, 3, 4, 5]
-    assert not asks(Cusum(k=2), arrived(*level, *above * 20))
+    assert [n for n in range(6) if asks(TEXTBOOK, arrived(*level, *above * n))] == [4, 5]
+    assert [n for n in range(6) if asks(Cusum(k=0.5, h=2.9), arrived(*level, *above * n))] == [2, 3, 4, 5]
+    assert not asks(Cusum(k=2, h=5), arrived(*level, *above * 20))
     # What is better brings the sum to nothing, not below; then it starts again.
     better = [1 - 50 * ERROR]
-    assert not asks(Cusum(), arrived(*level, *above * 4, *better))
-    assert asks(Cusum(), arrived(*level, *better, *above * 4))
+    assert not asks(TEXTBOOK, arrived(*level, *above * 4, *better))
+    assert asks(TEXTBOOK, arrived(*level, *better, *above * 4))
     # What lies beyond its memory is forgotten.
-    assert not asks(Cusum(memory=4), arrived(*above * 4, *level[:4]))
+    assert not asks(Cusum(k=0.5, h=5, memory=4), arrived(*above * 4, *level[:4]))
 
 
 def test_cusum_is_silent_where_nothing_is_known_to_compare_with_or_too_little_has_come():
-    assert not asks(Cusum(), arrived(*[9.0] * 3))
-    assert asks(Cusum(), arrived(*[9.0] * 4))
-    assert not asks(Cusum(), arrived(*[9.0] * 8, at_promotion=None))
+    assert not asks(TEXTBOOK, arrived(*[9.0] * 3))
+    assert asks(TEXTBOOK, arrived(*[9.0] * 4))
+    assert not asks(TEXTBOOK, arrived(*[9.0] * 8, at_promotion=None))
 
 
 def test_a_batch_of_few_rows_weighs_less():
     losses = arrived(*[1.0] * 6, *[1 + 2 * ERROR] * 4)(28)
     few = tuple(batch[:4] if i > 5 else batch for i, batch in enumerate(losses.losses))
-    assert not asks(Cusum(), lambda memory: ArrivedLosses(losses.ages, few, 1.0))
+    assert not asks(TEXTBOOK, lambda memory: ArrivedLosses(losses.ages, few, 1.0))
 
 
 def test_the_spread_counts_what_days_share_and_a_single_change_of_level_does_not():
