@@ -9,9 +9,11 @@ import os
 import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Iterator
 from dataclasses import replace
-from multiprocessing import get_context
+from functools import partial
+from multiprocessing import TimeoutError, get_context
+from multiprocessing.pool import IMapIterator
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -158,24 +160,30 @@ def _errors(losses: list[float], metric: str) -> tuple[float, float]:
     return float(np.mean(losses)) ** root, worst**root
 
 
+def _measured(results: IMapIterator, begun: float) -> Iterator[tuple[Cell, list[Line]]]:
+    """What is measured in time."""
+    while True:
+        try:
+            lines = results.next(timeout=max(1.0, 60 * _MINUTES - (time.monotonic() - begun)))
+        except (StopIteration, TimeoutError):
+            return
+        print(f"{time.monotonic() - begun:5.0f} s  {lines[0].cell.name}", file=sys.stderr, flush=True)
+        yield lines[0].cell, lines
+
+
 def main() -> int:
     """Choose the options, run all cells, write the section; 1 if ours is dearer than never retraining."""
     begun = time.monotonic()
     cells = list(scored_cells(QUICK))
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+    # Left, it ends its processes, whatever they are at.
+    with get_context("spawn").Pool(2) as pool:
         chosen = {policy: choices[0] for policy, choices in CHOICES.items()}
         if not QUICK:
-            prefixes = list(pool.map(choose_options, tuning_cells(QUICK)))
+            prefixes = pool.map(choose_options, tuning_cells(QUICK), chunksize=1)
             for policy, choices in CHOICES.items():
                 chosen[policy] = min(choices, key=lambda text: float(np.mean([found[text] for found in prefixes])))
             chosen[OURS] = CHOICES[OURS][0]
-        jobs, found = {pool.submit(measure, cell, chosen): cell for cell in cells}, {}
-        try:
-            for job in as_completed(jobs, timeout=max(1.0, 60 * _MINUTES - (time.monotonic() - begun))):
-                found[jobs[job]] = job.result()
-                print(f"{time.monotonic() - begun:5.0f} s  {jobs[job].name}", file=sys.stderr, flush=True)
-        except TimeoutError:
-            pool.shutdown(wait=False, cancel_futures=True)
+        found = dict(_measured(pool.imap_unordered(partial(measure, chosen=chosen), cells), begun))
     done, left = [cell for cell in cells if cell in found], [cell for cell in cells if cell not in found]
     lines = [line for cell in done for line in found[cell]]
     spent = sum(line.seconds for line in lines)
