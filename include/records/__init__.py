@@ -1,0 +1,64 @@
+"""The ledger's record classes: what was decided, one small immutable object each.
+
+A record's place is ``<env>/<model id>/<kind>/<id>/<n>``. Wall time and run ids stand in ``meta``, which takes no part
+in equality: two runs that decide the same write equal records.
+"""
+
+from include.records.attempts import (
+    ApprovalRecord,
+    AttemptRecord,
+    CalibrationJudgement,
+    FairnessReport,
+    GroupReport,
+    Judgement,
+    PromotionRecord,
+    SliceJudgement,
+)
+from include.records.base import Feed, Numbers, Part, Record, State
+from include.records.feeds import (
+    ArrivalRecord,
+    BatchRecord,
+    ClaimRecord,
+    DataRecord,
+    FeedRecord,
+    Partition,
+    Reason,
+    RevisionRecord,
+    SourceFile,
+)
+from include.records.incidents import Cause, IncidentRecord, NoticeRecord, ResolutionRecord, SightingRecord
+from include.records.verdicts import ClosingRecord, SectionVerdict, VerdictRecord, WishRecord
+
+__all__ = [
+    "ApprovalRecord",
+    "ArrivalRecord",
+    "AttemptRecord",
+    "BatchRecord",
+    "CalibrationJudgement",
+    "Cause",
+    "ClaimRecord",
+    "ClosingRecord",
+    "DataRecord",
+    "FairnessReport",
+    "Feed",
+    "FeedRecord",
+    "GroupReport",
+    "IncidentRecord",
+    "Judgement",
+    "NoticeRecord",
+    "Numbers",
+    "Part",
+    "Partition",
+    "PromotionRecord",
+    "Reason",
+    "Record",
+    "ResolutionRecord",
+    "RevisionRecord",
+    "SectionVerdict",
+    "SightingRecord",
+    "SliceJudgement",
+    "SourceFile",
+    "State",
+    "VerdictRecord",
+    "WishRecord",
+]
