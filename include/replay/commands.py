@@ -17,8 +17,8 @@ from include.config.locations import Locations, model_roots
 from include.config.model_folder import ModelFolder, get_model_folder
 
 if TYPE_CHECKING:
-    from include.replay.comparison import Comparison
     from include.replay.contenders import Contender
+    from include.replay.diff.comparison import Comparison
     from include.replay.history import History
 
 console = Console(highlight=False, soft_wrap=True)
@@ -105,12 +105,12 @@ def replay_diff(
 
     Ends with 0 for better or equal, 1 for worse, 2 if the two cannot be compared.
     """
-    from include.replay.base import fetch_base
+    from include.replay.diff.base import fetch_base
 
     model, place = get_model_folder(model_id, model_roots()), _scratch(into, model_id)
     base = fetch_base(model.path, ref, place / "folders")
-    from include.replay.comment import describe_comparison, describe_newcomer
-    from include.replay.side_by_side import choose_span, require_comparable
+    from include.replay.diff.comment import describe_comparison, describe_newcomer
+    from include.replay.diff.side_by_side import choose_span, require_comparable
 
     if base.model is None:
         text, worse = describe_newcomer(model_id, base.place, base.name), False
@@ -131,9 +131,9 @@ def _replay_both(
     folders: dict[str, ModelFolder], place: Path, landing: str, span: tuple[str, str], policy: str | None
 ) -> "Comparison":
     """Replay the base and the change, which are given in this order by their names."""
-    from include.replay.comparison import Side
+    from include.replay.diff.comparison import Side
+    from include.replay.diff.side_by_side import replay_side_by_side
     from include.replay.runner import for_replay
-    from include.replay.side_by_side import replay_side_by_side
 
     base, change = (
         Side(name, for_replay(folder, span[0], policy, html=False), Locations.under(under, landing=landing), under)

@@ -15,9 +15,9 @@ from include.cli import cli, main
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder, load_model_folder
 from include.demo.stream import DemoStream
-from include.replay.base import fetch_base
-from include.replay.comment import describe_comparison
-from include.replay.comparison import Side, compare_replays
+from include.replay.diff.base import fetch_base
+from include.replay.diff.comment import describe_comparison
+from include.replay.diff.comparison import Side, compare_replays
 from include.replay.runner import for_replay, try_replay
 from tests.short_loop import SHORT, short_model
 

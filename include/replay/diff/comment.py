@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from include.records import Judgement
-from include.replay.comparison import Comparison
+from include.replay.diff.comparison import Comparison
 from include.replay.history import History
 
 # More values than this make no comment; the rest are counted.

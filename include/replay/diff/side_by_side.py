@@ -10,7 +10,7 @@ from include.config.fields import ColumnType
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
 from include.errors import NotComparable
-from include.replay.comparison import Comparison, Side, compare_replays, key_of
+from include.replay.diff.comparison import Comparison, Side, compare_replays, key_of
 from include.replay.history import as_table
 from include.replay.report import write_report
 from include.replay.runner import try_replay

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from include.errors import NotComparable
-from include.replay.base import fetch_base
+from include.replay.diff.base import fetch_base
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from include.config.model_folder import load_model_folder
 from include.errors import NotComparable
 from include.judging.interval import MeanInterval, two_sided
 from include.records import BatchRecord, Judgement, SliceJudgement
-from include.replay.comment import describe_comparison, describe_newcomer
-from include.replay.comparison import Comparison, conclude, group_blocks
+from include.replay.diff.comment import describe_comparison, describe_newcomer
+from include.replay.diff.comparison import Comparison, conclude, group_blocks
+from include.replay.diff.side_by_side import choose_span, require_comparable
 from include.replay.history import BatchHistory, History
-from include.replay.side_by_side import choose_span, require_comparable
 
 GATE = GateConfig(metric="mae", min_effect="2%")
 DAYS = tuple(f"2024-01-{day:02}" for day in range(1, 13))
