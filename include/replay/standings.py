@@ -88,6 +88,8 @@ def print_standings(
     for name, *numbers in lines:
         right = (cell.rjust(width) for cell, width in zip(numbers, widths[1:], strict=True))
         console.print("  ".join([name.ljust(widths[0]), *right]), markup=False, soft_wrap=True)
+    if not standings[0].losses:
+        console.print("No batch with known labels was scored by all of them: replay more batches.", markup=False)
 
 
 def write_standings(
@@ -155,10 +157,10 @@ def _columns(metric: str, prices: Sequence[float]) -> list[str]:
 
 
 def _cells(one: Standing) -> list[str]:
-    numbers = [f"{one.error:.4g}", f"{one.worst:.4g}", str(one.trainings), str(one.promotions), str(one.asked)]
-    return [
-        one.policy,
-        *numbers,
-        *(f"{cost:.3f}" for cost in one.costs),
-        "" if one.seconds is None else f"{one.seconds:.0f}",
-    ]
+    """In the order of the columns; a hyphen where no batch was scored by all."""
+    errors = [f"{one.error:.4g}", f"{one.worst:.4g}"]
+    costs = [f"{cost:.3f}" for cost in one.costs]
+    if not one.losses:
+        errors, costs = ["-"] * len(errors), ["-"] * len(costs)
+    counts = [str(one.trainings), str(one.promotions), str(one.asked)]
+    return [one.policy, *errors, *counts, *costs, "" if one.seconds is None else f"{one.seconds:.0f}"]

@@ -65,6 +65,19 @@ def test_only_what_all_have_scored_counts(tmp_path):
     assert [list(one.losses) for one in rank_contenders([never, decay])] == [[DAYS[1], DAYS[4]]] * 2
 
 
+def test_where_nothing_was_scored_by_all_the_table_says_so_without_numbers(tmp_path):
+    never = contender(tmp_path, "never", [None, 2.0, None, None, None, None])
+    decay = contender(tmp_path, "decay", [None, None, 1.0, 1.0, None, None])
+    told = io.StringIO()
+    standings = rank_contenders([never, decay])
+    print_standings(standings, "mae", Console(file=told, width=200))
+    assert told.getvalue().count(" - ") == 10
+    assert "nan" not in told.getvalue()
+    assert "No batch with known labels was scored by all of them: replay more batches." in told.getvalue()
+    write_standings([never, decay], standings, tmp_path / "report.html")
+    assert "no batch with known labels was scored by all of them" in (tmp_path / "report.html").read_text()
+
+
 def test_a_root_is_taken_of_the_mean_of_squares(tmp_path):
     never = contender(tmp_path, "never", [None, 1.0, 7.0, 1.0, 7.0, 5.0], metric="rmse")
     (one,) = rank_contenders([never])
