@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -140,7 +141,7 @@ def test_each_attempt_is_made_once_however_often_it_is_asked_for(live: Live, mod
         return "409" in str(answer.value)
 
     for name in (*ASKING, *ASKING[:2]):
-        wait_until(lambda name=name: refused(name), 60, f"{name}__retrain to say that it has this run")  # type: ignore[misc]
+        wait_until(partial(refused, name), 60, f"{name}__retrain to say that it has this run")
     for name in ASKING:
         assert live.runs(f"{name}__retrain") == {run_id: "success"}
         assert [attempt.outcome for attempt in attempts(models[name], live.at)] == ["passed"]
