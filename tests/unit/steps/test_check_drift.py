@@ -17,7 +17,7 @@ from include.records import (
 )
 from include.steps.check_drift import _conclude, _find_lasting
 from include.storage.stores import open_stores
-from tests.short_loop import run, short_model
+from tests.short_loop import fingerprint, run, short_model
 
 CHANGED, LAST = 9, 11
 STREAM = DemoStream(trips=200, batches=LAST, broken=(), shifted=(0, 0), changed=CHANGED, slowdown=2.0)
@@ -50,6 +50,18 @@ def lived(tmp_path_factory):
         if promotion_decided(open_stores(at, model.id).ledger, model.config.calendar.name(number - 1)) is not None:
             said |= {(policies, number): conclude(model, at, number, policies) for policies in POLICIES}
     return model, at, said
+
+
+def test_html_reports_change_no_verdict(lived, tmp_path):
+    model, at, _ = lived
+    drawn, there = model.config.check.model_copy(update={"html": "always"}), Locations.under(tmp_path)
+    drawing = model.replace(model.config.model_copy(update={"check": drawn}))
+    run(drawing, there, *range(1, LAST + 1), stream=STREAM)
+    assert fingerprint(drawing, there) == fingerprint(model, at)
+    begun = promotion_decided(open_stores(there, model.id).ledger, model.config.calendar.name(LAST - 1)).as_of
+    checked = [f"drift-{name}.html" for name in map(model.config.calendar.name, range(LAST)) if name > begun]
+    assert len(checked) > LAST / 2
+    assert sorted(path.name for path in tmp_path.rglob("drift-*.html")) == checked
 
 
 def test_each_policy_asks_after_the_change_and_not_before(lived):
