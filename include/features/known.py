@@ -21,17 +21,20 @@ def label_batches(config: ModelConfig, stores: Stores, up_to: str, after: str | 
     return [record.batch for record in label_records(config, stores, up_to, after)][::-1]
 
 
-def last_label_batches(config: ModelConfig, stores: Stores, up_to: str, n: int, before: str | None = None) -> list[str]:
+def last_label_batches(
+    config: ModelConfig, stores: Stores, up_to: str, n: int, before: str | None = None, after: str | None = None
+) -> list[str]:
     """The last batches that brought the labels of n batches, up to one, oldest first; fewer if there are not so many.
 
     As a rule that is n of them. Labels that come in bulk bring those of several batches at once, and count as many:
     else a window of four would be four months where labels come once a month.
 
     :param before: counts only those before this batch, all in the revisions known at ``up_to``.
+    :param after: counts only those after this batch.
     """
     taken: list[str] = []
     counted = 0
-    records = (one for one in label_records(config, stores, up_to) if before is None or one.batch < before)
+    records = (one for one in label_records(config, stores, up_to, after) if before is None or one.batch < before)
     for newer, older in itertools.pairwise(itertools.chain(records, [None])):
         if newer is None or counted >= n:
             break

@@ -1,6 +1,5 @@
 """Who is champion at a batch, and what it predicts for labelled rows."""
 
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,7 +11,7 @@ from include.config.contract import ModelConfig
 from include.errors import ModelIncompatible, NotReady
 from include.features.generations import contract_of, unpredicted
 from include.features.history import build_features, call_predict
-from include.features.known import label_records
+from include.features.known import last_label_batches
 from include.features.labelled import LabelledRows, match_labels, standing_claim
 from include.features.reading import key_objects, sort_order
 from include.judging.losses import row_losses
@@ -77,12 +76,11 @@ def arrived_labels(
 ) -> LabelledRows | None:
     """Rows whose labels became known in the last batches that brought any, none of which the champion was trained on.
 
-    :param window: how many batches; those up to the promotion do not count.
+    :param window: how many batches, a bulk as many as it brings; those up to the promotion do not count.
     :returns: None where no labels have come since.
     """
-    known = itertools.islice(label_records(config, stores, as_of, promotion.as_of), window)
-    batches = [record.batch for record in known]
-    return match_labels(config, stores, batches[-1], as_of) if batches else None
+    batches = last_label_batches(config, stores, as_of, window, after=promotion.as_of)
+    return match_labels(config, stores, batches[0], as_of) if batches else None
 
 
 def champion_losses(

@@ -13,14 +13,19 @@ from include.records import SectionVerdict
 class ArrivedLosses:
     """A champion's losses on labels that came since its promotion, by the batch in which they became known.
 
-    :param ages: how many batches before the check each batch lies, oldest first; 0 for the check's own.
-    :param losses: of each batch the losses of its rows, by batch of arrival and key.
+    Where they came with fewer than four batches, in bulk, they are told apart by the batches of their rows as well.
+
+    :param ages: how many batches before the check each batch's labels came, oldest first; 0 for the check's own.
+    :param losses: of each batch the losses of its rows.
     :param at_promotion: the mean loss on the holdout at promotion; None where nothing was judged.
+    :param reach: of how many batches before the check these are the labels: back to the labels before them, or to the
+        promotion.
     """
 
     ages: tuple[int, ...]
     losses: tuple[np.ndarray, ...]
     at_promotion: float | None
+    reach: int
 
 
 def no_losses(memory: int) -> ArrivedLosses | None:

@@ -13,6 +13,7 @@ from include.judging.attempts import get_verdict
 from include.judging.champion import arrived_labels, champion_losses, read_through
 from include.judging.losses import mean_loss
 from include.policies.situation import ArrivedLosses, Situation
+from include.policies.spread import FEWEST
 from include.records import AttemptRecord, ClosingRecord, PromotionRecord, SectionVerdict
 from include.storage.stores import Stores
 
@@ -71,12 +72,18 @@ def measure_losses(
         losses = champion_losses(config, stores, promotion, labelled)
     except FeaturesInvalid:
         return None
-    known, now = labelled.rows["known"].to_numpy(dtype=str), config.calendar.index(as_of)
-    batches = np.unique(known)
+    rows, calendar = labelled.rows, config.calendar
+    by = ["known"] if rows["known"].nunique() >= FEWEST else ["known", "batch"]
+    place = rows.groupby(by, sort=True).ngroup().to_numpy()
+    blocks = [np.flatnonzero(place == n) for n in range(place.max() + 1)]
+    known = [str(rows["known"].iloc[block[0]]) for block in blocks]
+    before = next(label_records(config, stores, calendar.shift(known[0], -1), promotion.as_of), None)
+    now = calendar.index(as_of)
     return ArrivedLosses(
-        ages=tuple(now - config.calendar.index(str(batch)) for batch in batches),
-        losses=tuple(losses[known == batch] for batch in batches),
+        ages=tuple(now - calendar.index(batch) for batch in known),
+        losses=tuple(losses[block] for block in blocks),
         at_promotion=mean_loss(config.gate.metric, promotion.error) if promotion.error is not None else None,
+        reach=now - calendar.index(before.batch if before is not None else promotion.as_of),
     )
 
 

@@ -47,7 +47,7 @@ def live_cell(number: int, seed: int) -> Lived:
     """One stream through the whole loop."""
     with tempfile.TemporaryDirectory() as folder:
         stream = seeded(CELLS[number], seed)
-        drive, changed = drive_stream(Path(folder), stream, "decay"), stream.changed - 1
+        drive, changed = drive_stream(Path(folder), stream, None), stream.changed - 1
         config, calendar, labelled = drive.model.config, drive.model.config.calendar, drive.label_all()
         assert config.labels != "none"
         span = [calendar.name(i) for i in range(changed, drive.batches)]

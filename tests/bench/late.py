@@ -83,8 +83,11 @@ CELLS = (
 )
 
 
-def taxi(folder: Path, stream: DemoStream, policy: str) -> ModelFolder:
-    """The taxi model with the loop's defaults, but for what does not matter here and how long labels are waited for."""
+def taxi(folder: Path, stream: DemoStream, policy: str | None) -> ModelFolder:
+    """The taxi model with the loop's defaults, but for what does not matter here and how long labels are waited for.
+
+    :param policy: None for the default one.
+    """
     path = folder / "models" / "taxi"
     shutil.copytree(TAXI, path, ignore=shutil.ignore_patterns("__pycache__"))
     config = yaml.safe_load((path / "config.yaml").read_text(encoding="utf-8"))
@@ -95,7 +98,7 @@ def taxi(folder: Path, stream: DemoStream, policy: str) -> ModelFolder:
         "training": {"min_labels": 1000},
         "gate": {"metric": "mae"},
         "check": {"html": "never", "ignore": list(config["rows"]["columns"])},
-        "retrain": {"any": [policy]},
+        "retrain": {"any": [policy]} if policy else {},
     }
     (path / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     return load_model_folder(path)
@@ -157,7 +160,7 @@ class Drive:
         return Past(rows, counts, getattr(config.labels, "max_delay", 0)), features, packed
 
 
-def drive_stream(folder: Path, stream: DemoStream, policy: str) -> Drive:
+def drive_stream(folder: Path, stream: DemoStream, policy: str | None) -> Drive:
     """Take a stream through the loop, day by day; under ``never`` nothing is checked once there is a champion."""
     model, at = taxi(folder, stream, policy), Locations.under(folder / "home")
     unchecked = without_checks(model)

@@ -200,5 +200,6 @@ def tell_lived(lived: dict[str, Lived]) -> str:
         f"{'no' if one.serves is None else one.serves} batches"
         for name, one in lived.items()
     ]
-    return f"""Through the whole loop, which judges by arrival (seed 1; mean absolute error in minutes from the
-    change to the end of the stream, of the live model against the first version had it stayed): {"; ".join(told)}."""
+    return f"""Through the whole loop under its default policy, which judges by arrival (seed 1; mean absolute error in
+    minutes from the change to the end of the stream, of the live model against the first version had it stayed):
+    {"; ".join(told)}."""

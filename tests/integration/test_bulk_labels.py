@@ -6,6 +6,9 @@ from pathlib import Path
 import yaml
 
 from include.config.locations import Locations
+from include.config.policies import Cusum
+from include.policies import find_reasons
+from include.policies.situations import describe_situation, measure_losses
 from include.records import AttemptRecord, ClosingRecord, PromotionRecord, VerdictRecord
 from include.storage.stores import open_stores
 from tests.short_loop import STREAM, TAXI, run, short_model
@@ -33,6 +36,14 @@ def test_the_second_bulk_brings_the_first_version_and_the_fourth_its_successor(t
     assert told is not None
     assert told.outcomes.state == "bad"
     assert told.outcomes.numbers["rows"] > 500
+    # Policies that watch each batch's error need four of them: a bulk's days are told apart.
+    stores = open_stores(at, model.id)
+    arrived = measure_losses(model.config, stores, first, name(11), 28)
+    assert arrived is not None
+    assert len(arrived.losses) >= 4
+    assert (set(arrived.ages), arrived.reach) == ({0}, 4)
+    situation = describe_situation(model, stores, [name(11)], first, attempt.verdict, told.inputs, told.outcomes)
+    assert find_reasons((Cusum(k=0.5, h=1),), situation) == ("decay",)
     closing = ledger.get(ClosingRecord, f"{name(11)}.0")
     assert closing is not None
     assert closing.outcome == "promoted"

@@ -40,6 +40,8 @@ def test_a_bulk_counts_the_days_that_it_brings(seal):
     assert last(30, 7) == [day(28)]
     assert last(30, 12) == [day(21), day(28)]
     assert last(30, 4, before=day(28)) == [day(21)]
+    assert last(30, 12, after=day(21)) == [day(28)]
+    assert last(30, 12, after=day(28)) == []
     assert last(30, 100) == [day(7), day(14), day(21), day(28)]
 
 

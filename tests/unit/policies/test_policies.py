@@ -1,5 +1,7 @@
 """Policies: what each finds in a situation, and what several find together."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -100,7 +102,8 @@ def arrived(*means, rows=ROWS, at_promotion=1.0, newest=0):
     losses = [mean + rows for mean in means]
 
     def recall(memory):
-        return ArrivedLosses(ages[-memory:], tuple(losses[-memory:]), at_promotion)
+        reach = ages[-memory] + 1 if memory < len(ages) else 10**6
+        return ArrivedLosses(ages[-memory:], tuple(losses[-memory:]), at_promotion, reach)
 
     return recall
 
@@ -135,7 +138,7 @@ def test_cusum_is_silent_where_nothing_is_known_to_compare_with_or_too_little_ha
 def test_a_batch_of_few_rows_weighs_less():
     losses = arrived(*[1.0] * 6, *[1 + 2 * ERROR] * 4)(28)
     few = tuple(batch[:4] if i > 5 else batch for i, batch in enumerate(losses.losses))
-    assert not asks(TEXTBOOK, lambda memory: ArrivedLosses(losses.ages, few, 1.0))
+    assert not asks(TEXTBOOK, lambda memory: replace(losses, losses=few))
 
 
 def test_the_spread_counts_what_days_share_and_a_single_change_of_level_does_not():
@@ -157,7 +160,7 @@ def days(seed, n, rows, shared, rise=1.0, since=99):
 
     def recall(memory):
         kept = losses[-memory:]
-        return ArrivedLosses(tuple(range(len(kept) - 1, -1, -1)), kept, np.sqrt(2 / np.pi))
+        return ArrivedLosses(tuple(range(len(kept) - 1, -1, -1)), kept, np.sqrt(2 / np.pi), len(kept))
 
     return recall
 
@@ -180,14 +183,14 @@ def test_adwin_takes_only_a_rise_and_only_above_the_error_at_promotion():
     rise, fall = days(1, 24, 400, 0, 2.0, since=16)(28), days(1, 24, 400, 0, 0.5, since=16)(28)
     assert asks(Adwin(), lambda memory: rise)
     assert not asks(Adwin(), lambda memory: fall)
-    assert not asks(Adwin(), lambda memory: ArrivedLosses(rise.ages, rise.losses, 2.0))
-    assert asks(Adwin(), lambda memory: ArrivedLosses(rise.ages, rise.losses, None))
+    assert not asks(Adwin(), lambda memory: replace(rise, at_promotion=2.0))
+    assert asks(Adwin(), lambda memory: replace(rise, at_promotion=None))
     # It is over once the error has fallen again.
     again = (*rise.losses, *(batch / 2 for batch in rise.losses[16:]))
-    assert not asks(Adwin(), lambda memory: ArrivedLosses(tuple(range(31, -1, -1)), again, 0.8))
-    assert not asks(Adwin(), lambda memory: ArrivedLosses(rise.ages[-3:], rise.losses[-3:], 0.1))
+    assert not asks(Adwin(), lambda memory: ArrivedLosses(tuple(range(31, -1, -1)), again, 0.8, 32))
+    assert not asks(Adwin(), lambda memory: ArrivedLosses(rise.ages[-3:], rise.losses[-3:], 0.1, 3))
     same = (np.ones(50),) * 8
-    assert not asks(Adwin(), lambda memory: ArrivedLosses(tuple(range(8)), same, 1.0))
+    assert not asks(Adwin(), lambda memory: ArrivedLosses(tuple(range(7, -1, -1)), same, 1.0, 8))
 
 
 def test_a_thousand_rows_of_a_batch_are_enough_for_adwin():
@@ -214,6 +217,10 @@ def test_cara_counts_from_the_last_training_and_by_batches_not_by_label_batches(
     once = arrived(1.2, newest=6)
     assert asks(Cara(price=2.0 - 1e-9), once, age=16, idle=16)
     assert not asks(Cara(price=2.1), once, age=16, idle=16)
+    # A bulk is told apart by its rows' batches, and came at one time all the same.
+    bulk = ArrivedLosses((0,) * 10, (1.2 + ROWS,) * 10, 1.0, 10)
+    assert asks(Cara(price=2.0 - 1e-9, memory=10), lambda memory: bulk, age=40, idle=40)
+    assert not asks(Cara(price=2.1, memory=10), lambda memory: bulk, age=40, idle=40)
     # Beyond its memory it knows of nothing: three batches of half as much more.
     assert asks(Cara(price=1.5, memory=3), arrived(*[1.5] * 40), age=40, idle=40)
     assert not asks(Cara(price=1.6, memory=3), arrived(*[1.5] * 40), age=40, idle=40)
