@@ -6,7 +6,7 @@ import pandas as pd
 from include.config.contract import GateConfig, SliceConfig
 from include.judging.calibration import calibration_terms
 from include.judging.fairness import report_fairness
-from include.judging.interval import lower_bound
+from include.judging.interval import block_mean, lower_bound
 from include.judging.losses import mean_metric, row_losses
 from include.records import CalibrationJudgement, Judgement, SliceJudgement
 
@@ -35,6 +35,8 @@ def attempt_confidence(confidence: float, number: int, attempts: int) -> float:
     return 1 - (error / 2 if number == 1 else error / 2 / (attempts - 1))
 
 
+# What overflows is refused in words.
+@np.errstate(over="ignore", invalid="ignore")
 def judge(
     gate: GateConfig,
     against: str,
@@ -62,7 +64,7 @@ def judge(
     :returns: the judgement, and why it is a refusal (None if it passed).
     """
     old, new = row_losses(gate.metric, target, champion), row_losses(gate.metric, target, challenger)
-    scale = float(np.mean(old)) or 1.0
+    scale = block_mean(old, blocks) or 1.0
     confidence = gate.confidence if confidence is None else confidence
     interval = lower_bound((old - new) / scale, blocks, confidence)
     slices = [
@@ -89,6 +91,11 @@ def judge(
 
 
 def _refusal(gate: GateConfig, judgement: Judgement) -> str | None:
+    if not np.isfinite([judgement.champion, judgement.challenger, judgement.improvement]).all():
+        return (
+            f"{gate.metric} cannot be told: champion {judgement.champion:.4g}, challenger {judgement.challenger:.4g}; "
+            "look for labels or predictions beyond all measure in the holdout"
+        )
     if judgement.improvement < gate.min_effect:
         return f"improvement {judgement.improvement:.1%} is below the minimum effect {gate.min_effect:.1%}"
     if judgement.lower <= 0:
@@ -148,7 +155,7 @@ def _judge_slices(
         mask = values == value
         if mask.sum() < limit.min_rows:
             continue
-        scale = float(np.mean(old[mask])) or 1.0
+        scale = block_mean(old[mask], blocks[mask]) or 1.0
         worse = lower_bound((new[mask] - old[mask]) / scale, blocks[mask], gate.confidence)
         judged.append(
             SliceJudgement(

@@ -41,6 +41,16 @@ def lower_bound(differences: np.ndarray, blocks: np.ndarray, confidence: float) 
     return MeanInterval(mean, mean - quantile * float(np.std(means, ddof=1)) / count**0.5, count)
 
 
+def block_mean(values: np.ndarray, blocks: np.ndarray) -> float:
+    """The mean of the blocks' means: what a relative difference of ``lower_bound`` is relative to.
+
+    :param values: (n,) one a row.
+    :param blocks: (n,) the block of each row.
+    """
+    _, index = np.unique(blocks, return_inverse=True)
+    return float(np.mean(np.bincount(index, weights=values) / np.bincount(index)))
+
+
 def two_sided(differences: np.ndarray, blocks: np.ndarray, confidence: float) -> MeanInterval:
     """Two-sided confidence interval of the mean difference: half of what it may miss lies at each end.
 

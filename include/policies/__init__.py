@@ -17,7 +17,7 @@ from include.policies.refilled import RefilledPolicy
 from include.policies.situation import ArrivedLosses, Policy, Situation
 from include.policies.uniform import UniformPolicy
 
-__all__ = ["ArrivedLosses", "Policy", "Situation", "build_policy", "find_reasons"]
+__all__ = ["ArrivedLosses", "Policy", "Situation", "build_policy", "find_evidence", "find_reasons"]
 
 
 _CLASSES: dict[type[Contract], Callable[..., Policy]] = {
@@ -42,23 +42,28 @@ def build_policy(policy: config.Single) -> Policy:
 
 
 def find_reasons(
-    policies: Iterable[config.Policy], situation: Situation, among: Collection[str] | None = None
+    policies: Iterable[config.Policy], situation: Situation, without: Collection[str] = ()
 ) -> tuple[str, ...]:
     """The reasons for which any of the policies asks for a retraining, each once.
 
-    :param among: the reasons that count; None for all.
+    :param without: reasons that do not count.
     """
-    found = [reason for policy in policies for reason in _ask(policy, situation, among)]
+    found = [reason for policy in policies for reason in _ask(policy, situation, without)]
     return tuple(dict.fromkeys(found))
 
 
-def _ask(policy: config.Policy, situation: Situation, among: Collection[str] | None) -> tuple[str, ...]:
+def find_evidence(policies: Iterable[config.Policy], situation: Situation) -> tuple[str, ...]:
+    """What the policies measure, decay or drift, whether or not they then ask for a retraining."""
+    return tuple(one for one in find_reasons(config.each_single(policies), situation) if one in ("decay", "drift"))
+
+
+def _ask(policy: config.Policy, situation: Situation, without: Collection[str]) -> tuple[str, ...]:
     match policy:
         case config.AnyOf(of=members):
-            return find_reasons(members, situation, among)
+            return find_reasons(members, situation, without)
         case config.AllOf(of=members):
-            found = [_ask(one, situation, among) for one in members]
+            found = [_ask(one, situation, without) for one in members]
             return tuple(reason for reasons in found for reason in reasons) if all(found) else ()
         case _:
             reason = build_policy(policy).find_reason(situation)
-            return (reason,) if reason is not None and (among is None or reason in among) else ()
+            return (reason,) if reason is not None and reason not in without else ()

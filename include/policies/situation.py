@@ -13,7 +13,7 @@ from include.records import SectionVerdict
 class ArrivedLosses:
     """A champion's losses on labels that came since its promotion, by the batch in which they became known.
 
-    Where they came with fewer than four batches, in bulk, they are told apart by the batches of their rows as well.
+    Where those of four batches or more came in fewer, in bulk, they are told apart by the batches of their rows too.
 
     :param ages: how many batches before the check each batch's labels came, oldest first; 0 for the check's own.
     :param losses: of each batch the losses of its rows.

@@ -39,7 +39,7 @@ def describe_situation(
     now = config.calendar.index(as_of)
     age = now - config.calendar.index(promotion.as_of)
     closing = stores.ledger.get(ClosingRecord, asked) if asked else None
-    closed = closing is not None and closing.as_of <= as_of
+    closed = closing is not None and closing.as_of < as_of
     since = now - config.calendar.index(closing.as_of) if closing is not None and closed else age
     return Situation(
         age=age,
@@ -73,17 +73,18 @@ def measure_losses(
     except FeaturesInvalid:
         return None
     rows, calendar = labelled.rows, config.calendar
-    by = ["known"] if rows["known"].nunique() >= FEWEST else ["known", "batch"]
-    place = rows.groupby(by, sort=True).ngroup().to_numpy()
+    now, first = calendar.index(as_of), str(rows["known"].min())
+    before = next(label_records(config, stores, calendar.shift(first, -1), promotion.as_of), None)
+    reach = now - calendar.index(before.batch if before is not None else promotion.as_of)
+    in_bulk = rows["known"].nunique() < FEWEST <= reach
+    place = rows.groupby(["known", "batch"] if in_bulk else ["known"], sort=True).ngroup().to_numpy()
     blocks = [np.flatnonzero(place == n) for n in range(place.max() + 1)]
     known = [str(rows["known"].iloc[block[0]]) for block in blocks]
-    before = next(label_records(config, stores, calendar.shift(known[0], -1), promotion.as_of), None)
-    now = calendar.index(as_of)
     return ArrivedLosses(
         ages=tuple(now - calendar.index(batch) for batch in known),
         losses=tuple(losses[block] for block in blocks),
         at_promotion=mean_loss(config.gate.metric, promotion.error) if promotion.error is not None else None,
-        reach=now - calendar.index(before.batch if before is not None else promotion.as_of),
+        reach=reach,
     )
 
 
@@ -113,7 +114,7 @@ def _is_code_changed(
         verdict, attempt = get_verdict(stores, asked), stores.ledger.last(AttemptRecord, asked)
         if verdict.as_of < promotion.as_of:
             break
-        if verdict.code == code or (attempt is not None and attempt.as_of <= as_of and attempt.code == code):
+        if verdict.code == code or (attempt is not None and attempt.as_of < as_of and attempt.code == code):
             return False
         asked = verdict.previous_ask
     return True

@@ -15,7 +15,8 @@ def find_spread(losses: tuple[np.ndarray, ...]) -> tuple[float, float]:
     Distribution of the ratio of the mean square successive difference to the variance, Annals of Mathematical
     Statistics 12, 1941), each over what its two batches' rows alone would give; of these the median, so that a few
     changes do not hide themselves. It is the design effect of survey sampling (Kish, Survey Sampling, 1965): so many
-    rows of a batch tell as much as one row drawn apart from all others.
+    rows of a batch tell as much as one row drawn apart from all others. Where batches have hardly more than a row, only
+    their means say how far losses scatter.
 
     :param losses: of each batch (n,), oldest first, at least two batches.
     :returns: the variance within batches, and the design effect, 1 or more.
@@ -23,8 +24,9 @@ def find_spread(losses: tuple[np.ndarray, ...]) -> tuple[float, float]:
     rows = np.array([len(batch) for batch in losses])
     means = np.array([batch.mean() for batch in losses])
     within = sum(float(((batch - mean) ** 2).sum()) for batch, mean in zip(losses, means, strict=True))
-    variance = within / max(1, int((rows - 1).sum()))
-    if variance == 0:
-        return 0.0, 1.0
-    ratios = np.diff(means) ** 2 / (variance * (1 / rows[1:] + 1 / rows[:-1]))
-    return variance, max(1.0, float(np.median(ratios)) / _MEDIAN)
+    apart = float(np.median(np.diff(means) ** 2 / (1 / rows[1:] + 1 / rows[:-1]))) / _MEDIAN
+    inside = int((rows - 1).sum())
+    if inside < len(rows):
+        return apart, 1.0
+    variance = within / inside
+    return variance, max(1.0, apart / variance) if variance else 1.0

@@ -12,7 +12,8 @@ Numbers = dict[str, Any]
 class Part(BaseModel):
     """A frozen part of a record."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # JSON knows no infinity; as null a number that overflowed would make the record unreadable for ever.
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
 class Record(Part):

@@ -18,7 +18,8 @@ class VerdictRecord(Record):
 
     ``last_ask`` is the newest verdict that asked for a retraining, this one included, so that the open one is found
     without reading all that came before; ``previous_ask`` is the one before that. ``code`` is the model folder's code
-    version where ``code_changed`` is among the reasons.
+    version where ``code_changed`` is among the reasons; ``evidence`` is what any policy has measured, though it may ask
+    only together with others.
     """
 
     kind: ClassVar[str] = "verdict"
@@ -35,6 +36,7 @@ class VerdictRecord(Record):
     last_ask: str | None
     previous_ask: str | None
     code: str | None = None
+    evidence: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:

@@ -30,6 +30,9 @@ class Hindsight:
     losses: np.ndarray
 
 
+_NOTHING = Hindsight([], np.array([], dtype=int), np.zeros((0, 0)))
+
+
 @dataclass(frozen=True)
 class Plan:
     """The best sequence of trainings at a price.
@@ -53,12 +56,16 @@ def look_back(model: ModelFolder, at: Locations, last: str, known_by: str, every
     config, stores = model.config, open_stores(at, model.id)
     first = stores.ledger.get(PromotionRecord, "champion")
     if first is None or config.labels == "none":
-        return Hindsight([], np.array([], dtype=int), np.zeros((0, 0)))
+        return _NOTHING
     # What version 1 could not score, nobody is measured by.
     span = config.calendar.between(first.effective_from, last)
+    if not span:
+        return _NOTHING
     known = match_labels(config, stores, span[0], known_by)
     labels = set(known.rows["batch"])
     span = [batch for batch in span if batch in labels and _is_scored(stores, batch)]
+    if not span:
+        return _NOTHING
     labelled = replace(known, rows=known.rows[known.rows["batch"].isin(span)].reset_index(drop=True))
     one = stores.models.load_version(first.version)
     features, _ = gather_features(config, stores, one, labelled)

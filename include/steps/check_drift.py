@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import logging
 from collections.abc import Iterator
 
 from include.checks.drift import watched_columns
@@ -18,13 +19,15 @@ from include.features.reading import is_readable, published, read_rows
 from include.incidents import report, resolve
 from include.judging.attempts import get_verdict, holdout_of
 from include.judging.champion import promotion_decided, read_through
-from include.policies import find_reasons
+from include.policies import find_evidence, find_reasons
 from include.policies.situations import describe_situation
 from include.records import BatchRecord, ClaimRecord, ClosingRecord, PromotionRecord, VerdictRecord
 from include.sources.waiting import unsettled
 from include.steps.promote_model import mirror_champion
 from include.storage.revisions import sealed_batch
 from include.storage.stores import Stores, open_stores
+
+_logger = logging.getLogger(__name__)
 
 
 def check_drift(model: ModelFolder, at: Locations, as_of: str) -> VerdictRecord:
@@ -41,7 +44,10 @@ def check_drift(model: ModelFolder, at: Locations, as_of: str) -> VerdictRecord:
         if lacking is not None:
             raise NotReady(f"model {model.id}: {lacking}")
         verdict = _conclude(model, stores, as_of)
-        _draw(model.config, stores, verdict)
+        _draw(model, stores, verdict)
+        # A person may have asked meanwhile at the check before; a chain of asks without that wish would lose it.
+        while _misses_a_wish(model.config, stores, verdict):
+            verdict = _conclude(model, stores, as_of)
         verdict = stores.ledger.put(verdict)
     mirror_champion(model, stores, as_of)
     _tell(model, stores, verdict)
@@ -52,27 +58,30 @@ def _conclude(model: ModelFolder, stores: Stores, as_of: str) -> VerdictRecord:
     config, ledger, calendar = model.config, stores.ledger, model.config.calendar
     previous = find_previous(config, stores, as_of)
     covers = calendar.between(calendar.shift(previous.as_of, 1), as_of) if previous else [as_of]
-    promotion = promotion_decided(ledger, as_of)
+    # What is decided at this batch comes after its check, however late the check is made.
+    promotion = promotion_decided(ledger, calendar.shift(as_of, -1))
     inputs = check_inputs(config, stores, covers, promotion)
     outcomes = check_outcomes(config, stores, as_of, promotion, config.retrain.worse_by)
     asked = previous.last_ask if previous else None
     closing = ledger.get(ClosingRecord, asked) if asked else None
-    is_open = asked is not None and (closing is None or closing.as_of > as_of)
+    is_open = asked is not None and (closing is None or closing.as_of >= as_of)
     reasons: tuple[str, ...] = ()
     pressing: tuple[str, ...] = ()
+    evidence: tuple[str, ...] = ()
     if promotion is not None:
         situation = describe_situation(model, stores, covers, promotion, asked, inputs, outcomes)
         if situation.code_changed and _has_later(config, stores, as_of):
             situation = dataclasses.replace(situation, code_changed=False)
         reasons = find_reasons(config.retrain.any, situation)
-        lasting = _find_lasting(config, stores, as_of, promotion.number, reasons)
-        pressing = find_reasons(config.retrain.any, situation, lasting)
+        evidence = find_evidence(config.retrain.any, situation)
+        fleeting = _find_fleeting(config, stores, as_of, promotion.number, evidence)
+        pressing = find_reasons(config.retrain.any, situation, fleeting)
     begins = promotion is None or _begins_generation(config, stores, promotion, asked)
     if begins:
         # Before there is enough to begin with, whatever else asks would only be refused for it.
         pressing = ("bootstrap",) if _can_bootstrap(config, stores, as_of) else ()
         reasons = (*pressing, *reasons)
-    resting = closing is not None and calendar.index(as_of) - calendar.index(closing.as_of) < config.retrain.cooldown
+    resting = closing is not None and calendar.index(as_of) - calendar.index(closing.as_of) <= config.retrain.cooldown
     asks = bool(pressing) and not is_open and not resting and not _has_later(config, stores, as_of)
     return VerdictRecord(
         as_of=as_of,
@@ -89,6 +98,7 @@ def _conclude(model: ModelFolder, stores: Stores, as_of: str) -> VerdictRecord:
         last_ask=f"{as_of}.0" if asks else asked,
         previous_ask=asked if asks else (previous.previous_ask if previous else None),
         code=model.code_version if "code_changed" in reasons else None,
+        evidence=evidence,
     )
 
 
@@ -103,20 +113,26 @@ def find_previous(config: ModelConfig, stores: Stores, as_of: str) -> VerdictRec
     return None
 
 
-def _find_lasting(
-    config: ModelConfig, stores: Stores, as_of: str, promotion: int, reasons: tuple[str, ...]
+def _misses_a_wish(config: ModelConfig, stores: Stores, verdict: VerdictRecord) -> bool:
+    """Whether another verdict asked last, before this one, than it was concluded from."""
+    previous = find_previous(config, stores, verdict.as_of)
+    asked = verdict.previous_ask if verdict.action == "retrain" else verdict.last_ask
+    return previous is not None and previous.last_ask != asked
+
+
+def _find_fleeting(
+    config: ModelConfig, stores: Stores, as_of: str, promotion: int, evidence: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """Those of a check's reasons that stood in enough of the last checks of the same champion, this one included.
+    """What a check has found that did not stand in enough of the last checks of the same champion, this one included.
 
     What a calendar or a person's change of the code says needs no second look.
     """
-    wanted, evidence = config.retrain.persistence, [reason for reason in reasons if reason in ("decay", "drift")]
+    wanted = config.retrain.persistence
     if wanted.hits == 1 or not evidence:
-        return reasons
+        return ()
     earlier = itertools.islice(_checks_before(config, stores, as_of), wanted.of - 1)
-    stood = [one.reasons for one in itertools.takewhile(lambda one: one.promotion == promotion, earlier)]
-    weak = {reason for reason in evidence if 1 + sum(reason in one for one in stood) < wanted.hits}
-    return tuple(reason for reason in reasons if reason not in weak)
+    stood = [one.evidence for one in itertools.takewhile(lambda one: one.promotion == promotion, earlier)]
+    return tuple(found for found in evidence if 1 + sum(found in one for one in stood) < wanted.hits)
 
 
 def _checks_before(config: ModelConfig, stores: Stores, as_of: str) -> Iterator[VerdictRecord]:
@@ -176,10 +192,14 @@ def _has_later(config: ModelConfig, stores: Stores, as_of: str) -> bool:
     return any(stores.ledger.get(VerdictRecord, batch) is not None for batch in later)
 
 
-def _draw(config: ModelConfig, stores: Stores, verdict: VerdictRecord) -> None:
-    """Write Evidently's HTML report of a check, where config.yaml wants one."""
+def _draw(model: ModelFolder, stores: Stores, verdict: VerdictRecord) -> None:
+    """Write Evidently's HTML report of a check, where config.yaml wants one.
+
+    It is for people to look at: where it cannot be drawn, the check goes on without.
+    """
+    config, number = model.config, verdict.promotion
     wanted = config.check.html == "always" or (config.check.html == "not_ok" and verdict.inputs.state == "warn")
-    promotion = promotion_decided(stores.ledger, verdict.as_of)
+    promotion = stores.ledger.get(PromotionRecord, "champion", number - 1) if number else None
     if not wanted or promotion is None:
         return
     config = read_through(config, stores, promotion)
@@ -187,9 +207,16 @@ def _draw(config: ModelConfig, stores: Stores, verdict: VerdictRecord) -> None:
     covers = list(verdict.covers)
     current = read_rows(config, stores, published(stores, "rows", covers, verdict.as_of, columns))
     reference = read_rows(config, stores, published(stores, "rows", learnt, promotion.as_of, columns))
-    if not current.empty and not reference.empty:
+    if current.empty or reference.empty:
+        return
+    try:
         page = render_drift(reference, current, watched_columns(config), config.model.seed)
-        stores.lake.put_report(f"drift-{verdict.as_of}.html", page)
+    except Exception:
+        _logger.exception(
+            "%s, batch %s: Evidently could not draw its report; nothing depends on it", model.id, covers[-1]
+        )
+        return
+    stores.lake.put_report(f"drift-{verdict.as_of}.html", page)
 
 
 def _tell(model: ModelFolder, stores: Stores, verdict: VerdictRecord) -> None:

@@ -59,3 +59,11 @@ def test_the_oracle_is_no_worse_than_any_policy(compared):
     for one in standings[:-1]:
         assert all(best <= cost + 1e-9 for best, cost in zip(oracle.costs, one.costs, strict=True)), one.policy
     assert oracle.trainings >= 1
+
+
+def test_where_nothing_was_scored_yet_hindsight_is_empty(compared):
+    models, contenders, _, _, _ = compared
+    begun = contenders[0].history.promotions[0].as_of
+    seen = look_back(models["never"], contenders[0].at, begun, begun)
+    assert seen.batches == []
+    assert [one.policy for one in rank_contenders(contenders, seen)] == list(POLICIES)

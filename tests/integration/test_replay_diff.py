@@ -121,15 +121,18 @@ def test_the_same_folder_is_equal_to_the_last_digit(
     """The base was replayed in a process of its own, this one here."""
     change = side_of(load_model_folder(checkout.model), checkout, tmp_path)
     assert try_replay(change.model, change.at, *SPAN) is None
-    comparison = compare_replays(
-        side_of(load_model_folder(degraded[1] / "folders" / "taxi"), checkout, degraded[1] / "base"), change, *SPAN
-    )
+    base = side_of(load_model_folder(degraded[1] / "folders" / "taxi"), checkout, degraded[1] / "base")
+    comparison = compare_replays(base, change, *SPAN)
     assert comparison.outcome == "equal"
     assert comparison.changed == ()
     assert comparison.interval is not None
     assert (comparison.interval.lower, comparison.interval.mean, comparison.interval.upper) == (0, 0, 0)
     assert len(comparison.batches) >= 5
     assert "the losses are the same, row by row" in describe_comparison(comparison)
+    # Columns that are only told of have to be read as well.
+    gate = change.model.config.gate.model_copy(update={"slices": {}, "sensitive": ("payment_type",)})
+    told = replace(change, model=change.model.replace(change.model.config.model_copy(update={"gate": gate})))
+    assert compare_replays(base, told, *SPAN).outcome == "equal"
 
 
 def test_a_folder_that_sees_more_of_it_is_better(

@@ -15,7 +15,7 @@ from include.errors import NotComparable, NotReady
 from include.features.labelled import LabelledRows, gather_rows, match_labels
 from include.judging.champion import read_predictions
 from include.judging.gate import judge
-from include.judging.interval import MeanInterval, two_sided
+from include.judging.interval import MeanInterval, block_mean, two_sided
 from include.judging.losses import row_losses
 from include.records import ClaimRecord, Judgement
 from include.replay.history import History, collect_history
@@ -187,10 +187,14 @@ def _judge(change: Side, labelled: LabelledRows, blocks: np.ndarray) -> tuple[Ju
     target, old, new = (
         pairs[name].to_numpy(dtype=float) for name in (config.labels.column, "prediction_before", "prediction")
     )
-    rows = gather_rows(config, open_stores(change.at, change.model.id), labelled) if gate.slices else pairs
+    rows = (
+        gather_rows(config, open_stores(change.at, change.model.id), labelled)
+        if gate.slices or gate.sensitive
+        else pairs
+    )
     judgement, _ = judge(gate, "base", target, old, new, blocks, rows)
     before, now = row_losses(gate.metric, target, old), row_losses(gate.metric, target, new)
-    interval = two_sided((before - now) / (float(np.mean(before)) or 1.0), blocks, config.gate.confidence)
+    interval = two_sided((before - now) / (block_mean(before, blocks) or 1.0), blocks, config.gate.confidence)
     return judgement, interval
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from include.config.contract import GateConfig
 from include.judging.gate import attempt_confidence, judge
+from include.records import Judgement
 
 BLOCKS = np.repeat(["2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04"], 100)
 ZONES = pd.DataFrame({"zone": np.tile(["a", "a", "a", "b"], 100)})
@@ -131,6 +132,25 @@ def test_rmse_is_shown_as_a_root_and_judged_by_squares():
     assert judgement.challenger == pytest.approx(0.9 * judgement.champion)
     assert judgement.improvement == pytest.approx(1 - 0.81)
     assert refusal is None
+
+
+def test_an_improvement_weighs_batches_alike_above_and_below_the_line():
+    blocks = np.repeat(["2024-01-01", "2024-01-02"], [1000, 10])
+    old, new = np.repeat([1.0, 100.0], [1000, 10]), np.repeat([1.0, 50.0], [1000, 10])
+    rows, target = pd.DataFrame({"zone": ["a"] * 1010}), np.zeros(1010)
+    judgement, _ = compare(old, new, rows=rows, blocks=blocks, target=target, slices={"zone": {"may_worsen": 0.1}})
+    assert judgement.improvement == pytest.approx(25 / 50.5)
+    assert judgement.slices[0].worse_by == pytest.approx(-25 / 50.5)
+
+
+def test_a_loss_beyond_all_measure_is_refused_and_its_record_can_be_read():
+    target = TARGET.copy()
+    target[7] = 1.7e308
+    judgement, refusal = compare(TARGET + ERRORS, TARGET + 0.5 * ERRORS, target=target, metric="rmse")
+    assert refusal is not None
+    assert refusal.startswith("rmse cannot be told: champion inf, challenger inf; look for labels")
+    read = Judgement.model_validate_json(judgement.model_dump_json())
+    assert (read.champion, np.isnan(read.improvement)) == (np.inf, True)
 
 
 @pytest.mark.parametrize("metric", ["logloss", "brier"])

@@ -21,7 +21,7 @@ from include.config.policies import (
     Uniform,
     describe_policy,
 )
-from include.policies import ArrivedLosses, Situation, build_policy, find_reasons
+from include.policies import ArrivedLosses, Situation, build_policy, find_evidence, find_reasons
 from include.policies.spread import find_spread
 from include.records import SectionVerdict
 
@@ -152,6 +152,19 @@ def test_the_spread_counts_what_days_share_and_a_single_change_of_level_does_not
     assert find_spread((np.ones(3), np.ones(3))) == (0, 1)
 
 
+def test_batches_of_one_row_scatter_as_their_means_do():
+    random = np.random.default_rng(1)
+    apart = [tuple(random.exponential(1, (28, 1))) for _ in range(200)]
+    assert find_spread(apart[0])[1] == 1
+    alarms = [
+        asks(Cusum(), lambda memory, one=one: ArrivedLosses(tuple(range(28))[::-1], one, 1.0, 28)) for one in apart
+    ]
+    assert sum(alarms) <= 4
+    assert asks(
+        Cusum(), lambda memory: ArrivedLosses(tuple(range(28))[::-1], tuple(one + 2 for one in apart[0]), 1.0, 28)
+    )
+
+
 def days(seed, n, rows, shared, rise=1.0, since=99):
     """Losses as absolute errors have them, of which the rows of a day share a factor."""
     random = np.random.default_rng(seed)
@@ -185,6 +198,10 @@ def test_adwin_takes_only_a_rise_and_only_above_the_error_at_promotion():
     assert not asks(Adwin(), lambda memory: fall)
     assert not asks(Adwin(), lambda memory: replace(rise, at_promotion=2.0))
     assert asks(Adwin(), lambda memory: replace(rise, at_promotion=None))
+    # A few large losses are cut, and so is what they are held against.
+    tail = np.exp(np.random.default_rng(5).normal(0, 2, (24, 400)))
+    heavy = tuple(day * (1.5 if n > 15 else 1) for n, day in enumerate(tail))
+    assert asks(Adwin(), lambda memory: replace(rise, losses=heavy, at_promotion=float(tail[:16].mean())))
     # It is over once the error has fallen again.
     again = (*rise.losses, *(batch / 2 for batch in rise.losses[16:]))
     assert not asks(Adwin(), lambda memory: ArrivedLosses(tuple(range(31, -1, -1)), again, 0.8, 32))
@@ -247,6 +264,13 @@ def test_all_of_several_ask_together_or_not_at_all_and_either_way_nests():
 def test_what_asks_is_weighed_without_the_reasons_that_do_not_count():
     both = AllOf(of=(Decay(), EveryN(n=4)))
     seen = situation(outcomes="bad", inputs="warn")
-    assert find_reasons((both, InputDrift()), seen, among=("due", "drift")) == ("drift",)
-    assert find_reasons((both,), seen, among=("decay", "due")) == ("decay", "due")
-    assert find_reasons((both,), seen, among=()) == ()
+    assert find_reasons((both, InputDrift()), seen, without=("decay",)) == ("drift",)
+    assert find_reasons((both,), seen, without=("drift",)) == ("decay", "due")
+    assert find_reasons((both,), seen, without=("decay", "due")) == ()
+
+
+def test_what_is_measured_is_evidence_though_it_may_not_ask_alone():
+    both = AllOf(of=(Decay(), Uniform(budget=1, over=7)))
+    seen = situation(outcomes="bad", covers=range(1))
+    assert (find_reasons((both,), seen), find_evidence((both,), seen)) == ((), ("decay",))
+    assert find_evidence((both, InputDrift(), EveryN(n=1)), situation(inputs="warn")) == ("drift",)

@@ -1,6 +1,8 @@
 """The check asks by its policies, as known then, and holds back what does not last."""
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -11,11 +13,12 @@ from include.demo.stream import DemoStream
 from include.judging.champion import promotion_decided
 from include.records import (
     AttemptRecord,
+    ClosingRecord,
     PromotionRecord,
     SectionVerdict,
     VerdictRecord,
 )
-from include.steps.check_drift import _conclude, _find_lasting
+from include.steps.check_drift import _conclude, _find_fleeting, check_drift
 from include.storage.stores import open_stores
 from tests.short_loop import fingerprint, run, short_model
 
@@ -47,7 +50,7 @@ def lived(tmp_path_factory):
     said = {}
     for number in range(1, LAST + 1):
         run(model, at, number, stream=STREAM)
-        if promotion_decided(open_stores(at, model.id).ledger, model.config.calendar.name(number - 1)) is not None:
+        if promotion_decided(open_stores(at, model.id).ledger, model.config.calendar.name(number - 2)) is not None:
             said |= {(policies, number): conclude(model, at, number, policies) for policies in POLICIES}
     return model, at, said
 
@@ -117,6 +120,7 @@ def put_verdict(model, stores, number, reasons=(), promotion=1, **more):
     as_of = model.config.calendar.name(number - 1)
     body = {"last_ask": None, "previous_ask": None, "action": "none", "n": 0, "covers": (as_of,)} | more
     sections = dict.fromkeys(("freshness", "inputs", "predictions", "outcomes"), OK)
+    body["evidence"] = tuple(reason for reason in reasons if reason in ("decay", "drift"))
     stores.ledger.put(
         VerdictRecord(as_of=as_of, promotion=promotion, version=promotion, reasons=reasons, **sections, **body)
     )
@@ -132,19 +136,84 @@ def test_a_reason_lasts_by_the_checks_of_the_same_champion_this_one_included(led
     # A wish at the same batch is no check.
     put_verdict(model, stores, 5, ("asked",), promotion=2, n=1)
 
-    def lasting(hits, of, reasons, promotion=2):
+    def fleeting(hits, of, evidence, promotion=2):
         retrain = model.config.retrain.model_copy(update={"persistence": PersistenceConfig(hits=hits, of=of)})
         config = model.config.model_copy(update={"retrain": retrain})
-        return _find_lasting(config, stores, model.config.calendar.name(5), promotion, reasons)
+        return _find_fleeting(config, stores, model.config.calendar.name(5), promotion, evidence)
 
-    assert lasting(1, 1, ("decay", "drift")) == ("decay", "drift")
-    assert lasting(2, 2, ("decay", "drift")) == ("decay",)
-    assert lasting(2, 3, ("decay", "drift")) == ("decay",)
-    assert lasting(2, 4, ("decay", "drift")) == ("decay", "drift")
+    assert fleeting(1, 1, ("decay", "drift")) == ()
+    assert fleeting(2, 2, ("decay", "drift")) == ("drift",)
+    assert fleeting(2, 3, ("decay", "drift")) == ("drift",)
+    assert fleeting(2, 4, ("decay", "drift")) == ()
     # What an earlier champion's checks found is not counted.
-    assert lasting(3, 9, ("decay", "drift")) == ()
-    assert lasting(2, 9, ("decay",), promotion=3) == ()
-    assert lasting(9, 9, ("due", "code_changed", "drift")) == ("due", "code_changed")
+    assert fleeting(3, 9, ("decay", "drift")) == ("decay", "drift")
+    assert fleeting(2, 9, ("decay",), promotion=3) == ("decay",)
+
+
+@pytest.fixture
+def copied(lived, tmp_path):
+    """A copy of the loop that lived, to go on with; its last batch is not checked yet."""
+    model, at, _ = lived
+    home = Path(at.landing).parent
+    shutil.copytree(home, tmp_path / "copy")
+    there = Locations.under(tmp_path / "copy")
+    (last,) = Path(there.lake).glob(f"ledger/{at.env}/{model.id}/verdict/{model.config.calendar.name(LAST - 1)}*")
+    shutil.rmtree(last) if last.is_dir() else last.unlink()
+    return model, there, open_stores(there, model.id)
+
+
+def ask_at(model, stores, number, closed=None):
+    """A person's wish at a batch that was checked, and the batch as of which it was closed."""
+    seen = stores.ledger.get(VerdictRecord, model.config.calendar.name(number - 1))
+    wish = seen.model_copy(update={"n": 1, "reasons": ("asked",), "action": "retrain", "last_ask": f"{seen.as_of}.1"})
+    stores.ledger.put(wish)
+    if closed is not None:
+        as_of = model.config.calendar.name(closed - 1)
+        stores.ledger.put(ClosingRecord(as_of=as_of, verdict=wish.id, outcome="exhausted", why=""))
+    return wish.id
+
+
+@pytest.mark.parametrize(("cooldown", "action"), [(0, "retrain"), (1, "none")])
+def test_a_cooldown_of_one_rests_one_batch(copied, cooldown, action):
+    model, at, stores = copied
+    ask_at(model, stores, LAST - 1, closed=LAST - 1)
+    assert conclude(model, at, LAST, "decay", cooldown=cooldown).action == action
+
+
+def test_what_was_decided_at_a_batch_comes_after_its_check_however_late_that_is(copied):
+    model, at, stores = copied
+    asked = ask_at(model, stores, LAST - 1)
+    before = conclude(model, at, LAST, "decay+every:1")
+    first, name = stores.ledger.get(PromotionRecord, "champion"), model.config.calendar.name
+    second = {"as_of": name(LAST - 1), "number": 2, "attempt": f"{asked}-1", "effective_from": name(LAST)}
+    stores.ledger.put(first.model_copy(update=second))
+    stores.ledger.put(ClosingRecord(as_of=name(LAST - 1), verdict=asked, outcome="promoted", why=""))
+    after = conclude(model, at, LAST, "decay+every:1")
+    assert (before.promotion, before.action, before.last_ask) == (1, "none", asked)
+    assert after == before
+
+
+def test_a_wish_that_comes_while_a_check_is_made_is_not_lost(copied, monkeypatch):
+    model, at, stores = copied
+    asked = []
+    monkeypatch.setattr(
+        "include.steps.check_drift._draw", lambda *_: asked or asked.append(ask_at(model, stores, LAST - 1))
+    )
+    verdict = check_drift(under(model, "decay"), at, model.config.calendar.name(LAST - 1))
+    assert (verdict.last_ask, verdict.action) == (asked[0], "none")
+
+
+def test_a_report_that_cannot_be_drawn_does_not_stop_the_check(copied, monkeypatch, caplog):
+    def fail(*_):
+        raise ValueError("empty vocabulary")
+
+    monkeypatch.setattr("include.steps.check_drift.render_drift", fail)
+    model, at, stores = copied
+    check = model.config.check.model_copy(update={"html": "always"})
+    as_of = model.config.calendar.name(LAST - 1)
+    verdict = check_drift(model.replace(model.config.model_copy(update={"check": check})), at, as_of)
+    assert stores.ledger.get(VerdictRecord, as_of) == verdict
+    assert f"taxi, batch {as_of}: Evidently could not draw its report" in caplog.text
 
 
 def test_changed_code_is_asked_for_once_and_never_in_a_backfill(lived, monkeypatch):

@@ -32,7 +32,7 @@ from include.records import (
 from include.replay.status import describe_status
 from include.sinks import LogSink
 from include.sources.waiting import look_for_batch, unordered, unsettled
-from include.steps.check_drift import _conclude, _find_lasting
+from include.steps.check_drift import _conclude, _find_fleeting
 from include.steps.ingest_batch import ingest_batch
 from include.steps.score_batch import score_batch
 from include.steps.send_alerts import send_alerts
@@ -197,7 +197,7 @@ def readers(model, at, n):
         "status": lambda: list(describe_status(model, at)),
         "watch": lambda: find_due_attempt(config, open_stores(at, model.id)),
         "check": lambda: _conclude(model, open_stores(at, model.id), batch),
-        "persistence": lambda: _find_lasting(held, open_stores(at, model.id), batch, 1, ("decay",)),
+        "persistence": lambda: _find_fleeting(held, open_stores(at, model.id), batch, 1, ("decay",)),
         "sensors": lambda: (
             look_for_batch(model, at, following, end),
             look_for_batch(model, at, following, end, None, "labels"),
