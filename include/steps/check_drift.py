@@ -188,8 +188,11 @@ def _draw(config: ModelConfig, stores: Stores, verdict: VerdictRecord) -> None:
     current = read_rows(config, stores, published(stores, "rows", covers, verdict.as_of, columns))
     reference = read_rows(config, stores, published(stores, "rows", learnt, promotion.as_of, columns))
     if not current.empty and not reference.empty:
-        page = render_drift(reference, current, watched_columns(config), config.model.seed)
-        stores.lake.put_report(f"drift-{verdict.as_of}.html", page)
+        watched = watched_columns(config)
+        categorical = {name for name in watched if columns[name].type in ("category", "boolean")}
+        page = render_drift(reference, current, watched, categorical, config.model.seed)
+        if page is not None:
+            stores.lake.put_report(f"drift-{verdict.as_of}.html", page)
 
 
 def _tell(model: ModelFolder, stores: Stores, verdict: VerdictRecord) -> None:
