@@ -1,7 +1,14 @@
 """How far a batch lies from a reference: six measures, for each of which larger means further.
 
-Values are Evidently's own where it reports a distance. Where it reports a p-value (Kolmogorov-Smirnov, chi-square), the
-statistic behind it is taken: a p-value says how sure a difference is, not how large, and falls with every row.
+Values are Evidently's own where it reports a distance, but for the bins of numbers. Where it reports a p-value
+(Kolmogorov-Smirnov, chi-square), the statistic behind it is taken: a p-value says how sure a difference is, not how
+large, and falls with every row.
+
+For PSI, Kullback-Leibler and Jensen-Shannon of numbers Evidently has Sturges' bins of equal width, from the least to
+the largest value of both sides. One value far out makes them so wide that all others share one, and hides any shift.
+Bins here are the reference's deciles, and its outer hundredths, which see a tail grow. The first and the last are open:
+what lies beyond counts by its rows, not by how far out it is. They are the same for each batch and in the calibration.
+Numbers of few values are compared one by one, as Evidently has it.
 """
 
 from collections.abc import Callable
@@ -24,6 +31,10 @@ FLOORS = {
 SQUARED = ("psi", "kl")
 # Evidently's: a number with no more values than this is compared value by value.
 _FEW_VALUES = 20
+# A number with more values than this is calibrated in about as many cells.
+_CELLS = 200
+# The shares of the reference that lie below the edges of bins.
+_BINS = (0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.99)
 
 # Of two groups of counts (…, cells), the distances (…,).
 Comparison = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -33,7 +44,8 @@ def measure(name: str, described: dict[str, Any], values: pd.Series) -> float:
     """Distance of values from a described column; 0 where one side has nothing to compare.
 
     ``wasserstein``: area between the distributions, in standard deviations of the reference. ``ks``: the largest gap
-    between them. ``psi``, ``kl`` (nats), ``jensenshannon`` (its root): between shares, of numbers in Sturges' bins.
+    between them. ``psi``, ``kl`` (nats), ``jensenshannon`` (its root): between shares, of numbers in bins of the
+    reference.
     ``chisquare``: the root of chi-square over rows, Cohen's w (Cohen 1988, Statistical Power Analysis, ch. 7).
 
     :param described: ``counts`` of categories, or ``quantiles`` of numbers.
@@ -52,26 +64,58 @@ def measure(name: str, described: dict[str, Any], values: pd.Series) -> float:
         grid = np.sort(np.concatenate([points, numbers]))
         shares = [np.searchsorted(side, grid, side="right") / len(side) for side in (points, numbers)]
         return float(_of_gaps(name, grid, spread_of(points))(shares[0] - shares[1]))
-    edges = _bin_edges(points, numbers)
+    edges = bin_edges(points)
+    if edges is None:
+        edges = np.union1d(points, numbers)[:-1]
     return float(_of_counts(name)(*(_count_bins(side, edges) for side in (points, numbers))))
 
 
-def compare_cells(name: str, points: np.ndarray | None, scale: float, rows: int) -> Comparison:
+def find_cells(points: np.ndarray) -> np.ndarray:
+    """The values (cells,) that stand for cells of the calibration, each of which holds what lies nearest to it.
+
+    :param points: (points,) the sorted quantiles of a reference.
+    """
+    values = np.unique(points)
+    return values if len(values) <= _CELLS else np.unique(points[:: max(1, len(points) // _CELLS)])
+
+
+def cell_bounds(cells: np.ndarray) -> np.ndarray:
+    """Where cells meet (cells - 1,); a value on a bound is of the lower one."""
+    bounds: np.ndarray = cells[1:] / 2 + cells[:-1] / 2
+    return bounds
+
+
+def bin_edges(points: np.ndarray) -> np.ndarray | None:
+    """Edges (edges,) of the bins that numbers are compared in, the first and the last open; some bounds of cells.
+
+    :param points: (points,) the sorted quantiles of a reference.
+    :returns: None for few values, which are compared one by one.
+    """
+    if len(np.unique(points)) <= _FEW_VALUES:
+        return None
+    cells = find_cells(points)
+    at = np.searchsorted(cells, points[np.round(np.array(_BINS) * (len(points) - 1)).astype(int)])
+    # A value that more than a bin's share of rows have is a bin of its own: an edge on either side.
+    common = at[1:][at[1:] == at[:-1]]
+    after = np.unique(np.concatenate([at, common - 1]))
+    edges: np.ndarray = cell_bounds(cells)[after[(after >= 0) & (after < len(cells) - 1)]]
+    return edges
+
+
+def compare_cells(name: str, points: np.ndarray | None, scale: float, edges: np.ndarray | None = None) -> Comparison:
     """The same measure, of many samples at once, each as the number of its values in each cell.
 
     :param points: the value that each cell stands for; None for categories.
     :param scale: the standard deviation of the reference.
-    :param rows: of a sample; Sturges' bins depend on it.
+    :param edges: of the bins; None where each cell is one.
     """
     if points is not None and name in ("wasserstein", "ks"):
         of_gaps = _of_gaps(name, points, scale)
         return lambda one, other: of_gaps(np.cumsum(_share(one) - _share(other), axis=-1))
     counted = _of_counts(name)
-    if points is None or len(points) <= _FEW_VALUES:
+    if points is None or edges is None:
         return counted
-    bins = int(np.ceil(np.log2(1001 + rows) + 1))
-    places = np.clip(((points - points[0]) / (points[-1] - points[0]) * bins).astype(int), 0, bins - 1)
-    into = np.eye(bins)[places]
+    into = np.eye(len(edges) + 1)[np.searchsorted(edges, points)]
     return lambda one, other: counted(one @ into, other @ into)
 
 
@@ -99,18 +143,8 @@ def spread_of(points: np.ndarray) -> float:
     return max(float(np.std(points)), 0.001)
 
 
-def _bin_edges(points: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """Evidently's bins of two samples: Sturges' over both, or one for each value where the first has few."""
-    values = np.unique(points)
-    if len(values) > _FEW_VALUES:
-        edges: np.ndarray = np.histogram_bin_edges(np.concatenate([points, numbers]), bins="sturges")
-        return edges
-    values = np.union1d(values, numbers)
-    return np.append(values, np.inf)
-
-
 def _count_bins(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    counted: np.ndarray = np.histogram(values, edges)[0].astype(float)
+    counted: np.ndarray = np.bincount(np.searchsorted(edges, values), minlength=len(edges) + 1).astype(float)
     return counted
 
 

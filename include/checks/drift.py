@@ -16,8 +16,11 @@ from include.checks.calibrating import Cells, calibrate, shrink
 from include.checks.divergences import (
     FLOORS,
     SQUARED,
+    bin_edges,
+    cell_bounds,
     compare_cells,
     count_categories,
+    find_cells,
     measure,
     read_numbers,
     spread_of,
@@ -28,8 +31,6 @@ from include.config.contract import ModelConfig
 PREDICTION = "prediction"
 _FILE = "reference.json"
 _POINTS = 1001
-# Of quantiles, every fifth stands for a cell of the calibration.
-_COARSER = 5
 # Rows of a batch that are compared; a sample of so many gives the verdict of a million.
 _SAMPLE = 10_000
 _NUMERIC = ("float", "integer")
@@ -228,6 +229,7 @@ def _count_cells(reference: Reference, name: str, values: pd.Series, codes: np.n
     """How often a column has each value in each batch, numbers by the nearest quantile, and how often none."""
     described, batches = reference.columns[name], int(codes.max()) + 1
     points: np.ndarray | None = None
+    edges: np.ndarray | None = None
     scale = 1.0
     if "counts" in described:
         names = {one: i for i, one in enumerate(described["counts"])}
@@ -237,19 +239,17 @@ def _count_cells(reference: Reference, name: str, values: pd.Series, codes: np.n
         there, cells = kinds >= 0, max(len(names), 1)
     else:
         quantiles = np.array(described["quantiles"] or [0.0])
-        scale = spread_of(quantiles)
-        points = np.unique(quantiles)
-        if len(points) > _POINTS // _COARSER:
-            points = np.unique(quantiles[::_COARSER])
+        scale, edges = spread_of(quantiles), bin_edges(quantiles)
+        points = find_cells(quantiles)
         numbers = values.to_numpy(dtype=float, na_value=np.nan)
         there, cells = np.isfinite(numbers), len(points)
-        places = np.searchsorted((points[1:] + points[:-1]) / 2, np.where(there, numbers, 0.0))
+        places = np.searchsorted(cell_bounds(points), np.where(there, numbers, 0.0))
     counts = np.bincount(codes[there] * cells + places[there], minlength=batches * cells).reshape(batches, cells)
     rows, divergence = reference.rows, reference.measured(name)
     compared = round(min(rows, _SAMPLE) * (1 - described["missing"]))
-    compare = compare_cells(divergence, points, scale, compared)
+    compare = compare_cells(divergence, points, scale, edges)
     present = np.stack([np.bincount(codes[there], minlength=batches), np.bincount(codes[~there], minlength=batches)], 1)
     return {
         name: Cells(divergence, counts, compare, compared),
-        f"{name} missing": Cells("missing", present, compare_cells("missing", None, 1.0, rows), rows),
+        f"{name} missing": Cells("missing", present, compare_cells("missing", None, 1.0), rows),
     }

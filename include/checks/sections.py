@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from include.checks.drift import PREDICTION, Reference, judge_columns
+from include.checks.drift import PREDICTION, Reference, judge_columns, watched_columns
 from include.config.contract import ModelConfig
 from include.errors import FeaturesInvalid
 from include.features.labelled import match_labels, standing_claim
@@ -48,12 +48,13 @@ def check_inputs(
         return SectionVerdict(state="provisional", why="no rows to compare")
     reference, digest = _reference(stores, promotion)
     age = _age(config, covers, promotion)
-    place = (digest, stores.lake.table_uri("clean"), tuple(partitions), age, repr(config.rows))
+    # The reference has what was watched when it was made; what is ignored since then is compared no more.
+    watched = [name for name in watched_columns(config) if name in reference.columns]
+    place = (digest, stores.lake.table_uri("clean"), tuple(partitions), age, repr(config.rows), tuple(watched))
     kept = _COMPARED.get(place)
     if kept is None:
         rows = read_rows(config, stores, partitions)
-        inputs = reference.only([name for name in reference.columns if name != PREDICTION])
-        kept = _compare(inputs, rows, "inputs", age, rows.get(config.rows.event_time))
+        kept = _compare(reference.only(watched), rows, "inputs", age, rows.get(config.rows.event_time))
         _COMPARED.put(place, kept)
     return kept
 

@@ -209,14 +209,17 @@ def _draw(model: ModelFolder, stores: Stores, verdict: VerdictRecord) -> None:
     reference = read_rows(config, stores, published(stores, "rows", learnt, promotion.as_of, columns))
     if current.empty or reference.empty:
         return
+    watched = watched_columns(config)
+    categorical = {name for name in watched if columns[name].type in ("category", "boolean")}
     try:
-        page = render_drift(reference, current, watched_columns(config), config.model.seed)
+        page = render_drift(reference, current, watched, categorical, config.model.seed)
     except Exception:
         _logger.exception(
             "%s, batch %s: Evidently could not draw its report; nothing depends on it", model.id, covers[-1]
         )
         return
-    stores.lake.put_report(f"drift-{verdict.as_of}.html", page)
+    if page is not None:
+        stores.lake.put_report(f"drift-{verdict.as_of}.html", page)
 
 
 def _tell(model: ModelFolder, stores: Stores, verdict: VerdictRecord) -> None:
