@@ -31,7 +31,7 @@ from include.replay.standings import batch_losses
 from include.storage.stores import open_stores
 from tests.bench.cells import NEVER_RUN, Cell, scored_cells, tuning_cells
 from tests.bench.page import QUICK, write_section
-from tests.bench.policy_table import ANSWER, CHOICES, MIDDLE, OURS, PRICES, Line, summarise
+from tests.bench.policy_table import ANSWER, CHOICES, LATER, MIDDLE, OURS, PRICES, Line, summarise
 
 _WINDOW = 4
 # What is not measured by then is left out, and the page says so.
@@ -117,7 +117,7 @@ def _answers(cell: Cell, model: ModelFolder, asked: list[str]) -> tuple[int, lis
     if not cell.is_demo:
         return 0, []
     numbers = [model.config.calendar.index(as_of) + 1 for as_of in asked]
-    grace = ANSWER + (40 if cell.delay else 0)
+    grace = ANSWER + (LATER if cell.delay else 0)
     right = {n for n in numbers for begin, end in cell.changes if begin <= n <= end + grace}
     delays = []
     for begin, end in cell.changes:

@@ -31,6 +31,7 @@ PRICES = (0.1, 0.5, 2.0)
 MIDDLE = PRICES[1]
 # A request within so many batches of a change (and of the labels' delay) is an answer to it.
 ANSWER = 14
+LATER = 40
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ def _main_table(lines: list[Line], chosen: dict[str, str]) -> str:
         f"{cells} generated streams. Error and worst window are relative to never retraining on the same stream; "
         "counts are means a stream, worse promotions the sum over all. A training costs so many batches of the error "
         f"that never retraining has; ranks and p (Wilcoxon, paired by stream) go by the cost at {MIDDLE:g}. A request "
-        f"within {ANSWER} batches of a change, and 40 more where labels are late, is an answer to it; the last "
+        f"within {ANSWER} batches of a change, or {ANSWER + LATER} where labels are late, is an answer to it; the last "
         "change of the recurring streams comes with their last batch, too late to be answered."
     )
     return f"{said}\n\n{table(columns, rows)}"
