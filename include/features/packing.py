@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -14,10 +15,12 @@ import skops.io
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
+from include.config.contract import ModelConfig
+from include.config.feeds import LabelFeed, LabelsInside
 from include.config.fields import ColumnType
 from include.config.model_folder import ModelFolder
 from include.errors import FeaturesInvalid, SourceChanged
-from include.features.generations import contract_of, describe_contract
+from include.features.generations import Contract, contract_of, describe_contract
 from include.features.labelled import LabelledRows, gather_features, match_labels
 from include.records import DataRecord, PromotionRecord
 from include.storage.packed_model import PACKED, TRUSTED_TYPES, PackedModel, load_module
@@ -87,15 +90,7 @@ def fit_model(
     config, code = model.config, code or model.code
     for name, text in code.items():
         (folder / name).write_text(text, encoding="utf-8")
-    contract = {
-        "model": model.id,
-        "task": config.model.task,
-        "lookback": config.features.lookback,
-        "rowwise": config.features.rowwise,
-        "trusted_types": list(config.model.trusted_types),
-        "seed": config.model.seed,
-        **describe_contract(config),
-    }
+    contract = _describe_recipe(model)
     building = PackedModel()
     building.folder = folder
     building.contract = contract
@@ -123,9 +118,27 @@ def rebuild_model(model: ModelFolder, stores: Stores, promotion: PromotionRecord
     data = stores.ledger.get(DataRecord, promotion.data)
     if data is None:
         raise SourceChanged(f"model {model.id}: data version {promotion.data} is not in the ledger; restore it")
-    seeded = model.config.model.model_copy(update={"seed": packed.contract["seed"]})
-    recorded = contract_of(model.config.model_copy(update={"model": seeded}), packed.contract)
-    return fit_model(model.replace(recorded), stores, promotion.trained_on, folder, code, data).packed
+    return fit_model(recipe_of(model, packed.contract), stores, promotion.trained_on, folder, code, data).packed
+
+
+def recipe_of(model: ModelFolder, contract: Contract) -> ModelFolder:
+    """The folder under every setting that shaped a packed model, whatever config.yaml says by now.
+
+    What a model that was packed earlier does not tell is taken from config.yaml: its window, its labels' delay.
+
+    :param contract: the packed model's.
+    """
+    config = contract_of(model.config, contract)
+    features: dict[str, object] = {name: contract[name] for name in ("lookback", "rowwise") if name in contract}
+    shaping = {"task": contract["task"], "seed": contract["seed"], "trusted_types": tuple(contract["trusted_types"])}
+    changes: dict[str, object] = {
+        "features": config.features.model_copy(update=features),
+        "model": config.model.model_copy(update=shaping),
+        "training": config.training.model_copy(update={"window": contract.get("window", config.training.window)}),
+    }
+    if "max_delay" in contract:
+        changes["labels"] = _labels_of(config, contract)
+    return model.replace(config.model_copy(update=changes))
 
 
 def signature_of(model: ModelFolder) -> ModelSignature:
@@ -139,6 +152,35 @@ def signature_of(model: ModelFolder) -> ModelSignature:
 def example_of(columns: dict[str, ColumnType]) -> pd.DataFrame:
     """One made-up row in the declared types: what an input looks like, without anybody's data."""
     return pd.DataFrame({name: [_EXAMPLES[column.type]] for name, column in columns.items()})
+
+
+def _describe_recipe(model: ModelFolder) -> Contract:
+    """What is packed with a model: all of config.yaml that shapes it. ``recipe_of`` reads it back."""
+    config = model.config
+    return {
+        "model": model.id,
+        "task": config.model.task,
+        "lookback": config.features.lookback,
+        "rowwise": config.features.rowwise,
+        "trusted_types": list(config.model.trusted_types),
+        "seed": config.model.seed,
+        "window": config.training.window,
+        "max_delay": config.labels.max_delay if isinstance(config.labels, LabelFeed) else None,
+        **describe_contract(config),
+    }
+
+
+def _labels_of(config: ModelConfig, contract: Contract) -> Literal["none"] | LabelsInside:
+    """The labels that a model was packed with; where they come from does not matter once they are sealed.
+
+    :param config: under the contract, so that a target that is still declared answers to its names of today.
+    """
+    if not contract["target"]:
+        return "none"
+    target = contract["target"] if config.labels == "none" else config.labels.target
+    if contract["max_delay"] is None:
+        return LabelsInside.model_validate({"target": target})
+    return LabelFeed.model_validate({"target": target, "key": config.rows.key, "max_delay": contract["max_delay"]})
 
 
 def _fit(model: ModelFolder, folder: Path, features: pd.DataFrame, labelled: LabelledRows) -> object:

@@ -7,9 +7,10 @@ from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
 from include.errors import FeaturesInvalid, ModelIncompatible, NotReady
 from include.features.history import call_predict
+from include.features.known import label_batches
 from include.features.labelled import LabelledRows, gather_features, gather_rows, match_labels
 from include.incidents import announce, report
-from include.judging.attempts import DueAttempt, holdout_of
+from include.judging.attempts import DueAttempt
 from include.judging.champion import predict_labelled, promotion_decided
 from include.judging.gate import attempt_confidence, judge
 from include.judging.losses import best_constant
@@ -46,7 +47,8 @@ def judge_model(model: ModelFolder, at: Locations, attempt: DueAttempt, trained:
 
 def _judge(model: ModelFolder, stores: Stores, attempt: DueAttempt, trained: TrainResult) -> AttemptRecord:
     config = model.config
-    holdout = holdout_of(config, stores, attempt.as_of)
+    # What follows what it has learnt: gate.holdout may say something else than when it was trained.
+    holdout = label_batches(config, stores, attempt.as_of, after=trained.trained_on[1])
     champion = promotion_decided(stores.ledger, attempt.as_of)
     if champion is not None and champion.as_of >= holdout[0]:
         raise NotReady(

@@ -7,6 +7,7 @@ from include.judging.attempts import DueAttempt
 from include.judging.champion import next_effective
 from include.records import PromotionRecord
 from include.steps.register_model import require_passed, serving_span
+from include.steps.train_model import fitted_span
 from include.storage.stores import Stores, open_stores
 
 
@@ -28,7 +29,7 @@ def promote_model(model: ModelFolder, at: Locations, attempt: DueAttempt, versio
             attempt=attempt.id,
             code=tags["evergreen.code"],
             data=tags["evergreen.data"],
-            trained_on=serving_span(model, stores, attempt),
+            trained_on=fitted_span(tags) or serving_span(model, stores, attempt),
             effective_from=next_effective(stores.ledger, model.config.calendar, attempt.as_of),
             error=judged.judgement.challenger if judged.judgement else None,
         )

@@ -7,11 +7,10 @@ from include.checks.drift import PREDICTION, build_reference, watched_columns
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
 from include.errors import ApprovalMissing, NotReady
-from include.features.generations import contract_of
 from include.features.history import call_predict
 from include.features.known import last_label_batches
 from include.features.labelled import gather_rows
-from include.features.packing import FittedModel, fit_model, packing_folder
+from include.features.packing import FittedModel, fit_model, packing_folder, recipe_of
 from include.judging.attempts import DueAttempt
 from include.records import ApprovalRecord, AttemptRecord
 from include.steps.train_model import log_fitted, version_tags
@@ -41,16 +40,16 @@ def register_model(model: ModelFolder, at: Locations, attempt: DueAttempt) -> Re
         return RegisterResult(version)
     run = stores.models.find_run(attempt.id, "champion")
     if run is None:
-        span = serving_span(model, stores, attempt)
         judged = _judged(model, stores, attempt)
         code = {name: (judged.folder / name).read_text(encoding="utf-8") for name in model.code}
-        # The recipe that was judged, under the contract that it was judged with: a yes may come days later.
-        recipe = model.replace(contract_of(model.config, judged.contract))
+        # A yes may come days after the judgement, and config.yaml may say something else by then.
+        recipe = recipe_of(model, judged.contract)
+        span = serving_span(recipe, stores, attempt)
         with packing_folder() as folder:
             fitted = fit_model(recipe, stores, span, folder, code)
             _add_reference(recipe, stores, fitted, folder)
-            run = log_fitted(recipe, stores, attempt, "champion", fitted, folder, record.code)
-    tags = version_tags(model, attempt, stores.models.run_tags(run)["evergreen.data"], record.code)
+            run = log_fitted(recipe, stores, attempt, "champion", fitted, span, folder, record.code)
+    tags = version_tags(stores.models.run_tags(run))
     description = f"Attempt {attempt.id} at batch {attempt.as_of}: {record.why}. Refitted on labels up to then."
     return RegisterResult(stores.models.create_version(run, attempt.id, tags, description))
 
@@ -72,7 +71,10 @@ def require_passed(model: ModelFolder, stores: Stores, attempt: DueAttempt) -> A
 
 
 def serving_span(model: ModelFolder, stores: Stores, attempt: DueAttempt) -> tuple[str, str]:
-    """First and last label batch that the serving model learns from."""
+    """First and last label batch that the serving model learns from.
+
+    :param model: under the recipe that was judged.
+    """
     known = last_label_batches(model.config, stores, attempt.as_of, model.config.training.window)
     return known[0], known[-1]
 

@@ -14,6 +14,8 @@ from include.records import AttemptRecord
 from include.storage.model_store import Evidence
 from include.storage.stores import Stores, open_stores
 
+_TRACED = {f"evergreen.{name}" for name in ("model", "verdict", "as_of", "data", "code", "trained_on")}
+
 
 @dataclass(frozen=True)
 class TrainResult:
@@ -34,28 +36,31 @@ class TrainResult:
 def train_model(model: ModelFolder, at: Locations, attempt: DueAttempt) -> TrainResult:
     """Fit a challenger on the labels known before the holdout, and log it.
 
-    A run of this attempt that is there already is used: nothing is trained twice. The model's own code failing is no
-    run either: the attempt is then refused for it, as trying again would be.
+    A run of this attempt that is there already is used, with the span and the rows that it was fitted on: nothing is
+    trained twice, whatever config.yaml says by now. The model's own code failing is no run either: the attempt is then
+    refused for it, as trying again would be.
 
     :raises NotReady: if there are no labels before the holdout.
     """
     stores = open_stores(at, model.id)
-    span = training_span(model, stores, attempt)
-    judged = stores.ledger.get(AttemptRecord, attempt.verdict, attempt.number - 1)
     run = stores.models.find_run(attempt.id, "challenger")
-    if run is None and judged is not None:
+    if run is not None:
+        span = fitted_span(stores.models.run_tags(run)) or training_span(model, stores, attempt)
+        return TrainResult(run, span, int(stores.models.run_metrics(run)["rows"]))
+    judged = stores.ledger.get(AttemptRecord, attempt.verdict, attempt.number - 1)
+    if judged is not None:
         return TrainResult(None, judged.trained_on, judged.training_rows)
+    span = training_span(model, stores, attempt)
     rows = len(match_labels(model.config, stores, *span).rows)
     if rows < model.config.gate.min_rows:
         why = f"{rows} labelled rows to learn from, {model.config.gate.min_rows} are needed"
         return TrainResult(None, span, rows, why)
-    if run is None:
-        with packing_folder() as folder:
-            try:
-                fitted = fit_model(model, stores, span, folder)
-            except FeaturesInvalid as error:
-                return TrainResult(None, span, rows, str(error))
-            run = log_fitted(model, stores, attempt, "challenger", fitted, folder, model.code_version)
+    with packing_folder() as folder:
+        try:
+            fitted = fit_model(model, stores, span, folder)
+        except FeaturesInvalid as error:
+            return TrainResult(None, span, rows, str(error))
+        run = log_fitted(model, stores, attempt, "challenger", fitted, span, folder, model.code_version)
     return TrainResult(run, span, rows)
 
 
@@ -75,13 +80,27 @@ def training_span(model: ModelFolder, stores: Stores, attempt: DueAttempt) -> tu
 
 
 def log_fitted(
-    model: ModelFolder, stores: Stores, attempt: DueAttempt, role: str, fitted: FittedModel, folder: Path, code: str
+    model: ModelFolder,
+    stores: Stores,
+    attempt: DueAttempt,
+    role: str,
+    fitted: FittedModel,
+    span: tuple[str, str],
+    folder: Path,
+    code: str,
 ) -> str:
     """Log a fitted model with its evidence; its data version is put on record first."""
     config = model.config
     stores.ledger.put(fitted.data)
     evidence = Evidence(
-        tags=version_tags(model, attempt, fitted.data.id, code),
+        tags={
+            "evergreen.model": model.id,
+            "evergreen.verdict": attempt.verdict,
+            "evergreen.as_of": attempt.as_of,
+            "evergreen.data": fitted.data.id,
+            "evergreen.code": code,
+            "evergreen.trained_on": " to ".join(span),
+        },
         params={
             "seed": config.model.seed,
             "window": config.training.window,
@@ -96,12 +115,12 @@ def log_fitted(
     return stores.models.log_model(attempt.id, role, folder, signature_of(model), example, evidence)
 
 
-def version_tags(model: ModelFolder, attempt: DueAttempt, data: str, code: str) -> dict[str, str]:
-    """The tags by which a run or a version is traced to verdict, data and code."""
-    return {
-        "evergreen.model": model.id,
-        "evergreen.verdict": attempt.verdict,
-        "evergreen.as_of": attempt.as_of,
-        "evergreen.data": data,
-        "evergreen.code": code,
-    }
+def version_tags(run_tags: dict[str, str]) -> dict[str, str]:
+    """The tags by which a version is traced to verdict, data and code: those of the run that fitted it."""
+    return {name: value for name, value in run_tags.items() if name in _TRACED}
+
+
+def fitted_span(tags: dict[str, str]) -> tuple[str, str] | None:
+    """First and last label batch that a run or a version was fitted on; None in tags from before they told."""
+    first, _, last = tags.get("evergreen.trained_on", "").partition(" to ")
+    return (first, last) if last else None

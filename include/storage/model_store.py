@@ -128,6 +128,11 @@ class ModelStore:
         with _answered(self._uri):
             return dict(self._client.get_run(run_id).data.tags)
 
+    def run_metrics(self, run_id: str) -> dict[str, float]:
+        """The latest metrics of a run."""
+        with _answered(self._uri):
+            return dict(self._client.get_run(run_id).data.metrics)
+
     def version_tags(self, version: int) -> dict[str, str]:
         """The tags of a registered version."""
         with _answered(self._uri):
