@@ -36,12 +36,13 @@ class BatchFeatures:
 _BUILT: ByteCache[BatchFeatures] = ByteCache(256 * 1024 * 1024, lambda built: built.nbytes)
 
 
-def readable(config: ModelConfig, stores: Stores, batch: str) -> tuple[DataRecord, str | None]:
+def readable(config: ModelConfig, stores: Stores, batch: str, lookback: int) -> tuple[DataRecord, str | None]:
     """What may be read to score a batch, as known at it: its rows, and the lookback with labels known before it.
 
+    :param lookback: batches.
     :returns: the data version, and the last batch whose labels are read (None if none are).
     """
-    calendar, lookback = config.calendar, config.features.lookback
+    calendar = config.calendar
     first = max(0, calendar.index(batch) - lookback)
     past = [calendar.name(i) for i in range(first, calendar.index(batch))]
     partitions = published(stores, "rows", [*past, batch], batch)
@@ -53,7 +54,9 @@ def readable(config: ModelConfig, stores: Stores, batch: str) -> tuple[DataRecor
 def build_features(
     config: ModelConfig, stores: Stores, packed: PackedModel, claim: ClaimRecord, own: Partition | None = None
 ) -> BatchFeatures:
-    """The features of a batch, from exactly what its claim lists, under the names that the model was made with.
+    """The features of a batch, from what its claim lists, under the names that the model was made with.
+
+    Of the history it gets what its own lookback reaches: another model may look further back.
 
     :param own: the batch's rows, where a later revision is to be read with the history that the claim lists.
     :raises FeaturesInvalid: if the model's code raises, or returns other rows than it was given.
@@ -64,11 +67,14 @@ def build_features(
     # Of one claim, the same code gives the same features; a training meets most batches again.
     columns = mine.model_dump_json(include={"rows", "labels"})
     code = packed.features.__name__
-    place = (stores.lake.table_uri("clean"), code, columns, config.rows.key, claim.as_of, claim.data, *owned)
+    reach = packed.contract["lookback"]
+    place = (stores.lake.table_uri("clean"), code, columns, config.rows.key, claim.as_of, claim.data, reach, *owned)
     kept = _BUILT.get(place)
     if kept is not None:
         return kept
-    rows, history = read_rows(mine, stores, owned), read_history(mine, stores, data, claim.as_of)
+    first = config.calendar.shift(claim.as_of, -reach)
+    within = DataRecord.listing([partition for partition in data.partitions if partition.batch >= first])
+    rows, history = read_rows(mine, stores, owned), read_history(mine, stores, within, claim.as_of)
     built = BatchFeatures(
         read_keys(config, stores, owned).drop(columns="batch"),
         call_features(packed, rows[list(mine.rows.columns)], history, claim.as_of),

@@ -125,16 +125,19 @@ def _claim(model: ModelFolder, stores: Stores, batch: str) -> ClaimRecord:
     before = calendar.shift(batch, -1)
     if calendar.index(batch) > 0 and ledger.get(ClaimRecord, before) is None:
         raise NotReady(f"model {model.id}: batch {before} has not been claimed; score it before {batch}")
-    data, cut = readable(model.config, stores, batch)
-    ledger.put(data)
     promotion = promotion_serving(ledger, batch)
+    contract = stores.models.load_version(promotion.version).contract if promotion is not None else {}
+    # What today's folder looks back on is listed as well: challengers learn from what was listed here.
+    lookback = max(model.config.features.lookback, contract.get("lookback", 0))
+    data, cut = readable(model.config, stores, batch, lookback)
+    ledger.put(data)
     if record.state != "published":
         version, number, why = None, None, f"batch {record.state}"
     elif record.clean == 0:
         version, number, why = None, None, "batch without a clean row"
     elif promotion is None:
         version, number, why = None, None, "no champion yet"
-    elif unknown := unreadable(model.config, stores.models.load_version(promotion.version).contract):
+    elif unknown := unreadable(model.config, contract):
         gone = ", ".join(unknown)
         version, number, why = None, None, f"version {promotion.version} reads {gone}, as config.yaml does not say"
     else:

@@ -10,7 +10,7 @@ from deltalake import DeltaTable
 
 from include.config.locations import Locations
 from include.config.model_folder import load_model_folder
-from include.features.history import build_features
+from include.features.history import build_features, readable
 from include.features.labelled import standing_claim
 from include.features.packing import packing_folder, rebuild_model
 from include.records import PromotionRecord
@@ -143,6 +143,23 @@ def test_a_lookback_has_the_same_features_in_training_and_in_scoring(lookback: P
         assert claim.label_cut is not None
         assert claim.label_cut < batch
         assert features["known"].max() < 450
+
+
+def test_a_version_keeps_the_lookback_that_it_was_made_with(lookback: Path) -> None:
+    model, at = load_model_folder(lookback / "models" / "taxi"), Locations.under(lookback)
+    for number, today in ((9, 4), (10, 1)):
+        features = model.config.features.model_copy(update={"lookback": today})
+        run(model.replace(model.config.model_copy(update={"features": features})), at, number)
+        stores, batch = open_stores(at, model.id), model.config.calendar.name(number - 1)
+        claim = standing_claim(stores, batch)
+        assert claim.version is not None
+        packed = stores.models.load_version(claim.version)
+        own, _ = readable(model.config, stores, batch, packed.contract["lookback"])
+        stores.ledger.put(own)
+        alone = build_features(model.config, stores, packed, claim.model_copy(update={"data": own.id})).features
+        served = build_features(model.config, stores, packed, claim).features
+        pd.testing.assert_frame_equal(served, alone, check_exact=True)
+        assert served["known"].max() > 100
 
 
 def test_poison_does_not_reach_a_lookback(lookback: Path, tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_a_batch_reads_its_lookback_and_labels_known_before_it(
     for number in range(1, 9):
         seal(stores, "rows", number, "rejected" if number == 4 else "published", 0 if number in (2, 4) else 5)
         seal(stores, "labels", number, "missing" if number == 3 else "published", 0 if number in (2, 3) else 5)
-    data, label_cut = readable(model.config, stores, "2024-01-06")
+    data, label_cut = readable(model.config, stores, "2024-01-06", model.config.features.lookback)
     assert [int(p.batch[-2:]) for p in data.partitions if p.table == "clean"] == rows
     assert [int(p.batch[-2:]) for p in data.partitions if p.table == "labels"] == labels
     assert label_cut == cut
