@@ -49,7 +49,8 @@ def promote_model(model: ModelFolder, at: Locations, attempt: DueAttempt, versio
 def mirror_champion(model: ModelFolder, stores: Stores, as_of: str) -> None:
     """Make MLflow's alias say what the ledger says.
 
-    A tag that is lower than the promotion means that the alias lags; an equal one, that a hand has moved it.
+    A tag that is lower than the promotion means that the alias lags; an equal one, that a hand has moved it; a higher
+    one, that a promotion came while this was looked at.
 
     :param as_of: the batch at which this is seen.
     """
@@ -57,7 +58,7 @@ def mirror_champion(model: ModelFolder, stores: Stores, as_of: str) -> None:
     if promotion is None:
         return
     version, tagged = stores.models.champion()
-    if (version, tagged) == (promotion.version, promotion.number):
+    if tagged > promotion.number or (version, tagged) == (promotion.version, promotion.number):
         return
     if tagged == promotion.number:
         text = (
