@@ -32,8 +32,9 @@ demo: setup ## The same loop in one process, without Airflow; POLICY=never takes
 new-model: setup ## Propose a model folder from data: NAME=sales FROM="sales.csv"; asks for what they do not say
 	$(BIN)/evergreen new-model $(NAME) --from $(FROM)
 
+# Files in the order of the tree: those of few and long tests first, so that neither process is left with one at the end.
 test: setup ## Run all tests but the long ones
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not long"
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not long"
 
 test-long: setup ## Run the tests that take minutes each: outages, ten nights, Celery, two years of bookings
 	$(BIN)/python -m pytest -m long
