@@ -9,6 +9,10 @@ the largest value of both sides. One value far out makes them so wide that all o
 Bins here are the reference's deciles, and its outer hundredths, which see a tail grow. The first and the last are open:
 what lies beyond counts by its rows, not by how far out it is. They are the same for each batch and in the calibration.
 Numbers of few values are compared one by one, as Evidently has it.
+
+Wasserstein counts by how far out a value is. What lies beyond all measure (see ``within_reach``) counts as if it lay
+at the end of it: else one such value in the reference makes its standard deviation so large that no shift shows, and
+one in a batch is an alarm of its own.
 """
 
 from collections.abc import Callable
@@ -33,6 +37,8 @@ SQUARED = ("psi", "kl")
 _FEW_VALUES = 20
 # A number with more values than this is calibrated in about as many cells.
 _CELLS = 200
+# So many times the span of the reference's middle 98 % a value may lie beyond it and still count by its distance.
+_REACH = 5
 # The shares of the reference that lie below the edges of bins.
 _BINS = (0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.99)
 
@@ -60,6 +66,7 @@ def measure(name: str, described: dict[str, Any], values: pd.Series) -> float:
     points, numbers = np.asarray(described["quantiles"], float), np.sort(read_numbers(values))
     if not len(points) or not len(numbers):
         return 0.0
+    points, numbers = within_reach(points, points), within_reach(points, numbers)
     if name in ("wasserstein", "ks"):
         grid = np.sort(np.concatenate([points, numbers]))
         shares = [np.searchsorted(side, grid, side="right") / len(side) for side in (points, numbers)]
@@ -68,6 +75,21 @@ def measure(name: str, described: dict[str, Any], values: pd.Series) -> float:
     if edges is None:
         edges = np.union1d(points, numbers)[:-1]
     return float(_of_counts(name)(*(_count_bins(side, edges) for side in (points, numbers))))
+
+
+def within_reach(points: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Values with those far out drawn in: five times the span of the reference's middle 98 % beyond it.
+
+    Of a normal reference that is 26 standard deviations from its mean. Where that middle is one value, nothing is.
+
+    :param points: (points,) the sorted quantiles of a reference.
+    :param values: (values,)
+    """
+    low, high = points[np.round(np.array([0.01, 0.99]) * (len(points) - 1)).astype(int)].tolist()
+    # In halves, for the span of finite numbers may be infinite.
+    beyond = 2 * _REACH * (high / 2 - low / 2)
+    drawn: np.ndarray = np.clip(values, low - beyond, high + beyond) if beyond > 0 else values
+    return drawn
 
 
 def find_cells(points: np.ndarray) -> np.ndarray:

@@ -24,6 +24,7 @@ from include.checks.divergences import (
     measure,
     read_numbers,
     spread_of,
+    within_reach,
 )
 from include.checks.following import find_followed, follows
 from include.config.contract import ModelConfig
@@ -239,6 +240,7 @@ def _count_cells(reference: Reference, name: str, values: pd.Series, codes: np.n
         there, cells = kinds >= 0, max(len(names), 1)
     else:
         quantiles = np.array(described["quantiles"] or [0.0])
+        quantiles = within_reach(quantiles, quantiles)
         scale, edges = spread_of(quantiles), bin_edges(quantiles)
         points = find_cells(quantiles)
         numbers = values.to_numpy(dtype=float, na_value=np.nan)

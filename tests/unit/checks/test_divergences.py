@@ -158,3 +158,24 @@ def test_nothing_to_compare_is_no_distance(name):
     assert measure(name, {"quantiles": [1.0, 2.0]}, empty) == 0.0
     assert measure(name, {"quantiles": []}, full) == 0.0
     assert measure(name, {"quantiles": [1.0, 2.0]}, full) == pytest.approx(0.0)
+
+
+def test_one_value_beyond_all_measure_neither_hides_a_shift_nor_is_one():
+    random = np.random.default_rng(6)
+    clean, batch = random.normal(20, 5, 12_000), random.normal(20, 5, 1000)
+    for far in (1e5, 1.7e308):
+        spoilt = pd.Series(np.append(clean, [far, -far]))
+        reference = build_reference(
+            pd.DataFrame({"load": spoilt}), set(), ["load"], pd.Series(np.arange(len(spoilt)) // 1001), 1000, 1
+        )
+        for values, drifted in (
+            (batch, False),
+            (np.append(batch, far), False),
+            (batch + 15, True),
+            (np.append(batch + 15, -far), True),
+            # A unit that changes for all is another matter.
+            (batch * 1000, True),
+        ):
+            judged = judge_columns(reference, pd.DataFrame({"load": values}), 1)["load"]
+            assert judged["drifted"] is drifted, (far, len(values), judged)
+    assert measure("wasserstein", {"quantiles": np.sort(clean).tolist()}, pd.Series(batch * 1000)) > 10
