@@ -67,6 +67,12 @@ def summarise(lines: list[Line], chosen: dict[str, str]) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+def _policies(lines: list[Line]) -> list[str]:
+    """Those that ran, in the order of the choices, the oracle last."""
+    ran = {one.policy for one in lines}
+    return [policy for policy in [*CHOICES, "oracle"] if policy in ran]
+
+
 def _frame(lines: Iterable[Line]) -> pd.DataFrame:
     rows = [
         {"cell": one.cell.name, "policy": one.policy, "cost": one.costs[PRICES.index(MIDDLE)], "line": one}
@@ -142,7 +148,7 @@ def _group_table(lines: list[Line]) -> str:
     demo = [one for one in lines if one.cell.is_demo]
     groups = list(dict.fromkeys((c.variant, c.model, c.delay, c.broken) for c in (one.cell for one in demo)))
     rows = []
-    for policy in [*CHOICES, "oracle"]:
+    for policy in _policies(lines):
         cells: list[object] = []
         for group in groups:
             own = [
@@ -165,7 +171,7 @@ def _real_table(lines: list[Line]) -> str:
     if not real:
         return "The two real sets were absent and are left out."
     rows = []
-    for policy in [*CHOICES, "oracle"]:
+    for policy in _policies(lines):
         cells: list[object] = []
         for name in real:
             (one,) = (line for line in lines if line.cell.variant == name and line.policy == policy)
@@ -182,7 +188,7 @@ def _say(lines: list[Line]) -> str:
     """What the table says, in numbers."""
     demo, ranks = [one for one in lines if one.cell.is_demo], _ranks(lines)
     best = min(ranks, key=lambda one: ranks[one])
-    cadence = min(("every n", "uniform", "max age", "new labels"), key=lambda one: ranks[one])
+    cadence = min({"every n", "uniform", "max age", "new labels"} & {*ranks}, key=lambda one: ranks[one])
 
     def cost(policy: str, kept: list[Line]) -> float:
         return float(np.mean([one.costs[PRICES.index(MIDDLE)] for one in kept if one.policy == policy]))
@@ -197,7 +203,7 @@ def _say(lines: list[Line]) -> str:
     for size in ("small", "large"):
         kept = [one for one in demo if one.cell.model == size]
         if kept:
-            beaten = [p for p in CHOICES if p != OURS and cost(p, kept) < cost(OURS, kept)]
+            beaten = [p for p in ranks if p != OURS and cost(p, kept) < cost(OURS, kept)]
             better = ", ".join(f"{p} ({cost(p, kept):.3f})" for p in beaten) or "none"
             told.append(f"- With the {size} model ours costs {cost(OURS, kept):.3f}; cheaper: {better}.")
     return "\n".join(told)
