@@ -68,7 +68,7 @@ class Outcome:
 
 def drive(run: Run) -> Outcome:
     """Take a stream through the loop; all labels are known at once."""
-    policies = "decay,every:6" if run.changed else "every:1"
+    policies = "decay+every:6" if run.changed else "every:1"
     model = for_replay(get_model_folder("taxi", model_roots()), None, policies, html=False)
     changes: dict[str, Any] = {
         "gate": model.config.gate.model_copy(update={"holdout": run.holdout}),
