@@ -20,9 +20,21 @@
     └── Outage                   a service or a store did not answer: try again
 """
 
+from typing import Any
+
+
+def _rebuild(kind: type[Exception], message: str, fields: dict[str, Any]) -> Exception:
+    error = kind.__new__(kind, message)
+    vars(error).update(fields)
+    return error
+
 
 class EvergreenError(Exception):
     """Everything that Evergreen raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Left to itself pickle would call each class with its message alone: between processes the error would be lost.
+        return _rebuild, (type(self), str(self), vars(self))
 
 
 class Refused(EvergreenError):
