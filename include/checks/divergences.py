@@ -50,9 +50,9 @@ def measure(name: str, described: dict[str, Any], values: pd.Series) -> float:
     """Distance of values from a described column; 0 where one side has nothing to compare.
 
     ``wasserstein``: area between the distributions, in standard deviations of the reference. ``ks``: the largest gap
-    between them. ``psi``, ``kl`` (nats), ``jensenshannon`` (its root): between shares, of numbers in bins of the
-    reference.
-    ``chisquare``: the root of chi-square over rows, Cohen's w (Cohen 1988, Statistical Power Analysis, ch. 7).
+    between them. ``psi``, ``kl`` (nats), ``jensenshannon`` (its root): between shares, of numbers in bins of
+    the reference. ``chisquare``: the root of chi-square over rows, Cohen's w (Cohen 1988, Statistical Power Analysis,
+    ch. 7).
 
     :param described: ``counts`` of categories, or ``quantiles`` of numbers.
     :param values: (rows,) of a batch.

@@ -8,7 +8,7 @@ import pandas as pd
 
 from include.batches import Calendar
 from include.config.contract import ModelConfig
-from include.errors import ModelIncompatible, NotReady
+from include.errors import FeaturesInvalid, ModelIncompatible, NotReady
 from include.features.generations import contract_of, unpredicted
 from include.features.history import build_features, call_predict
 from include.features.known import last_label_batches
@@ -88,11 +88,20 @@ def champion_losses(
 ) -> np.ndarray:
     """The champion's loss on each labelled row.
 
-    :raises FeaturesInvalid: if it cannot score them.
+    :raises FeaturesInvalid: if it cannot score them, or if their mean loss is beyond all numbers: that is a fault.
     """
     assert config.labels != "none"
     predicted = predict_labelled(config, stores, promotion, labelled)
-    return row_losses(config.gate.metric, labelled.rows[config.labels.column].to_numpy(), predicted)
+    target = labelled.rows[config.labels.column].to_numpy(dtype=float)
+    with np.errstate(over="ignore"):
+        losses = row_losses(config.gate.metric, target, predicted)
+        told = np.isfinite(losses.sum())
+    if not told:
+        raise FeaturesInvalid(
+            f"{config.gate.metric} cannot be told: {config.labels.column} lies between {target.min():.4g} and "
+            f"{target.max():.4g}; give labels a range in expectations.yaml"
+        )
+    return losses
 
 
 def predict_labelled(

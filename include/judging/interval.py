@@ -32,8 +32,7 @@ def lower_bound(differences: np.ndarray, blocks: np.ndarray, confidence: float) 
     :param blocks: (n,) the block of each row.
     :param confidence: one-sided, such as 0.95.
     """
-    _, index = np.unique(blocks, return_inverse=True)
-    means = np.bincount(index, weights=differences) / np.bincount(index)
+    means = _block_means(differences, blocks)
     mean, count = float(np.mean(means)), len(means)
     if count < 2:
         return MeanInterval(mean, float("-inf"), count)
@@ -47,8 +46,7 @@ def block_mean(values: np.ndarray, blocks: np.ndarray) -> float:
     :param values: (n,) one a row.
     :param blocks: (n,) the block of each row.
     """
-    _, index = np.unique(blocks, return_inverse=True)
-    return float(np.mean(np.bincount(index, weights=values) / np.bincount(index)))
+    return float(np.mean(_block_means(values, blocks)))
 
 
 def two_sided(differences: np.ndarray, blocks: np.ndarray, confidence: float) -> MeanInterval:
@@ -59,3 +57,9 @@ def two_sided(differences: np.ndarray, blocks: np.ndarray, confidence: float) ->
     :param confidence: of both ends together, such as 0.95.
     """
     return lower_bound(differences, blocks, (1 + confidence) / 2)
+
+
+def _block_means(values: np.ndarray, blocks: np.ndarray) -> np.ndarray:
+    _, index = np.unique(blocks, return_inverse=True)
+    means: np.ndarray = np.bincount(index, weights=values) / np.bincount(index)
+    return means

@@ -1,12 +1,21 @@
 """What all records have in common."""
 
-from typing import Any, ClassVar, Literal
+import math
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+
+def _without_infinities(value: Any) -> Any:
+    """Nested numbers, with None for what is not finite: whoever reads the record sees what its writer saw."""
+    if isinstance(value, dict):
+        return {name: _without_infinities(one) for name, one in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
 
 Feed = Literal["rows", "labels"]
 State = Literal["ok", "warn", "bad", "provisional"]
-Numbers = dict[str, Any]
+Numbers = Annotated[dict[str, Any], BeforeValidator(_without_infinities)]
 
 
 class Part(BaseModel):

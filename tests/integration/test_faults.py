@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from include.config.locations import Locations
+from include.config.model_folder import load_model_folder
 from include.errors import ModelIncompatible, NotReady
 from include.features.known import label_batches
 from include.incidents import last_incident
@@ -20,8 +21,11 @@ from include.records import (
     ClaimRecord,
     DataRecord,
     PromotionRecord,
+    SectionVerdict,
     VerdictRecord,
 )
+from include.replay.history import collect_history
+from include.replay.report import write_report
 from include.replay.runner import Runner
 from include.steps.ingest_batch import ingest_batch
 from include.steps.validate_batch import validate_batch
@@ -56,6 +60,31 @@ def test_a_label_feed_in_other_units_is_a_fault_and_no_decay(tmp_path: Path) -> 
     claim = ledger.get(ClaimRecord, "2024-01-06")
     assert claim is not None
     assert claim.version == 1
+
+
+def test_labels_beyond_all_measure_are_no_decay_and_can_be_shown(tmp_path: Path) -> None:
+    """Nothing is expected of the labels, and some are as large as numbers get."""
+    model, at = short_model(tmp_path), Locations.under(tmp_path)
+    expectations = model.path / "expectations.yaml"
+    expectations.write_text(yaml.safe_dump({"rows": yaml.safe_load(expectations.read_text())["rows"]}))
+    model = load_model_folder(model.path)
+    run(model, at, *range(1, 6))
+    land(model, at, 6)
+    path = Path(at.landing) / model.id / "labels_2024-01-06.csv"
+    labels = pd.read_csv(path).astype({"trip_minutes": float})
+    labels.loc[::10, "trip_minutes"] = 1.7e308
+    labels.to_csv(path, index=False)
+    Runner(model, at, sinks=()).run_batch("2024-01-06")
+    verdict = open_stores(at, model.id).ledger.get(VerdictRecord, "2024-01-06")
+    assert verdict is not None
+    assert (verdict.action, verdict.outcomes.state) == ("none", "provisional")
+    assert "mae cannot be told: trip_minutes lies between" in verdict.outcomes.why
+    assert "1.7e+308" in verdict.outcomes.why
+    write_report(collect_history(model, at, "2024-01-01", "2024-01-06"), tmp_path / "report.html")
+    # Whoever reads a record sees what its writer saw.
+    seen = SectionVerdict(state="bad", why="", numbers={"error": float("inf"), "by": {"a": float("nan"), "b": 1.0}})
+    assert seen.numbers == {"error": None, "by": {"a": None, "b": 1.0}}
+    assert SectionVerdict.model_validate_json(seen.model_dump_json()) == seen
 
 
 def test_a_missing_label_feed_stops_no_scoring(tmp_path: Path) -> None:
