@@ -7,8 +7,7 @@ STAMP := $(VENV)/.installed
 export PYTHONDONTWRITEBYTECODE :=
 .DEFAULT_GOAL := help
 
-.PHONY: help setup run demo new-model test test-long check bench bench-alarms bench-gate bench-labels bench-policies matrix \
-  lock up down clean
+.PHONY: help setup run demo new-model test test-long check bench bench-alarms bench-decisions matrix lock up down clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,14 +52,8 @@ bench: setup ## Measure a year of daily batches of 1,000 rows and where the time
 bench-alarms: setup ## Measure input alarms: false ones, changes found, Evidently's defaults beside; QUICK=1 a part
 	$(BIN)/python -m tests.bench.alarms
 
-bench-gate: setup ## Measure what the gate promotes, and how soon after a change; QUICK=1 measures a part
-	$(BIN)/python -m tests.bench.gate
-
-bench-labels: setup ## Measure how late labels are judged, for docs/judgement.md; QUICK=1 looks at one stream
-	$(BIN)/python -m tests.bench.labels
-
-bench-policies: setup ## Put the policies side by side, for docs/judgement.md: an hour; QUICK=1 takes one stream
-	$(BIN)/python -m tests.bench.policies
+bench-decisions: setup ## Measure what asking, judging and learning cost, for docs/judgement.md; QUICK=1 takes one stream
+	$(BIN)/python -m tests.bench.decisions
 
 matrix: setup ## Resolve, install and import the pinned set on 3.11, 3.12 and 3.13
 	for version in 3.11 3.12 3.13; do \

@@ -17,8 +17,7 @@ _WATCH = {"section": "Filled in by the watch"}
 PARAMS = {
     "why": Param("", type="string", title="Why", description="Why a retraining is wanted; it goes on record."),
     "verdict": Param(None, type=["null", "string"], title="Verdict", description="The verdict to answer.", **_WATCH),
-    "attempt": Param(None, type=["null", "integer"], title="Attempt", description="Its attempt's number.", **_WATCH),
-    "as_of": Param(None, type=["null", "string"], title="As of", description="The attempt's batch.", **_WATCH),
+    "as_of": Param(None, type=["null", "string"], title="As of", description="Its attempt's batch.", **_WATCH),
     "run": Param(None, type=["null", "integer"], title="Run", description="Number of this run.", **_WATCH),
 }
 

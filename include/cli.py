@@ -1,5 +1,6 @@
 """`evergreen …`: the loop without Airflow, and what it has done."""
 
+import getpass
 import os
 import signal
 import sys
@@ -103,15 +104,29 @@ def demo(policy: str | None) -> None:
 @cli.command()
 @click.argument("model_id", metavar="MODEL")
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--labels", multiple=True, type=_HISTORY, help="Label files, for a model whose labels come in files.")
+@click.option("--label-time", metavar="COLUMN[=FORMAT]", help="When a label became known; by default with its row.")
 @click.option("--landing", type=click.Path(path_type=Path), help="Where to, if not into the landing folder.")
-def split(model_id: str, files: tuple[Path, ...], landing: Path | None) -> None:
+def split(
+    model_id: str, files: tuple[Path, ...], labels: tuple[Path, ...], label_time: str | None, landing: Path | None
+) -> None:
     """Cut history files into the batch files that a model's config expects, by event time."""
+    from include.config.fields import ColumnType
     from include.sources.splitting import split_history
 
     model = get_model_folder(model_id, model_roots())
     folder = Path(landing or Locations.from_environment().landing) / model_id
-    counts = split_history(model, list(files), folder)
-    console.print(f"{sum(counts.values()):,} rows in {len(counts)} batches, {min(counts)} to {max(counts)}: {folder}")
+    name, _, form = (label_time or "").partition("=")
+    known = (name, ColumnType(type="timestamp", format=form or None)) if name else None
+    done = split_history(model, list(files), folder, labels, known)
+    for what, counts in (("rows", done.rows), ("labels", done.labels)):
+        if counts:
+            span = f"{len(counts)} batches, {min(counts)} to {max(counts)}"
+            console.print(f"{sum(counts.values()):,} {what} in {span}: {folder}", markup=False)
+    if done.before:
+        console.print(f"{done.before:,} rows lie before the start, {model.config.calendar.name(0)}, and are left out")
+    if done.unplaced:
+        console.print(f"{done.unplaced:,} labels were known before the start or never, or belong to no row: left out")
 
 
 @cli.command("new-model")
@@ -126,10 +141,20 @@ def split(model_id: str, files: tuple[Path, ...], landing: Path | None) -> None:
 @click.option(
     "--task", type=click.Choice(["regression", "classification"]), help="By default what the target asks for."
 )
+@click.option("--labels", multiple=True, type=_HISTORY, help="Files of labels, where they do not stand in the rows.")
+@click.option("--label-time", help="The column of the label files that says when a label became known.")
+@click.option("--keep", multiple=True, metavar="COLUMN", help="A column to be used, whatever speaks against it.")
+@click.option("--drop", multiple=True, metavar="COLUMN", help="A column to be left out.")
 @click.option("--root", type=click.Path(file_okay=False, path_type=Path), help="Where to; by default EVERGREEN_MODELS.")
 @click.option("--yes", is_flag=True, help="Take what the data propose instead of asking.")
 def new_model(
-    name: str, more: tuple[Path, ...], files: tuple[Path, ...], root: Path | None, yes: bool, **given: Any
+    name: str,
+    more: tuple[Path, ...],
+    files: tuple[Path, ...],
+    labels: tuple[Path, ...],
+    root: Path | None,
+    yes: bool,
+    **given: Any,
 ) -> None:
     """Look at history files and write a model folder that replays at once.
 
@@ -146,7 +171,8 @@ def new_model(
     place = root or roots[0]
     require_free(name, place, roots)
     history = read_files([*files, *more])
-    proposal = propose_model(name, history, Answers(**given), take_proposal if yes else ask_person)
+    outcomes = read_files(list(labels)) if labels else None
+    proposal = propose_model(name, history, Answers(**given), take_proposal if yes else ask_person, outcomes)
     folder = write_folder(proposal, place)
     for line in tell_proposal(proposal, folder, served=place.absolute() in [root.absolute() for root in roots]):
         console.print(line, markup=False)
@@ -176,6 +202,32 @@ def status(model_id: str) -> None:
 
     for line in describe_status(get_model_folder(model_id, model_roots()), Locations.from_environment()):
         console.print(line, markup=False)
+
+
+@cli.command()
+@click.argument("model_id", metavar="MODEL")
+@click.argument("version", type=int, required=False)
+@click.option("--why", "reason", required=True, help="Why; it goes on record.")
+@click.option("--yes", is_flag=True, help="Do not ask again after the gate was heard.")
+def rollback(model_id: str, version: int | None, reason: str, yes: bool) -> None:
+    """Put an older version in force again: VERSION, or the one before the champion. The gate is heard first."""
+    from include.replay.status import describe_judgement
+    from include.steps.rollback_model import plan_rollback, rollback_model
+
+    model, at = get_model_folder(model_id, model_roots()), Locations.from_environment()
+    plan = plan_rollback(model, at, version, f"{getpass.getuser()}: {reason}")
+    console.print(f"{model.id}: back from version {plan.instead} to version {plan.version}", markup=False)
+    for line in describe_judgement(plan.attempt.judgement) if plan.attempt.judgement else ():
+        console.print(line, markup=False)
+    console.print(f"  the gate would {'refuse it: ' + plan.doubt if plan.doubt else 'promote it'}", markup=False)
+    if not yes:
+        click.confirm("Put it in force?", abort=True)
+    standing = rollback_model(model, at, plan)
+    if standing.attempt != plan.attempt.id:
+        console.print(f"promotion {standing.number}, version {standing.version}, came before; look again", markup=False)
+        sys.exit(1)
+    told = "until a challenger is expected to serve better; `retrain: {any: [never]}` in config.yaml holds it"
+    console.print(f"version {standing.version} serves from batch {standing.effective_from}, {told}", markup=False)
 
 
 @cli.command()

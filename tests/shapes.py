@@ -48,7 +48,7 @@ def make_tiny(folder: Path) -> Shape:
 
 
 def make_categorical(folder: Path) -> Shape:
-    """Text alone, with semicolons, in another encoding; true or false is foretold."""
+    """Text alone, with semicolons, in another encoding; yes or no, in German, is foretold."""
     random = np.random.default_rng(3)
     rows = 16 * 7 * 20
     day = FIRST + pd.to_timedelta(np.arange(rows) // 20, "D") + pd.to_timedelta(random.integers(0, 1440, rows), "min")
@@ -56,7 +56,7 @@ def make_categorical(folder: Path) -> Shape:
     frame["plan"] = random.choice(["basic", "plus", "pro"], rows, p=[0.6, 0.3, 0.1])
     frame["zip"] = random.choice([f"0{i:04d}" for i in range(60)], rows)
     frame["churned"] = np.where(
-        random.random(rows) < frame["plan"].map({"basic": 0.8, "plus": 0.3, "pro": 0.05}), "True", "False"
+        random.random(rows) < frame["plan"].map({"basic": 0.8, "plus": 0.3, "pro": 0.05}), "ja", "nein"
     )
     frame.insert(0, "customer", [f"C{i:06d}" for i in range(rows)])
     frame.insert(1, "asked", day.strftime("%d/%m/%Y %H:%M"))

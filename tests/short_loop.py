@@ -22,10 +22,10 @@ from include.storage.objects import open_store
 TAXI = Path(__file__).parent.parent / "include" / "models" / "taxi"
 STREAM = DemoStream(trips=150, batches=12, broken=(3,), shifted=(0, 0), changed=7, slowdown=2.0)
 SHORT: dict[str, Any] = {
-    "training": {"window": 3, "min_labels": 200},
-    "gate": {"metric": "mae", "holdout": 2, "min_rows": 50},
+    "training": {"window": 3, "min_labels": 330},
+    "gate": {"metric": "mae", "min_rows": 50},
     "check": {"window": 2, "min_rows": 50, "html": "never", "ignore": ["PULocationID", "DOLocationID"]},
-    "retrain": {"any": ["decay"], "attempts": 4},
+    "retrain": {"any": ["decay"]},
 }
 
 

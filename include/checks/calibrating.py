@@ -5,13 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from include.checks.divergences import FLOORS, SQUARED, Comparison
+from include.checks.divergences import FLOORS, LARGEST, SQUARED, Comparison
 
 # One false alarm in two hundred batches, for all columns together: real batches have heavier tails than the theory's
 # normal ones, and one in a hundred is what is promised.
 LEVEL = 0.995
+# Batches that are also judged together, so that a small shift adds up.
+RECENT = 3
 _DRAWS = 1000
-_FEWEST_BATCHES = 5
 _SHUFFLES = 400
 _MOVES = 0.95
 
@@ -42,13 +43,33 @@ class Limits:
     """The largest distance of a column that is no drift.
 
     :param noise: what sampling alone explains, at the rows that it was drawn at.
-    :param spread: what batches lie apart beyond it, whatever their rows.
+    :param spread: what a batch lies apart beyond it, whatever its rows.
+    :param furthest: more than which it may not be, however unlike each other batches are.
+    :param batches: whole ones, which that is known from.
+    :param together: the share of ``spread``, squared, that neighbouring batches have in common: 0 for none, 1 for all.
     :param growth: how much further a batch may lie for each batch that the champion ages (a squared one by its root).
     """
 
     noise: float
-    spread: float = 0.0
-    growth: float = 0.0
+    spread: float
+    furthest: float
+    batches: int
+    together: float
+    growth: float
+
+
+@dataclass(frozen=True)
+class _Beyond:
+    """What the batches of a column lie apart beyond sampling.
+
+    :param apart: (batches,) the distance of each from all others, to the column's power.
+    :param mean: of those, less what sampling explains.
+    :param together: as in ``Limits``.
+    """
+
+    apart: np.ndarray
+    mean: float
+    together: float
 
 
 def calibrate(columns: dict[str, Cells], seed: int) -> dict[str, Limits]:
@@ -59,7 +80,7 @@ def calibrate(columns: dict[str, Cells], seed: int) -> dict[str, Limits]:
 
     Batches: each of the reference's own against all others (leave one out). What they lie apart beyond sampling is one
     variance known from few batches, so it is multiplied by Student's t at one less than their number, at the level that
-    Šidák (1967, JASA 62) gives each column.
+    Šidák (1967, JASA 62) gives each column that can raise an alarm at all.
 
     :param seed: of the resamples.
     """
@@ -69,9 +90,22 @@ def calibrate(columns: dict[str, Cells], seed: int) -> dict[str, Limits]:
     # What stays below its floor alarms nobody: two missing values where one is rare are no reason to widen the rest.
     widest = np.max([drawn[name] / max(limit, FLOORS[columns[name].name]) for name, limit in limits.items()], axis=0)
     widen = max(1.0, float(np.quantile(widest, LEVEL)))
+    beyond = {name: _compare_batches(one, drawn[name], random) for name, one in columns.items()}
     level = LEVEL ** (1 / len(columns))
+    # A column that would have to lie twice as far apart to reach its floor is none of those that share the level.
+    heard = sum(
+        _widen(one, beyond[name], level) > FLOORS[one.name] / 2 ** (2 / one.power) for name, one in columns.items()
+    )
+    level = LEVEL ** (1 / max(1, heard))
     return {
-        name: Limits(limits[name] * widen, _spread(one, drawn[name], level, random), _growth(one, random))
+        name: Limits(
+            limits[name] * widen,
+            _widen(one, beyond[name], level),
+            _furthest(one, beyond[name]),
+            len(beyond[name].apart),
+            beyond[name].together,
+            _growth(one, random),
+        )
         for name, one in columns.items()
     }
 
@@ -97,18 +131,50 @@ def _draw(one: Cells, random: np.random.Generator) -> np.ndarray:
     return one.compare(references, random.multinomial(one.rows, shares, _DRAWS))
 
 
-def _spread(one: Cells, drawn: np.ndarray, level: float, random: np.random.Generator) -> float:
-    counts, sizes = _whole_batches(one)
-    if len(counts) < _FEWEST_BATCHES:
-        return 0.0
-    rest = counts.sum(axis=0) - counts
-    apart = one.compare(rest, counts) ** one.power
-    noise = drawn**one.power
-    left = np.mean([shrink(int(n), one.rows, int(m)) for n, m in zip(sizes, rest.sum(axis=1), strict=True)])
+def _compare_batches(one: Cells, drawn: np.ndarray, random: np.random.Generator) -> _Beyond:
+    counts, _ = _whole_batches(one)
+    apart, mean = _leave_out(one, counts, 1, drawn, random)
+    n = len(counts)
+    if n < 2 * RECENT or mean <= 0:
+        return _Beyond(apart, mean, 1.0)
+    # Of neighbours left out together, as many variances as one batch has if they move as one, and a third if each moves
+    # by itself; what the others' own mean is off comes to both.
+    alone = mean / (1 + 1 / (n - 1))
+    pooled = _leave_out(one, counts, RECENT, drawn, random)[1] / alone - 1 / (n - RECENT)
+    # Few batches say this roughly; half a standard error is for that.
+    together = max(0.0, (RECENT * pooled - 1) / (RECENT - 1)) + 0.5 / n**0.5
+    return _Beyond(apart, mean, min(1.0, float(together)))
+
+
+def _leave_out(
+    one: Cells, counts: np.ndarray, width: int, drawn: np.ndarray, random: np.random.Generator
+) -> tuple[np.ndarray, float]:
+    """Distances of ``width`` neighbouring batches from all others, to the power, and their mean beyond noise."""
+    if len(counts) <= width:
+        return np.zeros(len(counts)), 0.0
+    sums = np.cumsum(np.vstack([np.zeros_like(counts[:1]), counts]), axis=0)
+    out = sums[width:] - sums[:-width]
+    rest = counts.sum(axis=0) - out
+    apart: np.ndarray = one.compare(rest, out) ** one.power
+    sizes = zip(out.sum(axis=1), rest.sum(axis=1), strict=True)
+    left = np.mean([shrink(int(n), one.rows, int(m)) for n, m in sizes])
     # What is taken off for sampling is the least it may be: by chance few batches lie closer together than later ones.
-    least = float(np.quantile(random.choice(noise, (_DRAWS, len(counts))).mean(axis=1), 0.05))
-    beyond = max(0.0, float(apart.mean()) - least * float(left))
-    return float((stats.t.ppf((1 + level) / 2, len(counts) - 1) ** 2 * beyond) ** (1 / one.power))
+    noise = random.choice(drawn**one.power, (_DRAWS, len(out))).mean(axis=1)
+    return apart, max(0.0, float(apart.mean()) - float(np.quantile(noise, 0.05)) * float(left))
+
+
+def _widen(one: Cells, beyond: _Beyond, level: float) -> float:
+    """How far one more batch may lie."""
+    if len(beyond.apart) < 2:
+        return LARGEST[one.name]
+    times = stats.t.ppf((1 + level) / 2, len(beyond.apart) - 1) ** 2
+    return float((times * beyond.mean) ** (1 / one.power))
+
+
+def _furthest(one: Cells, beyond: _Beyond) -> float:
+    """Twice what the furthest batch lies apart, or where a limit says nothing: another unit warns even there."""
+    own = float(beyond.apart.max()) if len(beyond.apart) else 0.0
+    return max(LARGEST[one.name], float((2**2 * own) ** (1 / one.power)))
 
 
 def _growth(one: Cells, random: np.random.Generator) -> float:

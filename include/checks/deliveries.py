@@ -1,6 +1,6 @@
 """What can be wrong with a delivery as such, told without any expectation: copies, and dates in another order."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -21,16 +21,27 @@ DELIVERED_ONCE = "delivered once"
 _EXCHANGED = 0.2
 # Files may be cut at another midnight than UTC's.
 _SLACK = timedelta(days=1)
+_YEAR = timedelta(days=366)
+
+
+def find_span(calendar: Calendar, source: FilesConfig | QueryConfig, batch: str) -> tuple[datetime, datetime]:
+    """First and last event time that a batch may bring: a year from it, or as far back as ``source.late`` if longer."""
+    begins, ends = calendar.moment(batch), calendar.end(batch)
+    late = min(_late(source), timedelta(days=365_000) // (ends - begins)) * (ends - begins)
+    return begins - max(late, _YEAR), ends + _YEAR
 
 
 def records_before(
     ledger: Ledger, calendar: Calendar, source: FilesConfig | QueryConfig, arrival: ArrivalRecord
 ) -> list[BatchRecord]:
     """The published batches of rows before an arrival, as they were first sealed, as far back as files may be late."""
-    late = source.late if isinstance(source, FilesConfig) else FilesConfig.model_fields["late"].default
     now = calendar.index(arrival.batch)
-    found = [ledger.get(BatchRecord, f"rows.{calendar.name(i)}") for i in range(max(0, now - late), now)]
+    found = [ledger.get(BatchRecord, f"rows.{calendar.name(i)}") for i in range(max(0, now - _late(source)), now)]
     return [record for record in found if record is not None and record.state == "published"]
+
+
+def _late(source: FilesConfig | QueryConfig) -> int:
+    return int(source.late if isinstance(source, FilesConfig) else FilesConfig.model_fields["late"].default)
 
 
 def find_copies(parsed: list[ParsedFile], arrival: ArrivalRecord, before: list[BatchRecord]) -> dict[str, Reason]:

@@ -29,7 +29,19 @@ FLOORS = {
     "kl": 0.1,
     "jensenshannon": 0.1,
     "chisquare": 0.1,
-    "missing": 0.05,
+    "missing": 0.1,
+}
+# Sizes from which a limit says nothing: what a shift of two standard deviations makes of a normal column, when half the
+# rows lie outside the reference's middle 95 %. Where such a batch would pass unseen, no one was watching. A share of
+# missing values: half of the rows.
+LARGEST = {
+    "wasserstein": 2.0,
+    "ks": 0.68,
+    "psi": 3.7,
+    "kl": 2.0,
+    "jensenshannon": 0.57,
+    "chisquare": 3.8,
+    "missing": 0.5,
 }
 # Those that grow as the square of a shift; the others grow as the shift itself.
 SQUARED = ("psi", "kl")

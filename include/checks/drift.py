@@ -1,4 +1,4 @@
-"""Input drift: distances of a batch from what the champion learnt from, against thresholds calibrated on that.
+"""Input drift: what the champion learnt from, as statistics, with the thresholds that are calibrated on it.
 
 A library's default thresholds are not a verdict: on small batches they flag most unchanged columns. A threshold here is
 the distance that batches without a change stay below, measured on the reference at the batch's own size.
@@ -21,19 +21,18 @@ from include.checks.divergences import (
     compare_cells,
     count_categories,
     find_cells,
-    measure,
     read_numbers,
     spread_of,
     within_reach,
 )
-from include.checks.following import find_followed, follows
+from include.checks.following import find_followed
 from include.config.contract import ModelConfig
 
 PREDICTION = "prediction"
 _FILE = "reference.json"
 _POINTS = 1001
 # Rows of a batch that are compared; a sample of so many gives the verdict of a million.
-_SAMPLE = 10_000
+SAMPLE = 10_000
 _NUMERIC = ("float", "integer")
 _CATEGORICAL = ("category", "boolean")
 
@@ -46,33 +45,45 @@ class Reference:
         divergence if it is not its type's default, and the parts of the event time that it follows.
     :param thresholds: by column and ``<column> missing``, the largest distance that sampling explains at ``rows`` rows.
     :param rows: rows of the batches at which the thresholds hold.
+    :param size: rows that were learnt from.
     :param spread: by the same names, what unchanged batches lie apart beyond sampling.
+    :param furthest: by the same names, more than which that is never taken to be.
+    :param batches: by the same names, the whole batches that this is known from.
+    :param together: by the same names, the share of it that neighbouring batches have in common.
     :param growth: by the same names, how much further for each batch that the champion ages.
-    :param size: rows that were learnt from; None in a version from before this was kept.
     """
 
     columns: dict[str, dict[str, Any]]
     thresholds: dict[str, float]
     rows: int
+    size: int
     spread: dict[str, float] = field(default_factory=dict)
+    furthest: dict[str, float] = field(default_factory=dict)
+    batches: dict[str, int] = field(default_factory=dict)
+    together: dict[str, float] = field(default_factory=dict)
     growth: dict[str, float] = field(default_factory=dict)
-    size: int | None = None
 
-    def threshold(self, name: str, rows: int, age: int = 0) -> float:
-        """The threshold for a batch of another size: sampling noise shrinks with the rows, what else parts batches not.
+    def threshold(self, name: str, rows: int, age: int = 0, batches: float = 1.0) -> float:
+        """The threshold for so many rows: sampling noise shrinks with them, what else parts batches not.
 
         :param age: batches since the last one learnt from.
+        :param batches: that the rows come from.
         """
-        return max(self.limits(name, rows, age).values())
+        return max(self.limits(name, rows, age, batches).values())
 
-    def limits(self, name: str, rows: int, age: int = 0) -> dict[str, float]:
+    def limits(self, name: str, rows: int, age: int = 0, batches: float = 1.0) -> dict[str, float]:
         """What a threshold is the largest of: the floor, and what sampling, the spread of batches and age add up to."""
         measured = self.measured(name)
         power = 1 if measured in SQUARED else 2
-        at, rows = (self.rows, rows) if measured == "missing" else (min(self.rows, _SAMPLE), min(rows, _SAMPLE))
+        at, rows = (self.rows, rows) if measured == "missing" else (min(self.rows, SAMPLE), min(rows, SAMPLE))
         sampling = self.thresholds[name] ** power * shrink(rows, at, self.size)
-        both = sampling + self.spread.get(name, 0.0) ** power
-        aged = both**0.5 + self.growth.get(name, 0.0) * max(age, 0)
+        learnt, together = max(self.batches[name], 1), self.together.get(name, 1.0)
+        # Of what batches lie apart some averages out over several; how far the reference itself is off does not.
+        share = (together + (1 - together) / batches + 1 / learnt) / (1 + 1 / learnt)
+        apart = self.spread.get(name, 0.0) ** power * share
+        both = sampling + (min(apart, self.furthest[name] ** power) if apart else 0.0)
+        # No further than the halves of the reference lie apart: nobody has seen the column move on.
+        aged = both**0.5 + self.growth.get(name, 0.0) * min(max(age, 0), learnt / 2)
         return {
             "floor": FLOORS[measured],
             "sampling": sampling ** (1 / power),
@@ -143,7 +154,7 @@ def build_reference(
         given = [name for name in columns if name != PREDICTION]
         for name, followed in find_followed(rows, given, at, batches).items():
             described[name]["follows"] = followed
-    reference = Reference(described, {}, batch_rows, size=len(rows))
+    reference = Reference(described, {}, batch_rows, len(rows))
     cells: dict[str, Cells] = {}
     codes = pd.factorize(batches.to_numpy(), sort=True)[0]
     for name in columns:
@@ -153,60 +164,15 @@ def build_reference(
         reference,
         thresholds={name: one.noise for name, one in limits.items()},
         spread={name: one.spread for name, one in limits.items() if one.spread},
+        furthest={name: one.furthest for name, one in limits.items() if one.spread},
+        batches={name: one.batches for name, one in limits.items()},
+        together={name: one.together for name, one in limits.items() if one.spread},
         growth={name: one.growth for name, one in limits.items() if one.growth},
     )
 
 
-def measure_distances(reference: Reference, current: pd.DataFrame) -> dict[str, float]:
-    """Distances of a batch from the reference, and beside each the change in the share of missing values.
-
-    Of more than 10,000 rows a sample is compared, the same whenever it is drawn; shares of missing values are of all.
-
-    :param current: (rows, columns); columns that it lacks are left out.
-    """
-    present = [name for name in reference.columns if name in current]
-    sample = current[present]
-    if len(current) > _SAMPLE:
-        chosen = np.random.default_rng(len(current)).choice(len(current), _SAMPLE, replace=False, shuffle=False)
-        sample = sample.iloc[np.sort(chosen)]
-    distances = {}
-    for name in present:
-        described = reference.columns[name]
-        distances[name] = measure(reference.measured(name), described, sample[name])
-        distances[f"{name} missing"] = abs(_share_missing(current[name], "counts" in described) - described["missing"])
-    return distances
-
-
-def judge_columns(
-    reference: Reference, current: pd.DataFrame, age: int, at: pd.Series | None = None
-) -> dict[str, dict[str, Any]]:
-    """By column and ``<column> missing``: distance, threshold, what set it, and whether it drifted.
-
-    :param current: (rows, columns).
-    :param age: batches since the last one learnt from.
-    :param at: (rows,) event times; a column that still follows them as in the reference cannot drift.
-    """
-    judged: dict[str, dict[str, Any]] = {}
-    for name, distance in measure_distances(reference, current).items():
-        limits = reference.limits(name, len(current), age)
-        threshold = max(limits.values())
-        one = judged[name] = {
-            "distance": distance,
-            "threshold": threshold,
-            "measure": reference.measured(name),
-            "set_by": next(what for what, limit in limits.items() if limit == threshold),
-            "drifted": distance > threshold,
-        }
-        followed = reference.columns.get(name, {}).get("follows")
-        if one["drifted"] and followed and at is not None:
-            part = follows(followed, current[name], at)
-            if part is not None:
-                one |= {"follows": part, "drifted": False}
-    return judged
-
-
 def _describe(values: pd.Series, categorical: bool) -> dict[str, Any]:
-    missing = _share_missing(values, categorical)
+    missing = share_missing(values, categorical)
     if categorical:
         return {"counts": count_categories(values), "missing": missing}
     numbers = np.sort(read_numbers(values))
@@ -219,7 +185,7 @@ def _describe(values: pd.Series, categorical: bool) -> dict[str, Any]:
     return {"quantiles": [float(q) for q in quantiles], "missing": missing}
 
 
-def _share_missing(values: pd.Series, categorical: bool) -> float:
+def share_missing(values: pd.Series, categorical: bool) -> float:
     """The share of rows without a value, an infinite number being none."""
     if not len(values):
         return 0.0
@@ -248,7 +214,7 @@ def _count_cells(reference: Reference, name: str, values: pd.Series, codes: np.n
         places = np.searchsorted(cell_bounds(points), np.where(there, numbers, 0.0))
     counts = np.bincount(codes[there] * cells + places[there], minlength=batches * cells).reshape(batches, cells)
     rows, divergence = reference.rows, reference.measured(name)
-    compared = round(min(rows, _SAMPLE) * (1 - described["missing"]))
+    compared = round(min(rows, SAMPLE) * (1 - described["missing"]))
     compare = compare_cells(divergence, points, scale, edges)
     present = np.stack([np.bincount(codes[there], minlength=batches), np.bincount(codes[~there], minlength=batches)], 1)
     return {

@@ -78,7 +78,7 @@ def check_expectations(batch: pd.DataFrame, expected: tuple[ExpectationConfig, .
         asked, expectation = expected[position], built[position]
         _raise_if_unanswered(outcome.exception_info, asked, path)
         if not outcome.success:
-            failures.append(_describe(asked, expectation, outcome.result))
+            failures.append(_describe(asked, expectation, outcome.result, path))
     return sorted(failures, key=lambda failure: failure.expectation)
 
 
@@ -141,7 +141,7 @@ def _severity(asked: ExpectationConfig, kind: type[Expectation]) -> str:
     return asked.severity or ("warning" if issubclass(kind, _ROW_LEVEL) else "critical")
 
 
-def _describe(asked: ExpectationConfig, expectation: Expectation, result: dict[str, Any]) -> Failure:
+def _describe(asked: ExpectationConfig, expectation: Expectation, result: dict[str, Any], path: Path) -> Failure:
     rows = np.array([], dtype=np.int64)
     if isinstance(expectation, _ROW_LEVEL):
         rows = np.array(sorted(set(result.get("unexpected_index_list") or [])), dtype=np.int64)
@@ -151,15 +151,31 @@ def _describe(asked: ExpectationConfig, expectation: Expectation, result: dict[s
         found = f"observed {result.get('observed_value')}"
         if result.get("details"):
             found += f" ({result['details']})"
+    severity = _severity(asked, type(expectation))
+    if severity == "critical":
+        found += f"; if this is right, say so in {path.name}: {_way_in(asked, result)}severity: info to note it only"
     limits = ", ".join(f"{name} {value}" for name, value in asked.arguments.items() if name != "column")
     column = asked.arguments.get("column")
     return Failure(
         expectation=f"{asked.type}({limits})",
         column=str(column) if column is not None else None,
-        severity=_severity(asked, type(expectation)),
+        severity=severity,
         found=found,
         rows=rows,
     )
+
+
+def _way_in(asked: ExpectationConfig, result: dict[str, Any]) -> str:
+    """The limit that would have let a batch in, where it is one number; empty where it is not."""
+    observed, limits = result.get("observed_value"), asked.arguments
+    if isinstance(observed, int | float) and not isinstance(observed, bool):
+        if isinstance(limits.get("max_value"), int | float) and observed > limits["max_value"]:
+            return f"max_value: {observed:.6g} or more, or "
+        if isinstance(limits.get("min_value"), int | float) and observed < limits["min_value"]:
+            return f"min_value: {observed:.6g} or less, or "
+    if "unexpected_percent" in result and result["unexpected_percent"] is not None:
+        return f"mostly: {np.floor(100 - result['unexpected_percent']) / 100:.2f} or less, or "
+    return ""
 
 
 def _is_missing(value: Any) -> bool:

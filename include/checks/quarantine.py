@@ -9,6 +9,7 @@ from include.records import Reason
 from include.sources.tables import ParsedFile
 
 Failures = dict[int, list[tuple[str, str | None, str]]]
+WHOLE_FILE = "whole file"
 QUARANTINE = pa.schema(
     [
         ("file", pa.string()),
@@ -52,3 +53,42 @@ def _entry(file: str, row: int, first: tuple[str, str | None, str], reason: str,
     return {
         "file": file, "row": row, "expectation": expectation, "column": column, "reason": reason, "content": content,
     }  # fmt: skip
+
+
+def summarise(failed: Failures, files: list[ParsedFile]) -> list[Reason]:
+    """Reasons by expectation and column, with the number of rows and the first example; torn rows among them.
+
+    :param failed: what is wrong with a row, by its position among all that arrived.
+    """
+    seen: dict[tuple[str, str | None], tuple[int, str]] = {}
+    for failures in failed.values():
+        for expectation, column, found in failures:
+            rows, first = seen.get((expectation, column), (0, found))
+            seen[expectation, column] = (rows + 1, first)
+    torn = [(f.name, row) for f in files for row in f.torn if not row.ends]
+    reasons = [
+        Reason(expectation=expectation, column=column, found=found, rows=rows)
+        for (expectation, column), (rows, found) in sorted(seen.items(), key=lambda item: str(item[0]))
+    ]
+    if torn:
+        name, row = torn[0]
+        found = f"row {row.number} {row.problem}"
+        reasons.append(Reason(expectation="whole rows", found=found, rows=len(torn), file=name))
+    for file in files:
+        for row in file.torn:
+            if row.ends:
+                found = f"row {row.number}, the last one, {row.problem}: the file may be cut"
+                reasons.append(Reason(expectation=WHOLE_FILE, found=found, rows=1, file=file.name))
+    return reasons
+
+
+def blame(reasons: list[Reason], path: str) -> str:
+    """The expectation that most of the rows broke, and how to say that they are right; empty if it was none.
+
+    :param path: the file of the expectations.
+    """
+    most = max(reasons, key=lambda reason: reason.rows, default=None)
+    if most is None or not most.expectation.startswith("expect_"):
+        return ""
+    told = f"{most.rows} of them {most.column or 'the row'}: {most.expectation}"
+    return f"; {told}; if they are right, say so in {path}: other limits, or severity: info to note it only"

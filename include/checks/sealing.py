@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from include.checks.deliveries import find_copies, find_exchanged_dates, find_repeat, records_before
+from include.checks.deliveries import find_copies, find_exchanged_dates, find_repeat, find_span, records_before
 from include.checks.quarantine import keep_failing
 from include.checks.sorting import Rules, SortedBatch, reject, sort_batch
 from include.config.expectations import ExpectationConfig
@@ -106,12 +106,13 @@ def describe_sorted(
 def sort_arrival(model: ModelFolder, stores: Stores, feed: Feed, arrival: ArrivalRecord) -> SortedBatch:
     """Read the files of an arrival and tell clean rows from the others; nothing is written."""
     source = source_of(model, feed) or model.config.source
-    rules = _rules(model, feed, source)
+    rules = _rules(model, feed, source, arrival.batch)
+    names = {name for own, column in rules.columns.items() for name in (own, *column.renamed_from)}
     parsed: list[ParsedFile] = []
     unreadable: list[Reason] = []
     for file in arrival.files:
         try:
-            parsed.append(parse_file(file.name, fetch(stores, file).content, source, rules.columns))
+            parsed.append(parse_file(file.name, fetch(stores, file).content, source, names))
         except FileUnreadable as error:
             whole = f"line {error.line}: {error.problem}" if error.line else error.problem
             unreadable.append(Reason(expectation="readable file", found=whole, rows=0, file=file.name))
@@ -154,13 +155,14 @@ def _keep_copies(sorted_: SortedBatch, files: list[ParsedFile], copies: dict[str
     return replace(sorted_, quarantine=pa.concat_tables([sorted_.quarantine, *kept]), reasons=reasons)
 
 
-def _rules(model: ModelFolder, feed: Feed, source: FilesConfig | QueryConfig) -> Rules:
+def _rules(model: ModelFolder, feed: Feed, source: FilesConfig | QueryConfig, batch: str) -> Rules:
     config, path = model.config, model.path / "expectations.yaml"
     if feed == "rows":
         rows = config.rows
         required = (*rows.key, rows.event_time)
         expected = model.expectations.rows
-        return Rules(rows.columns, rows.key, required, source.nulls, expected, rows.max_quarantined, path)
+        span = rows.event_time, *find_span(config.calendar, source, batch)
+        return Rules(rows.columns, rows.key, required, source.nulls, expected, rows.max_quarantined, path, span=span)
     labels = _labels(model)
     required = (*config.rows.key, labels.column)
     expected = (*_classes(model, labels), *model.expectations.labels)

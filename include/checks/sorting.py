@@ -1,6 +1,7 @@
 """Sorting a batch: every row that arrived goes either to clean or to quarantine, with its reason."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.checks.expectations import check_expectations
-from include.checks.quarantine import Failures, keep_failing
+from include.checks.quarantine import Failures, blame, keep_failing, summarise
 from include.config.expectations import ExpectationConfig
 from include.config.fields import ColumnType
 from include.records import Reason
@@ -31,6 +32,7 @@ class Rules:
     :param max_quarantined: share of rows above which the batch as a whole is rejected.
     :param path: expectations.yaml, for messages.
     :param may_be_empty: whether a batch without a row is sound: none of the labels may have become known in it.
+    :param span: column of the event time, and the moments between which it has to lie; None where it may be any.
     """
 
     columns: dict[str, ColumnType]
@@ -41,6 +43,7 @@ class Rules:
     max_quarantined: float
     path: Path
     may_be_empty: bool = False
+    span: tuple[str, datetime, datetime] | None = None
 
 
 @dataclass(frozen=True)
@@ -95,12 +98,15 @@ def sort_batch(files: list[ParsedFile], rules: Rules) -> SortedBatch:
     failed = _Ledgered()
     rows = _join(files, [columns for columns, _ in casts], rules, failed)
     _find_nulls(rows, rules, failed)
+    _find_far_times(rows, rules, failed)
     _find_duplicates(rows, rules, failed)
     whole, noted = _expect(rows, rules, failed)
-    reasons = [*_summarise(failed, files), *noted, *_note_defaults(files, rules)]
+    reasons = [*summarise(failed.failures, files), *noted, *_note_defaults(files, rules)]
     broken = len(failed.failures) + sum(len(f.torn) for f in files)
     if broken > rules.max_quarantined * total:
-        found = f"{broken} of {total} rows failed, more than {rules.max_quarantined:.0%}"
+        found = (
+            f"{broken} of {total} rows failed, more than {rules.max_quarantined:.0%}{blame(reasons, rules.path.name)}"
+        )
         whole.append(Reason(expectation="max_quarantined", found=found, rows=broken))
     if whole:
         return reject(files, [*whole, *reasons], left_out, failed)
@@ -183,6 +189,22 @@ def _find_nulls(rows: pa.Table, rules: Rules, failed: _Ledgered) -> None:
         failed.add([row for row in missing if row not in failed.failures], "not null", name, f"{name} is missing")
 
 
+def _find_far_times(rows: pa.Table, rules: Rules, failed: _Ledgered) -> None:
+    """Event times far from the batch are slips of the pen, or of a clock."""
+    if rules.span is None:
+        return
+    name, first, last = rules.span
+    moments = rows.column(name).cast(pa.timestamp("us", tz="UTC"))
+    limits = [pa.scalar(moment, pa.timestamp("us", tz="UTC")) for moment in (first, last)]
+    far = pc.fill_null(pc.or_(pc.less(moments, limits[0]), pc.greater(moments, limits[1])), fill_value=False)
+    for row in np.flatnonzero(far.to_numpy()):
+        at = f"{moments[int(row)].as_py():%Y-%m-%d}"
+        found = (
+            f"{at} lies outside {first:%Y-%m-%d} to {last:%Y-%m-%d}; source.late in config.yaml reaches further back"
+        )
+        failed.add([row], "near its batch", name, found)
+
+
 def _find_duplicates(rows: pa.Table, rules: Rules, failed: _Ledgered) -> None:
     """Of equal copies the first stays. Copies that differ all go: nothing tells which of them is right."""
     # Taken before pandas sees them: beside a null, whole numbers would become floats and large keys would meet.
@@ -220,22 +242,3 @@ def _expect(rows: pa.Table, rules: Rules, failed: _Ledgered) -> tuple[list[Reaso
         )
         (whole if failure.severity == "critical" else noted).append(reason)
     return whole, noted
-
-
-def _summarise(failed: _Ledgered, files: list[ParsedFile]) -> list[Reason]:
-    """Reasons by expectation and column, with the number of rows and the first example."""
-    seen: dict[tuple[str, str | None], tuple[int, str]] = {}
-    for failures in failed.failures.values():
-        for expectation, column, found in failures:
-            rows, first = seen.get((expectation, column), (0, found))
-            seen[expectation, column] = (rows + 1, first)
-    torn = [(f.name, row) for f in files for row in f.torn]
-    reasons = [
-        Reason(expectation=expectation, column=column, found=found, rows=rows)
-        for (expectation, column), (rows, found) in sorted(seen.items(), key=lambda item: str(item[0]))
-    ]
-    if torn:
-        name, row = torn[0]
-        found = f"row {row.number} {row.problem}"
-        reasons.append(Reason(expectation="whole rows", found=found, rows=len(torn), file=name))
-    return reasons

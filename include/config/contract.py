@@ -1,17 +1,19 @@
 """The contract of a model folder: what config.yaml may say. Counts are batches unless a name says otherwise."""
 
 from datetime import timedelta
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from include.batches import Calendar
+from include.batches import Calendar, Every
 from include.config.feeds import FilesConfig, LabelFeed, Labels, LabelsInside, Source
 from include.config.fields import Column, ColumnType, Contract, Duration, Percent
-from include.config.policies import RetrainConfig
+from include.config.policies import Decay, EveryN, Policy, RetrainConfig
 from include.config.schedule import ScheduleConfig
 
 Metric = Literal["mae", "rmse", "logloss", "brier"]
+# Label batches that a model learns from; ``all`` of the past.
+Window = Literal["all"] | int
 # Columns that the loop itself adds.
 RESERVED = {"batch", "revision", "known", "prediction", "model_version", "data_version"}
 _TARGETS = {"regression": ("float", "integer"), "classification": ("integer", "boolean")}
@@ -22,6 +24,16 @@ _DIVERGENCES = {
 }
 # Columns whose values name groups of rows.
 _GROUPED = ("string", "category", "integer", "boolean")
+# A season of the data's own rhythm, and what is left of it after a change.
+_RECENT: dict[Every, tuple[int, int]] = {
+    "minute": (240, 60),
+    "hour": (168, 24),
+    "day": (28, 7),
+    "week": (13, 4),
+    "month": (12, 4),
+}
+# Batches between two trainings: each is tried, but for those that are shorter than it is worth.
+_CADENCE: dict[Every, int] = {"minute": 60, "hour": 6, "day": 1, "week": 1, "month": 1}
 _METRICS = {"regression": ("mae", "rmse"), "classification": ("logloss", "brier")}
 
 
@@ -87,11 +99,19 @@ class EstimatorConfig(Contract):
     trusted_types: tuple[str, ...] = ()
 
 
-class TrainingConfig(Contract):
-    """How much is learnt from: the label batches of the window, and the labels that must be known to begin."""
+def _parse_window(value: Any) -> Any:
+    if value in ("auto", "all") or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
+        return value
+    raise ValueError("valid: auto, all, or a number of label batches such as 12")
 
-    window: Annotated[int, Field(gt=0)] = 12
-    min_labels: Annotated[int, Field(gt=0)] = 1000
+
+class TrainingConfig(Contract):
+    """How much is learnt from: so many label batches, ``all`` of the past, or ``auto``, the better of a recent window
+    and all; and the labels that must be known to begin.
+    """
+
+    window: Annotated[Literal["auto", "all"] | int, BeforeValidator(_parse_window)] = "auto"
+    min_labels: Annotated[int, Field(gt=0)] = 30
 
 
 class SliceConfig(Contract):
@@ -112,18 +132,18 @@ class CalibrationConfig(Contract):
 
 
 class GateConfig(Contract):
-    """What a challenger must show against the champion on labels that neither was trained on.
+    """What a challenger must be worth on labels that neither it nor the champion was trained on.
 
-    ``confidence`` is that of a whole verdict; its attempts share the error that it allows.
+    ``min_effect`` is the improvement that is to be expected; ``min_rows`` are the labelled rows that are judged on at
+    least. ``confidence`` asks for proof: the improvement must then be beyond noise at that level too.
     """
 
     metric: Metric
-    holdout: Annotated[int, Field(ge=2)] = 4
-    confidence: Annotated[Percent, Field(gt=0.5, lt=1)] = 0.95
-    min_effect: Annotated[Percent, Field(ge=0)] = 0.02
+    min_effect: Annotated[Percent, Field(ge=0)] = 0.01
     min_rows: Annotated[int, Field(gt=0)] = 100
+    confidence: Annotated[Percent, Field(gt=0.5, lt=1)] | None = None
     slices: dict[str, SliceConfig] = {}
-    calibration: CalibrationConfig | None = CalibrationConfig()
+    calibration: CalibrationConfig | None = None
     sensitive: tuple[str, ...] = ()
     approval: Literal["uncovered", "required"] = "uncovered"
     approval_wait: Duration = timedelta(days=7)
@@ -262,6 +282,23 @@ class ModelConfig(Contract):
     def calendar(self) -> Calendar:
         """The batches of this model."""
         return self.schedule.calendar
+
+    @property
+    def policies(self) -> tuple[Policy, ...]:
+        """When a retraining is asked for: by default on a cadence, and when the error has grown."""
+        return self.retrain.any or (EveryN(n=_CADENCE[self.schedule.every]), Decay())
+
+    @property
+    def worse_by(self) -> float:
+        """Growth of the error over that of a version's first labels from which outcomes are bad."""
+        limits = [policy.worse_by for policy in self.policies if isinstance(policy, Decay)]
+        return min(limits, default=Decay().worse_by)
+
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """The windows that challengers learn from."""
+        window = self.training.window
+        return ("all", *_RECENT[self.schedule.every]) if window == "auto" else (window,)
 
     @property
     def label_columns(self) -> dict[str, ColumnType]:

@@ -6,17 +6,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
-from include.config.fields import (
-    Column,
-    Contract,
-    Delimiter,
-    Duration,
-    Encoding,
-    FilePattern,
-    Pattern,
-    Percent,
-    fill_batch,
-)
+from include.config.fields import Column, Contract, Delimiter, Duration, Encoding, Percent
+from include.config.patterns import FilePattern, Pattern, fill_batch
 
 
 class CompleteConfig(Contract):

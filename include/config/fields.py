@@ -1,4 +1,4 @@
-"""Field types of config.yaml: percentages, durations, file patterns, column types."""
+"""Field types of config.yaml: percentages, durations, column types."""
 
 import math
 import re
@@ -9,7 +9,6 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
-    PlainSerializer,
     SerializerFunctionWrapHandler,
     field_validator,
     model_serializer,
@@ -17,16 +16,6 @@ from pydantic import (
 )
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_BATCH = re.compile(r"\{batch:([^}]+)\}")
-_DIRECTIVES = {
-    "%Y": r"\d{4}",
-    "%y": r"\d{2}",
-    "%m": r"\d{2}",
-    "%d": r"\d{2}",
-    "%H": r"\d{2}",
-    "%M": r"\d{2}",
-    "%j": r"\d{3}",
-}
 
 
 class Contract(BaseModel):
@@ -55,87 +44,19 @@ def _parse_duration(value: Any) -> Any:
     return value
 
 
-def _parse_pattern(value: Any) -> Any:
-    if isinstance(value, str):
-        if value.startswith("/") or ".." in value.split("/"):
-            raise ValueError("valid: a file pattern below the landing folder, without / before it and .. in it")
-        if len(_BATCH.findall(value)) != 1:
-            raise ValueError("valid: a file pattern with the batch in it once, such as trips_{batch:%Y-%m-%d}*.csv")
-        return FilePattern(value)
-    if not isinstance(value, FilePattern):
-        raise ValueError("valid: a text, a file pattern such as trips_{batch:%Y-%m-%d}*.csv")
-    return value
-
-
 def _parse_column(value: Any) -> Any:
-    """``float`` is short for ``{type: float}``, ``{timestamp: format}`` for a timestamp with its format."""
+    """``float`` is short for ``{type: float}``, ``{timestamp: format}`` for a timestamp with its format.
+
+    ``{boolean: {yes: Yes, no: No}}`` is short for ``{type: boolean, yes: Yes, no: No}``.
+    """
     if isinstance(value, str):
         return {"type": value}
+    if isinstance(value, dict) and set(value) == {"boolean"} and isinstance(value["boolean"], dict):
+        return {"type": "boolean", **value["boolean"]}
     if isinstance(value, dict) and len(value) == 1 and next(iter(value)) in ("timestamp", "date"):
         kind, form = next(iter(value.items()))
         return {"type": kind, "format": form}
     return value
-
-
-def fill_batch(text: str, moment: datetime) -> str:
-    """Put a batch's start into the ``{batch:…}`` of a text."""
-    return _BATCH.sub(lambda found: moment.strftime(found[1]), text)
-
-
-class FilePattern:
-    """A file name with the batch in it, such as ``trips_{batch:%Y-%m-%d}*.csv``; ``*`` stands for anything.
-
-    :param text: the pattern as config.yaml writes it.
-    """
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self._seen: dict[str, datetime | None] = {}
-        before, self._date, after = _BATCH.split(text)
-        date = re.escape(self._date)
-        for directive, digits in _DIRECTIVES.items():
-            date = date.replace(directive, digits)
-        if "%" in date or any(self._date.count(directive) > 1 for directive in _DIRECTIVES):
-            raise ValueError(f"valid in {{batch:…}}: {' '.join(_DIRECTIVES)}, each once")
-        fixed = [re.escape(part).replace(r"\*", "[^/]*") for part in (before, after)]
-        self._regex = re.compile(rf"{fixed[0]}({date}){fixed[1]}\Z")
-
-    def moment_of(self, name: str) -> datetime | None:
-        """The date that a file name carries (naive), or None where it does not fit the pattern."""
-        # A landing folder is listed several times a batch, and may hold years of names.
-        if name not in self._seen:
-            self._seen[name] = self._read(name)
-        return self._seen[name]
-
-    def _read(self, name: str) -> datetime | None:
-        found = self._regex.match(name)
-        if not found:
-            return None
-        try:
-            return datetime.strptime(found[1], self._date)
-        except ValueError:
-            return None
-
-    def tells(self, every: str) -> bool:
-        """Whether its date is fine enough to tell one batch from the next."""
-        said = set(_DIRECTIVES) & {self._date[i : i + 2] for i in range(len(self._date))}
-        day = "%j" in said or {"%m", "%d"} <= said
-        hour = day and "%H" in said
-        fine = {"minute": hour and "%M" in said, "hour": hour, "month": "%m" in said or "%j" in said}.get(every, day)
-        return fine and bool(said & {"%Y", "%y"})
-
-    def name_for(self, moment: datetime) -> str:
-        """The plainest file name that stands for a batch: every ``*`` left empty."""
-        return fill_batch(self.text, moment).replace("*", "")
-
-    def __repr__(self) -> str:
-        return self.text
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, FilePattern) and self.text == other.text
-
-    def __hash__(self) -> int:
-        return hash(self.text)
 
 
 def _parse_names(value: Any) -> Any:
@@ -143,9 +64,21 @@ def _parse_names(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
 
+def _parse_truths(value: Any) -> Any:
+    """Texts, of which YAML reads some as truths or numbers."""
+    given = value if isinstance(value, list | tuple) else (value,)
+    if not given or not all(isinstance(one, str | bool | int | float) and str(one).strip() for one in given):
+        raise ValueError("valid: a text, or a list of texts, such as Yes or [Yes, Y]")
+    return tuple(str(one).strip() for one in given)
+
+
+Truths = Annotated[tuple[str, ...], BeforeValidator(_parse_truths)]
+
+
 class ColumnType(Contract):
     """The declared type of one column, and what stands in for it in data from before it; ISO 8601 without a format.
 
+    ``yes`` and ``no`` say which texts or numbers a boolean is written as; by default true and 1, false and 0.
     ``renamed_from`` lists the names that it had before, the newest first. ``default`` fills it where it is absent
     altogether; a null in a column that is there stays a null.
     """
@@ -154,6 +87,8 @@ class ColumnType(Contract):
     format: str | None = None
     renamed_from: Annotated[tuple[str, ...], BeforeValidator(_parse_names)] = ()
     default: Any = None
+    yes: Truths | None = None
+    no: Truths | None = None
 
     @field_validator("format")
     @classmethod
@@ -173,16 +108,36 @@ class ColumnType(Contract):
             _ = self.filler
         return self
 
+    @model_validator(mode="after")
+    def _tells_yes_from_no(self) -> Self:
+        if self.yes is None and self.no is None:
+            return self
+        if self.type != "boolean":
+            raise ValueError(f"yes, no: found beside {self.type}; valid: for a boolean alone")
+        if self.yes is None or self.no is None:
+            raise ValueError(f"found yes {self.yes}, no {self.no}; valid: both, such as {{boolean: {{yes: Y, no: N}}}}")
+        both = {one.lower() for one in self.yes} & {one.lower() for one in self.no}
+        if both:
+            raise ValueError(f"yes, no: found {', '.join(sorted(both))} in both (case does not count); valid: in one")
+        return self
+
     @model_serializer(mode="wrap")
     def _only_what_is_said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # A column that says neither is written as ever: the hash that is a model's code version rests on it.
+        # A column that says none of the rest is written as ever: the hash that is a model's code version rests on it.
         said = {"type", "format", *(["renamed_from"] if self.renamed_from else []), *(["default"] * self.has_default)}
+        said |= {"yes", "no"} if self.yes else set()
         return {name: value for name, value in dump(self).items() if name in said}
 
     @property
     def has_default(self) -> bool:
         """Whether a default was given; it may be null."""
         return "default" in self.model_fields_set
+
+    @property
+    def truths(self) -> dict[str, bool]:
+        """What each text of a boolean means, in lower case."""
+        yes, no = self.yes or ("true", "1"), self.no or ("false", "0")
+        return {one.lower(): True for one in yes} | {one.lower(): False for one in no}
 
     @property
     def kind(self) -> str:
@@ -240,5 +195,4 @@ Delimiter = Annotated[str, BeforeValidator(_parse_delimiter)]
 Encoding = Annotated[str, BeforeValidator(_parse_encoding)]
 Percent = Annotated[float, BeforeValidator(_parse_percent)]
 Duration = Annotated[timedelta, BeforeValidator(_parse_duration)]
-Pattern = Annotated[FilePattern, BeforeValidator(_parse_pattern), PlainSerializer(str)]
 Column = Annotated[ColumnType, BeforeValidator(_parse_column)]

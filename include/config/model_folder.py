@@ -127,35 +127,21 @@ def get_model_folder(model_id: str, roots: list[Path]) -> ModelFolder:
 
 
 def parse_policies(text: str) -> RetrainConfig:
-    """A command line's policies: ``decay+every:4`` asks for either, ``input_drift&decay`` for both at once.
-
-    ``&`` binds closer than ``+``. Options are one value, as in ``every:4``, or several by name, as in
-    ``due:age=28:new_labels=5000``.
+    """A command line's policies: ``decay+every:4`` asks for either; an option follows a colon.
 
     :raises ConfigInvalid: naming the policy at fault and the valid ones.
     """
     place = f"--policy {text}"
-    if "," in text:
-        raise ConfigInvalid(place, ["found a comma; valid: + for any of, & for all of, such as decay+every:4"])
     policies: list[Any] = []
     for part in text.split("+"):
-        members = [_parse_policy(one, place) for one in part.split("&")]
-        policies.append({"all": members} if len(members) > 1 else members[0])
+        name, *options = (one.strip() for one in part.split(":"))
+        if len(options) > 1 or any("," in one for one in (name, *options)):
+            raise ConfigInvalid(place, [f"found {part.strip()}; valid: policies such as decay:5%+every:4"])
+        policies.append({name: options[0]} if options else name)
     try:
         return RetrainConfig.model_validate({"any": policies})
     except ValidationError as error:
         raise ConfigInvalid(place, describe_mistakes(error, RetrainConfig)) from None
-
-
-def _parse_policy(text: str, place: str) -> Any:
-    name, *options = (part.strip() for part in text.split(":"))
-    named = dict(option.split("=", 1) for option in options if "=" in option)
-    if len(named) == len(options):
-        return {name: named} if named else name
-    if len(options) > 1:
-        valid = f"{name}:value or {name}:name=value:name=value, each name once"
-        raise ConfigInvalid(place, [f"{text.strip()}: found {':'.join(options)}; valid: {valid}"])
-    return {name: options[0]}
 
 
 def _read_yaml(path: Path, contract: type[C]) -> C:

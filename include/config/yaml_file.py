@@ -1,5 +1,6 @@
-"""YAML as a contract needs it: each field once, nothing that unfolds without end."""
+"""YAML as a contract needs it: each field once, yes and no as texts, nothing that unfolds without end."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,10 @@ class _FieldTwice(ValueError):
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, which would take the last of two equal keys without a word."""
+    """PyYAML's safe loader, which would take the last of two equal keys without a word.
+
+    Truths are true and false alone, as in YAML 1.2: to PyYAML a column called ``no`` and a value ``Yes`` are truths.
+    """
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node: yaml.MappingNode = super().compose_mapping_node(anchor)
@@ -30,6 +34,14 @@ class _Loader(yaml.SafeLoader):
                 raise _FieldTwice(f"{key.value}: {found}; valid: each field once")
             lines[key.value] = line
         return node
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, fits) for tag, fits in resolvers if tag != "tag:yaml.org,2002:bool"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_TRUTHS = re.compile(r"(true|True|TRUE|false|False|FALSE)\Z")
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", _TRUTHS, list("tTfF"))
 
 
 def read_yaml(path: Path) -> Any:

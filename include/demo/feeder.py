@@ -40,7 +40,7 @@ def _lacking(model: ModelFolder, at: Locations, stores: Stores, batch: str) -> s
     if stores.ledger.get(VerdictRecord, batch) is None:
         return f"batch {batch} has not been checked"
     due = find_due_attempt(model.config, stores)
-    return f"attempt {due.id} is due or running" if due is not None else None
+    return f"the attempt of verdict {due.verdict} is due or running" if due is not None else None
 
 
 def _describe(model: ModelFolder, stores: Stores, batch: str) -> str:
@@ -61,13 +61,13 @@ def _describe(model: ModelFolder, stores: Stores, batch: str) -> str:
     if verdict.action == "retrain":
         told.append(f"asks for a retraining: {', '.join(verdict.reasons)}")
     asked = verdict.last_ask
-    for attempt in ledger.all(AttemptRecord, asked) if asked is not None else ():
-        if attempt.as_of == batch:
-            told.append(f"challenger {attempt.outcome}: {attempt.why}")
+    attempt = ledger.get(AttemptRecord, asked) if asked is not None else None
+    if attempt is not None and attempt.as_of == batch:
+        told.append(attempt.why if attempt.baseline else f"challenger {attempt.outcome}: {attempt.why}")
     promotion = ledger.last(PromotionRecord, "champion")
     if promotion is not None and promotion.as_of == batch:
         told.append(f"version {promotion.version} promoted, serves from {promotion.effective_from}")
     closing = ledger.get(ClosingRecord, asked) if asked is not None else None
-    if closing is not None and closing.as_of == batch and closing.outcome != "promoted":
+    if closing is not None and closing.as_of == batch and closing.outcome not in ("promoted", "refused"):
         told.append(f"verdict {closing.outcome}")
     return f"{batch}  {', '.join(told)}"

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterator
 
 from include.batches import Calendar
-from include.config.contract import ModelConfig
+from include.config.contract import ModelConfig, Window
 from include.records import BatchRecord, Feed
 from include.storage.ledger import Ledger
 from include.storage.revisions import known_revisions, sealed_batches
@@ -40,6 +40,21 @@ def last_label_batches(
             break
         taken.append(newer.batch)
         counted += _worth(config, stores, newer, older, n - counted)
+    return taken[::-1]
+
+
+def newest_label_batches(config: ModelConfig, stores: Stores, up_to: str, rows: int, fewest: int = 1) -> list[str]:
+    """The newest batches that brought so many labels together, oldest first; all there are where they are fewer.
+
+    :param rows: labels, as the records count them.
+    :param fewest: batches at least.
+    """
+    taken: list[str] = []
+    for record in label_records(config, stores, up_to):
+        taken.append(record.batch)
+        rows -= record.clean
+        if rows <= 0 and len(taken) >= fewest:
+            break
     return taken[::-1]
 
 
@@ -84,3 +99,18 @@ def records_with_rows(
 def feed_of(config: ModelConfig) -> Feed:
     """The feed that is counted: labels, or the rows of a model without any."""
     return "rows" if config.labels == "none" else "labels"
+
+
+def learning_span(
+    config: ModelConfig, stores: Stores, as_of: str, window: Window, before: str | None = None
+) -> tuple[str, str] | None:
+    """First and last label batch that a model learns from; None where there is none.
+
+    :param before: only those before this batch.
+    """
+    known = last_label_batches(config, stores, as_of, 1 if window == "all" else window, before=before)
+    if not known:
+        return None
+    # A window that reaches back to the first label is all of the past, by the same name.
+    whole = window == "all" or next(label_records(config, stores, config.calendar.shift(known[0], -1)), None) is None
+    return (config.calendar.name(0) if whole else known[0]), known[-1]

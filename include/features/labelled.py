@@ -1,6 +1,6 @@
 """Rows with their labels, placed by the batch in which the label became known."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,9 @@ from include.records import ClaimRecord, DataRecord, Partition
 from include.storage.packed_model import PackedModel
 from include.storage.stores import Stores
 
+# Of labels, by how late they were: what came later is no rule.
+_NEARLY_ALL = 0.95
+
 
 @dataclass(frozen=True)
 class LabelledRows:
@@ -24,11 +27,13 @@ class LabelledRows:
         batch in which row and first label were both there.
     :param unmatched: labels of the span that belong to no row within ``max_delay``.
     :param partitions: what was read.
+    :param waiting: (m, key + batch) the rows of the same batches that have no label at the end of the span.
     """
 
     rows: pd.DataFrame
     unmatched: int
     partitions: tuple[Partition, ...]
+    waiting: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def sources(self) -> dict[str, Partition]:
@@ -73,14 +78,16 @@ def match_labels(
     # In the order in which rows are stored: by batch and key.
     chosen = np.flatnonzero(matched & (begin <= became) & (became <= end))
     chosen = chosen[np.argsort(placed.row[chosen])]
-    rows = read_keys(config, stores, clean, placed.row[chosen])
+    unlabelled = (placed.row >= 0) & (placed.value < 0) & np.isin(placed.batch, placed.batch[chosen])
+    both = read_keys(config, stores, clean, np.append(placed.row[chosen], np.sort(placed.row[unlabelled])))
+    rows, waiting = both.iloc[: len(chosen)], both.iloc[len(chosen) :].reset_index(drop=True)
     values = read_labels(config, stores, known, placed.value[chosen])[config.labels.column]
     names = {n: calendar.name(n) for n in set(became[chosen].tolist())}
     rows = rows.assign(
         known=pd.Series([names[n] for n in became[chosen].tolist()], dtype=object),
         **{config.labels.column: values},
     )
-    return LabelledRows(rows, unmatched, tuple(clean + known + earlier_rows + earlier_labels))
+    return LabelledRows(rows, unmatched, tuple(clean + known + earlier_rows + earlier_labels), waiting)
 
 
 @dataclass(frozen=True)
@@ -137,7 +144,29 @@ def _unlabelled(config: ModelConfig, stores: Stores, span: list[str]) -> Labelle
     """Where there are no labels, rows count in their place."""
     clean = published(stores, "rows", span, span[-1], config.rows.columns)
     rows = read_keys(config, stores, clean)
-    return LabelledRows(rows.assign(known=rows["batch"]), 0, tuple(clean))
+    return LabelledRows(rows.assign(known=rows["batch"]), 0, tuple(clean), rows.iloc[:0])
+
+
+def blocks_of(labelled: LabelledRows) -> np.ndarray:
+    """What rows go together in: the batch in which their label became known; where that is one, their own (n,)."""
+    single = labelled.rows["known"].nunique() == 1
+    return labelled.rows["batch" if single else "known"].to_numpy(dtype=str)
+
+
+def count_expected(config: ModelConfig, labelled: LabelledRows, last: str, cautious: bool = False) -> int:
+    """How many of the rows that wait may still get a label: those younger than nearly all labels were late so far.
+
+    :param last: last batch of the span.
+    :param cautious: counts rows up to twice as old, and those of the last batch in any case: while a stream is young
+        only its quick labels have been seen.
+    """
+    if labelled.rows.empty or labelled.waiting.empty:
+        return 0
+    index = {one: config.calendar.index(one) for one in {*labelled.rows["batch"], *labelled.rows["known"]}}
+    delays = labelled.rows["known"].map(index) - labelled.rows["batch"].map(index)
+    late = int(delays.quantile(_NEARLY_ALL))
+    oldest = config.calendar.shift(last, -2 * late if cautious else 1 - late)
+    return int((labelled.waiting["batch"] >= oldest).sum())
 
 
 def gather_features(

@@ -2,9 +2,10 @@
 
 import json
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Literal
@@ -14,14 +15,17 @@ import pandas as pd
 import skops.io
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+from sklearn.dummy import DummyClassifier
 
-from include.config.contract import ModelConfig
+from include.config.contract import Metric, ModelConfig, Window
 from include.config.feeds import LabelFeed, LabelsInside
 from include.config.fields import ColumnType
 from include.config.model_folder import ModelFolder
 from include.errors import FeaturesInvalid, SourceChanged
 from include.features.generations import Contract, contract_of, describe_contract
-from include.features.labelled import LabelledRows, gather_features, match_labels
+from include.features.labelled import LabelledRows, count_expected, gather_features, match_labels
+from include.features.maturity import Maturity, learn_maturity
+from include.losses import best_constant
 from include.records import DataRecord, PromotionRecord
 from include.storage.packed_model import PACKED, TRUSTED_TYPES, PackedModel, load_module
 from include.storage.stores import Stores
@@ -44,6 +48,13 @@ _EXAMPLES = {
     "timestamp": pd.Timestamp("2000-01-01"),
     "date": pd.Timestamp("2000-01-01"),
 }
+_BASELINE = Path(__file__).parent / "baseline"
+_CONSTANTS: dict[Metric, str] = {
+    "mae": "estimate_median.py",
+    "rmse": "estimate_mean.py",
+    "logloss": "estimate_share.py",
+    "brier": "estimate_share.py",
+}
 
 
 @dataclass(frozen=True)
@@ -51,15 +62,19 @@ class FittedModel:
     """A fitted model in its packed folder, and what it learnt from.
 
     :param packed: the model, loaded from the folder.
-    :param labelled: (n,) the rows that it was fitted on.
+    :param labelled: (n,) the rows that it could learn from.
     :param features: (n, features) their features.
     :param data: the data version that was read.
+    :param span: first and last label batch.
+    :param maturity: which of them it was fitted on.
     """
 
     packed: PackedModel
     labelled: LabelledRows
     features: pd.DataFrame
     data: DataRecord
+    span: tuple[str, str]
+    maturity: Maturity
 
 
 @contextmanager
@@ -90,19 +105,44 @@ def fit_model(
     config, code = model.config, code or model.code
     for name, text in code.items():
         (folder / name).write_text(text, encoding="utf-8")
-    contract = _describe_recipe(model)
+    contract = describe_recipe(model)
     building = PackedModel()
     building.folder = folder
     building.contract = contract
     building.features = _load(model, folder / "features.py", "features", "build_features")
     labelled = match_labels(config, stores, *span, data)
     features, read = gather_features(config, stores, building, labelled)
-    building.estimator = _fit(model, folder, features, labelled)
-    skops.io.dump(building.estimator, folder / "estimator.skops")
+    maturity = learn_maturity(config, stores, building, labelled, features, span[1])
+    kept = labelled.rows[maturity.kept]
+    expected = count_expected(config, labelled, span[1], cautious=True)
+    building.estimator = _fit(model, folder, features[maturity.kept], kept, expected)
+    skops.io.dump(building.estimator, folder / "estimator.skops", compression=zipfile.ZIP_DEFLATED)
     _refuse_unknown_types(model, folder)
     contract["features"] = list(features.columns)
+    if config.labels != "none":
+        target = kept[config.labels.column].to_numpy(dtype=float)
+        contract["constant"] = best_constant(config.gate.metric, target, expected)
+    contract["left_out"] = int((~maturity.kept).sum())
     (folder / "contract.json").write_text(json.dumps(contract, indent=1), encoding="utf-8")
-    return FittedModel(building, labelled, features, DataRecord.listing(read))
+    return FittedModel(building, labelled, features, DataRecord.listing(read), span, maturity)
+
+
+def baseline_of(model: ModelFolder) -> ModelFolder:
+    """The folder with the best constant in place of its own features and estimator."""
+    config = model.config
+    code = {"features.py": "features.py", "estimator.py": _CONSTANTS[config.gate.metric]}
+    changes: dict[str, object] = {
+        "features": config.features.model_copy(update={"lookback": 0, "rowwise": True}),
+        "training": config.training.model_copy(update={"window": "all"}),
+    }
+    texts = {name: (_BASELINE / file).read_text(encoding="utf-8") for name, file in code.items()}
+    return replace(model, config=config.model_copy(update=changes), code=texts)
+
+
+def with_window(model: ModelFolder, window: Window) -> ModelFolder:
+    """The folder with one window to learn from."""
+    config = model.config
+    return model.replace(config.model_copy(update={"training": config.training.model_copy(update={"window": window})}))
 
 
 def rebuild_model(model: ModelFolder, stores: Stores, promotion: PromotionRecord, folder: Path) -> PackedModel:
@@ -154,7 +194,7 @@ def example_of(columns: dict[str, ColumnType]) -> pd.DataFrame:
     return pd.DataFrame({name: [_EXAMPLES[column.type]] for name, column in columns.items()})
 
 
-def _describe_recipe(model: ModelFolder) -> Contract:
+def describe_recipe(model: ModelFolder) -> Contract:
     """What is packed with a model: all of config.yaml that shapes it. ``recipe_of`` reads it back."""
     config = model.config
     return {
@@ -183,16 +223,20 @@ def _labels_of(config: ModelConfig, contract: Contract) -> Literal["none"] | Lab
     return LabelFeed.model_validate({"target": target, "key": config.rows.key, "max_delay": contract["max_delay"]})
 
 
-def _fit(model: ModelFolder, folder: Path, features: pd.DataFrame, labelled: LabelledRows) -> object:
+def _fit(model: ModelFolder, folder: Path, features: pd.DataFrame, rows: pd.DataFrame, waiting: int) -> object:
     build = _load(model, folder / "estimator.py", "estimator", "build_estimator").build_estimator
     labels = model.config.labels
     try:
         estimator = build(model.config.model.seed)
         if labels == "none":
             return estimator.fit(features)
-        target = labelled.rows[labels.column]
+        target = rows[labels.column]
         if model.config.model.task == "classification":
             target = target.astype(np.int64)
+        if isinstance(estimator, DummyClassifier):
+            # The constant that ``best_constant`` is.
+            weights = np.append(np.ones(len(target)), np.full(2, 1 + waiting / 2))
+            return estimator.fit(np.zeros((len(target) + 2, 1)), np.append(target, [0, 1]), sample_weight=weights)
         return estimator.fit(features, target)
     except MemoryError:
         # A fault of the machine, not of the code: it is tried again.

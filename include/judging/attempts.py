@@ -1,37 +1,30 @@
-"""When the open verdict's next attempt is due: on batch time, with a holdout that no attempt has seen."""
+"""When the open verdict's attempt is due: on batch time, with a holdout that the champion has not learnt from."""
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from include.config.contract import ModelConfig
-from include.features.known import feed_of, last_label_batches
-from include.records import (
-    AttemptRecord,
-    BatchRecord,
-    ClaimRecord,
-    ClosingRecord,
-    PromotionRecord,
-    VerdictRecord,
-)
+from include.features.known import feed_of, newest_label_batches
+from include.records import AttemptRecord, BatchRecord, ClaimRecord, ClosingRecord, PromotionRecord, VerdictRecord
 from include.storage.stores import Stores
+
+# Attempts by which windows, and the worth of newer labels, are told: this one and those before it.
+COMPARED = 12
+# A confidence can be told of several batches only: so many, where config.yaml asks for one.
+_PROVING = 4
 
 
 @dataclass(frozen=True)
 class DueAttempt:
     """An attempt that can be made, or finished, now.
 
-    :param verdict: id of the open verdict.
-    :param number: the attempt's number, from 1.
+    :param verdict: id of the open verdict, and of its attempt in records and in MLflow's tags.
     :param as_of: the batch it is made at.
     """
 
     verdict: str
-    number: int
     as_of: str
-
-    @property
-    def id(self) -> str:
-        """The attempt's name in records and in MLflow's tags."""
-        return f"{self.verdict}-{self.number}"
 
 
 def find_open_verdict(config: ModelConfig, stores: Stores) -> VerdictRecord | None:
@@ -63,72 +56,84 @@ def get_verdict(stores: Stores, verdict_id: str) -> VerdictRecord:
     return verdict
 
 
+def earlier_attempts(stores: Stores, verdict_id: str, most: int) -> Iterator[AttemptRecord]:
+    """The attempts before a verdict's, newest first, so many at most."""
+
+    def each() -> Iterator[AttemptRecord]:
+        asked = get_verdict(stores, verdict_id).previous_ask
+        while asked is not None:
+            attempt = stores.ledger.get(AttemptRecord, asked)
+            if attempt is not None:
+                yield attempt
+            asked = get_verdict(stores, asked).previous_ask
+
+    return itertools.islice(each(), most)
+
+
 def find_due_attempt(config: ModelConfig, stores: Stores) -> DueAttempt | None:
     """The attempt that is due, or one that was judged and not finished; None if there is none.
 
-    An attempt is made at the latest of the verdict's ``as_of``, the holdout + 1 label batches after the promotion in
-    force, and the holdout after the last judged attempt: so no holdout is used twice, and the champion was trained on
-    none of it.
+    An attempt is made at the first batch from the verdict's on whose holdout holds nothing that the champion has
+    learnt, and a label batch that no attempt was judged on.
     """
     verdict = find_open_verdict(config, stores)
     if verdict is None:
         return None
-    last = stores.ledger.last(AttemptRecord, verdict.id)
-    finished = last is not None and last.outcome == "refused" and last.number < config.retrain.attempts
-    if last is not None and not finished:
-        return DueAttempt(verdict.id, last.number, last.as_of)
-    as_of = _earliest(config, stores, verdict, last or _last_before(stores, verdict))
-    if as_of is None:
-        return None
-    return DueAttempt(verdict.id, last.number + 1 if last else 1, as_of)
+    judged = stores.ledger.get(AttemptRecord, verdict.id)
+    if judged is not None:
+        return DueAttempt(verdict.id, judged.as_of)
+    as_of = _find_earliest(config, stores, verdict)
+    return DueAttempt(verdict.id, as_of) if as_of is not None else None
 
 
 def holdout_of(config: ModelConfig, stores: Stores, as_of: str) -> list[str]:
-    """The label batches that an attempt is judged on: ``gate.holdout`` of them, fewer where labels come in bulk."""
-    return last_label_batches(config, stores, as_of, config.gate.holdout)
+    """The label batches that an attempt is judged on at least: the newest that hold ``gate.min_rows`` rows."""
+    fewest = _PROVING if config.gate.confidence is not None else 1
+    return newest_label_batches(config, stores, as_of, config.gate.min_rows, fewest)
 
 
-def _earliest(config: ModelConfig, stores: Stores, verdict: VerdictRecord, last: AttemptRecord | None) -> str | None:
+def _find_earliest(config: ModelConfig, stores: Stores, verdict: VerdictRecord) -> str | None:
     """The first settled batch at which an attempt may be made."""
-    promotion = stores.ledger.last(PromotionRecord, "champion")
+    promotion, judged = stores.ledger.last(PromotionRecord, "champion"), _last_judged(stores, verdict)
     newest = stores.ledger.last_batch(BatchRecord, config.calendar, f"{feed_of(config)}.")
-    learnt, judged = promotion.as_of if promotion else None, last.as_of if last else None
     # A batch after which nothing was sealed is not settled: there is nothing to look for beyond it.
-    if newest is None or not _is_fresh(config, stores, max(newest, verdict.as_of), learnt, judged):
+    if newest is None or not _is_fresh(config, stores, max(newest, verdict.as_of), promotion, judged):
         return None
     # One after the other, for a later revision may have brought labels of a batch that had none: they count from when
     # it was made.
     span = config.calendar.between(verdict.as_of, max(newest, verdict.as_of))
-    as_of = next(batch for batch in span if _is_fresh(config, stores, batch, learnt, judged))
+    as_of = next(batch for batch in span if _is_fresh(config, stores, batch, promotion, judged))
     # Claims and sealed labels have no gaps: what holds for this batch holds for those before it.
     settled = stores.ledger.get(ClaimRecord, as_of) is not None and _labels_sealed(config, stores, as_of)
     return as_of if settled else None
 
 
-def _is_fresh(config: ModelConfig, stores: Stores, as_of: str, learnt: str | None, judged: str | None) -> bool:
-    """Whether a holdout up to a batch is new to all.
+def _is_fresh(
+    config: ModelConfig, stores: Stores, as_of: str, promotion: PromotionRecord | None, judged: str | None
+) -> bool:
+    """Whether the promotion in force has learnt nothing of a holdout up to a batch, and it tells something new.
 
-    :param learnt: the promotion in force has learnt labels up to here; a challenger is to have at least one batch more.
-    :param judged: the last judged attempt's batch.
+    :param judged: the last label batch that the attempt before was judged on.
     """
     holdout = holdout_of(config, stores, as_of)
-    if learnt is None and judged is None:
-        return True
-    if not holdout or (judged is not None and holdout[0] <= judged):
+    if not holdout or (judged is not None and holdout[-1] <= judged):
         return False
-    return learnt is None or any(batch > learnt for batch in last_label_batches(config, stores, as_of, 1, holdout[0]))
+    return promotion is None or holdout[0] > promotion.as_of
+
+
+def _last_judged(stores: Stores, verdict: VerdictRecord) -> str | None:
+    """The last label batch that an earlier verdict's attempt was judged on; who asks by hand need not wait for another.
+
+    Somebody may have changed the code, and wants to know.
+    """
+    earlier = verdict.previous_ask if "asked" not in verdict.reasons else None
+    while earlier is not None:
+        attempt = stores.ledger.get(AttemptRecord, earlier)
+        if attempt is not None and attempt.holdout:
+            return attempt.holdout[-1]
+        earlier = get_verdict(stores, earlier).previous_ask
+    return None
 
 
 def _labels_sealed(config: ModelConfig, stores: Stores, batch: str) -> bool:
     return config.labels == "none" or stores.ledger.get(BatchRecord, f"labels.{batch}") is not None
-
-
-def _last_before(stores: Stores, verdict: VerdictRecord) -> AttemptRecord | None:
-    """The last attempt that an earlier verdict led to."""
-    earlier = verdict.previous_ask
-    while earlier is not None:
-        attempt = stores.ledger.last(AttemptRecord, earlier)
-        if attempt is not None:
-            return attempt
-        earlier = get_verdict(stores, earlier).previous_ask
-    return None

@@ -1,6 +1,6 @@
 """Who is champion at a batch, and what it predicts for labelled rows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from include.features.history import build_features, call_predict
 from include.features.known import last_label_batches
 from include.features.labelled import LabelledRows, match_labels, standing_claim
 from include.features.reading import key_objects, sort_order
-from include.judging.losses import row_losses
+from include.losses import row_losses
 from include.records import ClaimRecord, DataRecord, Partition, PromotionRecord
 from include.storage.cache import ByteCache
 from include.storage.columns import read_as
@@ -60,6 +60,15 @@ def promotion_serving(ledger: Ledger, batch: str) -> PromotionRecord | None:
     return _newest(ledger, lambda promotion: promotion.effective_from <= batch)
 
 
+def judged_promotion(ledger: Ledger, promotion: PromotionRecord) -> PromotionRecord:
+    """The promotion whose recipe a refresh carries on; of one that was judged, itself."""
+    if promotion.refreshes is None:
+        return promotion
+    judged = ledger.get(PromotionRecord, "champion", promotion.refreshes - 1)
+    assert judged is not None
+    return judged
+
+
 def next_effective(ledger: Ledger, calendar: Calendar, as_of: str) -> str:
     """The first batch that a promotion decided at ``as_of`` may score: after it, and after all that are claimed."""
     claimed = ledger.last_batch(ClaimRecord, calendar)
@@ -84,14 +93,19 @@ def arrived_labels(
 
 
 def champion_losses(
-    config: ModelConfig, stores: Stores, promotion: PromotionRecord, labelled: LabelledRows
+    config: ModelConfig,
+    stores: Stores,
+    promotion: PromotionRecord,
+    labelled: LabelledRows,
+    refreshes: Collection[int] = (),
 ) -> np.ndarray:
     """The champion's loss on each labelled row.
 
+    :param refreshes: versions of its recipe, of which counts what they scored.
     :raises FeaturesInvalid: if it cannot score them, or if their mean loss is beyond all numbers: that is a fault.
     """
     assert config.labels != "none"
-    predicted = predict_labelled(config, stores, promotion, labelled)
+    predicted = predict_labelled(config, stores, promotion, labelled, refreshes)
     target = labelled.rows[config.labels.column].to_numpy(dtype=float)
     with np.errstate(over="ignore"):
         losses = row_losses(config.gate.metric, target, predicted)
@@ -105,13 +119,18 @@ def champion_losses(
 
 
 def predict_labelled(
-    config: ModelConfig, stores: Stores, promotion: PromotionRecord, labelled: LabelledRows
+    config: ModelConfig,
+    stores: Stores,
+    promotion: PromotionRecord,
+    labelled: LabelledRows,
+    refreshes: Collection[int] = (),
 ) -> np.ndarray:
     """What a promoted version predicts for labelled rows.
 
     Rows that it scored are read from the predictions table; rows that an earlier champion scored, or that stand in a
     later revision than was scored, are scored afresh, from the same cut.
 
+    :param refreshes: versions of its recipe, whose predictions stand for its own where they scored the rows.
     :returns: (n,) aligned with the labelled rows.
     :raises ModelIncompatible: if the version cannot read them.
     """
@@ -123,7 +142,7 @@ def predict_labelled(
     for batch, wanted in labelled.rows.groupby("batch", sort=True):
         claim = standing_claim(stores, str(batch))
         data, own = stores.ledger.get(DataRecord, claim.data), sources[str(batch)]
-        if claim.version == promotion.version and data is not None and own in data.partitions:
+        if claim.version in (promotion.version, *refreshes) and data is not None and own in data.partitions:
             predicted = _as_scored(config, stores, claim)
         else:
             predicted = _afresh(config, stores, packed, claim, own)

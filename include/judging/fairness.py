@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from include.config.contract import GateConfig, Metric
-from include.judging.losses import mean_metric, row_losses
+from include.losses import mean_metric, row_losses
 from include.records import FairnessReport, GroupReport
 
 # From this probability on a row counts as selected.

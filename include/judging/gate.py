@@ -6,33 +6,20 @@ import pandas as pd
 from include.config.contract import GateConfig, SliceConfig
 from include.judging.calibration import calibration_terms
 from include.judging.fairness import report_fairness
-from include.judging.interval import block_mean, lower_bound
-from include.judging.losses import mean_metric, row_losses
+from include.judging.interval import expect_mean, lower_bound, relative_to
+from include.losses import mean_metric, row_losses
 from include.records import CalibrationJudgement, Judgement, SliceJudgement
 
-# What a calibration error is called, what its growth is a share of, and how much it may grow by default: by what
-# `make bench-gate` measured, next to no sound improvement is then refused, and a gross distortion is.
+# Of the rarer class so many labels at least, to learn from and to judge on.
+HANDFUL = 5
+# What a calibration error is called, what its growth is a share of, and how much it may grow where config.yaml does not
+# say: on fitted models that refused next to no sound improvement, and nearly every gross distortion.
 _CALIBRATION = {
     "mae": ("mean residual", " of the champion's mae", 0.15),
     "rmse": ("mean residual", " of the champion's rmse", 0.15),
     "logloss": ("expected calibration error", " of probability", 0.02),
     "brier": ("expected calibration error", " of probability", 0.02),
 }
-
-
-def attempt_confidence(confidence: float, number: int, attempts: int) -> float:
-    """The confidence that one attempt is judged at, so that its whole verdict is judged at ``confidence``.
-
-    Of the error that is allowed the first attempt has half, the others share the other half equally. Holdouts are
-    disjoint, but challengers are alike; that the errors add up to no more than the whole holds either way (Bonferroni).
-
-    :param number: the attempt's number, from 1.
-    :param attempts: how many a verdict may have.
-    """
-    error = 1 - confidence
-    if attempts <= 1:
-        return confidence
-    return 1 - (error / 2 if number == 1 else error / 2 / (attempts - 1))
 
 
 # What overflows is refused in words.
@@ -45,13 +32,12 @@ def judge(
     challenger: np.ndarray,
     blocks: np.ndarray,
     rows: pd.DataFrame,
-    confidence: float | None = None,
 ) -> tuple[Judgement, str | None]:
     """Compare two models row by row.
 
-    Passed is: the improvement's lower bound lies above 0, its mean is at least the minimum effect, and neither a
-    declared slice nor the calibration is worse beyond its limit. Improvements are of the mean loss (for rmse of the
-    squared error), relative to the champion's, and each batch counts once.
+    Passed is: the improvement that is to be expected is above the minimum effect, and neither a declared slice nor the
+    calibration is expected to be worse beyond its limit. Improvements are of the loss (for rmse of the squared error),
+    relative to the champion's batch by batch. Where ``gate.confidence`` is set, it must be beyond noise too.
 
     :param against: whom the challenger is judged against, for the record.
     :param target: (n,) outcomes of the holdout.
@@ -59,50 +45,76 @@ def judge(
     :param challenger: (n,) the challenger's.
     :param blocks: (n,) the batch in which each label became known.
     :param rows: (n, columns) the rows, for slices and sensitive columns.
-    :param confidence: of the improvement's bound, for one attempt of several; the gate's own by default, at which
-        slices and calibration are judged in any attempt.
     :returns: the judgement, and why it is a refusal (None if it passed).
     """
     old, new = row_losses(gate.metric, target, champion), row_losses(gate.metric, target, challenger)
-    scale = block_mean(old, blocks) or 1.0
-    confidence = gate.confidence if confidence is None else confidence
-    interval = lower_bound((old - new) / scale, blocks, confidence)
+    gain = expect_mean(relative_to(old - new, old, blocks), blocks)
     slices = [
         judged
         for column, limit in sorted(gate.slices.items())
         for judged in _judge_slices(column, limit, gate, old, new, blocks, rows)
     ]
-    sound = bool(np.isfinite(champion).all() and np.isfinite(challenger).all())
+    sound = bool(np.isfinite(champion).all() and np.isfinite(challenger).all() and np.isfinite(gain.mean))
+    proof = None
+    if gate.confidence is not None and sound:
+        lower = lower_bound(relative_to(old - new, old, blocks), blocks, gate.confidence).lower
+        proof = lower if np.isfinite(lower) else None
     judgement = Judgement(
         against=against,
         metric=gate.metric,
         rows=len(target),
-        blocks=interval.blocks,
+        blocks=gain.blocks,
         champion=mean_metric(gate.metric, old),
         challenger=mean_metric(gate.metric, new),
-        improvement=interval.mean,
-        lower=interval.lower if np.isfinite(interval.lower) else -1e9,
-        confidence=confidence,
+        improvement=gain.mean,
+        lower=gain.ends[0],
+        upper=gain.ends[1],
+        expected=gain.expected,
+        worse=gain.negative,
+        proof=proof,
         slices=tuple(slices),
         calibration=_judge_calibration(gate, target, champion, challenger, blocks) if sound else None,
         fairness=report_fairness(gate, target, champion, challenger, rows) if sound else (),
     )
-    return judgement, _refusal(gate, judgement)
+    return judgement, _refusal(gate, judgement, target)
 
 
-def _refusal(gate: GateConfig, judgement: Judgement) -> str | None:
+def too_few_of_a_class(task: str, target: np.ndarray) -> str | None:
+    """Why outcomes tell nothing of the rarer class, None where they do; of a regression they always do.
+
+    :param target: (n,) known outcomes.
+    """
+    if task != "classification" or not len(target):
+        return None
+    ones = int(np.sum(target.astype(float) == 1))
+    fewest = min(ones, len(target) - ones)
+    if fewest >= HANDFUL:
+        return None
+    return f"{fewest} of {len(target)} labels are {1 if ones == fewest else 0}; {HANDFUL} are needed to tell of them"
+
+
+def _refusal(gate: GateConfig, judgement: Judgement, target: np.ndarray) -> str | None:
     if not np.isfinite([judgement.champion, judgement.challenger, judgement.improvement]).all():
         return (
             f"{gate.metric} cannot be told: champion {judgement.champion:.4g}, challenger {judgement.challenger:.4g}; "
             "look for labels or predictions beyond all measure in the holdout"
         )
-    if judgement.improvement < gate.min_effect:
-        return f"improvement {judgement.improvement:.1%} is below the minimum effect {gate.min_effect:.1%}"
-    if judgement.lower <= 0:
-        confidence = 100 * (judgement.confidence or gate.confidence)
+    few = too_few_of_a_class("classification" if gate.metric in ("logloss", "brier") else "regression", target)
+    if few is not None:
+        return f"in the holdout {few}"
+    seen = f"improvement {judgement.improvement:.1%} on {judgement.rows} rows"
+    if judgement.expected <= gate.min_effect:
         return (
-            f"improvement {judgement.improvement:.1%} is not beyond noise: its lower bound at {confidence:.4g}% "
-            f"over {judgement.blocks} batches is {judgement.lower:.1%}"
+            f"{seen}, expected {judgement.expected:.1%}, not above the minimum effect {gate.min_effect:.1%}; worse "
+            f"with a probability of {judgement.worse:.0%}"
+        )
+    if gate.confidence is not None and judgement.proof is None:
+        return f"{seen} is not proven: one batch of labels has no interval"
+    if judgement.proof is not None and judgement.proof <= 0:
+        confidence = 100 * (gate.confidence or 0)
+        return (
+            f"{seen} is not beyond noise: its lower bound at {confidence:.4g}% over {judgement.blocks} batches is "
+            f"{judgement.proof:.1%}"
         )
     for judged in judgement.slices:
         if not judged.passed:
@@ -128,14 +140,14 @@ def _judge_calibration(
     scale = 1.0
     if gate.metric in ("mae", "rmse"):
         scale = mean_metric(gate.metric, row_losses(gate.metric, target, champion)) or 1.0
-    worse = lower_bound((new - old) / scale, blocks, gate.confidence)
+    worse = expect_mean((new - old) / scale, blocks)
     may_worsen = _CALIBRATION[gate.metric][2] if limit.may_worsen is None else limit.may_worsen
     return CalibrationJudgement(
         rows=len(target),
         champion=float(np.mean(old)),
         challenger=float(np.mean(new)),
         worse_by=worse.mean,
-        passed=not (worse.mean > may_worsen and worse.lower > 0),
+        passed=worse.expected <= may_worsen,
     )
 
 
@@ -148,15 +160,14 @@ def _judge_slices(
     blocks: np.ndarray,
     rows: pd.DataFrame,
 ) -> list[SliceJudgement]:
-    """Champion and challenger on each value of a column; worse counts where it is beyond the limit and beyond noise."""
+    """Champion and challenger on each value of a column; worse counts where it is expected beyond the limit."""
     values = rows[column].astype(str).to_numpy()
     judged = []
     for value in sorted(set(values)):
         mask = values == value
         if mask.sum() < limit.min_rows:
             continue
-        scale = block_mean(old[mask], blocks[mask]) or 1.0
-        worse = lower_bound((new[mask] - old[mask]) / scale, blocks[mask], gate.confidence)
+        worse = expect_mean(relative_to(new[mask] - old[mask], old[mask], blocks[mask]), blocks[mask])
         judged.append(
             SliceJudgement(
                 column=column,
@@ -165,7 +176,7 @@ def _judge_slices(
                 champion=mean_metric(gate.metric, old[mask]),
                 challenger=mean_metric(gate.metric, new[mask]),
                 worse_by=worse.mean,
-                passed=not (worse.mean > limit.may_worsen and worse.lower > 0),
+                passed=worse.expected <= limit.may_worsen,
             )
         )
     return judged

@@ -1,9 +1,17 @@
-"""How sure an improvement is, when rows of one batch go together."""
+"""What a difference of two models on some labels says of later ones."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
+
+# What is believed of a challenger before anything was seen: that it is as good as the champion, by and large, or, once
+# in five, that something is different. Probabilities, and standard deviations of the improvement.
+_BELIEFS = ((0.8, 0.01), (0.2, 0.1))
+# An interval that holds the mean in 95 of 100 cases reaches so many standard errors to either side.
+_REACH = float(stats.norm.ppf(0.975))
+# A block's level counts as a tenth of the middle one at least: a few rows that were easy are no measure.
+_LEAST = 0.1
 
 
 @dataclass(frozen=True)
@@ -18,6 +26,68 @@ class MeanInterval:
     def upper(self) -> float:
         """The upper end of a two-sided interval: Student's t is symmetric."""
         return 2 * self.mean - self.lower
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What a mean difference makes one expect.
+
+    :param mean: as it was seen.
+    :param error: its standard error.
+    :param expected: what later rows are expected to show: the mean, shrunk towards 0 by its own uncertainty.
+    :param negative: the probability that it is truly below 0.
+    """
+
+    mean: float
+    error: float
+    blocks: int
+    expected: float
+    negative: float
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The ends of the interval that holds the mean in 95 of 100 cases."""
+        return self.mean - _REACH * self.error, self.mean + _REACH * self.error
+
+
+def expect_mean(differences: np.ndarray, blocks: np.ndarray) -> Expectation:
+    """What the differences of some rows make one expect of later rows.
+
+    Each row counts once, so a block weighs as its rows do. The standard error is the larger of two: that of independent
+    rows, and, from two blocks on, that of the blocks, whose rows go together (cluster-robust, Liang and Zeger,
+    Biometrika 73, 1986). What is then expected is the posterior mean under a prior of two normal parts around 0, a
+    narrow one and a wide one: it takes a small difference for noise, and a large one for what it is (Berger,
+    Statistical Decision Theory and Bayesian Analysis, 1985, sections 4.2 and 4.7).
+
+    :param differences: (n,) paired differences, in shares of what they are relative to.
+    :param blocks: (n,) the block of each row.
+    """
+    _, index = np.unique(blocks, return_inverse=True)
+    count, n, mean = int(index.max()) + 1, len(differences), float(np.mean(differences))
+    variance = float(np.var(differences, ddof=1)) / n if n > 1 else float("inf")
+    if count > 1:
+        sums = np.bincount(index, weights=differences - mean)
+        variance = max(variance, float(np.sum(sums**2)) / n**2 * count / (count - 1))
+    return _expect(mean, variance, count)
+
+
+def error_between(lower: float, upper: float) -> float:
+    """The standard error that the ends of an ``Expectation`` were told with."""
+    return (upper - lower) / (2 * _REACH)
+
+
+def expect_pooled(means: np.ndarray, errors: np.ndarray) -> Expectation:
+    """What several differences, each seen on rows of its own, make one expect of the next one.
+
+    Each counts once. The variance of their mean is the larger of two: the one that they were told with, and that which
+    lies between them (DerSimonian and Laird, Controlled Clinical Trials 7, 1986, with equal weights).
+
+    :param means: (n,) mean differences, n of 2 at least.
+    :param errors: (n,) their standard errors.
+    """
+    n = len(means)
+    variance = max(float(np.var(means, ddof=1)) / n, float(np.mean(errors**2)) / n)
+    return _expect(float(np.mean(means)), variance, n)
 
 
 def lower_bound(differences: np.ndarray, blocks: np.ndarray, confidence: float) -> MeanInterval:
@@ -40,13 +110,18 @@ def lower_bound(differences: np.ndarray, blocks: np.ndarray, confidence: float) 
     return MeanInterval(mean, mean - quantile * float(np.std(means, ddof=1)) / count**0.5, count)
 
 
-def block_mean(values: np.ndarray, blocks: np.ndarray) -> float:
-    """The mean of the blocks' means: what a relative difference of ``lower_bound`` is relative to.
+def relative_to(values: np.ndarray, base: np.ndarray, blocks: np.ndarray) -> np.ndarray:
+    """Values in shares of the mean of a base, block by block.
 
     :param values: (n,) one a row.
+    :param base: (n,) what they are relative to.
     :param blocks: (n,) the block of each row.
     """
-    return float(np.mean(_block_means(values, blocks)))
+    _, index = np.unique(blocks, return_inverse=True)
+    means = _block_means(base, blocks)
+    levels = np.maximum(means, _LEAST * float(np.median(means)))
+    scaled: np.ndarray = values / np.where(levels > 0, levels, 1.0)[index]
+    return scaled
 
 
 def two_sided(differences: np.ndarray, blocks: np.ndarray, confidence: float) -> MeanInterval:
@@ -57,6 +132,30 @@ def two_sided(differences: np.ndarray, blocks: np.ndarray, confidence: float) ->
     :param confidence: of both ends together, such as 0.95.
     """
     return lower_bound(differences, blocks, (1 + confidence) / 2)
+
+
+def block_mean(values: np.ndarray, blocks: np.ndarray) -> float:
+    """The mean of the blocks' means: what a relative difference of ``lower_bound`` is relative to.
+
+    :param values: (n,) one a row.
+    :param blocks: (n,) the block of each row.
+    """
+    return float(np.mean(_block_means(values, blocks)))
+
+
+def _expect(mean: float, variance: float, count: int) -> Expectation:
+    """The posterior of a mean that was seen with a variance, in so many blocks."""
+    if not np.isfinite(mean) or not np.isfinite(variance):
+        return Expectation(mean, variance**0.5, count, 0.0, 0.5)
+    if variance == 0:
+        return Expectation(mean, 0.0, count, mean, float(mean < 0) + float(mean == 0) / 2)
+    chances, spreads = (np.array(part) for part in zip(*_BELIEFS, strict=True))
+    kept = spreads**2 / (spreads**2 + variance)
+    likely = chances * stats.norm.pdf(mean, 0, np.sqrt(spreads**2 + variance))
+    # So far out that both parts have no density left, the wide one is meant.
+    likely = likely / likely.sum() if likely.sum() > 0 else np.array([0.0, 1.0])
+    negative = float(np.sum(likely * stats.norm.cdf(0, kept * mean, np.sqrt(kept * variance))))
+    return Expectation(mean, variance**0.5, count, float(np.sum(likely * kept) * mean), negative)
 
 
 def _block_means(values: np.ndarray, blocks: np.ndarray) -> np.ndarray:

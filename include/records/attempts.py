@@ -52,10 +52,11 @@ class FairnessReport(Part):
 
 
 class Judgement(Part):
-    """A challenger against the champion (or a constant) on the same later labels.
+    """A challenger against the champion (or the baseline) on the same later labels.
 
-    ``improvement`` is relative to the champion's loss; ``lower`` is the lower end of its one-sided interval at
-    ``confidence``, which records from before it was written down do not have.
+    ``improvement`` is what was seen, relative to the champion's loss, and ``lower`` and ``upper`` are the ends of its
+    interval; ``expected`` is what is to be expected of later labels, and ``worse`` the probability that the challenger
+    is the worse one. ``proof`` is the lower bound at ``gate.confidence``, where config.yaml asks for one.
     """
 
     against: str
@@ -66,26 +67,48 @@ class Judgement(Part):
     challenger: float
     improvement: float
     lower: float
-    confidence: float | None = None
+    upper: float
+    expected: float
+    worse: float
+    proof: float | None = None
     slices: tuple[SliceJudgement, ...] = ()
     calibration: CalibrationJudgement | None = None
     fairness: tuple[FairnessReport, ...] = ()
 
 
-class AttemptRecord(Record):
-    """One try to answer an open verdict: trained on what, judged how against which promotion, passed or refused.
+class Freshness(Part):
+    """What labels more are worth: a younger model of one recipe against an older one, on labels that both do not know.
 
-    :ivar number: 1 for the first try.
-    :ivar trained_on: the first and the last label batch that the challenger learnt from.
+    ``gain`` is the younger one's improvement relative to the older one's loss, ``error`` its standard error.
+    """
+
+    gain: float
+    error: float
+
+
+class AttemptRecord(Record):
+    """How an asking verdict was answered: trained on what, judged how against which promotion, passed or refused.
+
+    :ivar verdict: the verdict that asked; of a rollback ``rollback.<number of its promotion>``.
+    :ivar trained_on: the first and the last label batch that the challenger learnt from; None where there was none.
+    :ivar waiting_rows: rows of the same batches that had no label yet.
+    :ivar window: the label batches that it may learn from, or ``all``; empty where there was none.
+    :ivar tried: by window that was tried, the mean loss on the holdout.
     :ivar holdout: the label batches it was judged on.
     :ivar against: the promotion it was judged against, 0 for none.
+    :ivar baseline: whether what goes on is the best constant instead of the challenger.
+    :ivar freshness: what the newest labels were worth at this attempt; None where nothing tells.
+    :ivar refresh: whether the challenger would be the champion once more, so that only a fit on newer labels can gain.
+    :ivar version: the version that a rollback goes back to.
     """
 
     kind: ClassVar[str] = "attempt"
     verdict: str
-    number: int
-    trained_on: tuple[str, str]
+    trained_on: tuple[str, str] | None
     training_rows: int
+    waiting_rows: int = 0
+    window: str = ""
+    tried: dict[str, float] = {}
     data: str
     code: str
     holdout: tuple[str, ...]
@@ -93,15 +116,19 @@ class AttemptRecord(Record):
     judgement: Judgement | None
     outcome: Literal["passed", "refused", "needs approval"]
     why: str
+    baseline: bool = False
+    freshness: Freshness | None = None
+    refresh: bool = False
+    version: int | None = None
 
     @property
     def id(self) -> str:
-        """The attempt's name in later records and in MLflow's tags."""
-        return f"{self.verdict}-{self.number}"
+        """The attempt's name in later records and in MLflow's tags: a verdict has one."""
+        return self.verdict
 
     @property
     def address(self) -> tuple[str, int]:
-        return self.verdict, self.number - 1
+        return self.verdict, 0
 
 
 class ApprovalRecord(Record):
@@ -124,7 +151,9 @@ class PromotionRecord(Record):
     :ivar data: data version that it was fitted on.
     :ivar trained_on: the first and the last batch whose labels it has learnt from.
     :ivar effective_from: the first batch that it scores.
-    :ivar error: the challenger's error on the holdout, against which decay is measured; None where nothing was judged.
+    :ivar error: the challenger's error on the holdout; None where nothing was judged.
+    :ivar baseline: whether it is the best constant.
+    :ivar refreshes: the promotion whose recipe it fits on newer labels; None where it was judged itself.
     """
 
     kind: ClassVar[str] = "promotion"
@@ -136,6 +165,8 @@ class PromotionRecord(Record):
     trained_on: tuple[str, str]
     effective_from: str
     error: float | None
+    baseline: bool = False
+    refreshes: int | None = None
 
     @property
     def address(self) -> tuple[str, int]:

@@ -5,8 +5,8 @@ from typing import ClassVar, Literal
 from include.records.base import Record
 
 Cause = Literal[
-    "fault-rows", "fault-labels", "stale-rows", "stale-labels", "drift", "decay", "refused", "exhausted", "promoted",
-    "incompatible", "approval", "moved", "overdue", "paused", "failed-batch", "failed-drift", "failed-retrain",
+    "fault-rows", "fault-labels", "stale-rows", "stale-labels", "drift", "decay", "unscored", "unfit", "approval",
+    "moved", "overdue", "paused", "failed-batch", "failed-drift", "failed-retrain",
 ]  # fmt: skip
 
 

@@ -18,8 +18,7 @@ class VerdictRecord(Record):
 
     ``last_ask`` is the newest verdict that asked for a retraining, this one included, so that the open one is found
     without reading all that came before; ``previous_ask`` is the one before that. ``code`` is the model folder's code
-    version where ``code_changed`` is among the reasons; ``evidence`` is what any policy has measured, though it may ask
-    only together with others.
+    version where ``code_changed`` is among the reasons; ``held`` says why nothing is asked for in spite of reasons.
     """
 
     kind: ClassVar[str] = "verdict"
@@ -36,7 +35,7 @@ class VerdictRecord(Record):
     last_ask: str | None
     previous_ask: str | None
     code: str | None = None
-    evidence: tuple[str, ...] = ()
+    held: str = ""
 
     @property
     def id(self) -> str:
@@ -65,7 +64,7 @@ class ClosingRecord(Record):
 
     kind: ClassVar[str] = "closing"
     verdict: str
-    outcome: Literal["promoted", "superseded", "exhausted", "withdrawn"]
+    outcome: Literal["promoted", "refused", "superseded", "withdrawn", "failed"]
     why: str
 
     @property

@@ -33,7 +33,7 @@ console = Console(highlight=False, soft_wrap=True)
     "--policy",
     "policies",
     help="Other policies than config.yaml's, such as never or decay+every:4; several, separated by commas, are put "
-    "side by side. config stands for config.yaml's own, oracle for the best that hindsight finds.",
+    "side by side. config stands for config.yaml's own.",
 )
 @click.option("--landing", type=click.Path(path_type=Path), help="Where the files are, if not in the landing folder.")
 @click.option("--into", type=click.Path(path_type=Path), help="An empty folder for state and report.")
@@ -54,11 +54,9 @@ def replay(
     from include.sources.intake import last_arrived
 
     folder, named = get_model_folder(model_id, model_roots()), policies.split(",") if policies else ["config"]
-    models = {
-        name: for_replay(folder, first, None if name == "config" else name, html) for name in named if name != "oracle"
-    }
-    if len(models) < len(named) - ("oracle" in named) or not models:
-        raise click.UsageError(f"--policies {policies}: valid: different policies, and oracle beside one of them")
+    models = {name: for_replay(folder, first, None if name == "config" else name, html) for name in named}
+    if len(models) < len(named):
+        raise click.UsageError(f"--policies {policies}: valid: different policies")
     place = _scratch(into, model_id)
     model, live = next(iter(models.values())), Locations.from_environment()
     at = Locations.under(place, landing=str(landing.absolute()) if landing else live.landing)
@@ -77,7 +75,7 @@ def replay(
         else:
             run(model, at, first, last, after_each=tell)
     if several:
-        _write_comparison(model, contenders, place / "report.html", last, "oracle" in named)
+        _write_comparison(contenders, place / "report.html")
     else:
         write_history(model, at, first, last, place / "report.html")
 
@@ -170,21 +168,14 @@ def write_history(model: ModelFolder, at: Locations, first: str, last: str, path
     return history
 
 
-def _write_comparison(
-    model: ModelFolder, contenders: "list[Contender]", path: Path, last: str, with_oracle: bool
-) -> None:
+def _write_comparison(contenders: "list[Contender]", path: Path) -> None:
     """Write the report of each policy, and the one that puts them side by side; print its table."""
-    from include.replay.oracle import look_back
     from include.replay.report import write_report
     from include.replay.standings import print_standings, rank_contenders, write_standings
 
-    seen = None
-    if with_oracle:
-        with console.status("looking back: a version as of each batch"):
-            seen = look_back(model, contenders[0].at, last, last)
     for one in contenders:
         write_report(one.history, Path(one.at.lake).parent / "report.html")
-    standings = rank_contenders(contenders, seen)
+    standings = rank_contenders(contenders)
     write_standings(contenders, standings, path)
     print_standings(standings, contenders[0].history.metric, console)
     console.print(f"report {path}", markup=False)

@@ -12,7 +12,7 @@ from include.errors import NotReady
 from include.features.labelled import match_labels
 from include.incidents import Incident, newest_incidents
 from include.judging.champion import read_losses
-from include.judging.losses import mean_metric
+from include.losses import mean_metric
 from include.records import (
     AttemptRecord,
     BatchRecord,
@@ -46,7 +46,7 @@ class BatchHistory:
     verdict: VerdictRecord | None
     attempts: tuple[AttemptRecord, ...]
     closings: tuple[ClosingRecord, ...]
-    promotion: PromotionRecord | None
+    promotions: tuple[PromotionRecord, ...]
     error: float | None
     labelled: int
 
@@ -74,12 +74,19 @@ class History:
     @property
     def promotions(self) -> list[PromotionRecord]:
         """All promotions, oldest first."""
-        return [batch.promotion for batch in self.batches if batch.promotion is not None]
+        return [promotion for batch in self.batches for promotion in batch.promotions]
+
+    @property
+    def judged_versions(self) -> dict[int, int]:
+        """By promoted version the one whose recipe it refreshes, or itself where it was judged."""
+        versions = {promotion.number: promotion.version for promotion in self.promotions}
+        return {one.version: versions.get(one.refreshes or one.number, one.version) for one in self.promotions}
 
     @property
     def closed(self) -> bool:
         """Whether the loop closed: a champion was replaced by a better one, and that one has scored a batch."""
-        later = [promotion.version for promotion in self.promotions if promotion.number > 1]
+        begun = next((promotion.number for promotion in self.promotions if not promotion.baseline), 0)
+        later = [promotion.version for promotion in self.promotions if promotion.number > begun > 0]
         scored = {batch.claim.version for batch in self.batches if batch.claim is not None}
         return any(version in scored for version in later)
 
@@ -94,7 +101,12 @@ def collect_history(model: ModelFolder, at: Locations, first: str, last: str, kn
     span = [b for b in config.calendar.between(first, last) if stores.ledger.get(BatchRecord, f"rows.{b}") is not None]
     losses = _losses(config, stores, span, known_by or last)
     decided = _decisions(stores.ledger, span)
-    promotions = {p.as_of: p for p in stores.ledger.all(PromotionRecord, "champion")}
+    promotions = list(stores.ledger.all(PromotionRecord, "champion"))
+    for one in promotions:
+        # A rollback has an attempt that no verdict asked for.
+        attempt = stores.ledger.get(AttemptRecord, one.attempt)
+        if attempt is not None and attempt.version is not None:
+            decided.setdefault(one.as_of, ([], []))[0].append(attempt)
     batches = []
     sealed = {record.batch: record for record in sealed_batches(stores.ledger, "rows", span, last)}
     labels = {record.batch: record for record in sealed_batches(stores.ledger, "labels", span, last)}
@@ -110,7 +122,7 @@ def collect_history(model: ModelFolder, at: Locations, first: str, last: str, kn
                 verdict=stores.ledger.last(VerdictRecord, batch),
                 attempts=tuple(attempts),
                 closings=tuple(closings),
-                promotion=promotions.get(batch),
+                promotions=tuple(one for one in promotions if one.as_of == batch),
                 error=mean_metric(config.gate.metric, own) if len(own) else None,
                 labelled=len(own),
             )
@@ -152,7 +164,7 @@ def as_table(history: History) -> pd.DataFrame:
                 "action": verdict.action if verdict else "",
                 "attempts": " ".join(f"{attempt.id}:{attempt.outcome}" for attempt in one.attempts),
                 "closed": " ".join(f"{closing.verdict}:{closing.outcome}" for closing in one.closings),
-                "promoted_version": one.promotion.version if one.promotion else None,
+                "promoted_version": one.promotions[-1].version if one.promotions else None,
                 "incidents": " ".join(i.opened.cause for i in history.incidents if i.opened.as_of == one.batch),
             }
         )
@@ -190,7 +202,8 @@ def _decisions(ledger: Ledger, span: list[str]) -> dict[str, tuple[list[AttemptR
         for verdict in ledger.all(VerdictRecord, batch):
             if verdict.action != "retrain":
                 continue
-            for attempt in ledger.all(AttemptRecord, verdict.id):
+            attempt = ledger.get(AttemptRecord, verdict.id)
+            if attempt is not None:
                 found.setdefault(attempt.as_of, ([], []))[0].append(attempt)
             closing = ledger.get(ClosingRecord, verdict.id)
             if closing is not None:

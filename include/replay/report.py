@@ -47,7 +47,7 @@ def write_report(history: History, path: Path) -> None:
     templates = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    templates.filters |= {"bound": _bound, "span": _span}
+    templates.filters["span"] = _span
     html = templates.get_template("report.html.j2").render(
         history=history,
         faults={one.batch: _find_faults(one) for one in history.batches},
@@ -75,22 +75,28 @@ def _build_chart(history: History) -> dict[str, Any]:
         "span": [str(first), str(last)],
         "lanes": [_EVENTS, causes or ["none"]],
         "bands": [[str(moment - step / 2), str(moment + step / 2)] for moment in silent],
-        "promotions": [[_x(one.effective_from), f"v{one.version}"] for one in history.promotions],
+        "promotions": [
+            [_x(one.effective_from), f"v{one.version}"] for one in history.promotions if one.refreshes is None
+        ],
     }
 
 
 def _trace_errors(history: History) -> Iterator[Trace]:
-    """One line a version over its own batches; None where a batch has no error, so that the line breaks there."""
-    versions = list(dict.fromkeys(v for one in history.batches if (v := _version(one)) is not None))
+    """One line a judged version and its refreshes over their batches; it breaks where a batch has no error."""
+    judged = history.judged_versions
+    drawn = [judged.get(v, v) if (v := _version(one)) is not None else None for one in history.batches]
+    versions = list(dict.fromkeys(version for version in drawn if version is not None))
     few = len(versions) <= _NAMED
     for i, version in enumerate(versions):
-        own = [n for n, one in enumerate(history.batches) if _version(one) == version]
+        own = [n for n, one in enumerate(drawn) if one == version]
         span = history.batches[own[0] : own[-1] + 1]
         yield _trace(
             (one.batch for one in span),
-            [one.error if _version(one) == version else None for one in span],
+            [one.error if n in own else None for n, one in enumerate(span, own[0])],
             (_tell_error(history, one) for one in span),
-            name=f"{history.metric}, version {version}" if few else f"{history.metric}, a colour for each version",
+            name=f"{history.metric}, version {version}"
+            if few
+            else f"{history.metric}, a colour for each judged version",
             mode="lines+markers",
             showlegend=few or i == 0,
             legendgroup=str(version) if few else "live",
@@ -198,13 +204,15 @@ def _tell_sections(verdict: VerdictRecord) -> list[str]:
 
 
 def _tell_attempt(attempt: AttemptRecord) -> list[str]:
-    lines = [attempt.why, f"judged as trained on {_span(attempt.trained_on)}, {attempt.training_rows:,} rows"]
+    lines = [attempt.why]
+    if not attempt.refresh:
+        lines.append(f"judged as trained on {_span(attempt.trained_on)}, {attempt.training_rows:,} rows")
     if (j := attempt.judgement) is not None:
         lines += [
             f"judged on labels of {_span(attempt.holdout)}, {j.rows:,} rows",
             f"{j.metric} {j.challenger:.4g} against {j.champion:.4g} of {j.against}",
-            f"improvement {j.improvement:.1%}, lower bound {_bound(j.lower)}"
-            + (f" at {100 * j.confidence:.4g}%" if j.confidence else ""),
+            f"improvement {j.improvement:.1%} ({j.lower:.1%} to {j.upper:.1%}), expected {j.expected:.1%}",
+            f"worse with a probability of {j.worse:.0%}",
         ]
     return lines
 
@@ -238,10 +246,5 @@ def _x(batch: str) -> str:
     return str(_moment(batch))
 
 
-def _span(batches: tuple[str, ...]) -> str:
+def _span(batches: tuple[str, ...] | None) -> str:
     return " to ".join(dict.fromkeys((batches[0], batches[-1]))) if batches else "none"
-
-
-def _bound(lower: float) -> str:
-    """One block of labels has no interval; the record then holds a bound far below any."""
-    return f"{lower:.1%}" if lower > -1e6 else "none"

@@ -73,7 +73,7 @@ class Runner:
         if attempt is None:
             return
         judged = judge_model(self.model, self.at, attempt, train_model(self.model, self.at, attempt))
-        approval = stores.ledger.get(ApprovalRecord, attempt.id)
+        approval = stores.ledger.get(ApprovalRecord, attempt.verdict)
         approved = judged.outcome == "needs approval" and approval is not None and approval.approved
         if judged.outcome == "passed" or approved:
             self._promote(attempt)
@@ -90,8 +90,9 @@ class Runner:
             validate_labels(self.model, self.at, batch)
 
     def _promote(self, attempt: DueAttempt) -> None:
-        registered = register_model(self.model, self.at, attempt)
-        promote_model(self.model, self.at, attempt, registered.version)
+        version = register_model(self.model, self.at, attempt).version
+        if version is not None:
+            promote_model(self.model, self.at, attempt, version)
 
     def _await(self, batch: str, now: datetime, feed: Feed) -> bool:
         """Whether a batch came; two looks, for files whose sizes must stay the same."""

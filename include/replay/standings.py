@@ -12,10 +12,7 @@ from rich.console import Console
 
 from include.replay.contenders import Contender
 from include.replay.history import History
-from include.replay.oracle import Hindsight, find_plan
 
-# What a training costs, in batches of error; see ``Standing.costs``.
-PRICES = (0.0, 0.5, 2.0)
 # Batches in a row over which the worst error is looked for.
 _WORST = 4
 
@@ -29,9 +26,7 @@ class Standing:
     :param trainings: challengers fitted after version 1.
     :param promotions: those that went into force.
     :param asked: verdicts that asked for a retraining after version 1.
-    :param costs: by price p, the error of all batches and p for each training, in units of the first policy's mean
-        error of a batch, over the number of batches: what the first one costs without trainings is 1.
-    :param seconds: CPU seconds for this policy alone; None for the oracle.
+    :param seconds: CPU seconds for this policy alone.
     :param losses: by batch, the mean loss.
     """
 
@@ -41,35 +36,25 @@ class Standing:
     trainings: int
     promotions: int
     asked: int
-    costs: tuple[float, ...]
-    seconds: float | None
+    seconds: float
     losses: Mapping[str, float]
 
 
-def rank_contenders(
-    contenders: Sequence[Contender], seen: Hindsight | None = None, prices: Sequence[float] = PRICES
-) -> list[Standing]:
-    """Compare policies; the first one is what the costs of all are relative to.
-
-    :param seen: what hindsight knows, for a last row called ``oracle``; its error is that of the middle price.
-    """
+def rank_contenders(contenders: Sequence[Contender]) -> list[Standing]:
+    """Compare policies over the batches that all of them scored."""
     metric = contenders[0].history.metric
     losses = {one.policy: batch_losses(one.history) for one in contenders}
     shared = sorted(set.intersection(*(set(own) for own in losses.values())))
-    unit = float(np.mean([losses[contenders[0].policy][batch] for batch in shared])) if shared else float("nan")
     standings = []
     for one in contenders:
         own = {batch: losses[one.policy][batch] for batch in shared}
         history, begun = one.history, one.history.promotions[0].as_of if one.history.promotions else ""
         later = [attempt for attempt in history.attempts if attempt.data and attempt.as_of > begun]
         verdicts = [b.verdict for b in history.batches if b.verdict is not None and b.verdict.as_of > begun]
-        costs = tuple(_cost(list(own.values()), unit, price, len(later)) for price in prices)
         asked = sum(verdict.action == "retrain" for verdict in verdicts)
         error, worst = _errors(list(own.values()), metric)
         promotions = max(len(history.promotions) - 1, 0)
-        standings.append(Standing(one.policy, error, worst, len(later), promotions, asked, costs, one.seconds, own))
-    if seen is not None and seen.batches:
-        standings.append(_oracle(seen, metric, shared, unit, prices))
+        standings.append(Standing(one.policy, error, worst, len(later), promotions, asked, one.seconds, own))
     return standings
 
 
@@ -79,11 +64,9 @@ def batch_losses(history: History) -> dict[str, float]:
     return {one.batch: one.error**power for one in history.batches if one.error is not None}
 
 
-def print_standings(
-    standings: Sequence[Standing], metric: str, console: Console, prices: Sequence[float] = PRICES
-) -> None:
+def print_standings(standings: Sequence[Standing], metric: str, console: Console) -> None:
     """The table in the terminal. Numbers that are cut say nothing: a narrow one wraps the lines."""
-    lines = [_columns(metric, prices), *(_cells(one) for one in standings)]
+    lines = [_columns(metric), *(_cells(one) for one in standings)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for name, *numbers in lines:
         right = (cell.rjust(width) for cell, width in zip(numbers, widths[1:], strict=True))
@@ -92,9 +75,7 @@ def print_standings(
         console.print("No batch with known labels was scored by all of them: replay more batches.", markup=False)
 
 
-def write_standings(
-    contenders: Sequence[Contender], standings: Sequence[Standing], path: Path, prices: Sequence[float] = PRICES
-) -> None:
+def write_standings(contenders: Sequence[Contender], standings: Sequence[Standing], path: Path) -> None:
     """Write one HTML file that shows all policies on one time line, needs no network, and links to each report."""
     history = contenders[0].history
     loader = FileSystemLoader(Path(__file__).parent)
@@ -113,32 +94,15 @@ def write_standings(
     reports = {one.policy: f"{Path(one.at.lake).parent.name}/report.html" for one in contenders}
     html = templates.get_template("standings.html.j2").render(
         history=history,
-        columns=_columns(history.metric, prices),
+        columns=_columns(history.metric),
         rows=[(_cells(one), reports.get(one.policy)) for one in standings],
         batches=list(standings[0].losses),
         traces=traces,
         plotly_js=get_plotlyjs(),
     )
     path.write_text(html, encoding="utf-8")
-    rows = [dict(zip(_columns(history.metric, prices), _cells(one), strict=True)) for one in standings]
+    rows = [dict(zip(_columns(history.metric), _cells(one), strict=True)) for one in standings]
     pd.DataFrame(rows).to_csv(path.with_suffix(".csv"), index=False)
-
-
-def _oracle(seen: Hindsight, metric: str, shared: list[str], unit: float, prices: Sequence[float]) -> Standing:
-    plans = [find_plan(seen, price * unit) for price in prices]
-    costs = [
-        _cost([plan.losses[batch] for batch in shared if batch in plan.losses], unit, price, len(plan.trainings))
-        for plan, price in zip(plans, prices, strict=True)
-    ]
-    plan = plans[len(plans) // 2]
-    own = {batch: plan.losses[batch] for batch in shared if batch in plan.losses}
-    error, worst = _errors(list(own.values()), metric)
-    made = len(plan.trainings)
-    return Standing("oracle", error, worst, made, made, made, tuple(costs), None, own)
-
-
-def _cost(losses: list[float], unit: float, price: float, trainings: int) -> float:
-    return (sum(losses) / unit + price * trainings) / len(losses) if losses else float("nan")
 
 
 def _errors(losses: list[float], metric: str) -> tuple[float, float]:
@@ -151,16 +115,12 @@ def _errors(losses: list[float], metric: str) -> tuple[float, float]:
     return (mean**0.5, worst**0.5) if metric == "rmse" else (mean, worst)
 
 
-def _columns(metric: str, prices: Sequence[float]) -> list[str]:
-    costs = [f"cost at {price:g}" for price in prices]
-    return ["policy", metric, f"worst {_WORST} batches", "trainings", "promotions", "asked", *costs, "CPU s"]
+def _columns(metric: str) -> list[str]:
+    return ["policy", metric, f"worst {_WORST} batches", "trainings", "promotions", "asked", "CPU s"]
 
 
 def _cells(one: Standing) -> list[str]:
     """In the order of the columns; a hyphen where no batch was scored by all."""
-    errors = [f"{one.error:.4g}", f"{one.worst:.4g}"]
-    costs = [f"{cost:.3f}" for cost in one.costs]
-    if not one.losses:
-        errors, costs = ["-"] * len(errors), ["-"] * len(costs)
+    errors = [f"{one.error:.4g}", f"{one.worst:.4g}"] if one.losses else ["-", "-"]
     counts = [str(one.trainings), str(one.promotions), str(one.asked)]
-    return [one.policy, *errors, *counts, *costs, "" if one.seconds is None else f"{one.seconds:.0f}"]
+    return [one.policy, *errors, *counts, f"{one.seconds:.0f}"]

@@ -7,7 +7,7 @@ from include.config.model_folder import ModelFolder
 from include.errors import ModelNotFound
 from include.incidents import newest_incidents
 from include.judging.attempts import find_due_attempt, find_open_verdict, get_verdict, newest_verdict
-from include.judging.champion import promotion_serving
+from include.judging.champion import judged_promotion, promotion_serving
 from include.records import AttemptRecord, ClaimRecord, Judgement, Numbers, PromotionRecord, VerdictRecord
 from include.storage.stores import Stores, open_stores
 
@@ -25,7 +25,8 @@ def describe_status(model: ModelFolder, at: Locations) -> Iterator[str]:
         yield f"{model.id}: nobody serves yet (last batch {claimed})"
     else:
         attempt = find_attempt(stores, promotion)
-        yield f"{model.id}: version {promotion.version} serves since batch {promotion.effective_from}"
+        named = f"version {promotion.version}{', the baseline,' if promotion.baseline else ''}"
+        yield f"{model.id}: {named} serves since batch {promotion.effective_from}"
         yield f"  promotion {promotion.number}, decided at batch {promotion.as_of}: {attempt.why}"
     claim = stores.ledger.last(ClaimRecord, claimed)
     if claim is not None:
@@ -39,7 +40,7 @@ def describe_status(model: ModelFolder, at: Locations) -> Iterator[str]:
         yield "  open verdict: none"
     else:
         due = find_due_attempt(model.config, stores)
-        when = f"attempt {due.number} is due at {due.as_of}" if due else "its attempt waits for labels"
+        when = f"its attempt is due at {due.as_of}" if due else "its attempt waits for labels"
         yield f"  open verdict: {verdict.id} ({', '.join(verdict.reasons)}); {when}"
     still = [incident for incident in newest_incidents(stores.ledger) if incident.resolved is None]
     yield f"  open incidents: {len(still) or 'none'}"
@@ -55,42 +56,50 @@ def describe_version(model: ModelFolder, at: Locations, version: int) -> Iterato
     """
     stores = open_stores(at, model.id)
     promotions = list(stores.ledger.all(PromotionRecord, "champion"))
-    promotion = next((one for one in promotions if one.version == version), None)
+    promotion = next((one for one in reversed(promotions) if one.version == version), None)
     if promotion is None:
         known = ", ".join(str(one.version) for one in promotions) or "none"
         raise ModelNotFound(f"model {model.id} has no promoted version {version}; promoted versions: {known}")
     attempt = find_attempt(stores, promotion)
-    verdict = get_verdict(stores, attempt.verdict)
     yield f"{model.id} version {version}: promotion {promotion.number}, serves from batch {promotion.effective_from}"
-    yield f"  asked for by verdict {verdict.id}: {', '.join(verdict.reasons)}; outcomes: {verdict.outcomes.why}"
-    yield (
-        f"  attempt {attempt.number}: trained on {attempt.training_rows} rows, labels known {attempt.trained_on[0]} to "
-        f"{attempt.trained_on[1]}; judged on labels that became known in {', '.join(attempt.holdout)}"
-    )
+    if attempt.version is None:
+        verdict = get_verdict(stores, attempt.verdict)
+        yield f"  asked for by verdict {verdict.id}: {', '.join(verdict.reasons)}; outcomes: {verdict.outcomes.why}"
+    if attempt.refresh:
+        judged = judged_promotion(stores.ledger, promotion).version
+        yield f"  a refresh: the recipe of version {judged}, which was judged, fitted on newer labels"
+    elif attempt.trained_on is not None:
+        yield (
+            f"  trained on {attempt.training_rows} rows, {attempt.waiting_rows} of their batches without a label yet, "
+            f"labels known {attempt.trained_on[0]} to {attempt.trained_on[1]}; judged on labels that became known in "
+            f"{', '.join(attempt.holdout)}"
+        )
+    if len(attempt.tried) > 1:
+        losses = ", ".join(f"{window} {loss:.4g}" for window, loss in attempt.tried.items())
+        yield f"  windows, by their loss on these: {losses}; over the last attempts {attempt.window} did best"
     judgement = attempt.judgement
     if judgement is not None:
-        yield from _describe_judgement(judgement)
+        yield from describe_judgement(judgement)
     yield f"  outcome: {attempt.outcome}: {attempt.why}"
-    yield (
-        f"  the model that serves was refitted on labels known {promotion.trained_on[0]} to {promotion.trained_on[1]}"
-    )
+    yield f"  what serves was fitted on labels known {promotion.trained_on[0]} to {promotion.trained_on[1]}"
     yield f"  data {promotion.data}, code {promotion.code}; MLflow {stores.models.name} version {version}"
 
 
 def find_attempt(stores: Stores, promotion: PromotionRecord) -> AttemptRecord:
     """The attempt that led to a promotion."""
-    verdict, _, number = promotion.attempt.rpartition("-")
-    attempt = stores.ledger.get(AttemptRecord, verdict, int(number) - 1)
+    attempt = stores.ledger.get(AttemptRecord, promotion.attempt)
     assert attempt is not None
     return attempt
 
 
-def _describe_judgement(judgement: Judgement) -> Iterator[str]:
-    at = f" at {100 * judgement.confidence:.4g}%" if judgement.confidence is not None else ""
+def describe_judgement(judgement: Judgement) -> Iterator[str]:
+    """Tell what the gate has seen, in lines."""
+    proof = f", at least {judgement.proof:.1%} at gate.confidence" if judgement.proof is not None else ""
     yield (
         f"  against {judgement.against}: {judgement.metric} {judgement.champion:.4g} to {judgement.challenger:.4g} "
-        f"on {judgement.rows} rows in {judgement.blocks} batches, improvement {judgement.improvement:.1%}, "
-        f"lower bound{at} {judgement.lower:.1%}"
+        f"on {judgement.rows} rows in {judgement.blocks} batches, improvement {judgement.improvement:.1%} "
+        f"({judgement.lower:.1%} to {judgement.upper:.1%}){proof}, expected {judgement.expected:.1%}, worse with a "
+        f"probability of {judgement.worse:.0%}"
     )
     for judged in judgement.slices:
         told = f"{judged.champion:.4g} to {judged.challenger:.4g} on {judged.rows} rows"

@@ -1,9 +1,11 @@
 """The summary in the terminal."""
 
+from collections import Counter
+
 from rich.console import Console
 from rich.table import Table
 
-from include.records import AttemptRecord
+from include.records import AttemptRecord, PromotionRecord
 from include.replay.history import BatchHistory, History
 
 
@@ -26,19 +28,30 @@ def print_summary(history: History, console: Console) -> None:
     asked = [one.verdict for one in batches if one.verdict is not None and one.verdict.action == "retrain"]
     warned = [one.batch for one in batches if one.verdict is not None and one.verdict.inputs.state == "warn"]
     checked = sum(one.verdict is not None for one in batches)
-    facts.add_row("verdicts", f"{checked}, of which {len(asked)} asked for a retraining")
-    for verdict in asked:
-        facts.add_row("  asked", f"{verdict.as_of}: {', '.join(verdict.reasons)}")
+    counts = Counter(reason for verdict in asked for reason in verdict.reasons)
+    told = ", ".join(f"{reason} {count}" for reason, count in counts.items())
+    facts.add_row("verdicts", f"{checked}, of which {len(asked)} asked for a retraining{f': {told}' if told else ''}")
     if warned:
         facts.add_row("  warned", f"inputs drifted at {', '.join(warned[:6])}{' …' if len(warned) > 6 else ''}")
-    facts.add_row("attempts", str(len(history.attempts)))
+    outcomes = Counter(attempt.outcome for attempt in history.attempts)
+    counted = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items()) or "none"
+    renewed = sum(attempt.refresh and attempt.outcome == "passed" for attempt in history.attempts)
+    facts.add_row("attempts", f"{counted}{f'; {renewed} of them refreshes' if renewed else ''}")
     for attempt in history.attempts:
-        facts.add_row(f"  {attempt.outcome}", _tell(attempt))
+        # That a challenger is not better is routine, and so is a refresh. What passed, waits for somebody or has to be
+        # mended is told.
+        if not attempt.refresh and (attempt.outcome != "refused" or attempt.judgement is None):
+            facts.add_row(f"  {attempt.outcome}", _tell(attempt))
+    judged, refreshed = history.judged_versions, Counter(history.judged_versions.values())
     for promotion in history.promotions:
-        before, after = _around(batches, promotion.effective_from)
+        if judged[promotion.version] != promotion.version:
+            continue
+        before, after = _around(history, promotion)
+        refreshes = refreshed[promotion.version] - 1
+        told = f", {refreshes} refreshes" if refreshes else ""
         facts.add_row(
             f"version {promotion.version}",
-            f"serves from {promotion.effective_from}; {history.metric} of the live model in the 3 scored batches "
+            f"serves from {promotion.effective_from}{told}; {history.metric} of the live model in the 3 scored batches "
             f"before {_number(before)}, since then {_number(after)}",
         )
     facts.add_row(history.metric, f"{_number(history.overall)} over all scored rows with a known label")
@@ -58,16 +71,13 @@ def _total(batches: tuple[BatchHistory, ...], field: str) -> int:
     return sum(getattr(one.rows, field) for one in batches)
 
 
-def _around(batches: tuple[BatchHistory, ...], effective_from: str) -> tuple[float | None, float | None]:
-    """Mean error of the last batches before a promotion took effect, and of those its version scored."""
-    before = [one.error for one in batches if one.batch < effective_from and one.error is not None][-3:]
-    promoted = next((one.claim for one in batches if one.batch >= effective_from and one.error is not None), None)
-    after = [
-        one.error
-        for one in batches
-        if one.error is not None and promoted is not None and one.claim and one.claim.version == promoted.version
-    ]
-    return _mean(before), _mean([error for error in after if error is not None])
+def _around(history: History, promotion: PromotionRecord) -> tuple[float | None, float | None]:
+    """Mean error of the last batches before a promotion took effect, and of those that it and its refreshes scored."""
+    scored = [one for one in history.batches if one.error is not None and one.claim is not None]
+    before = [one.error for one in scored if one.batch < promotion.effective_from and one.error is not None][-3:]
+    own = {version for version, judged in history.judged_versions.items() if judged == promotion.version}
+    after = [one.error for one in scored if one.claim and one.claim.version in own and one.error is not None]
+    return _mean(before), _mean(after)
 
 
 def _mean(errors: list[float]) -> float | None:

@@ -39,7 +39,10 @@ class Answers:
     date_format: str | None = None
     target: str | None = None
     every: str | None = None
+    keep: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
     task: Task | None = None
+    label_time: str | None = None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,9 @@ from include.scaffold.place_rows import EVERY, propose_every
 from include.scaffold.profile_columns import ColumnFacts, profile_column, read_as_dates
 from include.scaffold.read_dates import DateReading
 from include.scaffold.read_files import HistoryFiles
+from include.scaffold.read_truths import name_truths
 from include.scaffold.tell_mending import find_date_parts, write_mending
+from include.sources.tables import name_given
 
 T = TypeVar("T")
 # An event time or a key that is missing more often is none.
@@ -35,7 +37,6 @@ class Chooser:
         self.problems: list[str] = []
         self.remarks: dict[str, str] = {}
         self.parts = find_date_parts(columns)
-        self.mapping: tuple[str, dict[str, str]] | None = None
         self.lacks_key = self.lacks_time = False
 
     def choose(self) -> Chosen:
@@ -49,10 +50,11 @@ class Chooser:
         task = self._note(lambda: self._choose_task(target)) if target is not None else None
         every = self._note(lambda: self._choose_every(event))
         parts = self.parts if self.lacks_time else None
-        if self.lacks_key or parts or self.mapping:
-            script = write_mending(self.files, parts, self.lacks_key, self.mapping)
+        self._note(self._check_columns)
+        if self.lacks_key or parts:
+            script = write_mending(self.files, parts, self.lacks_key)
             self.problems.append(f"These lines write the history anew with what it lacks:\n\n{script}\n")
-        if event is None or target is None or key is None or task is None or every is None:
+        if self.problems or event is None or target is None or key is None or task is None or every is None:
             raise FolderNotWritten(self.problems)
         return Chosen(key, event, target, every, task, self.remarks)
 
@@ -96,8 +98,13 @@ class Chooser:
         question = Question("--event-time", text, dates, proposal)
         event = self._settle(question, self.given.event_time, self._check_event)
         self.lacks_time = False
+        distinct = event.values.nunique()
+        if event.rows / 2 <= distinct < event.rows - event.missing - event.failed:
+            again = event.rows - event.missing - event.failed - distinct
+            self.remarks[event.name] = f"{again:,} of {event.rows:,} rows have the time of an earlier row"
         if self.parts is not None:
-            self.remarks[event.name] = f"a date also stands in {self.parts}: see that this one is when the row happens"
+            told = f"a date also stands in {self.parts}: see that this one is when the row happens"
+            self.remarks[event.name] = "; ".join(filter(None, (self.remarks.get(event.name), told)))
         return event
 
     def _check_event(self, name: str) -> ColumnFacts:
@@ -150,25 +157,32 @@ class Chooser:
             raise _UnfitError(f"--target {name}: holds one value alone; there is nothing to learn")
         if facts.is_date:
             raise _UnfitError(f"--target {name}: holds dates; write what is to be foretold as a number, such as days")
-        if facts.is_number or (facts.type is not None and facts.type.type == "boolean"):
-            if facts.distinct == 2 and facts.is_number and set(facts.values.dropna()) != {0, 1} and not self.given.task:
-                self._map_to_truths(facts)
+        if facts.type is not None and facts.type.type == "boolean":
+            return facts
+        if facts.is_number and (facts.distinct > 2 or self.given.task == "regression"):
+            return facts
+        if facts.is_number and set(facts.values.dropna()) == {0, 1}:
             return facts
         if facts.distinct > 2:
             valid = "a number, or one of two values"
             raise _UnfitError(f"--target {name}: is text of {facts.distinct:,} values; valid: {valid}")
-        return self._map_to_truths(facts)
+        return self._read_as_truths(facts)
 
-    def _map_to_truths(self, facts: ColumnFacts) -> ColumnFacts:
-        """Refuse a target of two values that are not 0 and 1, with the lines that write it so."""
+    def _read_as_truths(self, facts: ColumnFacts) -> ColumnFacts:
         texts = self.files.texts[facts.name]
-        values = texts[~texts.isin(self.files.nulls)].value_counts()
-        common, rare = (str(value) for value in values.index[:2])
-        self.mapping = (facts.name, {common: "0", rare: "1"})
-        raise _UnfitError(
-            f"--target {facts.name}: its two values are {common!r} ({values.iloc[0]:,} rows) and {rare!r} "
-            f"({values.iloc[1]:,} rows); classification foretells 1 against 0: write the one to be foretold as 1"
-        )
+        declared, self.remarks[facts.name] = name_truths(texts[~texts.isin(self.files.nulls)], facts.is_number)
+        return profile_column(self.files, facts.name, declared=declared)
+
+    def _check_columns(self) -> None:
+        for flag, names in (("--keep", self.given.keep), ("--drop", self.given.drop)):
+            for name in names:
+                self._column(name, flag)
+        both = set(self.given.keep) & set(self.given.drop)
+        if both:
+            raise _UnfitError(f"--keep and --drop name {', '.join(sorted(both))}; say one of them")
+        needed = {*self.given.key, self.given.event_time, self.given.target} & set(self.given.drop)
+        if needed:
+            raise _UnfitError(f"--drop {', '.join(sorted(map(str, needed)))}: is key, event time or target; keep it")
 
     def _choose_key(self, target: ColumnFacts | None) -> tuple[str, ...]:
         if self.given.key:
@@ -237,7 +251,9 @@ class Chooser:
             hint = f"did you mean {close[0]}?" if close else f"there are {_some(list(self.columns))}"
             raise _UnfitError(f"{flag} {name}: no such column in {self.files.names}; {hint}")
         facts = self.columns[name]
-        if facts.left_out.startswith(("is a name", "has no name", "differs from")):
+        if flag != "--drop" and (
+            facts.left_out.startswith(("is a name", "differs from")) or name_given(name) is not None
+        ):
             raise _UnfitError(f"{flag} {name}: {facts.left_out}")
         return facts
 

@@ -5,6 +5,8 @@ from typing import Any
 from include.scaffold.propose_model import ModelProposal
 from include.scaffold.quote_text import prose, quoted
 
+_FEW = 2000
+
 
 def describe_features(proposal: ModelProposal) -> dict[str, Any]:
     """What the template of features.py shows."""
@@ -29,22 +31,20 @@ def describe_features(proposal: ModelProposal) -> dict[str, Any]:
 
 def describe_estimator(proposal: ModelProposal) -> dict[str, Any]:
     """What the template of estimator.py shows."""
-    rows, target = proposal.sizes.training_rows, prose(proposal.chosen.target.name)
+    rows, target = proposal.files.rows.num_rows, prose(proposal.chosen.target.name)
     regression = proposal.chosen.task == "regression"
-    arguments = ['loss="absolute_error"'] if regression else []
-    if proposal.features.categories:
-        arguments.append('categorical_features="from_dtype"')
-    if rows < 1000:
+    arguments = ["max_iter=200", "learning_rate=0.08"]
+    if rows < _FEW:
         # Few rows: small trees, whose leaves still hold a share of them.
-        arguments += ["max_iter=60", "max_leaf_nodes=7", f"min_samples_leaf={max(2, min(20, rows // 20))}"]
-    elif rows < 5000:
-        arguments += ["max_iter=150", "learning_rate=0.08"]
-    else:
-        arguments += ["max_iter=200", "learning_rate=0.1"]
+        arguments = ["max_iter=60", "max_leaf_nodes=7", f"min_samples_leaf={max(2, min(20, rows // 60))}"]
+    if not regression:
+        # Leaves of few rows are sure of themselves, which the log loss does not forgive.
+        arguments.append("l2_regularization=1.0")
+    arguments.append("early_stopping=False")
+    if proposal.features.categories:
+        arguments.append("categorical_features=CATEGORIES")
     return {
-        "aim": f"for the median of {target}, which is what the mean absolute error asks for"
-        if regression
-        else f"for the probability of {target}",
+        "aim": f"for {target}" if regression else f"for the probability of {target}",
         "estimator": "HistGradientBoostingRegressor" if regression else "HistGradientBoostingClassifier",
         "categories": proposal.features.categories,
         "arguments": arguments,

@@ -6,9 +6,11 @@ import numpy as np
 
 from include.batches import Every
 from include.config.fields import ColumnType
+from include.scaffold.join_labels import describe_delays, propose_max_delay
 from include.scaffold.profile_columns import ColumnFacts
 from include.scaffold.propose_model import ModelProposal
 from include.scaffold.quote_text import behind, flow, prose, quoted
+from include.scaffold.read_files import HistoryFiles
 
 _WIDTH = 118
 _DATES: dict[Every, str] = {"minute": "%Y-%m-%dT%H%M", "hour": "%Y-%m-%dT%H", "month": "%Y-%m"}
@@ -16,14 +18,14 @@ _DATES: dict[Every, str] = {"minute": "%Y-%m-%dT%H%M", "hour": "%Y-%m-%dT%H", "m
 
 def describe_config(proposal: ModelProposal) -> dict[str, Any]:
     """What the template of config.yaml shows."""
-    chosen, placed, sizes, files = proposal.chosen, proposal.placed, proposal.sizes, proposal.files
+    chosen, placed, files = proposal.chosen, proposal.placed, proposal.files
     form = _DATES.get(chosen.every, "%Y-%m-%d")
+    named = proposal.labels.named if proposal.labels is not None else None
     held = chosen.event.values.dropna()
     start = placed.calendar.start
     told = "" if chosen.every in ("hour", "minute") else start.date().isoformat()
     weekday = f"weeks begin on a {start:%A}" if chosen.every == "week" else ""
     before = f"{placed.before:,} rows lie before it, the oldest {held.min():%Y-%m-%d}" if placed.before else ""
-    begins = f"the first challenger is judged at batch {sizes.begins_at}" if sizes.begins_at else "too few to begin"
     zone = " Its text names no zone and is read as UTC." if _lacks_zone(chosen.event) else ""
     evidence = chosen.event.readings[0].evidence if chosen.event.readings else "stated by the file"
     written = [f"# {prose(evidence)}.{zone}"] if evidence else []
@@ -39,24 +41,31 @@ def describe_config(proposal: ModelProposal) -> dict[str, Any]:
         "every_told": behind(f"{placed.span:,} batches, {typical:,} rows in the middle one"),
         "start": told or flow(start.replace(tzinfo=None).isoformat(sep=" ")),
         "start_told": behind("; ".join(part for part in (weekday, before) if part)),
-        "pattern": f"{proposal.name}_{{batch:{form}}}*.csv",
+        "pattern": proposal.pattern or f"{proposal.name}_{{batch:{form}}}*.csv",
         "marker": f"{proposal.name}_{{batch:{form}}}.done",
-        "label_pattern": f"{proposal.name}_labels_{{batch:{form}}}*.csv",
-        "written": _how_written(proposal),
+        "labels": _describe_labels(proposal),
+        "label_pattern": named.pattern if named else f"{proposal.name}_labels_{{batch:{form}}}*.csv",
+        "written": _how_written(files),
         "key": list(chosen.key),
         "key_told": behind(chosen.remarks.get(chosen.key[0], "")),
         "event": chosen.event.name,
         "columns": columns,
         "leaks": _left_out(proposal, proposal.leaks),
         "left_out": _left_out(proposal, proposal.left_out),
-        "target": {chosen.target.name: _target_type(proposal)},
+        "target": f"{flow(chosen.target.name)}: {_target_type(proposal)}",
         "target_told": behind(_target_told(proposal)),
         "task": chosen.task,
         "metric": "mae" if chosen.task == "regression" else "logloss",
-        "sizes": sizes,
-        "training_told": behind(f"a window holds about {sizes.training_rows:,} rows; {begins}"),
+        "check": _describe_check(proposal),
         "seasonal": list(proposal.seasonal),
     }
+
+
+def _describe_check(proposal: ModelProposal) -> str:
+    """What differs from the defaults of a check, as a flow mapping; empty where nothing does."""
+    rows = [f"min_rows: {proposal.check_rows}"] if proposal.check_rows < 200 else []
+    seasonal = [f"ignore: {flow(list(proposal.seasonal))}"] if proposal.seasonal else []
+    return ", ".join(rows + seasonal)
 
 
 def _declare(facts: ColumnFacts, evidence: list[str], event: str) -> list[str]:
@@ -80,11 +89,24 @@ def _left_out(proposal: ModelProposal, reasons: dict[str, str]) -> list[str]:
 def _typed(declared: ColumnType | None) -> str:
     if declared is None:
         return "string"
+    if declared.yes and declared.no:
+        yes, no = (quoted(one[0]) if len(one) == 1 else flow(list(one)) for one in (declared.yes, declared.no))
+        return f"{{boolean: {{yes: {yes}, no: {no}}}}}"
     return f"{{{declared.type}: {quoted(declared.format)}}}" if declared.format else declared.type
 
 
-def _how_written(proposal: ModelProposal) -> list[str]:
-    files, lines = proposal.files, []
+def _describe_labels(proposal: ModelProposal) -> list[str]:
+    """The lines of a label feed beside its files, key and target; none where labels stand in the rows."""
+    if proposal.labels is None:
+        return []
+    outcome = proposal.chosen.target.values
+    told = describe_delays(proposal.delays, outcome, proposal.chosen.task == "classification", proposal.chosen.every)
+    delay = behind("; ".join(told) or "nothing says when labels became known")
+    return [f"max_delay: {propose_max_delay(proposal.delays)}{delay}", *_how_written(proposal.labels.files)]
+
+
+def _how_written(files: HistoryFiles) -> list[str]:
+    lines = []
     if files.delimiter != ",":
         lines.append(f"delimiter: {quoted(files.delimiter)}")
     if files.encoding != "utf-8":
@@ -103,12 +125,13 @@ def _target_type(proposal: ModelProposal) -> str:
     target = proposal.chosen.target
     if proposal.chosen.task == "regression":
         return "float"
-    return "boolean" if target.type is not None and target.type.type == "boolean" else "integer"
+    return _typed(target.type) if target.type is not None and target.type.type == "boolean" else "integer"
 
 
 def _target_told(proposal: ModelProposal) -> str:
     values = proposal.chosen.target.values.dropna().astype(float)
     missing = f"; {proposal.chosen.target.missing:,} missing" if proposal.chosen.target.missing else ""
     if proposal.chosen.task == "classification":
-        return f"1 in {values.mean():.1%} of {len(values):,} rows{missing}"
+        one = "yes" if proposal.chosen.target.type is not None and proposal.chosen.target.type.yes else "1"
+        return f"{one} in {values.mean():.1%} of {len(values):,} rows{missing}"
     return f"{values.min():.6g} to {values.max():.6g}, half of them up to {values.median():.6g}{missing}"

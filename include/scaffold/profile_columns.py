@@ -12,11 +12,14 @@ from include.config.contract import RESERVED
 from include.config.fields import ColumnType
 from include.scaffold.read_dates import DateReading, find_readings
 from include.scaffold.read_files import HistoryFiles
+from include.scaffold.read_truths import find_truths
 from include.sources.casting import cast_column
+from include.sources.tables import name_given
 from include.storage.lake import to_frame
 
-# Up to here a text column is a category: scikit-learn's gradient boosting takes 255 of them, and they grow.
+# Up to here a text column is a category in any case; beyond, if each value stands in as many rows on average.
 MOST_CATEGORIES = 100
+_ROWS_EACH = 10
 # A value in a hundred may be dirt, which validation will keep apart.
 _MOST = 0.99
 _ODD_NUMBER = re.compile(r"\s*[-+(]?\s*[€$£%]?\s*\d[\d.,' ]*\s*[€$£%)]?[A-Za-z]{0,3}\s*")
@@ -71,8 +74,9 @@ def profile_columns(files: HistoryFiles) -> dict[str, ColumnFacts]:
     seen: dict[str, str] = {}
     for name, one in facts.items():
         twin = seen.setdefault(name.lower(), name)
-        if not name.strip():
-            problem = "has no name"
+        given = name_given(name)
+        if given is not None or not name.strip():
+            problem = f"{given!r} stands in the header more than once" if given else "has no name in the header"
         elif name.lower() in RESERVED:
             problem = "is a name of our own; rename it in the files to use it"
         elif twin != name:
@@ -83,10 +87,13 @@ def profile_columns(files: HistoryFiles) -> dict[str, ColumnFacts]:
     return facts
 
 
-def profile_column(files: HistoryFiles, name: str, reading: DateReading | None = None) -> ColumnFacts:
+def profile_column(
+    files: HistoryFiles, name: str, reading: DateReading | None = None, declared: ColumnType | None = None
+) -> ColumnFacts:
     """One column.
 
     :param reading: read it as dates in this format, whatever else it may be.
+    :param declared: read it as this type, whatever else it may be.
     """
     column = files.rows.column(name).combine_chunks()
     counted = pc.value_counts(column)
@@ -96,9 +103,9 @@ def profile_column(files: HistoryFiles, name: str, reading: DateReading | None =
     texts, counts = texts.filter(pa.array(~null)), counts[~null]
     readings: tuple[DateReading, ...] = (reading,) if reading else ()
     if reading is not None:
-        declared: ColumnType | None = ColumnType(type=reading.type, format=reading.form)
-    else:
-        declared = _stated_type(files.stated.get(name)) or _number_type(texts, counts)
+        declared = ColumnType(type=reading.type, format=reading.form)
+    elif declared is None:
+        declared = _stated_type(files.stated.get(name)) or find_truths(texts, counts) or _number_type(texts, counts)
         if declared is None:
             readings = tuple(find_readings(texts, counts, column))
             declared = ColumnType(type=readings[0].type, format=readings[0].form) if readings else None
@@ -114,9 +121,8 @@ def profile_column(files: HistoryFiles, name: str, reading: DateReading | None =
     if len(texts) == 1 and not missing:
         return replace(facts, left_out=f"holds {texts[0].as_py()!r} alone")
     if failed:
-        example = column.filter(pa.array(cast.failed))[0].as_py()
-        remark = f"{failed:,} values do not read so, such as {example!r}: their rows go to quarantine"
-        return replace(facts, remark=remark)
+        remark = f"{failed:,} values do not read so ({_name(column.filter(pa.array(cast.failed)))}): their rows go to "
+        return replace(facts, remark=f"{remark}quarantine; a category would keep them")
     return facts
 
 
@@ -146,8 +152,6 @@ def _number_type(texts: pa.Array, counts: np.ndarray) -> ColumnType | None:
     """Boolean, integer or float, if nearly all values read so; a leading zero makes a code of a number."""
     if not len(texts) or pc.any(pc.match_substring_regex(texts, r"^\s*[+-]?0\d")).as_py():
         return None
-    if pc.all(pc.match_substring_regex(texts, r"(?i)^\s*(true|false)\s*$")).as_py():
-        return ColumnType(type="boolean")
     reads = {}
     for kind in ("integer", "float"):
         cast = cast_column(pa.chunked_array([texts]), ColumnType.model_validate({"type": kind}), ())
@@ -160,21 +164,42 @@ def _number_type(texts: pa.Array, counts: np.ndarray) -> ColumnType | None:
 
 
 def _as_text(facts: ColumnFacts, texts: pa.Array, counts: np.ndarray) -> ColumnFacts:
-    """A category where few values recur; otherwise ids or free text, from which trees learn nothing."""
+    """A category where values recur; otherwise ids or free text, from which trees learn nothing."""
     held = int(counts.sum())
     example = texts[0].as_py() if len(texts) else ""
     few = len(texts) <= MOST_CATEGORIES and (len(texts) <= 0.5 * held or held < 20)
-    if few:
-        return replace(facts, type=ColumnType(type="category"))
+    recur = len(texts) * _ROWS_EACH <= held
+    remark = _tell_odd_ones(texts, counts)
+    length = float(np.average(pc.utf8_length(texts).to_numpy(), weights=counts)) if held else 0.0
+    if few or (recur and length <= 30):
+        return replace(facts, type=ColumnType(type="category"), remark=remark)
     odd = sum(bool(_ODD_NUMBER.fullmatch(text)) for text in texts.to_pylist()) >= _MOST * len(texts)
-    if odd and not _leading_zeros(texts):
+    if remark:
+        reason = remark
+    elif odd and not _leading_zeros(texts):
         reason = f"numbers in a form that is not read, such as {example!r}; write them with a decimal point alone"
     else:
-        length = float(np.average(pc.utf8_length(texts).to_numpy(), weights=counts))
-        recur = "a category of too many values" if len(texts) < 0.05 * held else "ids or names"
-        what = "free text" if length > 30 else recur
-        reason = f"{what}: {len(texts):,} values in {held:,} rows; at most {MOST_CATEGORIES} are taken as categories"
+        what = "free text" if length > 30 else "ids or names"
+        reason = f"{what}: {len(texts):,} values in {held:,} rows, fewer than {_ROWS_EACH} rows each"
     return replace(facts, left_out=reason)
+
+
+def _tell_odd_ones(texts: pa.Array, counts: np.ndarray) -> str:
+    """That most values are numbers, and which are not; empty where that is not so."""
+    if not len(texts) or _leading_zeros(texts):
+        return ""
+    odd = cast_column(pa.chunked_array([texts]), ColumnType(type="float"), ()).failed
+    rows = int(counts[odd].sum())
+    if not 0 < rows <= 0.5 * counts.sum():
+        return ""
+    return f"numbers but for {rows:,} of {int(counts.sum()):,} values ({_name(texts.filter(pa.array(odd)))})"
+
+
+def _name(odd: pa.Array) -> str:
+    """Up to three of the values that do not read as the others do."""
+    names = odd.unique()
+    told = ", ".join(repr(text) for text in names.slice(0, 3).to_pylist())
+    return told + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
 
 
 def _leading_zeros(texts: pa.Array) -> bool:

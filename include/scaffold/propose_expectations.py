@@ -1,4 +1,8 @@
-"""Expectations with slack: what no honest batch breaks rejects or quarantines, the rest is only noted."""
+"""Expectations with slack: what no sound batch breaks rejects or quarantines, the rest is only noted.
+
+A short history has seen no other season, no other level of prices or rates, no period that was cut short. So what acts
+lies at ten times all that was seen, and what hardly varies within a batch, or how many rows come, is noted.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +17,10 @@ from include.scaffold.profile_columns import ColumnFacts
 # Fewer batches, or smaller ones, do not tell what a batch looks like.
 _BATCHES, _ROWS = 8, 20
 _MOST_IN_SET = 30
-_TIMES = {2: "twice", 5: "five times"}
-_YEAR = pd.Timedelta(days=360)
+_TIMES = 10
+# From this share of its variance between batches on, or below this deviation within a batch relative to its level, a
+# column has a level of its own in each batch, which may go anywhere.
+_BETWEEN, _SPREAD = 0.5, 0.1
 
 
 @dataclass(frozen=True)
@@ -27,25 +33,22 @@ class Proposed:
 
 
 def propose_for_rows(
-    columns: list[ColumnFacts], required: set[str], seasonal: tuple[str, ...], placed: PlacedRows, whole_year: bool
+    columns: list[ColumnFacts], required: set[str], placed: PlacedRows, whole_year: bool
 ) -> list[Proposed]:
     """Expectations of rows.
 
     :param columns: the declared columns.
     :param required: those in which the loop itself allows no null.
-    :param seasonal: those that follow the calendar, whose next values lie beyond those seen.
     :param placed: the rows by batch.
     :param whole_year: whether the history spans all seasons.
     """
     known = _is_known(placed)
-    found = [_expect_volume(placed, known)]
+    found = [_expect_volume(placed)]
     for facts in columns:
         if facts.name not in required and not facts.is_date:
             found += _expect_present(facts, placed, known)
         if facts.is_number and facts.name not in required:
-            found.append(_expect_range(facts, whole_year, "info" if facts.name in seasonal else "warning"))
-            if whole_year or facts.name not in seasonal:
-                found += _expect_median(facts, placed, 2)
+            found += [_expect_range(facts, placed, whole_year), *_expect_median(facts, placed)]
         elif facts.type is not None and facts.type.type == "category" and facts.distinct <= _MOST_IN_SET:
             values = sorted({str(value) for value in facts.values.dropna()})
             arguments = {"column": facts.name, "value_set": values, "mostly": 0.9, "severity": "info"}
@@ -67,8 +70,7 @@ def propose_for_labels(target: ColumnFacts, task: Task, placed: PlacedRows, whol
         seen = f"{shares.min():.1%} to {shares.max():.1%} by batch"
         arguments = {"column": target.name, "min_value": _down(low), "max_value": _up(high), "severity": "info"}
         return [_expect_truths(target), Proposed("expect_column_mean_to_be_between", arguments, seen)]
-    found = [_expect_range(target, whole_year, "warning")]
-    return [*found, *_expect_median(target, placed, 5)]
+    return [_expect_range(target, placed, whole_year), *_expect_median(target, placed)]
 
 
 def _is_known(placed: PlacedRows) -> bool:
@@ -76,12 +78,11 @@ def _is_known(placed: PlacedRows) -> bool:
     return len(sizes) >= _BATCHES and float(np.median(sizes)) >= _ROWS
 
 
-def _expect_volume(placed: PlacedRows, known: bool) -> Proposed:
+def _expect_volume(placed: PlacedRows) -> Proposed:
     sizes = placed.sizes
-    arguments: dict[str, Any] = {"min_value": max(1, int(sizes.min()) // 2), "max_value": int(sizes.max()) * 3}
-    arguments["severity"] = "critical" if known else "info"
+    arguments = {"min_value": max(1, int(sizes.min()) // 2), "max_value": int(sizes.max()) * 3, "severity": "info"}
     seen = f"{sizes.min():,} to {sizes.max():,} a batch"
-    return Proposed("expect_table_row_count_to_be_between", arguments, seen if known else f"{seen}, too few to tell")
+    return Proposed("expect_table_row_count_to_be_between", arguments, seen)
 
 
 def _expect_present(facts: ColumnFacts, placed: PlacedRows, known: bool) -> list[Proposed]:
@@ -99,35 +100,43 @@ def _expect_present(facts: ColumnFacts, placed: PlacedRows, known: bool) -> list
     return [Proposed("expect_column_values_to_not_be_null", arguments, f"at most {worst:.1%} missing in a batch")]
 
 
-def _expect_range(facts: ColumnFacts, whole_year: bool, severity: str) -> Proposed:
-    """As far again beyond what was seen as what was seen is wide; a count, or what no season brought below 0, stays."""
+def _expect_range(facts: ColumnFacts, placed: PlacedRows, whole_year: bool) -> Proposed:
+    """Ten times the largest value seen, below 0 as above; a count, or what no season brought below 0, stays above."""
     held = facts.values.dropna().astype(float)
     low, high = float(held.min()), float(held.max())
-    wide = (high - low) or 1.0
-    bounded = low >= 0 and (whole_year or (facts.type is not None and facts.type.type == "integer"))
-    floor = max(0.0, low - wide) if bounded else low - wide
-    arguments = {"column": facts.name, "min_value": _down(floor), "max_value": _up(high + wide), "severity": severity}
+    reach = _TIMES * (max(abs(low), abs(high)) or 1.0)
+    counted = facts.type is not None and facts.type.type == "integer" and low in (0, 1)
+    floor = 0.0 if low >= 0 and (whole_year or counted) else -reach
+    severity = "info" if has_levels(facts.values, placed) else "warning"
+    arguments = {"column": facts.name, "min_value": _down(floor), "max_value": _up(reach), "severity": severity}
     return Proposed("expect_column_values_to_be_between", arguments, f"{low:.6g} to {high:.6g} seen")
 
 
-def _expect_median(facts: ColumnFacts, placed: PlacedRows, times: int) -> list[Proposed]:
-    """A batch whose middle value lies several times beyond all that was seen is in another unit, or of another column.
-
-    :param times: how far beyond.
-    """
+def _expect_median(facts: ColumnFacts, placed: PlacedRows) -> list[Proposed]:
+    """A batch whose middle value lies ten times beyond all that was seen is in another unit, or of another column."""
     by_batch = facts.values.astype(float).groupby(placed.numbers)
     medians = by_batch.median()[by_batch.count() >= _ROWS]
     medians = medians[medians.index >= 0]
-    if len(medians) < _BATCHES or medians.min() <= 0:
+    if len(medians) < _BATCHES or medians.min() <= 0 or has_levels(facts.values, placed):
         return []
-    arguments = {
-        "column": facts.name,
-        "min_value": _down(float(medians.min()) / times),
-        "max_value": _up(float(medians.max()) * times),
-        "severity": "critical",
-    }
-    seen = f"{medians.min():.4g} to {medians.max():.4g} by batch; {_TIMES[times]} beyond, the unit is another"
-    return [Proposed("expect_column_median_to_be_between", arguments, seen)]
+    # Where values may be 0, a batch may be of zeros for the most part.
+    low = {"min_value": _down(float(medians.min()) / _TIMES)} if facts.values.min() > 0 else {}
+    high = {"max_value": _up(float(medians.max()) * _TIMES), "severity": "critical"}
+    seen = f"{medians.min():.4g} to {medians.max():.4g} by batch; ten times beyond, the unit is another"
+    return [Proposed("expect_column_median_to_be_between", {"column": facts.name, **low, **high}, seen)]
+
+
+def has_levels(values: pd.Series, placed: PlacedRows) -> bool:
+    """Whether a column hardly varies within a batch: an interest rate, a temperature, an index, a constant."""
+    values = values.astype(float)
+    inside = values.notna().to_numpy() & (placed.numbers >= 0)
+    groups = values[inside].groupby(placed.numbers[inside])
+    total = float(values[inside].var())
+    if not total > 0:
+        return True
+    within = float(((values[inside] - groups.transform("mean")) ** 2).mean())
+    level = float(groups.median().abs().median())
+    return bool(within <= (1 - _BETWEEN) * total or within**0.5 < _SPREAD * level)
 
 
 def _expect_truths(target: ColumnFacts) -> Proposed:

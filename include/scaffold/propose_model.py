@@ -1,23 +1,31 @@
 """A model proposed from a history: which columns are declared, what is made of them, how much is learnt from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, timedelta
 
 import numpy as np
 import pandas as pd
 
+from include.batches import Every
+from include.config.fields import ColumnType
 from include.errors import FolderNotWritten
 from include.scaffold.answers import Answers, Ask, Chosen
 from include.scaffold.choose_answers import Chooser
+from include.scaffold.find_clocks import find_clocks, foretells, stands_in, varies_within
 from include.scaffold.find_keys import NAMES_A_ROW
 from include.scaffold.find_leaks import find_leaks
+from include.scaffold.follow_names import follow_names
+from include.scaffold.join_labels import LabelHistory, join_labels
 from include.scaffold.place_rows import PlacedRows, place_rows
 from include.scaffold.profile_columns import ColumnFacts, profile_columns
 from include.scaffold.propose_expectations import Proposed, propose_for_labels, propose_for_rows
-from include.scaffold.propose_sizes import Sizes, propose_sizes
 from include.scaffold.read_files import HistoryFiles
 
 # From this share of its variance between batches on, a column follows the calendar: every new batch would warn.
 _SEASONAL = 0.8
+# Labelled rows over which outcomes are checked where config.yaml says nothing.
+_CHECKED = 200
+_YEAR = timedelta(days=360)
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,10 @@ class ModelProposal:
     :param leaks: evidence by column suspected to give the target away.
     :param left_out: reason by column that is left out otherwise.
     :param seasonal: declared columns that follow the calendar.
+    :param check_rows: labelled rows that a check of outcomes can count on.
+    :param pattern: of the files, where they are named by their batches.
+    :param labels: the labels, where they have files of their own.
+    :param delays: (rows with a label whose time is known,) batches that it took.
     """
 
     name: str
@@ -59,41 +71,45 @@ class ModelProposal:
     leaks: dict[str, str]
     left_out: dict[str, str]
     seasonal: tuple[str, ...]
-    sizes: Sizes
+    check_rows: int
     features: FeaturePlan
     row_expectations: tuple[Proposed, ...]
     label_expectations: tuple[Proposed, ...]
+    pattern: str | None
+    labels: LabelHistory | None
+    delays: pd.Series
 
 
-def propose_model(name: str, files: HistoryFiles, given: Answers, ask: Ask) -> ModelProposal:
+def propose_model(
+    name: str, files: HistoryFiles, given: Answers, ask: Ask, label_files: HistoryFiles | None = None
+) -> ModelProposal:
     """Look at a history, ask for what it cannot say, and propose a model.
 
+    :param label_files: the labels, where they do not stand in the rows.
     :raises FolderNotWritten: if answers are missing or do not fit the data, or nothing is left to learn from.
     """
+    labels = None
+    if label_files is not None:
+        files, labels = join_labels(files, label_files, given)
+        given = replace(given, key=labels.key)
     columns = profile_columns(files)
     chosen = Chooser(files, columns, given, ask).choose()
     event, target = chosen.event, chosen.target
     columns[event.name] = event
-    left_out = _leave_out(columns, chosen)
-    usable = {name: facts for name, facts in columns.items() if name not in (*left_out, *chosen.key, target.name)}
-    usable[event.name] = event
-    outcome = target.values.astype(float)
-    leaks = find_leaks(usable, event.name, target.name, outcome, chosen.task == "classification")
-    declared = tuple(
-        facts for name, facts in columns.items() if name not in (*left_out, *leaks) and name != target.name
-    )
-    placed = place_rows(event.values, chosen.every)
-    plan = _plan_features(declared, chosen)
+    placed, pattern = _follow(files, event.values, chosen.every)
+    if labels is not None:
+        labels = replace(labels, named=follow_names(labels.files.paths, chosen.every))
+    whole_year = placed.calendar.starts_at(placed.span) - placed.calendar.start >= _YEAR
+    declared, leaks, left_out = _select_columns(columns, chosen, given, placed, labels, whole_year)
+    plan = _plan_features(declared, chosen, placed)
     if plan.empty:
         told = "; ".join(f"{column}: {why}" for column, why in (leaks | left_out).items())
         raise FolderNotWritten(
             [f"{files.names}: no column is left to learn {target.name} from; {told or 'it has none'}"]
         )
     inside = placed.numbers >= 0
-    labelled = np.unique(placed.numbers[inside & outcome.notna().to_numpy()], return_counts=True)[1]
-    whole_year = bool(event.values.max() - event.values.min() >= pd.Timedelta(days=360))
+    labelled = np.unique(placed.numbers[inside & target.values.notna().to_numpy()], return_counts=True)[1]
     required = {*chosen.key, event.name}
-    seasonal = _find_seasonal(declared, chosen, placed)
     return ModelProposal(
         name=name,
         files=files,
@@ -103,22 +119,66 @@ def propose_model(name: str, files: HistoryFiles, given: Answers, ask: Ask) -> M
         declared=declared,
         leaks=leaks,
         left_out=left_out,
-        seasonal=seasonal,
-        sizes=propose_sizes(labelled, chosen.every),
+        seasonal=_find_seasonal(declared, chosen, placed),
+        check_rows=min(_CHECKED, max(2, int(2 * np.median(labelled)))) if len(labelled) else _CHECKED,
         features=plan,
-        row_expectations=tuple(propose_for_rows(list(declared), required, seasonal, placed, whole_year)),
+        row_expectations=tuple(propose_for_rows(list(declared), required, placed, whole_year)),
         label_expectations=tuple(propose_for_labels(target, chosen.task, placed, whole_year)),
+        pattern=pattern,
+        labels=labels,
+        delays=labels.delays(files.texts, placed) if labels is not None else pd.Series(dtype=float),
     )
 
 
-def _leave_out(columns: dict[str, ColumnFacts], chosen: Chosen) -> dict[str, str]:
-    """Why columns are not declared; the answers always are."""
+def _select_columns(
+    columns: dict[str, ColumnFacts],
+    chosen: Chosen,
+    given: Answers,
+    placed: PlacedRows,
+    labels: LabelHistory | None,
+    whole_year: bool,
+) -> tuple[tuple[ColumnFacts, ...], dict[str, str], dict[str, str]]:
+    """The columns that are declared, the suspected leaks, and what is left out otherwise, with the reasons."""
+    event, target = chosen.event, chosen.target
+    left_out = _leave_out(columns, chosen, given)
+    if labels is not None:
+        left_out |= {name: "comes with the label" for name in labels.columns if name != target.name}
+    answers = (*chosen.key, event.name, target.name)
+    columns |= {name: _as_usable(columns[name]) for name in given.keep if name not in answers}
+    usable = {name: facts for name, facts in columns.items() if name not in (*left_out, *chosen.key, target.name)}
+    usable[event.name] = event
+    classification, outcome = chosen.task == "classification", target.values.astype(float)
+    late = labels is not None
+    suspected = find_leaks(usable, event.name, target.name, outcome, classification, placed.numbers, late)
+    leaks = {name: why for name, why in suspected.items() if name not in given.keep}
+    rest = [facts for name, facts in usable.items() if name not in (*leaks, *given.keep)]
+    left_out |= find_clocks(rest, event, placed, whole_year)
+    gone = (*left_out, *leaks, target.name)
+    return tuple(facts for name, facts in columns.items() if name not in gone), leaks, left_out
+
+
+def _follow(files: HistoryFiles, moments: pd.Series, every: Every) -> tuple[PlacedRows, str | None]:
+    """The rows by batch, and the pattern of the files if most rows lie in the batch that their file is named by."""
+    named = follow_names(files.paths, every)
+    if named is not None:
+        placed = place_rows(moments, every, min(named.dates))
+        calendar = placed.calendar
+        batches = [calendar.index(calendar.containing(date.replace(tzinfo=UTC))) for date in named.dates]
+        if min(batches) >= 0 and (np.repeat(batches, files.sizes) == placed.numbers).mean() > 0.5:
+            return placed, named.pattern
+    return place_rows(moments, every), None
+
+
+def _leave_out(columns: dict[str, ColumnFacts], chosen: Chosen, given: Answers) -> dict[str, str]:
+    """Why columns are not declared; the answers always are, and what is to be kept."""
     answers = (*chosen.key, chosen.event.name, chosen.target.name)
     reasons = {}
     for name, facts in columns.items():
-        if name in answers:
+        if name in answers or name in given.keep:
             continue
-        if facts.left_out:
+        if name in given.drop:
+            reasons[name] = "by --drop"
+        elif facts.left_out:
             reasons[name] = facts.left_out
         elif len(facts.readings) > 1:
             forms = " or ".join(str(reading.form) for reading in facts.readings)
@@ -128,13 +188,22 @@ def _leave_out(columns: dict[str, ColumnFacts], chosen: Chosen) -> dict[str, str
     return reasons
 
 
+def _as_usable(facts: ColumnFacts) -> ColumnFacts:
+    """A column that is kept whatever speaks against it; of one without a known type any text is a category."""
+    text = facts.type is None or facts.type.type == "string"
+    remark = facts.remark or (f"kept, although it {facts.left_out}" if facts.left_out.startswith("holds") else "")
+    return replace(facts, left_out="", remark=remark, type=ColumnType(type="category") if text else facts.type)
+
+
 def _counts_rows(facts: ColumnFacts, chosen: Chosen) -> bool:
     by_time = facts.values.iloc[chosen.event.values.argsort(kind="stable")]
     sorted_ = any(one.is_monotonic_increasing or one.is_monotonic_decreasing for one in (facts.values, by_time))
     return bool(NAMES_A_ROW.search(facts.name)) or (facts.rows >= 20 and sorted_)
 
 
-def _plan_features(declared: tuple[ColumnFacts, ...], chosen: Chosen) -> FeaturePlan:
+def _plan_features(declared: tuple[ColumnFacts, ...], chosen: Chosen, placed: PlacedRows) -> FeaturePlan:
+    outcome = chosen.target.values.astype(float)
+
     def of(*types: str) -> tuple[str, ...]:
         alone = chosen.key if len(chosen.key) == 1 else ()
         return tuple(
@@ -145,26 +214,17 @@ def _plan_features(declared: tuple[ColumnFacts, ...], chosen: Chosen) -> Feature
         )
 
     taken = {facts.name for facts in declared}
+    at = chosen.event.values.dt
+    minutes = at.hour * 60 + at.minute
+    hour = "at.dt.hour + at.dt.minute / 60" if at.minute.nunique() > 1 else "at.dt.hour"
     calendar = {}
-    for part, (seen, expression) in _calendar_parts(chosen.event.values).items():
-        if seen:
-            name = part if part not in taken else f"{part}_of_event"
-            calendar[name] = expression
+    for part, values, expression in (("hour", minutes, hour), ("weekday", at.weekday, "at.dt.weekday")):
+        # One for all rows of a batch, it would name the batch.
+        varies = varies_within(values, placed) and not stands_in(declared, part, chosen.event.values)
+        numbers = [facts for facts in declared if facts.name not in (*chosen.key, chosen.event.name)]
+        if varies and foretells(values, numbers, outcome, placed, chosen.task == "classification"):
+            calendar[part if part not in taken else f"{part}_of_event"] = expression
     return FeaturePlan(of("integer", "float"), of("boolean"), of("category"), of("timestamp", "date"), calendar)
-
-
-def _calendar_parts(moments: pd.Series) -> dict[str, tuple[bool, str]]:
-    """Features of the event time: whether the history shows enough of each, and how it is written."""
-    held = moments.dropna()
-    minutes = held.dt.hour * 60 + held.dt.minute
-    hour = "at.dt.hour + at.dt.minute / 60" if held.dt.minute.nunique() > 1 else "at.dt.hour"
-    # Within a year the day of the year only counts on, and no tree can go beyond what it has seen.
-    years = held.max() - held.min() >= pd.Timedelta(days=540)
-    return {
-        "hour": (minutes.nunique() > 1, hour),
-        "weekday": (held.dt.weekday.nunique() > 1, "at.dt.weekday"),
-        "day_of_year": (bool(years), "at.dt.dayofyear"),
-    }
 
 
 def _find_seasonal(declared: tuple[ColumnFacts, ...], chosen: Chosen, placed: PlacedRows) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 import csv
 import gzip
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.config.feeds import FilesConfig
-from include.config.fields import ColumnType, FilePattern
+from include.config.fields import ColumnType
+from include.config.patterns import FilePattern
 from include.errors import FileUnreadable
 from include.sources.casting import cast_column
 from include.sources.history import as_text, read_history
@@ -36,6 +37,7 @@ class HistoryFiles:
     :param encoding: of the text.
     :param nulls: texts that mean missing, the empty one first.
     :param null_counts: how often each of them stands in the files.
+    :param sizes: rows of each file.
     """
 
     paths: tuple[Path, ...]
@@ -45,6 +47,7 @@ class HistoryFiles:
     encoding: str
     nulls: tuple[str, ...]
     null_counts: dict[str, int]
+    sizes: tuple[int, ...]
 
     @cached_property
     def texts(self) -> pd.DataFrame:
@@ -80,7 +83,23 @@ def read_files(paths: list[Path]) -> HistoryFiles:
     texts = {field.name for field in first if path_is_parquet(paths[0]) and pa.types.is_string(field.type)}
     stated |= dict.fromkeys(texts, pa.string())
     nulls, counts = _find_nulls(rows)
-    return HistoryFiles(tuple(paths), rows, stated, delimiter, encoding, nulls, counts)
+    sizes = tuple(one.rows.num_rows for one in parsed)
+    return HistoryFiles(tuple(paths), rows, stated, delimiter, encoding, nulls, counts, sizes)
+
+
+def add_columns(files: HistoryFiles, texts: pd.DataFrame, stated: dict[str, pa.DataType]) -> HistoryFiles:
+    """Files with further columns, in place of those of their names.
+
+    :param texts: (rows, further columns) text, row by row.
+    :param stated: the types that Parquet states of them.
+    """
+    kept = [name for name in files.rows.column_names if name not in texts]
+    rows = files.rows.select(kept)
+    for name in texts:
+        rows = rows.append_column(name, pa.array(texts[name], pa.string()))
+    nulls, counts = _find_nulls(rows)
+    types = {name: of for name, of in files.stated.items() if name in kept} | stated
+    return replace(files, rows=rows, stated=types, nulls=nulls, null_counts=counts)
 
 
 def path_is_parquet(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""What to do about files that lack a key or an event time, or whose target is text: a few lines of pandas to run."""
+"""What to do about files that lack a key or an event time: a few lines of pandas to run."""
 
 import re
 from dataclasses import dataclass
@@ -44,14 +44,11 @@ def find_date_parts(columns: dict[str, ColumnFacts]) -> DateParts | None:
     return None
 
 
-def write_mending(
-    files: HistoryFiles, parts: DateParts | None, number: bool, mapping: tuple[str, dict[str, str]] | None
-) -> str:
+def write_mending(files: HistoryFiles, parts: DateParts | None, number: bool) -> str:
     """A script that writes the history anew with what it lacks.
 
     :param parts: put these together into ``event_time``.
     :param number: add a row number, ``row_id``.
-    :param mapping: a column, and what to put in the place of its values.
     """
     first = files.paths[0]
     target = Path(first.name.partition(".")[0] + "_mended.csv")
@@ -67,8 +64,6 @@ def write_mending(
         text = ' + "-" + '.join(f"rows[{name!r}].astype(str)" for name in (parts.year, parts.month, parts.day))
         lines.append(f'event_time = pandas.to_datetime({text}, format="%Y-{parts.form}-%d")')
         lines.append('rows["event_time"] = event_time.dt.strftime("%Y-%m-%d")')
-    if mapping is not None:
-        lines.append(f"rows[{mapping[0]!r}] = rows[{mapping[0]!r}].replace({mapping[1]!r})")
     if number:
         lines.append('rows.insert(0, "row_id", range(1, len(rows) + 1))')
     lines.append(f"rows.to_csv({str(target)!r}, index=False)")

@@ -16,7 +16,6 @@ _SMALLEST, _LARGEST = -(2**63), 2**63 - 1
 # Microseconds of the years 1 to 9999, beyond which Python has no dates; and how many a unit of a file has.
 _FIRST, _LAST = -62_135_596_800_000_000, 253_402_300_799_999_999
 _MICROSECONDS = {"s": 1_000_000, "ms": 1_000, "us": 1}
-_BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,9 @@ def _cast_text(text: pa.Array, declared: ColumnType) -> tuple[pa.Array, str]:
             return _within(whole), f"a whole number from {_SMALLEST} to {_LARGEST}"
         case "boolean":
             lower = pc.utf8_lower(pc.utf8_trim_whitespace(text))
-            return pa.array([_BOOLEANS.get(v) for v in lower.to_pylist()], pa.bool_()), "true or false"
+            told = f"{' or '.join(declared.yes)}, {' or '.join(declared.no)}" if declared.yes and declared.no else ""
+            truths = declared.truths
+            return pa.array([truths.get(v) for v in lower.to_pylist()], pa.bool_()), told or "true or false"
         case _:
             form = declared.format or "ISO8601"
             # pandas reads "now" and "today" as the moment of reading.
@@ -93,6 +94,10 @@ def _cast_typed(values: pa.Array, declared: ColumnType) -> CastColumn:
     match declared.type:
         case "float" | "integer" | "string" | "category" if _is_number(given):
             cast, expected = _cast_number(values, declared)
+        case "boolean" if declared.yes and (_is_number(given) or pa.types.is_boolean(given)):
+            # A number is told by its text; 2.0 by that of 2.
+            texts = values.cast(pa.string()) if pa.types.is_boolean(given) else _number_text(values)
+            cast, expected = _cast_text(texts, declared)
         case "boolean" if pa.types.is_boolean(given):
             cast, expected = values, ""
         case "timestamp" | "date" if pa.types.is_timestamp(given) or pa.types.is_date(given):
@@ -126,6 +131,10 @@ def _cast_number(values: pa.Array, declared: ColumnType) -> tuple[pa.Array, str]
     beyond = pc.or_(pc.less(numbers, float(_SMALLEST)), pc.greater_equal(numbers, 2.0**63))
     whole = _without(values, pc.or_(odd, beyond)).cast(pa.int64())
     return (whole, expected) if declared.type == "integer" else (whole.cast(pa.string()), expected)
+
+
+def _number_text(values: pa.Array) -> pa.Array:
+    return pc.replace_substring_regex(values.cast(pa.string()), r"\.0*$", "")
 
 
 def _cast_moment(values: pa.Array, declared: ColumnType) -> pa.Array:

@@ -1,6 +1,6 @@
 """History files, of which a model's past batches are cut: read whole, their columns held against one another."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,15 +14,16 @@ from include.sources.parsing import parse_file
 from include.sources.tables import ParsedFile
 
 
-def read_history(paths: list[Path], source: FilesConfig) -> list[ParsedFile]:
+def read_history(paths: list[Path], source: FilesConfig, declared: Collection[str] | None = None) -> list[ParsedFile]:
     """Read history files whole, all with the columns of the first, in its order.
 
+    :param declared: columns that have to be there once; None if none is declared yet.
     :raises FileUnreadable: if one cannot be read, has a row that cannot be taken apart, or has other columns.
     """
     read: list[ParsedFile] = []
     for path in paths:
         try:
-            parsed = parse_file(path.name, path.read_bytes(), source)
+            parsed = parse_file(path.name, path.read_bytes(), source, declared)
         except OSError as error:
             raise FileUnreadable(str(path), None, f"cannot be read: {error.strerror}") from error
         if parsed.torn:

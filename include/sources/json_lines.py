@@ -6,6 +6,7 @@ a number and another a text, rounds whole numbers beyond 2^53 beside a fraction,
 
 import json
 import re
+from collections import Counter
 from collections.abc import Collection
 from decimal import Decimal
 from typing import Any
@@ -25,9 +26,9 @@ class _Number(str):
 
 
 class _Object(dict[str, Any]):
-    """An object, and the first key that it names twice."""
+    """An object, and the keys that it names twice."""
 
-    twice: str | None = None
+    twice: frozenset[str] = frozenset()
 
 
 def parse_json_lines(name: str, text: str, plain: Collection[str] | None = None) -> ParsedFile:
@@ -54,6 +55,10 @@ def parse_json_lines(name: str, text: str, plain: Collection[str] | None = None)
         else:
             numbers.append(number)
             texts.append(line)
+    cut = bool(torn) and torn[-1].number > (numbers[-1] if numbers else 0) and not text.endswith(("\n", "\r", "}"))
+    if cut and rows:
+        problem = f"its last line {torn[-1].problem}, and has no line end; the file may be cut, deliver it again"
+        raise FileUnreadable(name, torn[-1].number, problem)
     if not rows:
         first = f"; line {torn[0].number} {torn[0].problem}" if torn else ""
         found = "has no line that can be read" if torn else "is empty"
@@ -70,12 +75,13 @@ def _read_line(line: str, plain: Collection[str] | None) -> dict[str, str | None
     if not isinstance(read, _Object):
         kind = "a list" if isinstance(read, list) else "a single value"
         raise ValueError(f"is {kind}; expected an object")
-    if read.twice is not None:
-        raise ValueError(f"names {read.twice!r} twice; expected each column once")
+    double = sorted(read.twice if plain is None else read.twice.intersection(plain))
+    if double:
+        raise ValueError(f"names {double[0]!r} twice; expected each column once")
     odd = re.search("[\ud800-\udfff]", line + "".join(v for v in read.values() if isinstance(v, str)) + "".join(read))
     if odd is not None:
         raise ValueError(f"holds {odd[0]!a}, which is no character; expected text in the declared encoding")
-    row = {column: _as_text(value) for column, value in read.items()}
+    row = {column: _as_text(value) for column, value in read.items() if column not in read.twice}
     nested = [column for column, value in read.items() if isinstance(value, dict | list)]
     refused = [column for column in nested if plain is None or column in plain]
     if refused:
@@ -87,8 +93,7 @@ def _read_line(line: str, plain: Collection[str] | None) -> dict[str, str | None
 def _read_object(pairs: list[tuple[str, Any]]) -> _Object:
     read = _Object(pairs)
     if len(read) < len(pairs):
-        names = [key for key, _ in pairs]
-        read.twice = next(key for i, key in enumerate(names) if key in names[:i])
+        read.twice = frozenset(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
     return read
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from include.batches import Calendar
 from include.config.feeds import FilesConfig
-from include.config.fields import fill_batch
+from include.config.patterns import fill_batch
 from include.sources.places import open_place
 
 

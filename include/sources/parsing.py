@@ -7,6 +7,7 @@ import gzip
 import io
 import zlib
 from collections.abc import Collection
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +16,7 @@ from pyarrow import csv, parquet
 from include.config.feeds import FilesConfig, QueryConfig
 from include.errors import FileUnreadable
 from include.sources.json_lines import parse_json_lines
-from include.sources.tables import ParsedFile, TornRow
+from include.sources.tables import ParsedFile, TornRow, name_fields
 
 JSON_LINES = (".jsonl", ".ndjson")
 # What a file of another kind begins with.
@@ -25,14 +26,16 @@ _FOREIGN = {
     b"PAR1": "is Parquet; expected its name to end in .parquet",
 }
 _LARGEST_BLOCK = 2**31 - 1
+_CUT = "and no line end; the file may be cut, deliver it again"
 
 
 def parse_file(
-    name: str, content: bytes, files: FilesConfig | QueryConfig, plain: Collection[str] | None = None
+    name: str, content: bytes, files: FilesConfig | QueryConfig, declared: Collection[str] | None = None
 ) -> ParsedFile:
     """Read a file by its ending: ``.parquet``, ``.jsonl`` or ``.ndjson``, else CSV; each may be gzipped (``.gz``).
 
-    :param plain: columns in which JSON Lines must hold single values; None for all.
+    :param declared: columns that have to be there once, and in JSON Lines hold single values; None if none is declared
+        yet: then JSON Lines have to hold single values in all.
     :raises FileUnreadable: naming the file, the line where there is one, and what was expected.
     """
     ending = name.lower()
@@ -41,16 +44,17 @@ def parse_file(
         try:
             content = gzip.decompress(content)
         except (OSError, EOFError, zlib.error) as error:
-            raise FileUnreadable(name, None, f"is not whole gzip: {error}; deliver it again") from error
+            broken = _unpack_whole_part(content).count(b"\n") + 1 if isinstance(error, EOFError) else None
+            raise FileUnreadable(name, broken, f"is not whole gzip: {error}; deliver it again") from error
     if ending.endswith(".parquet"):
-        return _parse_parquet(name, content)
+        return _parse_parquet(name, content, declared or ())
     assert isinstance(files, FilesConfig), "what a query returns is kept as Parquet"
     for begins, problem in _FOREIGN.items():
         if content.startswith(begins):
             raise FileUnreadable(name, None, problem)
     if ending.endswith(JSON_LINES):
-        return parse_json_lines(name, _decode(name, content, files.encoding, "surrogateescape"), plain)
-    return _parse_csv(name, content, files)
+        return parse_json_lines(name, _decode(name, content, files.encoding, "surrogateescape"), declared)
+    return _parse_csv(name, content, files, declared or ())
 
 
 def lines_of(name: str, content: bytes) -> list[str]:
@@ -71,11 +75,11 @@ def _unpack_whole_part(content: bytes) -> bytes:
     return unpacked
 
 
-def _parse_parquet(name: str, content: bytes) -> ParsedFile:
+def _parse_parquet(name: str, content: bytes, declared: Collection[str]) -> ParsedFile:
     try:
-        names = parquet.read_schema(io.BytesIO(content)).names
-        _require_once(name, names)
-        rows = parquet.read_table(io.BytesIO(content), partitioning=None)
+        # Not read_table, which refuses a name that stands twice.
+        rows = parquet.ParquetFile(io.BytesIO(content)).read()
+        rows = rows.rename_columns(_name_fields(name, rows.column_names, declared))
         # Bytes that are no text are found only here, and would end a run where they are first looked at.
         rows.validate(full=True)
     except (pa.ArrowException, OSError) as error:
@@ -83,9 +87,10 @@ def _parse_parquet(name: str, content: bytes) -> ParsedFile:
     return ParsedFile(name, rows, np.arange(1, rows.num_rows + 1))
 
 
-def _parse_csv(name: str, content: bytes, files: FilesConfig) -> ParsedFile:
+def _parse_csv(name: str, content: bytes, files: FilesConfig, declared: Collection[str]) -> ParsedFile:
     text = _decode(name, content, files.encoding)
     header = _read_header(name, text, files.delimiter)
+    names = _name_fields(name, header, declared)
     torn: list[TornRow] = []
 
     def keep(row: csv.InvalidRow) -> str:
@@ -112,8 +117,13 @@ def _parse_csv(name: str, content: bytes, files: FilesConfig) -> ParsedFile:
         raise FileUnreadable(name, 1, f"the header reads as {header} or as {rows.column_names}; expected plain names")
     _require_closed_quotes(name, text, files.delimiter)
     lost = {row.number for row in torn}
-    numbers = np.array([n for n in range(1, rows.num_rows + len(lost) + 1) if n not in lost], dtype=np.int64)
-    return ParsedFile(name, rows, numbers, tuple(torn))
+    count = rows.num_rows + len(lost)
+    if count in lost and torn[-1].text.count(files.delimiter) < len(header) - 1:
+        if not text.endswith(("\n", "\r")):
+            raise FileUnreadable(name, text.count("\n") + 1, f"its last line {torn[-1].problem}, {_CUT}")
+        torn[-1] = replace(torn[-1], ends=True)
+    numbers = np.array([n for n in range(1, count + 1) if n not in lost], dtype=np.int64)
+    return ParsedFile(name, rows.rename_columns(names), numbers, tuple(torn))
 
 
 def _decode(name: str, content: bytes, encoding: str, errors: str = "strict") -> str:
@@ -137,13 +147,15 @@ def _require_closed_quotes(name: str, text: str, delimiter: str) -> None:
     """Refuse a file that ends inside a quoted field: all rows below the open quote would be read as one value."""
     if text.count('"') % 2 == 0:
         return
+    lines = text_csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    whole = 0
     try:
-        for _ in text_csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True):
-            pass
+        for _ in lines:
+            whole = lines.line_num
     except text_csv.Error as error:
         if "unexpected end of data" in str(error):
             problem = "a quote is opened and never closed; the file may be cut, deliver it again"
-            raise FileUnreadable(name, None, problem) from error
+            raise FileUnreadable(name, whole + 1, problem) from error
 
 
 def _read_header(name: str, text: str, delimiter: str) -> list[str]:
@@ -154,11 +166,11 @@ def _read_header(name: str, text: str, delimiter: str) -> list[str]:
         header = next(line for line in lines if line)
     except text_csv.Error as error:
         raise FileUnreadable(name, 1, f"the header cannot be read: {error}") from error
-    _require_once(name, header)
     return header
 
 
-def _require_once(name: str, columns: list[str]) -> None:
-    double = sorted({column for column in columns if columns.count(column) > 1})
-    if double:
-        raise FileUnreadable(name, 1, f"the header names {', '.join(double)} twice; expected each column once")
+def _name_fields(name: str, header: list[str], declared: Collection[str]) -> list[str]:
+    try:
+        return name_fields(header, declared)
+    except ValueError as error:
+        raise FileUnreadable(name, 1, str(error)) from None

@@ -1,21 +1,51 @@
 """What reading a file comes to: rows, their numbers, and what could not be taken apart."""
 
 import json
-from collections.abc import Iterable
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+_BY_PLACE = re.compile(r"field \d+ \((.*)\)")
+
+
+def name_fields(header: list[str], declared: Collection[str] = ()) -> list[str]:
+    """The header's names, each once: a field without a name, or of a name that stands twice, is called by its place.
+
+    :param declared: names that have to be told apart.
+    :raises ValueError: naming those of them that stand twice.
+    """
+    times = Counter(header)
+    double = sorted(name for name in times if times[name] > 1 and name in declared)
+    if double:
+        raise ValueError(f"the header names {', '.join(double)} twice; expected each column once")
+    return [
+        name if times[name] == 1 and name.strip() else f"field {i} ({name.strip()})"
+        for i, name in enumerate(header, start=1)
+    ]
+
+
+def name_given(column: str) -> str | None:
+    """The name that the header gives to a field that is called by its place; None for any other column."""
+    found = _BY_PLACE.fullmatch(column)
+    return found[1] if found else None
+
 
 @dataclass(frozen=True)
 class TornRow:
-    """A row whose fields cannot be told apart: its number in the file, its text, and what is wrong."""
+    """A row whose fields cannot be told apart: its number in the file, its text, and what is wrong.
+
+    :param ends: whether it lacks fields and is the file's last one, so that the file may have been cut.
+    """
 
     number: int
     text: str
     problem: str
+    ends: bool = False
 
 
 @dataclass(frozen=True)
@@ -23,7 +53,8 @@ class ParsedFile:
     """The rows of one file.
 
     :param name: the file's name.
-    :param rows: its columns under the names that it gives them; of CSV and JSON Lines all text.
+    :param rows: its columns under the names that it gives them; of CSV and JSON Lines all text. A field without a name
+        of its own, such as ``field 3 (price)`` where two are called price, can be kept and is no column of a contract.
     :param numbers: (rows,) the number of each row in the file, 1 for the first one below the header; of JSON Lines the
         number of the line.
     :param torn: rows that could not be taken apart.

@@ -13,5 +13,5 @@ def approve_model(model: ModelFolder, at: Locations, attempt: DueAttempt, approv
     :param approved: yes or no; silence to the limit is a no.
     :param by: whose word it is.
     """
-    record = ApprovalRecord(as_of=attempt.as_of, attempt=attempt.id, approved=approved, by=by)
+    record = ApprovalRecord(as_of=attempt.as_of, attempt=attempt.verdict, approved=approved, by=by)
     return open_stores(at, model.id).ledger.put(record)

@@ -37,16 +37,15 @@ def ask_retraining(model: ModelFolder, at: Locations, wish: str, why: str) -> As
     stores = open_stores(at, model.id)
     standing = stores.ledger.get(WishRecord, wish) or _wish(model, stores, wish)
     _put_verdict(stores, standing, why)
-    attempt = stores.ledger.last(AttemptRecord, standing.verdict)
+    attempt = stores.ledger.get(AttemptRecord, standing.verdict)
     due = find_due_attempt(model.config, stores)
     if due is not None and due.verdict == standing.verdict:
         return AskResult(standing.verdict, standing.as_of, due)
     if attempt is not None:
-        made = DueAttempt(attempt.verdict, attempt.number, attempt.as_of)
-        return AskResult(standing.verdict, standing.as_of, made)
+        return AskResult(standing.verdict, standing.as_of, DueAttempt(attempt.verdict, attempt.as_of))
     waits = (
         f"model {model.id}: verdict {standing.verdict} asks for a retraining; its attempt waits for "
-        f"{model.config.gate.holdout} batches of labels that no earlier attempt was judged on. The watch starts it then"
+        f"{model.config.gate.min_rows} labels that the champion has not learnt from. The watch starts it then"
     )
     return AskResult(standing.verdict, standing.as_of, None, waits)
 

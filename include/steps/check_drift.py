@@ -1,9 +1,6 @@
 """Check the champion."""
 
-import dataclasses
-import itertools
 import logging
-from collections.abc import Iterator
 
 from include.checks.drift import watched_columns
 from include.checks.html import render_drift
@@ -17,10 +14,9 @@ from include.features.known import label_records
 from include.features.labelled import match_labels
 from include.features.reading import is_readable, published, read_rows
 from include.incidents import report, resolve
-from include.judging.attempts import get_verdict, holdout_of
+from include.judging.attempts import get_verdict
 from include.judging.champion import promotion_decided, read_through
-from include.policies import find_evidence, find_reasons
-from include.policies.situations import describe_situation
+from include.policies import describe_situation, find_reasons, tell_over_budget
 from include.records import BatchRecord, ClaimRecord, ClosingRecord, PromotionRecord, VerdictRecord
 from include.sources.waiting import unsettled
 from include.steps.promote_model import mirror_champion
@@ -60,29 +56,22 @@ def _conclude(model: ModelFolder, stores: Stores, as_of: str) -> VerdictRecord:
     covers = calendar.between(calendar.shift(previous.as_of, 1), as_of) if previous else [as_of]
     # What is decided at this batch comes after its check, however late the check is made.
     promotion = promotion_decided(ledger, calendar.shift(as_of, -1))
-    inputs = check_inputs(config, stores, covers, promotion)
-    outcomes = check_outcomes(config, stores, as_of, promotion, config.retrain.worse_by)
-    asked = previous.last_ask if previous else None
-    closing = ledger.get(ClosingRecord, asked) if asked else None
-    is_open = asked is not None and (closing is None or closing.as_of >= as_of)
+    outcomes = check_outcomes(config, stores, as_of, promotion, config.worse_by)
+    asked, later = previous.last_ask if previous else None, _has_later(config, stores, as_of)
     reasons: tuple[str, ...] = ()
-    pressing: tuple[str, ...] = ()
-    evidence: tuple[str, ...] = ()
     if promotion is not None:
-        situation = describe_situation(model, stores, covers, promotion, asked, inputs, outcomes)
-        if situation.code_changed and _has_later(config, stores, as_of):
-            situation = dataclasses.replace(situation, code_changed=False)
-        reasons = find_reasons(config.retrain.any, situation)
-        evidence = find_evidence(config.retrain.any, situation)
-        fleeting = _find_fleeting(config, stores, as_of, promotion.number, evidence)
-        pressing = find_reasons(config.retrain.any, situation, fleeting)
-    begins = promotion is None or _begins_generation(config, stores, promotion, asked)
-    if begins:
+        situation = describe_situation(model, stores, as_of, promotion, asked, outcomes, later)
+        reasons = find_reasons(config.policies, situation)
+    # The baseline serves until something beats it, whatever the policies ask.
+    begins = promotion is None or promotion.baseline or _begins_generation(config, stores, promotion, asked)
+    held = _find_hold(config, stores, as_of, asked, promotion, later)
+    if begins and _can_bootstrap(config, stores, as_of):
+        reasons = ("bootstrap", *reasons)
+    elif begins:
         # Before there is enough to begin with, whatever else asks would only be refused for it.
-        pressing = ("bootstrap",) if _can_bootstrap(config, stores, as_of) else ()
-        reasons = (*pressing, *reasons)
-    resting = closing is not None and calendar.index(as_of) - calendar.index(closing.as_of) <= config.retrain.cooldown
-    asks = bool(pressing) and not is_open and not resting and not _has_later(config, stores, as_of)
+        held = held or "fewer labels than training.min_labels are known under the columns of config.yaml"
+    held = held if reasons else ""
+    asks = bool(reasons) and not held
     return VerdictRecord(
         as_of=as_of,
         n=0,
@@ -90,7 +79,7 @@ def _conclude(model: ModelFolder, stores: Stores, as_of: str) -> VerdictRecord:
         promotion=promotion.number if promotion else None,
         version=promotion.version if promotion else None,
         freshness=check_freshness(config, stores, covers),
-        inputs=inputs,
+        inputs=check_inputs(config, stores, covers, promotion),
         predictions=check_predictions(config, stores, covers, promotion),
         outcomes=outcomes,
         reasons=reasons,
@@ -98,8 +87,20 @@ def _conclude(model: ModelFolder, stores: Stores, as_of: str) -> VerdictRecord:
         last_ask=f"{as_of}.0" if asks else asked,
         previous_ask=asked if asks else (previous.previous_ask if previous else None),
         code=model.code_version if "code_changed" in reasons else None,
-        evidence=evidence,
+        held=held,
     )
+
+
+def _find_hold(
+    config: ModelConfig, stores: Stores, as_of: str, asked: str | None, promotion: PromotionRecord | None, later: bool
+) -> str:
+    """Why a check that has reasons asks for nothing; empty where it asks."""
+    closing = stores.ledger.get(ClosingRecord, asked) if asked else None
+    if later:
+        return "a later batch was checked already"
+    if asked is not None and (closing is None or closing.as_of >= as_of):
+        return f"verdict {asked} is open"
+    return tell_over_budget(config, stores, as_of, asked) if promotion is not None else ""
 
 
 def find_previous(config: ModelConfig, stores: Stores, as_of: str) -> VerdictRecord | None:
@@ -118,29 +119,6 @@ def _misses_a_wish(config: ModelConfig, stores: Stores, verdict: VerdictRecord) 
     previous = find_previous(config, stores, verdict.as_of)
     asked = verdict.previous_ask if verdict.action == "retrain" else verdict.last_ask
     return previous is not None and previous.last_ask != asked
-
-
-def _find_fleeting(
-    config: ModelConfig, stores: Stores, as_of: str, promotion: int, evidence: tuple[str, ...]
-) -> tuple[str, ...]:
-    """What a check has found that did not stand in enough of the last checks of the same champion, this one included.
-
-    What a calendar or a person's change of the code says needs no second look.
-    """
-    wanted = config.retrain.persistence
-    if wanted.hits == 1 or not evidence:
-        return ()
-    earlier = itertools.islice(_checks_before(config, stores, as_of), wanted.of - 1)
-    stood = [one.evidence for one in itertools.takewhile(lambda one: one.promotion == promotion, earlier)]
-    return tuple(found for found in evidence if 1 + sum(found in one for one in stood) < wanted.hits)
-
-
-def _checks_before(config: ModelConfig, stores: Stores, as_of: str) -> Iterator[VerdictRecord]:
-    """What the checks before a batch concluded, newest first."""
-    while (previous := find_previous(config, stores, as_of)) is not None:
-        as_of = previous.as_of
-        # Before a wish at the same batch stands the check's own verdict.
-        yield stores.ledger.get(VerdictRecord, as_of) or previous
 
 
 def _begins_generation(config: ModelConfig, stores: Stores, promotion: PromotionRecord, asked: str | None) -> bool:
@@ -163,20 +141,20 @@ def _begins_generation(config: ModelConfig, stores: Stores, promotion: Promotion
 
 
 def _can_bootstrap(config: ModelConfig, stores: Stores, as_of: str) -> bool:
-    """Whether the rows whose labels were known before the holdout are enough to begin.
+    """Whether the rows whose labels are known are enough to begin.
 
     Looked for from the newest back, as far as rows can be read under today's contract, in spans that double: the labels
     are matched only where there may be enough.
     """
-    count, wanted, newest, oldest = 0, config.training.min_labels, "", ""
+    count, wanted, oldest = 0, config.training.min_labels, ""
 
     def enough() -> bool:
-        return len(match_labels(config, stores, oldest, newest).rows) >= config.training.min_labels
+        return len(match_labels(config, stores, oldest, as_of).rows) >= config.training.min_labels
 
-    for record in itertools.islice(label_records(config, stores, as_of), len(holdout_of(config, stores, as_of)), None):
+    for record in label_records(config, stores, as_of):
         if not is_readable(sealed_batch(stores.ledger, "rows", record.batch, as_of), config.rows.columns):
             break
-        newest, oldest = newest or record.batch, record.batch
+        oldest = record.batch
         count += record.clean
         if count >= wanted:
             if enough():
@@ -225,16 +203,15 @@ def _draw(model: ModelFolder, stores: Stores, verdict: VerdictRecord) -> None:
 def _tell(model: ModelFolder, stores: Stores, verdict: VerdictRecord) -> None:
     ledger, as_of = stores.ledger, verdict.as_of
     serving = f"{model.id}, version {verdict.version}, batch {as_of}"
+    asked = "a retraining is asked for"
+    if verdict.action == "none":
+        asked = f"no retraining is asked for: {verdict.held or 'the policies in config.yaml do not ask for it'}"
     if verdict.inputs.state == "warn":
-        asked = "A retraining was asked for." if verdict.action == "retrain" else "Nothing was retrained."
-        text = f"{serving}: {verdict.inputs.why}. {asked} Look whether the source changed."
+        text = f"{serving}: {verdict.inputs.why}; {asked}. Look whether the source changed."
         report(ledger, "drift", as_of, text)
     elif verdict.inputs.state == "ok":
         resolve(ledger, "drift", as_of, f"{serving}: inputs as in the reference")
     if verdict.outcomes.state == "bad":
-        asked = "a retraining is asked for"
-        if verdict.action == "none":
-            asked = "none is asked for: one is open or resting, or the policies do not ask for it"
         report(ledger, "decay", as_of, f"{serving}: {verdict.outcomes.why}; {asked}.")
     elif verdict.outcomes.state == "ok":
         resolve(ledger, "decay", as_of, f"{serving}: {verdict.outcomes.why}")

@@ -1,14 +1,18 @@
 """Promote a registered version."""
 
+import logging
+
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
 from include.incidents import announce, resolve
 from include.judging.attempts import DueAttempt
-from include.judging.champion import next_effective
+from include.judging.champion import judged_promotion, next_effective
 from include.records import PromotionRecord
-from include.steps.register_model import require_passed, serving_span
-from include.steps.train_model import fitted_span
+from include.steps.register_model import require_passed
+from include.steps.train_model import BASELINE_TAG, fitted_span
 from include.storage.stores import Stores, open_stores
+
+_logger = logging.getLogger(__name__)
 
 
 def promote_model(model: ModelFolder, at: Locations, attempt: DueAttempt, version: int) -> PromotionRecord:
@@ -21,28 +25,36 @@ def promote_model(model: ModelFolder, at: Locations, attempt: DueAttempt, versio
     judged = require_passed(model, stores, attempt)
     standing = stores.ledger.get(PromotionRecord, "champion", judged.against)
     if standing is None:
+        before = stores.ledger.get(PromotionRecord, "champion", judged.against - 1) if judged.refresh else None
         tags = stores.models.version_tags(version)
         promotion = PromotionRecord(
             as_of=attempt.as_of,
             number=judged.against + 1,
             version=version,
-            attempt=attempt.id,
+            attempt=attempt.verdict,
             code=tags["evergreen.code"],
             data=tags["evergreen.data"],
-            trained_on=fitted_span(tags) or serving_span(model, stores, attempt),
+            trained_on=fitted_span(tags),
             effective_from=next_effective(stores.ledger, model.config.calendar, attempt.as_of),
-            error=judged.judgement.challenger if judged.judgement else None,
+            error=judged.judgement.challenger if judged.judgement and BASELINE_TAG not in tags else None,
+            baseline=BASELINE_TAG in tags,
+            refreshes=judged_promotion(stores.ledger, before).number if before is not None else None,
         )
         standing = stores.ledger.put(promotion)
     mirror_champion(model, stores, attempt.as_of)
-    if standing.attempt == attempt.id:
+    if standing.attempt == attempt.verdict:
+        as_judged = standing.baseline == judged.baseline
+        why = judged.why if as_judged else "the baseline, for what was judged could not be fitted again"
         text = (
             f"{model.id}: version {version} promoted at batch {attempt.as_of}, serves from batch "
-            f"{standing.effective_from}: {judged.why}."
+            f"{standing.effective_from}: {why}."
         )
-        announce(stores.ledger, "promoted", attempt.as_of, text)
-        resolve(stores.ledger, "decay", attempt.as_of, text)
-        resolve(stores.ledger, "exhausted", attempt.as_of, text)
+        _logger.info("%s", text)
+        # Of a refresh the next check says whether it was enough.
+        if not judged.refresh:
+            resolve(stores.ledger, "decay", attempt.as_of, text)
+        if as_judged:
+            resolve(stores.ledger, "unfit", attempt.as_of, text)
     return standing
 
 
@@ -64,7 +76,7 @@ def mirror_champion(model: ModelFolder, stores: Stores, as_of: str) -> None:
         text = (
             f"{model.id}: the alias champion was moved by hand to version {version}; promotion {promotion.number} "
             f"says version {promotion.version}, and the alias was put back. The alias only shows what the ledger "
-            "decided: to serve another version, have a retraining promote it."
+            "decided: to serve another version, use `evergreen rollback`."
         )
         announce(stores.ledger, "moved", as_of, text)
     stores.models.set_champion(promotion.version, promotion.number)

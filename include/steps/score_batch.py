@@ -52,7 +52,7 @@ def score_batch(model: ModelFolder, at: Locations, batch: str) -> ScoreResult:
         _tell_overdue(model, stores, batch)
         claim = stores.ledger.put(_claim(model, stores, batch))
     if claim.version is None:
-        _tell_incompatible(model, stores, claim)
+        _tell_unscored(model, stores, claim)
         return ScoreResult(claim, 0)
     packed = stores.models.load_version(claim.version)
     try:
@@ -68,9 +68,9 @@ def score_batch(model: ModelFolder, at: Locations, batch: str) -> ScoreResult:
             "meta": {},
         }
         claim = stores.ledger.put(claim.model_copy(update=nobody))
-        _tell_incompatible(model, stores, claim)
+        _tell_unscored(model, stores, claim)
         return ScoreResult(claim, 0)
-    resolve(stores.ledger, "incompatible", batch, f"batch {batch} was scored by version {claim.version}")
+    resolve(stores.ledger, "unscored", batch, f"batch {batch} was scored by version {claim.version}")
     return ScoreResult(claim, rows)
 
 
@@ -97,11 +97,19 @@ def _write_predictions(model: ModelFolder, stores: Stores, claim: ClaimRecord, p
     return len(frame)
 
 
-def _tell_incompatible(model: ModelFolder, stores: Stores, claim: ClaimRecord) -> None:
-    if claim.why.startswith("version "):
-        mend = "Mend the columns or features.py, then retrain."
-        text = f"{model.id}: batch {claim.as_of} has no predictions: {claim.why}. {mend}"
-        report(stores.ledger, "incompatible", claim.as_of, text)
+def _tell_unscored(model: ModelFolder, stores: Stores, claim: ClaimRecord) -> None:
+    """Report a batch with rows that nobody scored; one without has an incident of its own where that is a fault."""
+    record = sealed_batch(stores.ledger, "rows", claim.as_of, claim.as_of)
+    if record is None or not record.has_rows:
+        return
+    mend = "Mend the columns or features.py, then retrain."
+    if promotion_serving(stores.ledger, claim.as_of) is None:
+        mend = (
+            f"The first check that knows {model.config.training.min_labels} labels begins; look whether labels come, "
+            f"and whether {model.id}__drift, {model.id}__retrain and evergreen__watch run."
+        )
+    text = f"{model.id}: batch {claim.as_of} has no predictions: {claim.why}. {mend}"
+    report(stores.ledger, "unscored", claim.as_of, text)
 
 
 def _tell_overdue(model: ModelFolder, stores: Stores, batch: str) -> None:
@@ -110,7 +118,7 @@ def _tell_overdue(model: ModelFolder, stores: Stores, batch: str) -> None:
     if due is None or model.config.calendar.index(batch) - model.config.calendar.index(due.as_of) <= _OVERDUE:
         return
     text = (
-        f"{model.id}: verdict {due.verdict} asks for a retraining; attempt {due.number} has been due since batch "
+        f"{model.id}: verdict {due.verdict} asks for a retraining; its attempt has been due since batch "
         f"{due.as_of} and is not made. Champion stays. Look whether {model.id}__retrain and evergreen__watch are "
         "paused or fail."
     )

@@ -1,6 +1,7 @@
 """Validate the rows of a batch."""
 
 from include.checks.deliveries import DELIVERED_ONCE
+from include.checks.quarantine import WHOLE_FILE
 from include.checks.sealing import seal
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
@@ -35,16 +36,16 @@ def tell(model: ModelFolder, at: Locations, feed: Feed, record: BatchRecord) -> 
 def describe_fault(model: ModelFolder, record: BatchRecord) -> str:
     """What is wrong with a sealed batch, for whoever has to mend it; empty if nothing is.
 
-    A batch may be published and yet be told of: a file of it was delivered before, or half as many rows failed as would
-    have rejected it.
+    A batch may be published and yet be told of: a file of it was delivered before or may have been cut, or half as many
+    rows failed as would have rejected it.
     """
     config = model.config
     limit = config.rows.max_quarantined
     if record.feed == "labels" and config.labels != "none":
         limit = config.labels.max_quarantined
-    copied = any(reason.expectation == DELIVERED_ONCE for reason in record.reasons)
+    odd = any(reason.expectation in (DELIVERED_ONCE, WHOLE_FILE) for reason in record.reasons)
     many = record.quarantined > limit / 2 * record.rows_in
-    if record.state == "missing" or not (record.state == "rejected" or copied or many):
+    if record.state == "missing" or not (record.state == "rejected" or odd or many):
         return ""
     told = [f"{reason.column or 'batch'}: {reason.expectation}: {reason.found}" for reason in record.reasons[:5]]
     files = ", ".join(file.name for file in record.files)
@@ -54,5 +55,7 @@ def describe_fault(model: ModelFolder, record: BatchRecord) -> str:
     else:
         lead += f": {record.quarantined} of {record.rows_in} rows in quarantine, {record.clean} published"
     feed = " --feed labels" if record.feed == "labels" else ""
-    again = f"Have the source mended, then: evergreen reingest {model.id} {record.batch}{feed}"
+    again = (
+        f"Have the source mended, or mend what is wrong here, then: evergreen reingest {model.id} {record.batch}{feed}"
+    )
     return f"{lead}. {files}: {'; '.join(told)}. {again}"

@@ -29,6 +29,7 @@ from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST, ErrorCode
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from include.errors import ModelIncompatible, Outage
 from include.storage import packed_model
@@ -212,6 +213,25 @@ class ModelStore:
         """
         with _answered(self._uri):
             return self._load(f"models:/{self._source(version)}")
+
+    def has_version(self, version: int) -> bool:
+        """Whether a version is still registered; somebody may have deleted an old one in MLflow."""
+        with _answered(self._uri):
+            try:
+                return bool(self._source(version))
+            except MlflowException as error:
+                if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                    return False
+                raise
+
+    def drop_files(self, run_id: str) -> None:
+        """Delete the files of the model that a run logged; the run stays, with its numbers and tags."""
+        with _answered(self._uri):
+            uri = self._client.get_run(run_id).data.tags[_MODEL_TAG]
+            logged = self._client.get_logged_model(uri.removeprefix("models:/"))
+            repository = get_artifact_repository(logged.artifact_location)
+            if repository.list_artifacts():
+                repository.delete_artifacts()  # type: ignore[no-untyped-call]
 
     @functools.cached_property
     def _experiment(self) -> str:

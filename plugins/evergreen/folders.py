@@ -10,7 +10,6 @@ from evergreen.alerts import FailureReport
 from include.config.feeds import FilesConfig
 from include.config.locations import model_roots
 from include.config.model_folder import BrokenFolder, ModelFolder, find_model_folders, load_model_folder
-from include.config.policies import describe_policy
 from include.errors import ConfigInvalid
 
 _LONGEST_DELAY = timedelta(minutes=30)
@@ -146,7 +145,7 @@ def _facts(model: ModelFolder) -> str:
         "Batches": f"one a {config.schedule.every}, from {config.calendar.name(0)}",
         "Rows": f"`{source.files if isinstance(source, FilesConfig) else source.sql}`",
         "Labels": "none" if config.labels == "none" else f"`{config.labels.column}`",
-        "Judged by": f"{config.gate.metric}, on {config.gate.holdout} later batches of labels",
-        "Retrained": ", or ".join(describe_policy(policy) for policy in config.retrain.any),
+        "Judged by": f"{config.gate.metric}, on the newest {config.gate.min_rows} labels and more",
+        "Retrained": ", or ".join(policy.describe() for policy in config.policies),
     }
     return "\n".join(f"- {name}: {text}" for name, text in lines.items())

@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 
 CATEGORICAL = {"kind", "zone", "flag", "season", "weekend"}
+# By how much the batches of a stream lie apart: standard deviations of levels, and of logits.
+APART = {"ordinary": 0.1, "apart": 0.15}
 CHANGES = (
     "shift of 0.2 sd",
     "shift of 0.5 sd",
@@ -36,10 +38,10 @@ class Batches:
 def draw(stream: str, random: np.random.Generator, first: int, batches: int, size: int, change: str = "") -> Batches:
     """Draw batches, one a day.
 
-    ``alike``: rows are independent. ``apart``: each batch has levels and shares of its own, normal around the stream's
-    with a standard deviation of 0.15 (of logits: 0.15). ``calendar``: rows are independent, and columns say month,
-    season, weekday, weekend and hour. ``weekly``: two columns follow the day of the week, by 0.5 sd and 0.5 in logits.
-    ``seasonal``: a column swings by 1.4 sd over the year.
+    ``alike``: rows are independent. ``ordinary`` and ``apart``: each batch has levels and shares of its own, normal
+    around the stream's with a standard deviation of 0.1 or 0.15 (of logits the same). ``calendar``: rows are
+    independent, and columns say month, season, weekday, weekend and hour. ``weekly``: two columns follow the day of the
+    week, by 0.5 sd and 0.5 in logits. ``seasonal``: a column swings by 1.4 sd over the year.
 
     :param first: day of the first batch, from 0.
     :param change: what is changed, and from the first of these batches on; ``""`` for nothing.
@@ -49,8 +51,8 @@ def draw(stream: str, random: np.random.Generator, first: int, batches: int, siz
     hour = np.clip(random.normal(14, 5, n), 0, 23.99)
     at = pd.Series(_START + pd.to_timedelta(day * 24 + hour, unit="h"))
 
-    def level(sd: float = 0.15) -> np.ndarray:
-        return np.repeat(random.normal(0, sd if stream == "apart" else 0.0, batches), size)
+    def level() -> np.ndarray:
+        return np.repeat(random.normal(0, APART.get(stream, 0.0), batches), size)
 
     week = np.isin(day % 7, (0, 6)) if stream == "weekly" else np.zeros(n)
     base = random.normal(0, 1, n)
@@ -97,7 +99,7 @@ def _shift(change: str, since: np.ndarray) -> np.ndarray | float:
 
 def _pick(random: np.random.Generator, shares: np.ndarray, stream: str, batches: int, size: int) -> np.ndarray:
     names = np.array([f"v{i}" for i in range(len(shares))], dtype=object)
-    tilt = random.normal(0, 0.15 if stream == "apart" else 0.0, (batches, len(shares)))
+    tilt = random.normal(0, APART.get(stream, 0.0), (batches, len(shares)))
     weights = shares * np.exp(tilt)
     limits = np.cumsum(weights / weights.sum(axis=1, keepdims=True), axis=1)
     drawn = random.random((batches, size))

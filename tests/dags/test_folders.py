@@ -20,7 +20,13 @@ def test_a_dag_is_described_in_its_models_own_words(kind, taxi):
     dag = taxi[f"taxi__{kind}"]
     assert dag.description.startswith("Green taxi trip duration: ")
     assert "How many minutes a green taxi's trip will take" in dag.doc_md
-    for fact in ("one a day, from 2024-01-01", "green_{batch:%Y-%m-%d}*.csv.gz", "`trip_minutes`", "mae", "decay"):
+    for fact in (
+        "one a day, from 2024-01-01",
+        "green_{batch:%Y-%m-%d}*.csv.gz",
+        "`trip_minutes`",
+        "mae",
+        "has grown by",
+    ):
         assert fact in dag.doc_md
     assert dag.tags == {"evergreen", "taxi", kind}
     assert dag.is_paused_upon_creation is False

@@ -41,7 +41,7 @@ def test_nothing_but_the_watch_or_a_person_begins_it_and_one_at_a_time(dag):
 
 
 def test_the_form_says_what_each_param_is_for(dag):
-    assert list(dag.params) == ["why", "verdict", "attempt", "as_of", "run"]
+    assert list(dag.params) == ["why", "verdict", "as_of", "run"]
     for name in dag.params:
         param = dag.params.get_param(name)
         assert param.schema["title"], name

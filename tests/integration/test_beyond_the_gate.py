@@ -59,7 +59,7 @@ def test_without_labels_nothing_is_promoted_until_a_human_says_yes(tmp_path: Pat
 
 
 def test_a_human_who_says_no_withdraws_the_verdict(tmp_path: Path) -> None:
-    gate = {"metric": "mae", "holdout": 2, "min_rows": 50, "approval": "required"}
+    gate = {"metric": "mae", "min_rows": 50, "approval": "required"}
     model, at = short_model(tmp_path, gate=gate), Locations.under(tmp_path)
     run(model, at, *range(1, 5))
     ledger = open_stores(at, model.id).ledger
@@ -84,7 +84,7 @@ def test_training_code_that_raises_refuses_the_attempt_and_scoring_goes_on(tmp_p
     claim = ledger.get(ClaimRecord, "2024-01-10")
     assert claim is not None
     assert claim.version == 1
-    refused = last_incident(ledger, "refused")
+    refused = last_incident(ledger, "unfit")
     assert refused is not None
     assert "estimator.py" in refused.opened.text
     assert "no such luck" in refused.opened.text
@@ -106,6 +106,6 @@ def test_a_champion_whose_columns_are_gone_scores_nothing_and_says_which(tmp_pat
     assert claim is not None
     assert claim.version is None
     assert "payment_type (category)" in claim.why
-    told = last_incident(ledger, "incompatible")
+    told = last_incident(ledger, "unscored")
     assert told is not None
     assert "Mend the columns" in told.opened.text

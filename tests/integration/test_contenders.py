@@ -6,9 +6,7 @@ import pytest
 from include.config.locations import Locations
 from include.replay.contenders import compare_policies
 from include.replay.history import as_table, collect_history
-from include.replay.oracle import look_back
 from include.replay.runner import for_replay, replay
-from include.replay.standings import rank_contenders
 from tests.short_loop import STREAM, land, records, short_model
 
 POLICIES = ("never", "every:4", "decay")
@@ -48,22 +46,3 @@ def test_policies_differ_and_share_what_was_taken_in(compared):
     shared = {path.name for path in (place / "comparison/shared/lake/tables/dev/taxi").iterdir()}
     assert shared >= {"clean", "labels", "quarantine_rows"}
     assert sum(line.startswith("taking in") for line in told) < len(span)
-
-
-def test_the_oracle_is_no_worse_than_any_policy(compared):
-    models, contenders, _, span, _ = compared
-    seen = look_back(models["never"], contenders[0].at, span[-1], span[-1])
-    standings = rank_contenders(contenders, seen)
-    oracle = standings[-1]
-    # Its versions come of the same recipe and the same windows; a policy's own are trained as of the same batches.
-    for one in standings[:-1]:
-        assert all(best <= cost + 1e-9 for best, cost in zip(oracle.costs, one.costs, strict=True)), one.policy
-    assert oracle.trainings >= 1
-
-
-def test_where_nothing_was_scored_yet_hindsight_is_empty(compared):
-    models, contenders, _, _, _ = compared
-    begun = contenders[0].history.promotions[0].as_of
-    seen = look_back(models["never"], contenders[0].at, begun, begun)
-    assert seen.batches == []
-    assert [one.policy for one in rank_contenders(contenders, seen)] == list(POLICIES)

@@ -1,4 +1,4 @@
-"""docker-compose.yaml, each service by its own command and environment, takes the demo's first ten batches."""
+"""docker-compose.yaml, each service by its own command and environment, takes the demo's first seven batches."""
 
 import json
 import os
@@ -9,7 +9,6 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,27 +18,32 @@ import yaml
 from deltalake import DeltaTable
 from mlflow import MlflowClient
 
-from include.config.locations import Locations, model_roots
-from include.config.model_folder import get_model_folder
+from include.config.locations import Locations
 from include.demo.feeder import feed
 from include.demo.stream import DemoStream
 from include.records import BatchRecord, ClaimRecord, PromotionRecord, VerdictRecord
 from include.storage.stores import Stores, open_stores
 from tests.compose_file import ROOT, image_environment, interpolate, make_env
 from tests.composed import POSTGRES, Composed
+from tests.live import NIGHTLY, make_model
 
 FILE = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())
-BATCHES = [f"2024-01-{day:02}" for day in range(1, 11)]
+STREAM = DemoStream(batches=7, broken=(5,))
+BATCHES = [f"2024-01-{day:02}" for day in range(1, 8)]
+ASKED = [BATCHES[0], BATCHES[1], BATCHES[5]]
 ONE_SHOT = {"databases", "setup"}
 needs_postgres = pytest.mark.skipif(POSTGRES is None, reason="no PostgreSQL in /usr/lib/postgresql (Debian's package)")
 
 
 @pytest.fixture(scope="module")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Composed, Locations, list[str]]]:
-    composed = Composed(tmp_path_factory.mktemp("deployment"))
+    # Each batch that asks is a run of a minute's tasks: a few of them tell as much.
+    retrain = {"any": [{"every": 4}, "decay"]}
+    schedule = {**NIGHTLY, "end": BATCHES[-1]}
+    model = make_model(tmp_path_factory.mktemp("models"), "taxi", short=False, retrain=retrain, schedule=schedule)
+    composed = Composed(tmp_path_factory.mktemp("deployment"), models=model.path.parent)
     with composed.running() as at:
-        model = get_model_folder("taxi", model_roots())
-        yield composed, at, list(feed(model, at, replace(DemoStream(), batches=len(BATCHES)), patience=300))
+        yield composed, at, list(feed(model, at, STREAM, patience=300))
 
 
 @pytest.fixture
@@ -67,25 +71,26 @@ def test_the_loop_runs(deployment: tuple[Composed, Locations, list[str]], stores
     assert [line.split()[0] for line in deployment[2]] == BATCHES
     ledger = stores.ledger
     states = {batch: ledger.get(BatchRecord, f"rows.{batch}").state for batch in BATCHES}  # type: ignore[union-attr]
-    assert [batch for batch, state in states.items() if state == "rejected"] == ["2024-01-08"]
+    assert [batch for batch, state in states.items() if state == "rejected"] == ["2024-01-05"]
     assert set(states.values()) == {"published", "rejected"}
-    (promotion,) = ledger.all(PromotionRecord, "champion")
-    assert (promotion.version, promotion.effective_from) == (1, "2024-01-07")
+    baseline, second, *_ = ledger.all(PromotionRecord, "champion")
+    assert (baseline.baseline, baseline.effective_from) == (True, "2024-01-02")
+    assert (second.baseline, second.effective_from) == (False, "2024-01-03")
     claims = {batch: ledger.last(ClaimRecord, batch) for batch in BATCHES}
-    scored = {batch for batch, claim in claims.items() if claim is not None and claim.version == 1}
-    assert scored == {"2024-01-07", "2024-01-09", "2024-01-10"}
+    unscored = {batch for batch, claim in claims.items() if claim is None or claim.version is None}
+    assert unscored == {"2024-01-01", "2024-01-05"}
     asked = [batch for batch in BATCHES if ledger.get(VerdictRecord, batch).action == "retrain"]  # type: ignore[union-attr]
-    assert asked == ["2024-01-06"]
+    assert asked == ASKED
 
 
 @needs_postgres
 def test_rows_lie_on_s3_and_nowhere_else(composed: Composed, stores: Stores) -> None:
     for table in ("clean", "predictions", "labels", "quarantine_rows"):
         assert DeltaTable(stores.lake.table_uri(table)).version() > 0
-    record = stores.ledger.get(BatchRecord, "rows.2024-01-10")
+    record = stores.ledger.get(BatchRecord, "rows.2024-01-07")
     assert record is not None
-    assert stores.lake.read_any("clean", "2024-01-10", 0).num_rows == record.clean
-    assert stores.lake.read_any("predictions", "2024-01-10", 0).num_rows == record.clean
+    assert stores.lake.read_any("clean", "2024-01-07", 0).num_rows == record.clean
+    assert stores.lake.read_any("predictions", "2024-01-07", 0).num_rows == record.clean
     keys = [one["Key"] for one in boto3.client("s3").list_objects_v2(Bucket="evergreen", Prefix="mlflow/")["Contents"]]
     assert any(key.endswith("estimator.skops") for key in keys)
     homes = [path.name for path in (composed.place / "home").rglob("*") if path.is_file()]
@@ -96,8 +101,10 @@ def test_rows_lie_on_s3_and_nowhere_else(composed: Composed, stores: Stores) -> 
 def test_mlflow_names_the_champion(composed: Composed, stores: Stores) -> None:
     # Unsaid, the registry would be the one that was last spoken to in this process.
     client = MlflowClient(composed.url("mlflow:5000"), composed.url("mlflow:5000"))
-    assert str(client.get_model_version_by_alias("dev.taxi", "champion").version) == "1"
-    assert stores.models.champion() == (1, 1)
+    newest = stores.ledger.last(PromotionRecord, "champion")
+    assert newest is not None
+    assert int(client.get_model_version_by_alias("dev.taxi", "champion").version) == newest.version
+    assert stores.models.champion() == (newest.version, newest.number)
     assert composed.query("mlflow", "SELECT name FROM registered_models") == [("dev.taxi",)]
 
 
@@ -113,7 +120,7 @@ def test_no_task_has_failed_but_those_of_the_rejected_batch(composed: Composed) 
     tried = composed.query("airflow", "SELECT dag_id, task_id, run_id, state FROM task_instance")
     assert {row[0] for row in tried} == {"taxi__batch", "taxi__drift", "taxi__retrain", "evergreen__watch"}
     failed = {row[1:3] for row in tried if row[3] in ("failed", "upstream_failed")}
-    run = "scheduled__2024-01-09T07:00:00+00:00"
+    run = "scheduled__2024-01-06T07:00:00+00:00"
     assert failed == {("validate_batch", run), ("score_batch", run)}
 
 
@@ -125,37 +132,47 @@ def test_only_the_password_of_env_opens_airflow(composed: Composed) -> None:
     assert status == 201
     runs = f"{composed.url('api-server:8080')}/api/v2/dags/taxi__retrain/dagRuns"
     assert ask(runs)[0] == 401
-    (run,) = ask(runs, Authorization=f"Bearer {token['access_token']}")[1]["dag_runs"]
-    trained = f"{runs}/{run['dag_run_id']}/taskInstances/train_model/xcomEntries/return_value"
-    entry = ask(trained, Authorization=f"Bearer {token['access_token']}")[1]
+    bearer = f"Bearer {token['access_token']}"
+    made = {run["dag_run_id"] for run in ask(runs, Authorization=bearer)[1]["dag_runs"]}
+    assert {f"verdict-{batch}.0-run-1" for batch in ASKED} == made
+    # By the second batch there are labels to learn from.
+    trained = f"{runs}/verdict-{ASKED[1]}.0-run-1/taskInstances/train_model/xcomEntries/return_value"
+    entry = ask(trained, Authorization=bearer)[1]
     # A link that a person's browser can follow, not the name inside the network.
     assert f"http://localhost:{composed.ports['mlflow:5000']}/#/experiments/" in str(entry["value"])
 
 
 @needs_postgres
 def test_no_secret_is_said_in_a_log(composed: Composed) -> None:
+    # Where files land is no secret: a sensor that waits says it.
+    secrets = {name: value for name, value in composed.env.items() if len(value) >= 32 and name != "LANDING_DIR"}
+    assert len(secrets) == 10
     for name in composed.processes:
         said = composed.log(name)
-        assert [one for one, secret in composed.env.items() if len(secret) >= 32 and secret in said] == [], name
+        assert [one for one, secret in secrets.items() if secret in said] == [], name
 
 
 @needs_postgres
-def test_a_person_may_ask_from_inside_a_container(composed: Composed) -> None:
+def test_a_person_may_ask_from_inside_a_container(composed: Composed, stores: Stores) -> None:
     """`docker compose exec scheduler evergreen status taxi`."""
     command = [sys.executable, "-m", "include.cli", "status", "taxi"]
     done = subprocess.run(
         command, env=composed.environment("scheduler"), cwd=composed.place, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert "version 1 serves since batch 2024-01-07" in done.stdout
+    newest = stores.ledger.last(PromotionRecord, "champion")
+    assert newest is not None
+    assert f"version {newest.version} serves since batch {newest.effective_from}" in done.stdout
 
 
 @needs_postgres
 @pytest.mark.parametrize("name", ["databases", "setup"])
 def test_a_second_up_changes_nothing(composed: Composed, stores: Stores, name: str) -> None:
     assert composed.run_again(name) == 0
-    assert stores.models.champion() == (1, 1)
-    assert stores.ledger.get(BatchRecord, "rows.2024-01-10") is not None
+    newest = stores.ledger.last(PromotionRecord, "champion")
+    assert newest is not None
+    assert stores.models.champion() == (newest.version, newest.number)
+    assert stores.ledger.get(BatchRecord, "rows.2024-01-07") is not None
 
 
 def test_every_service_that_stays_has_a_health_check_and_comes_back() -> None:

@@ -113,7 +113,7 @@ def test_who_is_too_late_to_promote_closes_as_superseded(tmp_path: Path) -> None
     won = stores.ledger.get(AttemptRecord, "2024-01-04.0", 0)
     assert first is not None
     assert won is not None
-    late = DueAttempt("2024-01-04.9", 1, "2024-01-04")
+    late = DueAttempt("2024-01-04.9", "2024-01-04")
     stores.ledger.put(won.model_copy(update={"verdict": late.verdict, "meta": {}}))
     assert promote_model(model, at, late, version=99) == first
     closing = close_verdict(model, at, late)
@@ -128,7 +128,7 @@ def test_a_refused_attempt_is_never_promoted(tmp_path: Path) -> None:
     ledger = open_stores(at, model.id).ledger
     won = ledger.get(AttemptRecord, "2024-01-04.0", 0)
     assert won is not None
-    lost = DueAttempt("2024-01-04.9", 1, "2024-01-04")
+    lost = DueAttempt("2024-01-04.9", "2024-01-04")
     ledger.put(won.model_copy(update={"verdict": lost.verdict, "outcome": "refused", "against": 1, "meta": {}}))
     with pytest.raises(ApprovalMissing, match="refused"):
         promote_model(model, at, lost, version=1)

@@ -56,4 +56,5 @@ def test_it_can_be_interrupted_anywhere_and_goes_on(tmp_path: Path) -> None:
     history = collect_history(
         get_model_folder("taxi", model_roots()), Locations.under(tmp_path), "2024-01-01", "2024-01-24"
     )
-    assert [attempt.outcome for attempt in history.attempts] == ["passed", "refused", "refused", "passed"]
+    assert {attempt.outcome for attempt in history.attempts} == {"passed", "refused"}
+    assert len({attempt.id for attempt in history.attempts}) == len(history.attempts) > 15

@@ -74,7 +74,8 @@ def test_each_shape_is_replayed_without_an_edit(name: str, commands: Commands, t
     require_formatted(tmp_path / "models" / name)
     assert f"evergreen split {name} {shape.file}" in told
     commands.run("split", name, str(shape.file))
-    history, at = commands.replay(name)
+    # A first version tells that the folder is sound; retraining it every batch would tell no more.
+    history, at = commands.replay(name, "--policy", "never")
     require_sound(history)
     if name == "tiny":
         return
@@ -99,9 +100,11 @@ def test_the_rentals_file_becomes_a_model_with_its_leaks_named(commands: Command
     assert "6,878 (39.6%) would read as %m-%d-%Y too, 10,501 contradict it" in told
     assert re.findall(r"leak\? +(\w+)", told) == ["casual", "registered"]
     commands.run("split", "rentals", file)
-    history, _ = commands.replay("rentals", "--to", "2011-05-28")
+    history, _ = commands.replay("rentals", "--to", "2011-04-02")
     require_sound(history)
-    assert history.promotions[0].effective_from == "2011-04-23"
+    first = history.promotions[0]
+    assert (first.baseline, first.effective_from) == (True, "2011-01-08")
+    assert not history.promotions[-1].baseline
 
 
 @pytest.mark.skipif(not DATA.exists(), reason=f"{DATA} is not shipped; set EVERGREEN_EXAMPLE_DATA to its folder")
@@ -124,4 +127,4 @@ def test_the_bookings_file_lacks_a_key_and_a_time_and_says_how_to_mend_it(comman
     commands.run("split", "hotel", str(mended))
     history, _ = commands.replay("hotel", "--to", "2015-10-21")
     require_sound(history)
-    assert history.promotions[0].effective_from == "2015-10-21"
+    assert history.promotions[0].baseline

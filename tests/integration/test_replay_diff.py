@@ -24,8 +24,8 @@ from tests.short_loop import SHORT, short_model
 STREAM = DemoStream(trips=120, batches=11, broken=(6,), shifted=(0, 0), changed=0)
 SPAN = ("2024-01-01", "2024-01-11")
 # It bootstraps one version and keeps it: cheap, and the versions differ by the folder alone.
-GATE = {"metric": "mae", "holdout": 2, "min_rows": 50, "slices": {"payment_type": {"may_worsen": 0.1}}}
-NEVER = {**SHORT, "gate": GATE, "training": {"window": 2, "min_labels": 150}, "retrain": {"any": ["never"]}}
+GATE = {"metric": "mae", "min_rows": 50, "slices": {"payment_type": {"may_worsen": 0.1}}}
+NEVER = {**SHORT, "gate": GATE, "training": {"window": 3, "min_labels": 150}, "retrain": {"any": ["never"]}}
 LEAST = '            "distance": batch["trip_distance"].clip(upper=1.5),\n'
 LESS = '            "distance": batch["trip_distance"].clip(upper=3),\n'
 SEEN = '            "distance": batch["trip_distance"],\n'

@@ -23,7 +23,7 @@ BATCHES = range(1, 11)
 # No batch with a renamed column: a table has the columns that it has.
 STREAM = DemoStream(trips=150, batches=10, broken=(), shifted=(0, 0), changed=7, slowdown=2.0)
 # Two batches decide little: an attempt that has the whole level to itself sees the change in time.
-ALONE = {"retrain": {"any": ["decay"], "attempts": 1}}
+ALONE = {"retrain": {"any": ["decay"]}}
 _NAMES = (
     "trip_id", "lpep_pickup_datetime", "PULocationID", "DOLocationID", "passenger_count", "trip_distance",
     "payment_type",

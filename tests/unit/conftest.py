@@ -30,9 +30,9 @@ labels:
 features: {lookback: 0, rowwise: true}
 model: {task: regression, seed: 7}
 training: {window: 12, min_labels: 200}
-gate: {metric: mae, holdout: 4, min_effect: 2%, slices: {zone: {may_worsen: 10%}}}
+gate: {metric: mae, min_effect: 2%, slices: {zone: {may_worsen: 10%}}}
 check: {window: 2, ignore: [distance]}
-retrain: {any: [decay, {every: 28}], cooldown: 3}
+retrain: {any: [decay, {every: 28}]}
 """
 EXPECTATIONS = """\
 rows:

@@ -108,13 +108,13 @@ def test_causes_do_not_mix(ledger):
     assert {i.opened.id for i in newest_incidents(ledger)} == {"fault-rows.0", "fault-labels.0"}
 
 
-def test_good_news_is_over_as_it_is_told_and_told_once_a_batch(ledger):
+def test_what_is_announced_is_over_as_it_is_told_and_told_once_a_batch(ledger):
     for _ in range(2):
-        announce(ledger, "promoted", "2024-01-01", "version 1")
-    assert last_incident(ledger, "promoted").opened.n == 0
-    assert last_incident(ledger, "promoted").resolved.text == "version 1"
-    announce(ledger, "promoted", "2024-01-02", "version 2")
-    assert last_incident(ledger, "promoted").opened.text == "version 2"
+        announce(ledger, "moved", "2024-01-01", "version 1")
+    assert last_incident(ledger, "moved").opened.n == 0
+    assert last_incident(ledger, "moved").resolved.text == "version 1"
+    announce(ledger, "moved", "2024-01-02", "version 2")
+    assert last_incident(ledger, "moved").opened.text == "version 2"
 
 
 def test_another_process_sees_the_same_streak(ledger, tmp_path):

@@ -1,11 +1,9 @@
 """Records: places, equality, and the data version that a list of partitions has."""
 
-import json
-
 import pytest
 from pydantic import ValidationError
 
-from include.records import AttemptRecord, BatchRecord, ClosingRecord, DataRecord, Partition, PromotionRecord
+from include.records import BatchRecord, ClosingRecord, DataRecord, Partition, PromotionRecord
 
 ROWS = Partition(table="clean", batch="2024-01-01", revision=0, content="a")
 LABELS = Partition(table="labels", batch="2024-01-01", revision=0, content="b")
@@ -14,7 +12,7 @@ LABELS = Partition(table="labels", batch="2024-01-01", revision=0, content="b")
 def test_equality_ignores_meta_and_nothing_else():
     record = ClosingRecord(as_of="2024-01-01", verdict="2024-01-01.0", outcome="promoted", why="x")
     assert record == record.model_copy(update={"meta": {"run": "another"}})
-    for change in ({"as_of": "2024-01-02"}, {"verdict": "2024-01-02.0"}, {"outcome": "exhausted"}, {"why": "y"}):
+    for change in ({"as_of": "2024-01-02"}, {"verdict": "2024-01-02.0"}, {"outcome": "failed"}, {"why": "y"}):
         assert record != record.model_copy(update=change)
     assert hash(record) == hash(record.model_copy(update={"meta": {"run": "another"}}))
 
@@ -42,7 +40,7 @@ def test_places_are_by_feed_and_by_number():
         as_of="2024-01-01",
         number=3,
         version=7,
-        attempt="2024-01-01.0-1",
+        attempt="2024-01-01.0",
         code="c",
         data="d",
         trained_on=("2023-12-01", "2024-01-01"),
@@ -66,17 +64,3 @@ def test_a_revision_above_0_names_its_batch_beside_the_one_at_which_it_was_made(
     assert old.columns == {}
     later = BatchRecord(as_of="2024-01-09", feed="rows", batch="2024-01-01", revision=1, state="published")
     assert later.address == ("rows.2024-01-01", 1)
-
-
-def test_an_attempt_from_before_confidence_and_calibration_were_recorded_still_reads():
-    old = {
-        "as_of": "2024-01-09", "verdict": "2024-01-09.0", "number": 1, "trained_on": ["2024-01-01", "2024-01-05"],
-        "training_rows": 900, "data": "d", "code": "c", "holdout": ["2024-01-06", "2024-01-09"], "against": 1,
-        "judgement": {
-            "against": "version 1", "metric": "mae", "rows": 400, "blocks": 2, "champion": 2.5, "challenger": 2.0,
-            "improvement": 0.2, "lower": 0.1, "slices": [],
-        },
-        "outcome": "passed", "why": "improvement 20.0%, lower bound 10.0%",
-    }  # fmt: skip
-    judgement = AttemptRecord.model_validate_json(json.dumps(old)).judgement
-    assert (judgement.confidence, judgement.calibration, judgement.fairness) == (None, None, ())

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from include.records import Judgement
-from include.replay.diff.comparison import Comparison
+from include.replay.diff.comparison import CONFIDENCE, Comparison
 from include.replay.history import History
 
 # More values than this make no comment; the rest are counted.
@@ -34,7 +34,7 @@ def _headline(comparison: Comparison) -> str:
     if interval.lower == interval.upper == 0:
         return f"**{model}: equal.** {numbers}: the losses are the same, row by row."
     of = " in squared error" if metric == "rmse" else ""
-    told = f"{numbers}: {_signed(interval.mean)}{of}, {_ends(interval.lower, interval.upper, comparison)}"
+    told = f"{numbers}: {_signed(interval.mean)}{of}, {_ends(interval.lower, interval.upper)}"
     if comparison.why:
         return f"**{model}: worse in a slice.** {_cell(comparison.why)}. Over all: {told}."
     if comparison.outcome != "equal":
@@ -50,10 +50,10 @@ def _headline(comparison: Comparison) -> str:
     )
 
 
-def _ends(lower: float, upper: float, comparison: Comparison) -> str:
+def _ends(lower: float, upper: float) -> str:
     if not np.isfinite(lower):
         return "and one batch alone gives no interval"
-    sure = f"{comparison.gate.confidence:.0%} interval"
+    sure = f"{CONFIDENCE:.0%} interval"
     if lower * upper > 0:
         least, most = sorted((abs(lower), abs(upper)))
         return f"{sure} {least:.1%} to {_signed(most if lower > 0 else -most)}"

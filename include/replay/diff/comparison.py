@@ -16,7 +16,7 @@ from include.features.labelled import LabelledRows, gather_rows, match_labels
 from include.judging.champion import read_predictions
 from include.judging.gate import judge
 from include.judging.interval import MeanInterval, block_mean, two_sided
-from include.judging.losses import row_losses
+from include.losses import row_losses
 from include.records import ClaimRecord, Judgement
 from include.replay.history import History, collect_history
 from include.storage.columns import find_column
@@ -24,6 +24,8 @@ from include.storage.stores import open_stores
 
 Outcome = Literal["better", "equal", "worse"]
 _LEAST = 4
+# Of the two-sided interval of the difference.
+CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Comparison:
     :param changed: what differs between the folders.
     :param outcome: of the live predictions of the change against those of the base.
     :param why: the reason where it is not the interval of the mean.
-    :param gate: the change's, with metric, confidence and minimum effect.
+    :param gate: the change's, with metric and minimum effect.
     :param judgement: both on the rows that both scored; None if there are none.
     :param interval: of the improvement, relative to the base's loss; None where there is no judgement.
     :param batches: those in which both scored a row with a known label.
@@ -183,7 +185,7 @@ def _judge(change: Side, labelled: LabelledRows, blocks: np.ndarray) -> tuple[Ju
     """
     config, pairs = change.model.config, labelled.rows
     assert config.labels != "none"
-    gate = config.gate.model_copy(update={"confidence": (1 + config.gate.confidence) / 2})
+    gate = config.gate
     target, old, new = (
         pairs[name].to_numpy(dtype=float) for name in (config.labels.column, "prediction_before", "prediction")
     )
@@ -194,7 +196,7 @@ def _judge(change: Side, labelled: LabelledRows, blocks: np.ndarray) -> tuple[Ju
     )
     judgement, _ = judge(gate, "base", target, old, new, blocks, rows)
     before, now = row_losses(gate.metric, target, old), row_losses(gate.metric, target, new)
-    interval = two_sided((before - now) / (block_mean(before, blocks) or 1.0), blocks, config.gate.confidence)
+    interval = two_sided((before - now) / (block_mean(before, blocks) or 1.0), blocks, CONFIDENCE)
     return judgement, interval
 
 

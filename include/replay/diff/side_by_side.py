@@ -17,17 +17,14 @@ from include.replay.runner import try_replay
 from include.sources.intake import last_arrived
 from include.storage.columns import kinds_of, lacking
 
-# By default a span is long enough for so many champions, one after another.
-_CHAMPIONS = 8
+# By default a span holds so many windows: one to begin with, and some to go on in.
+_WINDOWS = 4
 
 
 def choose_span(
     model: ModelFolder, at: Locations, first: str | None, last: str | None, now: datetime
 ) -> tuple[str, str]:
-    """The batches to replay: up to the last one with files, long enough for a first version and eight champions.
-
-    That is the window and the holdout of a first attempt, and eight times the holdout + 1, the shortest time between
-    two promotions.
+    """The batches to replay: up to the last one with files, four times the (recent) window long.
 
     :param first: the first one, if it is said.
     :param last: the last one, if it is said.
@@ -36,7 +33,8 @@ def choose_span(
     """
     config, calendar = model.config, model.config.calendar
     last = last or last_arrived(model, at, now)
-    length = config.training.window + config.gate.holdout + _CHAMPIONS * (config.gate.holdout + 1)
+    recent = max((window for window in config.windows if window != "all"), default=calendar.index(last) + 1)
+    length = _WINDOWS * recent
     first = first or calendar.name(max(0, calendar.index(last) - length + 1))
     if calendar.index(first) > calendar.index(last):
         raise NotComparable(f"model {model.id}: --from {first} comes after the last batch, {last}")

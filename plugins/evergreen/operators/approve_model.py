@@ -42,7 +42,7 @@ class ApproveModelOperator(AttemptOperator, HITLOperator):
         outcome = self.judged["outcome"]
         if outcome != "needs approval":
             return {"outcome": outcome, "by": "the gate"}
-        answer = open_stores(at, model.id).ledger.get(ApprovalRecord, self.due.id)
+        answer = open_stores(at, model.id).ledger.get(ApprovalRecord, self.due.verdict)
         if answer is not None:
             return {"outcome": "approved" if answer.approved else "rejected", "by": answer.by}
         # Before the wait, not after it: this is the alert that somebody has to act on.

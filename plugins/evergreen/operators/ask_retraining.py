@@ -16,10 +16,10 @@ from include.storage.stores import open_stores
 class AskRetrainingOperator(StepOperator):
     """Find the attempt that this run makes.
 
-    A run that the watch has started carries it in its Params (verdict, attempt, as_of, run). A run that a person has
+    A run that the watch has started carries it in its Params (verdict, as_of, run). A run that a person has
     started asks for a retraining at the newest check, or takes up the open one; where labels have to come before a
     challenger can be judged, it says so, the tasks after it are skipped, and the watch makes the attempt later. Returns
-    verdict, number, as_of and run. Parameters: see ``StepOperator``.
+    verdict, as_of and run. Parameters: see ``StepOperator``.
 
     :param why: why a retraining is wanted, for the record. (templated)
     """
@@ -35,13 +35,12 @@ class AskRetrainingOperator(StepOperator):
         from include.steps.ask_retraining import ask_retraining
 
         params: Any = context["params"]
-        names = {"verdict": "verdict", "number": "attempt", "as_of": "as_of", "run": "run"}
-        attempt: dict[str, Any] = {name: params.get(param) for name, param in names.items()}
+        attempt: dict[str, Any] = {name: params.get(name) for name in ("verdict", "as_of", "run")}
         if None not in attempt.values():
             self.log.info("attempt %s", attempt)
         elif any(value is not None for value in attempt.values()):
             raise Refused(
-                f"model {model.id}: found Params {attempt}; valid: verdict, attempt, as_of and run together, as the "
+                f"model {model.id}: found Params {attempt}; valid: verdict, as_of and run together, as the "
                 "watch gives them, or none of them to retrain by hand"
             )
         else:
@@ -51,9 +50,9 @@ class AskRetrainingOperator(StepOperator):
             due = asked.attempt
             if due is None:
                 self.log.warning("%s", asked.why)
-                return {"verdict": asked.verdict, "number": None, "as_of": asked.as_of, "run": 1, "waits": asked.why}
-            attempt = {"verdict": due.verdict, "number": due.number, "as_of": due.as_of, "run": 1}
-        text = f"{model.id}: attempt {attempt['verdict']}-{attempt['number']} has started"
+                return {"verdict": asked.verdict, "as_of": asked.as_of, "run": 1, "waits": asked.why}
+            attempt = {"verdict": due.verdict, "as_of": due.as_of, "run": 1}
+        text = f"{model.id}: the attempt of verdict {attempt['verdict']} has started"
         resolve(open_stores(at, model.id).ledger, "paused", attempt["as_of"], text)
         return attempt
 

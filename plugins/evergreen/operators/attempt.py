@@ -16,7 +16,7 @@ from include.storage.stores import open_stores
 class AttemptOperator(StepOperator):
     """Run one step of an attempt; the base of the operators of ``<model>__retrain``.
 
-    :param attempt: what ``AskRetrainingOperator`` returned: verdict, number, as_of, run. (templated)
+    :param attempt: what ``AskRetrainingOperator`` returned: verdict, as_of, run. (templated)
     """
 
     template_fields: tuple[str, ...] = ("model_id", "attempt")
@@ -34,9 +34,9 @@ class AttemptOperator(StepOperator):
         """
         if self.attempt is None:
             raise Refused(f"model {self.model_id}: no attempt to work on; see ask_retraining")
-        if self.attempt["number"] is None:
+        if "waits" in self.attempt:
             raise AirflowSkipException(self.attempt["waits"])
-        return DueAttempt(self.attempt["verdict"], int(self.attempt["number"]), self.attempt["as_of"])
+        return DueAttempt(self.attempt["verdict"], self.attempt["as_of"])
 
     def as_of(self, model: ModelFolder, context: Context) -> str:
         """The batch at which the attempt is made."""

@@ -28,9 +28,10 @@ class JudgeModelOperator(AttemptOperator):
         from include.steps.judge_model import judge_model
         from include.steps.train_model import TrainResult
 
-        said = self.trained
-        trained = TrainResult(said["run"], (said["trained_on"][0], said["trained_on"][1]), said["rows"], said["why"])
+        said, span = dict(self.trained), self.trained["trained_on"]
+        said.pop("page", None)
+        trained = TrainResult(**{**said, "trained_on": (span[0], span[1]) if span else None})
         record = judge_model(model, at, self.due, trained)
         judged = record.judgement
-        numbers = judged.model_dump(include={"metric", "champion", "challenger", "lower"}) if judged else {}
+        numbers = judged.model_dump(include={"metric", "champion", "challenger", "expected", "worse"}) if judged else {}
         return {"attempt": record.id, "outcome": record.outcome, "why": record.why, **numbers}

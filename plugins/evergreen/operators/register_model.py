@@ -16,7 +16,8 @@ from include.errors import ApprovalMissing
 class RegisterModelOperator(AttemptOperator):
     """Refit the recipe that won on all labels known at the attempt, and register it as a version, once.
 
-    Skipped where the challenger was refused. Returns the version. Parameters: see ``AttemptOperator``.
+    Skipped where the challenger was refused, or could not be fitted again. Returns the version. Parameters: see
+    ``AttemptOperator``.
     """
 
     operator_extra_links = (MlflowLink(),)
@@ -30,5 +31,7 @@ class RegisterModelOperator(AttemptOperator):
             version = register_model(model, at, self.due).version
         except ApprovalMissing as refused:
             raise AirflowSkipException(str(refused)) from refused
+        if version is None:
+            raise AirflowSkipException("what was judged could not be fitted again; see the incident")
         path = open_stores(at, model.id).models.version_path(version)
         return {"version": version, "page": MlflowHook(self.mlflow_conn_id).page(at, path)}

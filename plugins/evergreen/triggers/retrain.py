@@ -84,9 +84,9 @@ def _next_run(model: ModelFolder, at: Locations) -> dict[str, Any] | None:
     number = 1
     while RuntimeTaskInstance.get_dr_count(dag_id, run_ids=[_run_id(due, number)]):
         number += 1
-    conf = {"verdict": due.verdict, "attempt": due.number, "as_of": due.as_of, "run": number}
+    conf = {"verdict": due.verdict, "as_of": due.as_of, "run": number}
     return {"trigger_dag_id": dag_id, "trigger_run_id": _run_id(due, number), "conf": conf}
 
 
 def _run_id(due: DueAttempt, number: int) -> str:
-    return f"verdict-{due.verdict}-attempt-{due.number}-run-{number}"
+    return f"verdict-{due.verdict}-run-{number}"

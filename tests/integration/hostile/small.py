@@ -35,9 +35,9 @@ CONFIG: dict[str, Any] = {
     "features": {"rowwise": True},
     "model": {"task": "regression", "seed": 1},
     "training": {"window": 3, "min_labels": 20},
-    "gate": {"metric": "mae", "holdout": 2, "min_rows": 10},
+    "gate": {"metric": "mae", "min_rows": 10},
     "check": {"window": 2, "min_rows": 10, "html": "never"},
-    "retrain": {"any": ["decay"], "attempts": 2},
+    "retrain": {"any": ["decay"]},
 }  # fmt: skip
 EXPECTATIONS = """\
 rows:

@@ -7,14 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from include.checks.drift import (
-    PREDICTION,
-    Reference,
-    build_reference,
-    judge_columns,
-    measure_distances,
-    watched_columns,
-)
+from include.checks.comparing import find_drifted, judge_columns, measure_distances
+from include.checks.drift import PREDICTION, Reference, build_reference, watched_columns
 from include.config.model_folder import load_model_folder
 
 CATEGORICAL = {"zone", "flag"}
@@ -164,29 +158,11 @@ def test_thresholds_grow_for_smaller_batches_and_never_fall_below_their_floor(re
     grows = ((1 / 75 + 1 / 3000) / (1 / 300 + 1 / 3000)) ** 0.5
     assert without.threshold("distance", 75) == pytest.approx(grows * reference.thresholds["distance"])
     assert without.threshold("distance", 10**9) == 0.1
-    assert reference.threshold("distance missing", 10**9) == 0.05
+    assert reference.threshold("distance missing", 10**9) == 0.1
     assert reference.threshold("distance", 0) == reference.threshold("distance", 1)
 
 
-def test_a_reference_from_before_batches_were_compared_still_judges(tmp_path):
-    old = {
-        "columns": {
-            "distance": {"quantiles": [0.0, 1.0, 2.0, 3.0], "missing": 0.0},
-            "zone": {"counts": {"a": 5, "b": 5}, "missing": 0.1},
-        },
-        "thresholds": {"distance": 0.5, "distance missing": 1e-6, "zone": 0.2, "zone missing": 0.08},
-        "rows": 100,
-    }
-    (tmp_path / "reference.json").write_text(json.dumps(old))
-    reference = Reference.load(tmp_path)
-    assert reference.threshold("distance", 100) == pytest.approx(0.5)
-    assert reference.threshold("distance", 25, age=50) == pytest.approx(1.0)
-    # None of 40 zones is missing where a tenth was: 0.1, and 40 rows may lie 0.08 times the root of 100 / 40 away.
-    assert reference.threshold("zone missing", 40) == pytest.approx(0.08 * 2.5**0.5)
-    assert drifted(reference, pd.DataFrame({"distance": [9.0] * 40, "zone": ["a", "b"] * 20})) == {"distance"}
-
-
-def test_a_column_that_moves_may_move_on_as_its_reference_did_and_no_faster():
+def test_a_column_that_moves_may_move_on_as_far_as_its_reference_did():
     random = np.random.default_rng(11)
     number = np.repeat(np.arange(60), 200)
     rows = pd.DataFrame({"distance": random.normal(0, 1, 12000) + 0.05 * number})
@@ -196,11 +172,103 @@ def test_a_column_that_moves_may_move_on_as_its_reference_did_and_no_faster():
     def judge(batch, age):
         return judge_columns(reference, batch, age)["distance"]
 
-    assert not any(judge(rows.iloc[200 * i : 200 * (i + 1)], i - 19)["drifted"] for i in range(20, 60))
-    late = judge(rows.iloc[11800:], 40)
-    assert late["set_by"] == "age"
-    assert judge(rows.iloc[11800:], 0)["drifted"]
-    assert judge(rows.iloc[11800:] + 6, 40)["drifted"]
+    assert not any(judge(rows.iloc[200 * i : 200 * (i + 1)], i - 19)["drifted"] for i in range(20, 30))
+    assert judge(rows.iloc[5800:6000], 10)["set_by"] == "age"
+    assert judge(rows.iloc[5800:6000] + 6, 10)["drifted"]
+    # An old champion's limits are no wider: nobody has seen the column go further than its halves lie apart.
+    limits = [reference.threshold("distance", 200, age) for age in (0, 5, 10, 40, 1000)]
+    assert limits[0] < limits[1] < limits[2] == limits[3] == limits[4]
+    assert judge(rows.iloc[11800:], 40)["drifted"]
+
+
+def months(random, batches, rows, apart):
+    """A stream of which each batch has levels of its own in four columns (normal, sd ``apart``), and their batches."""
+    number = np.repeat(np.arange(batches), rows)
+    levels = np.repeat(random.normal(0, apart, (batches, 4)), rows, axis=0)
+    drawn = random.normal(0, 1, (batches * rows, 4)) + levels
+    return pd.DataFrame(drawn, columns=["distance", "fare", "tip", "speed"]), pd.Series(number)
+
+
+def test_half_a_standard_deviation_is_found_within_three_months_where_months_differ():
+    found, alone, false = [], [], []
+    for seed in range(12):
+        rows, number = months(np.random.default_rng([16, seed]), 18, 1000, 0.08)
+        reference = refer(rows[number < 12], 1000, number[number < 12])
+        recent = number.between(12, 14)
+        changed = rows[recent].assign(distance=rows["distance"] + 0.5)
+        found.append(judge_columns(reference, changed, 3, None, number[recent])["distance"]["drifted"])
+        alone.append(judge_columns(reference, changed[:1000], 1)["distance"]["drifted"])
+        judged = judge_columns(reference, rows[number >= 15], 6, None, number[number >= 15])
+        false.append(any(one["drifted"] for one in judged.values()))
+    assert all(found)
+    assert sum(alone) < 12
+    assert sum(false) <= 1
+
+
+def test_what_is_over_warns_no_more_though_the_last_batches_together_still_do():
+    rows, number = months(np.random.default_rng(21), 15, 1000, 0.05)
+    reference = refer(rows[number < 12], 1000, number[number < 12])
+    rows.loc[number.isin([12, 13]), "distance"] += 0.6
+    after = judge_columns(reference, rows[number == 14], 3)
+    together = judge_columns(reference, rows[number >= 12], 3, None, number[number >= 12])
+    assert together["distance"]["drifted"]
+    assert find_drifted(after, together) == {}
+    before = judge_columns(reference, rows[number == 13], 2)
+    assert find_drifted(before, None) == {"distance": False}
+    assert find_drifted({"distance": before["distance"] | {"drifted": False}}, together) == {"distance": True}
+    assert find_drifted({}, together) == {}
+
+
+def test_what_neighbouring_batches_have_in_common_does_not_average_out():
+    random = np.random.default_rng(17)
+    number = np.repeat(np.arange(24), 500)
+    season = np.sin(2 * np.pi * number / 24)
+    rows = pd.DataFrame({"distance": random.normal(0, 0.5, 12000) + season, "fare": random.normal(0, 0.5, 12000)})
+    rows["fare"] += np.repeat(random.normal(0, 0.5, 24), 500)
+    reference = refer(rows, 500, pd.Series(number))
+    assert reference.together["distance"] == pytest.approx(1.0, abs=0.1)
+    one, three = (reference.threshold("distance", 500 * n, 0, n) for n in (1, 3))
+    assert three == pytest.approx(one, rel=0.1)
+    assert reference.threshold("fare", 1500, 0, 3) < 0.85 * reference.threshold("fare", 500)
+
+
+@pytest.mark.parametrize(
+    ("column", "divergence"), [("distance", "wasserstein"), ("distance", "ks"), ("zone", "jensenshannon")]
+)
+def test_a_limit_that_cannot_be_passed_cannot_tell(column, divergence):
+    """Batches so unlike each other that the limit, as it is drawn, lies beyond what the measure can be."""
+    random = np.random.default_rng(18)
+    number = pd.Series(np.repeat(np.arange(12), 300))
+    rows = pd.DataFrame(
+        {
+            "distance": random.normal(0, 0.3, 3600) + np.repeat(random.normal(0, 3, 12), 300),
+            "zone": number.map("z{}".format).where(random.random(3600) < 0.9, "z"),
+        }
+    )[[column]]
+    reference = build_reference(rows, CATEGORICAL, [column], number, 300, 1, divergences={column: divergence})
+    judged = judge_columns(reference, rows[number == 11], 1)[column]
+    assert (judged["drifted"], judged["cannot_tell"]) == (False, "batches too unlike each other")
+    assert "cannot_tell" not in judge_columns(reference, rows[number == 11], 1)[f"{column} missing"]
+
+
+def test_a_unit_of_another_kind_is_told_however_unlike_batches_are():
+    """A limit is at most twice what the furthest of the reference's own batches lies apart."""
+    random = np.random.default_rng(19)
+    number = pd.Series(np.repeat(np.arange(12), 300))
+    rows = pd.DataFrame({"distance": random.normal(20, 3, 3600) + np.repeat(random.normal(0, 9, 12), 300)})
+    reference = refer(rows, 300, number)
+    assert "cannot_tell" in judge_columns(reference, rows[number == 5], 1)["distance"]
+    assert judge_columns(reference, rows[number == 5] + 273, 1)["distance"]["drifted"]
+
+
+@pytest.mark.parametrize(("batches", "why"), [(1, "1 whole batch learnt from"), (2, "2 whole batches learnt from")])
+def test_one_or_two_batches_say_little_of_how_batches_differ(batches, why):
+    rows, number = months(np.random.default_rng(20), batches + 1, 300, 0.2)
+    reference = refer(rows[number < batches], 300, number[number < batches])
+    judged = judge_columns(reference, rows[number == batches], 1)["distance"]
+    assert not judged["drifted"]
+    assert judged["cannot_tell"].startswith(why)
+    assert judge_columns(reference, rows[number == batches] + 4, 1)["distance"]["drifted"]
 
 
 def test_of_many_rows_a_sample_is_compared_always_the_same():

@@ -47,18 +47,27 @@ def test_failing_rows_are_named_by_position(expected, rows):
 
 
 @pytest.mark.parametrize(
-    ("expected", "found"),
+    ("expected", "found", "way_in"),
     [
-        ({"expect_table_row_count_to_be_between": {"min_value": 5}}, "observed 4"),
-        ({"expect_column_median_to_be_between": {"column": "x", "min_value": 2}}, "observed 1.0"),
-        ({"expect_column_max_to_be_between": {"column": "x", "max_value": 2}}, "observed 30.0"),
-        ({"expect_column_median_to_be_between": {"column": "x", "max_value": 2}}, None),
+        ({"expect_table_row_count_to_be_between": {"min_value": 5}}, "observed 4", "min_value: 4 or less"),
+        (
+            {"expect_column_median_to_be_between": {"column": "x", "min_value": 2}},
+            "observed 1.0",
+            "min_value: 1 or less",
+        ),
+        (
+            {"expect_column_max_to_be_between": {"column": "x", "max_value": 2}},
+            "observed 30.0",
+            "max_value: 30 or more",
+        ),
+        ({"expect_column_median_to_be_between": {"column": "x", "max_value": 2}}, None, ""),
     ],
     ids=str,
 )
-def test_what_fails_as_a_whole_names_no_row_and_is_critical(expected, found):
+def test_what_fails_as_a_whole_names_no_row_is_critical_and_says_how_to_let_it_in(expected, found, way_in):
     failures = check(expected)
-    assert [failure.found for failure in failures] == ([] if found is None else [found])
+    told = f"{found}; if this is right, say so in expectations.yaml: {way_in}, or severity: info to note it only"
+    assert [failure.found for failure in failures] == ([] if found is None else [told])
     assert all(failure.severity == "critical" and not len(failure.rows) for failure in failures)
 
 

@@ -124,6 +124,22 @@ def test_a_label_feed_has_its_own_table_key_and_quarantine(model, at, arrive):
     assert table(model, at, "quarantine_rows") == []
 
 
+def test_an_event_time_years_from_its_batch_goes_to_quarantine_and_a_late_one_does_not(model, at, arrive):
+    times = ("2024-01-01 09:00", "2023-01-03 09:00", "2022-12-30 09:00", "2204-01-01 09:00", "2025-01-01 09:00")
+    arrive(model, "id,at,distance,zone\n" + "".join(f"{i},{time},1,a\n" for i, time in enumerate(times)))
+    record = seal(model, at, "rows", DAY)
+    assert [(r.expectation, r.column, r.rows) for r in record.reasons] == [("near its batch", "at", 2)]
+    assert record.reasons[0].found.startswith("2022-12-30 lies outside 2022-12-31 to 2025-01-02; source.late in ")
+    assert sorted(row["id"] for row in table(model, at, "clean")) == [0, 1, 4]
+
+
+def test_undeclared_fields_without_a_name_or_of_one_name_are_left_out_and_said(model, at, arrive):
+    arrive(model, "id,at,distance,zone,,,x,x\n1,2024-01-01 09:00,2.5,a,1,2,3,4\n")
+    record = seal(model, at, "rows", DAY)
+    assert (record.state, record.clean) == ("published", 1)
+    assert record.left_out == ("field 5 ()", "field 6 ()", "field 7 (x)", "field 8 (x)")
+
+
 def test_labels_inside_the_rows_are_those_that_are_known(inside, at, arrive):
     rows = "id,at,distance,zone,minutes\n1,2024-01-01 08:00,1,a,10\n2,2024-01-01 08:00,1,a,\n3,2024-01-01 08:00,1,a,-\n"
     arrive(inside, rows)

@@ -1,13 +1,13 @@
-"""The inputs that a check compares: those the champion knows, less what config.yaml leaves out today."""
+"""Whether rows came; the inputs that a check compares: those the champion knows, less what is left out today."""
 
 import pytest
 
-from include.checks.sections import check_inputs
+from include.checks.sections import check_freshness, check_inputs
 from include.config.fields import ColumnType
 from include.config.locations import Locations
 from include.demo.stream import DemoStream
 from include.judging.champion import promotion_decided
-from include.records import VerdictRecord
+from include.records import BatchRecord, VerdictRecord
 from include.steps.check_drift import check_drift
 from include.storage.stores import open_stores
 from tests.short_loop import fingerprint, run, short_model
@@ -20,7 +20,8 @@ STREAM = DemoStream(trips=200, batches=SHIFTED, broken=(), shifted=(SHIFTED, SHI
 def lived(tmp_path_factory):
     """A loop whose last batch has groups of passengers, of which the check warned."""
     home = tmp_path_factory.mktemp("lived")
-    model, at = short_model(home, retrain={"any": ["never"]}), Locations.under(home)
+    model = short_model(home, training={"window": 3, "min_labels": 600}, retrain={"any": ["never"]})
+    at = Locations.under(home)
     run(model, at, *range(1, SHIFTED + 1), stream=STREAM)
     return model, at
 
@@ -72,3 +73,69 @@ def test_a_verdict_that_stands_keeps_what_it_said(lived):
     assert verdict == open_stores(at, model.id).ledger.get(VerdictRecord, as_of)
     assert verdict.inputs.numbers["drifted"] == ["passenger_count"]
     assert fingerprint(model, at) == then
+
+
+def test_the_last_batches_are_compared_together_with_the_version_before_them(lived):
+    model, at = lived
+    stores, calendar = open_stores(at, model.id), model.config.calendar
+    verdicts = [stores.ledger.get(VerdictRecord, calendar.name(n)) for n in (SHIFTED - 2, SHIFTED - 1)]
+    # The first version is of the fourth batch: three batches later there are three that it has not seen.
+    assert promotion_decided(stores.ledger, calendar.name(SHIFTED - 1)).as_of == calendar.name(3)
+    assert "recent" not in verdicts[0].inputs.numbers
+    alone, recent = verdicts[1].inputs.numbers, verdicts[1].inputs.numbers["recent"]
+    assert recent["rows"] > 2.5 * alone["rows"]
+    assert recent["age"] == alone["age"] == 3
+    assert recent["columns"]["passenger_count"]["distance"] < 0.5 * alone["columns"]["passenger_count"]["distance"]
+
+
+def test_a_verdict_says_of_what_nobody_can_tell(lived):
+    model, at = lived
+    compared = compare(ignoring(model.config, "PULocationID", "DOLocationID", "passenger_count"), at, model)
+    why = "inputs as in the reference; cannot tell of payment_type (4 whole batches learnt from, too few)"
+    assert (compared.state, compared.why) == ("ok", why)
+    told = compared.numbers["columns"]["payment_type"]
+    assert told["threshold"] >= 0.57
+    alone = compare(ignoring(model.config, "passenger_count", "trip_distance"), at, model)
+    assert (alone.state, alone.why) == ("provisional", why.removeprefix("inputs as in the reference; "))
+
+
+def came(model, at, *rows):
+    """The freshness of the last of batches that brought so many rows; None for a batch that was rejected."""
+    stores, names = open_stores(at, model.id), model.config.calendar.name
+    for n, many in enumerate(rows):
+        state = {"state": "rejected"} if many is None else {"state": "published", "rows_in": many, "clean": many}
+        stores.ledger.put(BatchRecord(as_of=names(n), feed="rows", revision=0, **state))
+    return check_freshness(model.config, stores, [names(len(rows) - 1)])
+
+
+@pytest.fixture
+def empty(tmp_path):
+    return short_model(tmp_path), Locations.under(tmp_path)
+
+
+@pytest.mark.parametrize("rows", [(300, 310, 290, 30), (100, 900, 300, None, 310, 290, 60), (*[5000] * 20, 499)])
+def test_a_volume_that_falls_warns(empty, rows):
+    fresh = came(*empty, *rows)
+    assert fresh.state == "warn"
+    assert fresh.why.startswith(f"{rows[-1]} rows in {empty[0].config.calendar.name(len(rows) - 1)}, where ")
+    assert fresh.numbers["faults"] == 1
+    assert fresh.numbers["usual_rows"] >= 300
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [(3,), (300, 3), (300, 310, 3), (10, 20, 30, 1), (300, 310, 290, 70), ([700, 650, 720, 640, 690, 710, 20] * 3)],
+    ids=["first", "second", "third", "tiny", "less", "shut on Sundays"],
+)
+def test_a_volume_that_nobody_can_miss_does_not_warn(empty, rows):
+    fresh = came(*empty, *rows)
+    assert fresh.state == "ok"
+    assert list(fresh.numbers["rows"].values()) == [rows[-1]]
+
+
+def test_a_volume_counts_what_was_known_then_and_a_batch_that_did_not_come_is_told_as_that(empty):
+    model, at = empty
+    assert came(model, at, 300, 310, 290, None).why == f"rows of {model.config.calendar.name(3)} rejected"
+    assert came(model, at, 300, 310, 290, None, 30).state == "warn"
+    # The check of an earlier batch, made anew, knows nothing of the later ones.
+    assert check_freshness(model.config, open_stores(at, model.id), [model.config.calendar.name(2)]).state == "ok"

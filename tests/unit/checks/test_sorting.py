@@ -116,7 +116,8 @@ def test_reasons_are_counted_with_the_first_example():
     done = sort("1,2024-01-01,a,a\n2,2024-01-01,b,a\n3,2024-01-01,3,a\n4\n5\n")
     assert [(r.expectation, r.column, r.rows, r.found) for r in done.reasons] == [
         ("reads as float", "x", 2, "'a' is not a finite number"),
-        ("whole rows", None, 2, "row 4 has 1 fields where the header has 4"),
+        ("whole rows", None, 1, "row 4 has 1 fields where the header has 4"),
+        ("whole file", None, 1, "row 5, the last one, has 1 fields where the header has 4: the file may be cut"),
     ]
 
 
@@ -277,7 +278,8 @@ def test_what_an_expectation_of_rows_does_follows_its_severity(severity, clean, 
     assert rejected or clean_ids(done) == clean
     (reason,) = done.reasons
     assert (reason.expectation, reason.column, reason.rows) == (f"{BETWEEN}(max_value 3)", "x", 2)
-    assert reason.found == "2 rows, such as 4.0, 5.0"
+    way_in = "; if this is right, say so in expectations.yaml: mostly: 0.60 or less, or severity: info to note it only"
+    assert reason.found == f"2 rows, such as 4.0, 5.0{way_in if rejected else ''}"
 
 
 @pytest.mark.parametrize(
@@ -289,7 +291,8 @@ def test_what_an_expectation_of_the_batch_does_follows_its_severity(severity, re
     assert done.clean.num_rows == (0 if rejected else 5)
     (reason,) = done.reasons
     assert (reason.expectation, reason.column, reason.rows) == (f"{ROW_COUNT}(max_value 3)", None, 0)
-    assert reason.found == "observed 5"
+    way_in = "; if this is right, say so in expectations.yaml: max_value: 5 or more, or severity: info to note it only"
+    assert reason.found == f"observed 5{way_in if rejected else ''}"
 
 
 def test_a_warning_that_names_no_row_is_noted():
@@ -392,3 +395,11 @@ def test_a_moment_that_python_cannot_hold_fails_its_row_with_the_number_that_is_
     (held_row,) = done.quarantine.to_pylist()
     assert held_row["reason"] == "at: '4611686018427387904 (timestamp[us])' is not a date of the years 1 to 9999"
     assert json.loads(held_row["content"])["at"] == "4611686018427387904 (timestamp[us])"
+
+
+def test_rows_that_reject_a_batch_name_the_expectation_and_the_way_in():
+    done = sort(FIVE, by=rules({BETWEEN: {"column": "x", "max_value": 2}}, max_quarantined=0.5))
+    assert done.reasons[0].found == (
+        f"3 of 5 rows failed, more than 50%; 3 of them x: {BETWEEN}(max_value 2); if they are right, say so in "
+        "expectations.yaml: other limits, or severity: info to note it only"
+    )

@@ -8,7 +8,7 @@ from include.config.contract import AlertsConfig, HeavyConfig, ModelConfig, Task
 from include.config.feeds import FilesConfig
 from include.config.fields import ColumnType
 from include.config.model_folder import load_model_folder
-from include.config.policies import Decay, EveryN
+from include.config.policies import Decay, EveryN, Never
 from include.errors import ConfigInvalid
 
 
@@ -24,11 +24,38 @@ def test_a_sound_config_is_read_as_written(write_folder):
     assert config.calendar.starts_at(0) == datetime(2024, 1, 1, tzinfo=UTC)
 
 
-def test_calibration_is_judged_unless_config_says_null(write_folder, edit_config):
-    assert load_model_folder(write_folder()).config.gate.calibration is not None
-    off = edit_config("min_effect: 2%", "calibration: null, sensitive: [zone]")
-    gate = load_model_folder(write_folder("other", config=off)).config.gate
-    assert (gate.calibration, gate.sensitive) == (None, ("zone",))
+def test_calibration_and_proof_are_judged_where_config_asks_for_them(write_folder, edit_config):
+    gate = load_model_folder(write_folder()).config.gate
+    assert (gate.calibration, gate.confidence) == (None, None)
+    asks = edit_config("min_effect: 2%", "calibration: {}, confidence: 95%, sensitive: [zone]")
+    gate = load_model_folder(write_folder("other", config=asks)).config.gate
+    assert (gate.calibration.may_worsen, gate.confidence, gate.sensitive) == (None, pytest.approx(0.95), ("zone",))
+
+
+@pytest.mark.parametrize("every", ["hour", "day", "week", "month"])
+def test_where_nothing_is_said_asking_is_regular_and_sooner_when_it_hurts(every, write_folder, edit_config):
+    text = edit_config("{window: 12, min_labels: 200}", "{}").replace("retrain: {any: [decay, {every: 28}]}\n", "")
+    text = text.replace("every: day", f"every: {every}").replace("%Y-%m-%d}", "%Y-%m-%dT%H}")
+    config = load_model_folder(write_folder(config=text)).config
+    assert {type(policy) for policy in config.policies} == {EveryN, Decay}
+    assert (config.retrain.any, config.retrain.budget, config.worse_by) == (None, None, Decay().worse_by)
+    assert (config.training.window, config.training.min_labels) == ("auto", 30)
+    # All of the past, and recent windows.
+    assert config.windows[0] == "all"
+    assert all(isinstance(window, int) for window in config.windows[1:])
+    assert len(config.windows) > 1
+
+
+def test_what_is_said_of_windows_and_policies_holds(write_folder, edit_config):
+    config = load_model_folder(write_folder()).config
+    assert (config.windows, config.policies) == ((12,), (Decay(), EveryN(n=28)))
+    text = edit_config("window: 12", "window: all").replace("[decay, {every: 28}]", "[{decay: 20%}, {decay: 9%}]")
+    config = load_model_folder(write_folder("other", config=text)).config
+    assert (config.windows, config.worse_by) == (("all",), pytest.approx(0.09))
+    text = edit_config("[decay, {every: 28}]", "[never], budget: 90s")
+    config = load_model_folder(write_folder("third", config=text)).config
+    assert (config.policies, config.worse_by) == ((Never(),), Decay().worse_by)
+    assert config.retrain.budget == timedelta(seconds=90)
 
 
 def test_a_label_feed_declares_the_key_as_the_rows_do(write_folder):

@@ -6,7 +6,7 @@ import pytest
 
 from include.config.model_folder import load_model_folder
 from include.features.known import label_batches, last_label_batches
-from include.features.labelled import _positions, match_labels
+from include.features.labelled import LabelledRows, _positions, count_expected, match_labels
 from include.features.reading import published
 from include.records import BatchRecord, DataRecord, RevisionRecord
 from include.storage.lake import content_hash
@@ -71,6 +71,20 @@ def test_a_row_is_placed_where_its_label_became_known(model, stores, publish):
     assert match(model, stores, 1, 3) == ([(11, 1.0, 1, 1), (12, 3.0, 1, 2), (13, 4.0, 1, 3), (21, 2.0, 2, 2)], 0)
     assert match(model, stores, 2, 2) == ([(12, 3.0, 1, 2), (21, 2.0, 2, 2)], 0)
     assert match(model, stores, 3, 3) == ([(13, 4.0, 1, 3)], 0)
+
+
+def test_rows_of_the_same_batches_that_have_no_label_yet_wait(model, stores, publish):
+    publish("rows", {1: [11, 12, 13], 2: [21, 22], 3: [31]})
+    publish("labels", {1: {11: 1.0}, 2: {21: 2.0, 12: 3.0}, 4: {13: 4.0, 22: 5.0, 31: 6.0}})
+
+    def waiting(first, last):
+        return match_labels(model.config, stores, day(first), day(last)).waiting[["id", "batch"]].to_numpy().tolist()
+
+    assert waiting(1, 1) == [[12, day(1)], [13, day(1)]]
+    assert waiting(1, 3) == [[13, day(1)], [22, day(2)]]
+    # What was labelled before the span does not wait, nor does a batch that brought nothing to learn from.
+    assert waiting(2, 2) == [[13, day(1)], [22, day(2)]]
+    assert waiting(1, 4) == []
 
 
 def test_each_row_is_in_one_place_only(model, stores, publish):
@@ -216,3 +230,21 @@ def test_rows_that_were_sealed_without_a_declared_column_are_not_offered(model, 
 def test_a_key_of_any_name_finds_its_rows():
     rows = pd.DataFrame({"position": [10, 20, 30]})
     assert _positions(rows, pd.DataFrame({"position": [30, 10]}), ("position",)).tolist() == [2, 0]
+
+
+@pytest.mark.parametrize(
+    ("delays", "cautious", "expected"),
+    [
+        ((0, 0, 0), False, 0),
+        ((2, 2, 2), False, 2),
+        ((0, 1, 3), False, 2),
+        ((0, 0, 0), True, 1),
+        ((1, 1, 1), True, 3),
+        ((2, 2, 2), True, 5),
+    ],
+)
+def test_rows_that_are_older_than_any_label_was_late_get_none_any_more(model, delays, cautious, expected):
+    """Days 1 to 5 have a row each that waits; labels came so many days after days 1, 2 and 3."""
+    rows = pd.DataFrame({"batch": [day(n) for n in (1, 2, 3)], "known": [day(n + d) for n, d in enumerate(delays, 1)]})
+    waiting = pd.DataFrame({"batch": [day(n) for n in range(1, 6)]})
+    assert count_expected(model.config, LabelledRows(rows, 0, (), waiting), day(5), cautious) == expected

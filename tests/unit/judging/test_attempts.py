@@ -1,13 +1,14 @@
-"""When an attempt is due: no holdout is used twice, whatever labels were taken in again meanwhile."""
+"""When an attempt is due: on the newest labels, new to the champion, and some of them to all earlier attempts."""
 
 import pytest
 
 from include.config.model_folder import load_model_folder
-from include.judging.attempts import find_due_attempt, holdout_of
+from include.judging.attempts import DueAttempt, find_due_attempt, holdout_of
 from include.records import (
     AttemptRecord,
     BatchRecord,
     ClaimRecord,
+    ClosingRecord,
     PromotionRecord,
     RevisionRecord,
     SectionVerdict,
@@ -16,6 +17,7 @@ from include.records import (
 from include.storage.stores import open_stores
 
 OK = SectionVerdict(state="ok", why="")
+SPAN = ("2024-01-01", "2024-01-03")
 
 
 def day(number):
@@ -24,84 +26,118 @@ def day(number):
 
 @pytest.fixture
 def loop(write_folder, edit_config, at):
-    """Thirteen sealed and claimed batches with labels but for some, a promotion at 3, and an open verdict."""
-    model = load_model_folder(write_folder(config=edit_config("holdout: 4", "holdout: 2")))
-    ledger = open_stores(at, model.id).ledger
-    span = (day(1), day(3))
+    """Thirteen claimed batches with a label each but for some, a promotion at 3, and a verdict that asks."""
 
-    def seal(number, state="published", as_of=None, revision=0, labels=1):
-        clean = labels if state == "published" else 0
-        ledger.put(
-            BatchRecord(
-                as_of=day(as_of or number),
-                batch=day(number),
-                feed="labels",
-                revision=revision,
-                state=state,
-                clean=clean,
-            )
-        )
+    def build(asks_at, missing=(), revised_at=None, labels=None, gate="min_rows: 2", promoted=True):
+        model = load_model_folder(write_folder(config=edit_config("min_effect: 2%", f"min_effect: 2%, {gate}")))
+        stores = open_stores(at, model.id)
+        ledger = stores.ledger
 
-    def build(missing, revised_at, asks_at, judged_at=None, labels=None):
+        def seal(number, clean, as_of=None):
+            ledger.put(
+                BatchRecord(
+                    as_of=day(as_of or number), batch=day(number), feed="labels", revision=1 if as_of else 0,
+                    state="published" if clean else "missing", clean=clean,
+                )
+            )  # fmt: skip
+
         for number in range(1, 14):
             ledger.put(BatchRecord(as_of=day(number), feed="rows", revision=0, state="published", clean=1))
-            seal(number, "missing" if number in missing else "published", labels=(labels or {}).get(number, 1))
-            ledger.put(
-                ClaimRecord(as_of=day(number), revision=0, version=1, promotion=1, why="", data="d", label_cut=None)
-            )
+            seal(number, 0 if number in missing else (labels or {}).get(number, 1))
+            claim = {"version": 1, "promotion": 1, "why": "", "data": "d", "label_cut": None}
+            ledger.put(ClaimRecord(as_of=day(number), revision=0, **claim))
         for n, number in enumerate(missing if revised_at else ()):
-            seal(number, as_of=revised_at, revision=1)
+            seal(number, 1, revised_at)
+            changes = {"added": 1, "removed": 0, "changed": 0}
             ledger.put(
-                RevisionRecord(
-                    as_of=day(revised_at), n=n, feeds=("labels",), batch=day(number), revision=1, added=1, removed=0,
-                    changed=0,
+                RevisionRecord(as_of=day(revised_at), n=n, feeds=("labels",), batch=day(number), revision=1, **changes)
+            )
+        if promoted:
+            ledger.put(
+                PromotionRecord(
+                    as_of=day(3), number=1, version=1, attempt="a", code="c", data="d", trained_on=SPAN,
+                    effective_from=day(4), error=1.0,
                 )
             )  # fmt: skip
-        ledger.put(
-            PromotionRecord(
-                as_of=day(3), number=1, version=1, attempt="a", code="c", data="d", trained_on=span,
-                effective_from=day(4), error=1.0,
-            )
-        )  # fmt: skip
-        asked = f"{day(asks_at)}.0"
-        ledger.put(
-            VerdictRecord(
-                as_of=day(asks_at), n=0, covers=(), promotion=1, version=1, freshness=OK, inputs=OK, predictions=OK,
-                outcomes=OK, reasons=("decay",), action="retrain", last_ask=asked, previous_ask=None,
-            )
-        )  # fmt: skip
-        if judged_at is not None:
-            ledger.put(
-                AttemptRecord(
-                    as_of=day(judged_at), verdict=asked, number=1, trained_on=span, training_rows=1, data="d",
-                    code="c", holdout=(day(6), day(7)), against=1, judgement=None, outcome="refused", why="",
-                )
-            )  # fmt: skip
-        stores = open_stores(at, model.id)
-        due = find_due_attempt(model.config, stores)
-        return due.as_of, holdout_of(model.config, stores, due.as_of)
+        ask(ledger, asks_at)
+        return model.config, stores
 
     return build
 
 
+def ask(ledger, number, previous=None, reason="decay"):
+    ledger.put(
+        VerdictRecord(
+            as_of=day(number), n=0, covers=(), promotion=1, version=1, freshness=OK, inputs=OK, predictions=OK,
+            outcomes=OK, reasons=(reason,), action="retrain", last_ask=f"{day(number)}.0", previous_ask=previous,
+        )
+    )  # fmt: skip
+
+
+def attempt(ledger, verdict, number, holdout):
+    ledger.put(
+        AttemptRecord(
+            as_of=day(number), verdict=f"{day(verdict)}.0", trained_on=SPAN, training_rows=1, data="d", code="c",
+            holdout=tuple(map(day, holdout)), against=1, judgement=None, outcome="refused", why="",
+        )
+    )  # fmt: skip
+
+
+def due(found):
+    """Number of the batch at which the attempt is due, and those that it is judged on at least."""
+    config, stores = found
+    made = find_due_attempt(config, stores)
+    return made and (int(made.as_of[-2:]), [int(batch[-2:]) for batch in holdout_of(config, stores, made.as_of)])
+
+
 @pytest.mark.parametrize("revised_at", [None, 9])
 def test_labels_that_a_revision_brought_count_from_when_it_was_made(revised_at, loop):
-    """Labels of 4 and 5 were missing: the third batch since the promotion is 8, later revised or not."""
-    assert loop((4, 5), revised_at, asks_at=6) == (day(8), [day(7), day(8)])
+    """Labels of 4 and 5 were missing: the second batch since the promotion is 7, later revised or not."""
+    assert due(loop(6, missing=(4, 5), revised_at=revised_at)) == (7, [6, 7])
 
 
-def test_labels_in_bulk_are_worth_the_batches_whose_labels_they_bring(loop):
-    """All labels of 4 to 8 come in 8, those of 9 to 12 in 12: each is a holdout, and before it one is learnt from."""
-    assert loop((4, 5, 6, 7, 9, 10, 11), None, asks_at=5, labels={8: 5, 12: 4}) == (day(12), [day(12)])
+def test_the_holdout_is_as_short_as_its_rows_allow(loop):
+    """Two labels are needed: each batch but the bulk in 8 brings one."""
+    assert due(loop(5, missing=(4, 5, 6, 7), labels={8: 5})) == (8, [8])
 
 
-def test_a_gap_in_which_labels_were_lost_is_worth_nothing(loop):
-    """In 8 come the labels of one batch, as ever: it is not the holdout that two batches make."""
-    assert loop((4, 5, 6, 7), None, asks_at=5) == (day(10), [day(9), day(10)])
+def test_proof_asks_for_several_batches_however_many_rows_they_bring(loop):
+    found = loop(4, labels=dict.fromkeys(range(1, 14), 50), gate="min_rows: 2, confidence: 90%")
+    assert due(found) == (7, [4, 5, 6, 7])
 
 
-def test_a_second_attempt_waits_for_labels_that_the_first_has_not_seen(loop):
-    """Labels of 8 and 9 came at 11, as revisions: no attempt is made before, on the labels of the first."""
-    as_of, holdout = loop((8, 9), 11, asks_at=5, judged_at=7)
-    assert as_of == day(11)
-    assert min(holdout) > day(7)
+def test_who_has_no_champion_waits_for_nothing(loop):
+    assert due(loop(5, promoted=False)) == (5, [4, 5])
+
+
+def test_without_labels_that_are_new_to_the_champion_nothing_is_due(loop):
+    assert due(loop(5, missing=tuple(range(4, 14)))) is None
+
+
+def test_an_attempt_that_was_judged_is_finished_first(loop):
+    config, stores = loop(5)
+    attempt(stores.ledger, 5, 7, (6, 7))
+    assert find_due_attempt(config, stores) == DueAttempt(f"{day(5)}.0", day(7))
+    stores.ledger.put(ClosingRecord(as_of=day(7), verdict=f"{day(5)}.0", outcome="refused", why=""))
+    assert find_due_attempt(config, stores) is None
+
+
+@pytest.mark.parametrize(("revised_at", "holdout"), [(None, [7, 11]), (11, [10, 11])])
+def test_the_next_verdicts_attempt_waits_for_a_label_batch_that_none_was_judged_on(revised_at, holdout, loop):
+    """After 7 labels come again at 11, in 11's own batch or in revisions of those between."""
+    config, stores = loop(5, missing=(8, 9, 10), revised_at=revised_at)
+    attempt(stores.ledger, 5, 7, (6, 7))
+    stores.ledger.put(ClosingRecord(as_of=day(7), verdict=f"{day(5)}.0", outcome="refused", why=""))
+    ask(stores.ledger, 8, previous=f"{day(5)}.0")
+    assert due((config, stores)) == (11, holdout)
+
+
+def test_who_asks_by_hand_need_not_wait_for_another_label_batch(loop):
+    """Labels of 7 were judged on, and none have come since: somebody may have changed the code."""
+    config, stores = loop(5, missing=tuple(range(8, 14)))
+    attempt(stores.ledger, 5, 7, (6, 7))
+    stores.ledger.put(ClosingRecord(as_of=day(7), verdict=f"{day(5)}.0", outcome="refused", why=""))
+    ask(stores.ledger, 9, previous=f"{day(5)}.0")
+    assert due((config, stores)) is None
+    ask(stores.ledger, 10, previous=f"{day(9)}.0", reason="asked")
+    assert due((config, stores)) == (10, [6, 7])

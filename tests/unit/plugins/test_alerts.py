@@ -19,7 +19,7 @@ from include.errors import BatchMissing, BatchRejected, NotReady, Outage, Refuse
 from include.incidents import last_incident, newest_incidents, report
 from tests.fake_slack import fake_slack
 
-ATTEMPT = {"verdict": "2024-01-14.0", "number": 1, "as_of": "2024-01-18", "run": 1}
+ATTEMPT = {"verdict": "2024-01-14.0", "as_of": "2024-01-18", "run": 1}
 
 
 def failed(context_of, error, task=None, instance=None, **options):
@@ -98,7 +98,7 @@ def test_a_killed_training_is_reported_at_its_attempts_batch(model, ledger, cont
 
 def test_a_retraining_that_cannot_begin_is_put_on_record(model, ledger, context_of):
     task = AskRetrainingOperator(task_id="ask_retraining", model_id="taxi")
-    params = {"verdict": "2024-01-14.0", "attempt": 1, "as_of": "2024-01-18", "run": 1}
+    params = {"verdict": "2024-01-14.0", "as_of": "2024-01-18", "run": 1}
     FailureReport("failed-retrain")(failed(context_of, Outage("x"), task, end=None, **params))
     assert last_incident(ledger, "failed-retrain").opened.as_of == "2024-01-18"
 

@@ -62,7 +62,7 @@ def make_batch(batch: str, error: float | None = None, version: int | None = Non
     seat: dict[str, Any] = {"version": version, "promotion": version, "why": "claimed"}
     claim = ClaimRecord(as_of=batch, revision=0, data="", label_cut=None, **seat)
     parts: dict[str, Any] = {"labels": None, "verdict": make_verdict(batch), "attempts": (), "closings": ()}
-    parts |= {"promotion": None, "error": error, "labelled": 90 if error is not None else 0}
+    parts |= {"promotions": (), "error": error, "labelled": 90 if error is not None else 0}
     return BatchHistory(batch=batch, rows=rows, claim=claim, **parts | changes)
 
 
@@ -74,13 +74,13 @@ def make_verdict(batch: str, reasons: tuple[str, ...] = (), **changes: Any) -> V
     )  # fmt: skip
 
 
-def make_attempt(batch: str, number: int, outcome: Any, why: str, lower: float = 0.22) -> AttemptRecord:
+def make_attempt(batch: str, outcome: Any, why: str, verdict: str = DAYS[2]) -> AttemptRecord:
     judgement = Judgement(
         against="version 1", metric="mae", rows=200, blocks=2,
-        champion=6.0, challenger=4.5, improvement=0.25, lower=lower,
+        champion=6.0, challenger=4.5, improvement=0.25, lower=0.22, upper=0.28, expected=0.24, worse=0.03,
     )  # fmt: skip
     return AttemptRecord(
-        as_of=batch, verdict=f"{DAYS[2]}.0", number=number, trained_on=(DAYS[0], DAYS[1]), training_rows=190, data="",
+        as_of=batch, verdict=f"{verdict}.0", trained_on=(DAYS[0], DAYS[1]), training_rows=190, data="",
         code="", holdout=(DAYS[2], DAYS[3]), against=1, judgement=judgement, outcome=outcome, why=why,
     )  # fmt: skip
 
@@ -91,8 +91,8 @@ def history() -> History:
     missing_column = Reason(expectation="declared columns", column="distance", found="no such column", rows=0)
     drift = SectionVerdict(state="warn", why="inputs drifted: distance 2.71 (limit 0.1)")
     decayed = SectionVerdict(state="bad", why="mae 6 on 90 rows", numbers={"error": 5.75})
-    refused = make_attempt(DAYS[3], 1, "refused", "improvement 0.5% is below the minimum effect 2.0%", lower=-1e9)
-    passed = make_attempt(DAYS[4], 2, "passed", "improvement 25.0%, lower bound 22.0%")
+    refused = make_attempt(DAYS[3], "refused", "expected 0.5%, not above the minimum effect 2.0%", DAYS[1])
+    passed = make_attempt(DAYS[4], "passed", "improvement 25.0%, expected 24.0%")
     promotion = PromotionRecord(
         as_of=DAYS[4], number=2, version=2, attempt=passed.id, code="", data="", trained_on=(DAYS[1], DAYS[4]),
         effective_from=DAYS[5], error=4.5,
@@ -103,20 +103,20 @@ def history() -> History:
         make_batch(DAYS[1], state="rejected", reasons=(missing_column,)),
         make_batch(DAYS[2], 6.25, 1, verdict=make_verdict(DAYS[2], ("decay",), inputs=drift, outcomes=decayed)),
         make_batch(DAYS[3], 6.5, 1, attempts=(refused,)),
-        make_batch(DAYS[4], None, 1, attempts=(passed,), closings=(closing,), promotion=promotion),
+        make_batch(DAYS[4], None, 1, attempts=(passed,), closings=(closing,), promotions=(promotion,)),
         make_batch(DAYS[5], 2.5, 2),
     )
     return History("taxi", "Trips <b>bold</b>", "mae", batches, make_incidents(), 4.19)
 
 
 def make_incidents() -> tuple[Incident, ...]:
-    told = IncidentRecord(as_of=DAYS[3], cause="refused", n=0, text="refused")
+    told = IncidentRecord(as_of=DAYS[3], cause="moved", n=0, text="put back")
     fault = IncidentRecord(as_of=DAYS[1], cause="fault-rows", n=0, text=HOSTILE)
     still = IncidentRecord(as_of=DAYS[2], cause="drift", n=0, text="drifted")
     return (
         Incident(fault, None, ResolutionRecord(as_of=DAYS[2], incident=fault.id, text="sound again")),
         Incident(still, None, None),
-        Incident(told, None, ResolutionRecord(as_of=DAYS[3], incident=told.id, text="refused")),
+        Incident(told, None, ResolutionRecord(as_of=DAYS[3], incident=told.id, text="put back")),
     )
 
 
@@ -178,7 +178,7 @@ def test_promotion_stands_where_it_takes_effect_with_its_reason(history: History
     assert at == DAYS[5]
     assert "asked for: decay" in text
     assert "mae 4.5 against 6 of version 1" in text
-    assert "improvement 25.0%, lower bound 22.0%" in PageReader(html).text
+    assert "improvement 25.0%, expected 24.0%" in PageReader(html).text
 
 
 def test_sensitive_groups_stand_in_a_table_of_their_own(history: History, tmp_path: Path) -> None:
@@ -188,9 +188,9 @@ def test_sensitive_groups_stand_in_a_table_of_their_own(history: History, tmp_pa
         column="region", groups=(west,), champion_gap={"mae": 0.75}, challenger_gap={"mae": 0.125}, left_out_groups=3,
         left_out_rows=41,
     )  # fmt: skip
-    attempt = make_attempt(DAYS[4], 2, "passed", "improvement 25.0%, lower bound 22.0%")
+    attempt = make_attempt(DAYS[4], "passed", "improvement 25.0%, expected 24.0%")
     assert attempt.judgement is not None
-    judgement = attempt.judgement.model_copy(update={"fairness": (fair,), "confidence": 0.975})
+    judgement = attempt.judgement.model_copy(update={"fairness": (fair,)})
     attempt = attempt.model_copy(update={"judgement": judgement})
     batches = (make_batch(DAYS[4], None, 1, attempts=(attempt,)), make_batch(DAYS[5], 2.5, 2))
     html = write(History("taxi", "Trips", "mae", batches, (), 2.5), tmp_path)
@@ -199,7 +199,8 @@ def test_sensitive_groups_stand_in_a_table_of_their_own(history: History, tmp_pa
     assert "largest gap (3 small groups left out) 41 mae 0.7500 mae 0.1250" in text
     assert HOSTILE not in html
     ((_, told),) = marks_of(chart_of(html), "attempt")
-    assert "lower bound 22.0% at 97.5%" in told
+    assert "improvement 25.0% (22.0% to 28.0%), expected 24.0%" in told
+    assert "worse with a probability of 3%" in told
 
 
 def test_decisions_stand_in_their_lanes(history: History, tmp_path: Path) -> None:
@@ -210,8 +211,7 @@ def test_decisions_stand_in_their_lanes(history: History, tmp_path: Path) -> Non
     assert (asked_at, refused_at, passed_at) == (DAYS[2], DAYS[3], DAYS[4])
     assert "asks to retrain: decay" in asked
     assert "promoted at 2024-01-05: promotion 2, version 2" in asked
-    assert "below the minimum effect 2.0%" in refused
-    assert "lower bound none" in refused
+    assert "not above the minimum effect 2.0%" in refused
     assert [(at, "distance 2.71" in text) for at, text in marks_of(chart, "input drift")] == [(DAYS[2], True)]
     assert [(at, "no such column" in text) for at, text in marks_of(chart, "fault")] == [(DAYS[1], True)]
     assert chart["bands"] == [["2024-01-01 12:00:00", "2024-01-02 12:00:00"]]
@@ -222,7 +222,7 @@ def test_incidents_are_bars_to_their_end_and_dots(history: History, tmp_path: Pa
     bars, dots = (trace for trace in chart["traces"] if trace.get("yaxis") == "y3")
     day = 24 * 3600 * 1000
 
-    assert chart["lanes"][1] == ["drift", "fault-rows", "refused"]
+    assert chart["lanes"][1] == ["drift", "fault-rows", "moved"]
     assert bars["y"] == [1, 0, 2]
     assert bars["x"] == [day, 4 * day, 0]
     assert dots["y"] == [None, None, 2]

@@ -12,8 +12,8 @@ from include.errors import FileUnreadable
 from include.sources.parsing import lines_of, parse_file
 
 
-def parse(content, name="f.csv", **settings):
-    return parse_file(name, content, FilesConfig(files="f_{batch:%Y-%m-%d}.csv", **settings))
+def parse(content, name="f.csv", declared=None, **settings):
+    return parse_file(name, content, FilesConfig(files="f_{batch:%Y-%m-%d}.csv", **settings), declared)
 
 
 def as_parquet(rows):
@@ -100,14 +100,16 @@ UNREADABLE = {
     "another encoding in the header": (b"\xe9,b\n", "f.csv", 1, "byte 0xe9 is not utf-8"),
     "a NUL": (b"a,b\n1,2\n3,4\n5,\0\n", "f.csv", 4, "holds a NUL"),
     "UTF-16 unannounced": ("a,b\n1,2\n".encode("utf-16-le"), "f.csv", 1, "holds a NUL"),
-    "truncated gzip": (gzip.compress(b"a,b\n" + b"1,2\n" * 500)[:-9], "f.csv.gz", None, "not whole gzip"),
+    "truncated gzip": (gzip.compress(b"a,b\n" + b"1,2\n" * 500)[:-9], "f.csv.gz", 502, "not whole gzip"),
     "gzip with a wrong check sum": (gzip.compress(b"a\n1\n")[:-8] + b"\0" * 8, "f.csv.gz", None, "not whole gzip"),
     "plain text named gzip": (b"a,b\n1,2\n", "f.csv.gz", None, "not whole gzip"),
     "gzip with junk behind": (gzip.compress(b"a\n1\n") + b"junk", "f.csv.gz", None, "not whole gzip"),
     "gzip of nothing": (gzip.compress(b""), "f.csv.gz", None, "is empty"),
     "one endless line": (b"x" * 200_000, "f.csv", 1, "the header cannot be read"),
     "a quote never closed in the header": (b'"a,b\n' + b"1,2\n" * 50_000, "f.csv", 1, "the header cannot be read"),
-    "a quote never closed": (b'a,b\n1,"x\n2,y\n3,z\n', "f.csv", None, "never closed"),
+    "a quote never closed": (b'a,b\n0,"w\n"\n1,"x\n2,y\n3,z\n', "f.csv", 4, "never closed"),
+    "a last line that is cut": (b"a,b,c\n1,2,3\n4,5", "f.csv", 3, "its last line has 2 fields where the header has 3"),
+    "a last object that is cut": (b'{"a": 1}\n{"a": 2', "f.jsonl", 2, "its last line is no JSON at character 8"),
     "gzip that does not say so": (gzip.compress(b"a\n1\n"), "f.csv", None, "expected its name to end in .gz"),
     "a spreadsheet": (b"PK\x03\x04" + b"\0" * 30, "f.csv", None, "is a zip archive, such as a spreadsheet"),
     "Parquet named CSV": (as_parquet(pa.table({"a": [1]})), "f.csv", None, "expected its name to end in .parquet"),
@@ -133,11 +135,28 @@ UNREADABLE = {
 def test_what_is_no_table_is_refused_with_file_line_and_problem(case):
     content, name, line, problem = UNREADABLE[case]
     with pytest.raises(FileUnreadable) as raised:
-        parse(content, name)
+        parse(content, name, declared=["a"])
     assert (raised.value.file, raised.value.line) == (name, line)
     assert problem in raised.value.problem
     place = f"{name}, line {line}: " if line else f"{name}: "
     assert str(raised.value).startswith(place)
+
+
+def test_fields_that_nobody_declared_may_have_one_name_or_none():
+    header = ["a", "field 2 ()", "field 3 (b)", "field 4 ()", "field 5 (b)"]
+    assert parse(b"a,,b, ,b\n1,2,3,4,5\n", declared=["a"]).rows.to_pylist() == [dict(zip(header, "12345", strict=True))]
+    table = pa.table([[1], [2], [3]], names=["a", "b", "b"])
+    assert parse(as_parquet(table), "f.parquet", declared=["a"]).rows.column_names == [
+        "a",
+        "field 2 (b)",
+        "field 3 (b)",
+    ]
+    assert parse(b'{"a": 1, "b": 2, "b": 3}\n', "f.jsonl", declared=["a"]).rows.to_pylist() == [{"a": "1"}]
+
+
+def test_a_last_line_that_lacks_fields_and_ends_is_kept_and_marked():
+    parsed = parse(b"a,b\n1,2\n3\n4,5\n6\n")
+    assert [(row.number, row.ends) for row in parsed.torn] == [(2, False), (4, True)]
 
 
 def test_a_declared_encoding_is_used():

@@ -9,9 +9,11 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet as pq
 
+from include.config.fields import ColumnType
 from include.config.model_folder import load_model_folder
 from include.errors import FileUnreadable
 from include.sources.casting import cast_column
+from include.sources.landing import list_files
 from include.sources.parsing import parse_file
 from include.sources.splitting import split_history
 
@@ -30,7 +32,7 @@ def split(write_folder, tmp_path):
             paths.append(tmp_path / f"history{i}.csv")
             paths[-1].write_text(text)
         folder = tmp_path / "landing" / "taxi"
-        counts = split_history(model, paths, folder)
+        counts = split_history(model, paths, folder).rows
         names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
         rows = {
             name: parse_file(name, (folder / name).read_bytes(), model.config.source).rows.to_pylist()
@@ -100,10 +102,51 @@ def test_a_file_without_the_event_time_is_refused_naming_its_columns(split):
         split("id,when\n1,2024-01-01\n")
 
 
-@pytest.mark.parametrize("ending", [".csv.gz", ".parquet"])
-def test_only_plain_csv_is_written(ending, split, edit_config):
-    with pytest.raises(FileUnreadable, match="is not plain CSV"):
-        split(HEADER, config=edit_config("trips_{batch:%Y-%m-%d}*.csv", "trips_{batch:%Y-%m-%d}" + ending))
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "trips_{batch:%Y-%m-%d}*.csv.gz",
+        "{batch:%Y/%m/%d}/part-*.parquet",
+        "{batch:%Y-%m-%d}_t.jsonl",
+        "t{batch:%Y%m%d}.csv",
+    ],
+)
+def test_files_are_written_as_the_pattern_has_them(pattern, write_folder, edit_config, tmp_path):
+    """The same values come back, whatever the form; a file that was cut again has the same bytes."""
+    model = load_model_folder(write_folder(config=edit_config("trips_{batch:%Y-%m-%d}*.csv", pattern)))
+    (tmp_path / "history.csv").write_text(HEADER + '007,2024-01-01 08:00,,"a, b"\n2,2024-01-02 08:00,1.50,c\n')
+    contents = []
+    for _ in range(2):
+        assert split_history(model, [tmp_path / "history.csv"], tmp_path / "out").rows == dict.fromkeys(
+            ("2024-01-01", "2024-01-02"), 1
+        )
+        listed = list_files(tmp_path / "out", model.config.source, model.config.calendar)
+        contents.append({name: (tmp_path / "out" / name).read_bytes() for names in listed.values() for name in names})
+    assert contents[0] == contents[1]
+    rows = [parse_file(name, content, model.config.source).rows.to_pylist() for name, content in contents[0].items()]
+    assert sorted((row["id"], row["distance"], row["zone"]) for (row,) in rows) == [
+        ("007", "", "a, b"),
+        ("2", "1.50", "c"),
+    ]
+
+
+LABELS = "id,minutes,told\n1,10,03.01.2024\n2,20,02.01.2024\n3,30,\n9,90,05.01.2024\n"
+
+
+def test_labels_are_cut_by_when_they_became_known_or_come_with_their_rows(write_folder, tmp_path):
+    model = load_model_folder(write_folder())
+    days = ("2023-12-31", "2024-01-01", "2024-01-02", "2024-01-03")
+    text = HEADER + "".join(f"{i},{day} 08:00,1,a\n" for i, day in enumerate(days))
+    (tmp_path / "rows.csv").write_text(text)
+    (tmp_path / "labels.csv").write_text(LABELS)
+    known = ("told", ColumnType(type="timestamp", format="%d.%m.%Y"))
+    files = [tmp_path / "rows.csv"], tmp_path / "out", [tmp_path / "labels.csv"]
+    done = split_history(model, *files, known)
+    assert (done.before, done.unplaced) == (1, 1)
+    assert done.labels == {f"2024-01-0{day}": rows for day, rows in ((1, 0), (2, 1), (3, 1), (4, 0), (5, 1))}
+    assert (tmp_path / "out" / "labels_2024-01-01.csv").read_text() == '"id","minutes","told"\n'
+    done = split_history(model, files[0], tmp_path / "with", files[2])
+    assert (done.labels, done.unplaced) == (dict.fromkeys(("2024-01-01", "2024-01-02", "2024-01-03"), 1), 1)
 
 
 def test_the_encoding_of_the_source_is_kept(write_folder, edit_config, tmp_path):
@@ -161,7 +204,7 @@ def test_what_parquet_states_reads_back_as_the_same_values(write_folder, edit_co
         }
     )
     pq.write_table(rows, tmp_path / "history.parquet")
-    counts = split_history(model, [tmp_path / "history.parquet"], tmp_path / "out")
+    counts = split_history(model, [tmp_path / "history.parquet"], tmp_path / "out").rows
     assert counts == {"2024-01-01": 3}
     written = parse_file("f.csv", (tmp_path / "out" / "trips_2024-01-01.csv").read_bytes(), model.config.source).rows
     assert written.column_names == rows.column_names

@@ -14,7 +14,6 @@ import pyarrow as pa
 import pytest
 
 from include.config.model_folder import load_model_folder
-from include.config.policies import RetrainConfig
 from include.features.generations import describe_contract
 from include.incidents import announce, report, resolve
 from include.judging.attempts import find_due_attempt
@@ -32,7 +31,7 @@ from include.records import (
 from include.replay.status import describe_status
 from include.sinks import LogSink
 from include.sources.waiting import look_for_batch, unordered, unsettled
-from include.steps.check_drift import _conclude, _find_fleeting
+from include.steps.check_drift import _conclude
 from include.steps.ingest_batch import ingest_batch
 from include.steps.score_batch import score_batch
 from include.steps.send_alerts import send_alerts
@@ -135,7 +134,7 @@ class Loop:
     def promote(self, ledger, batch):
         span = (batch, batch)
         attempt = AttemptRecord(
-            as_of=batch, verdict=f"{batch}.0", number=1, trained_on=span, training_rows=1, data="d", code="c",
+            as_of=batch, verdict=f"{batch}.0", trained_on=span, training_rows=1, data="d", code="c",
             holdout=(batch,), against=self.promotions, judgement=None, outcome="passed", why="better",
         )  # fmt: skip
         ledger.put(attempt)
@@ -146,7 +145,7 @@ class Loop:
                 trained_on=span, effective_from=self.model.config.calendar.shift(batch, 1), error=None,
             )
         )  # fmt: skip
-        announce(ledger, "promoted", batch, f"version {self.promotions}")
+        announce(ledger, "moved", batch, f"version {self.promotions}")
         ledger.put(ClosingRecord(as_of=batch, verdict=f"{batch}.0", outcome="promoted", why=""))
 
 
@@ -183,7 +182,6 @@ def readers(model, at, n):
     """What reads the ledger when batch n has been taken through the loop, and when the next one comes."""
     config, batch, following = model.config, model.config.calendar.name(n), model.config.calendar.name(n + 1)
     end = config.calendar.end(following)
-    held = config.model_copy(update={"retrain": RetrainConfig(persistence={"hits": 3, "of": 4})})
     arrived = Path(at.landing, model.id, f"trips_{following}.csv")
     arrived.parent.mkdir(parents=True, exist_ok=True)
     arrived.write_text("id,at,distance,zone\n")
@@ -197,7 +195,6 @@ def readers(model, at, n):
         "status": lambda: list(describe_status(model, at)),
         "watch": lambda: find_due_attempt(config, open_stores(at, model.id)),
         "check": lambda: _conclude(model, open_stores(at, model.id), batch),
-        "persistence": lambda: _find_fleeting(held, open_stores(at, model.id), batch, 1, ("decay",)),
         "sensors": lambda: (
             look_for_batch(model, at, following, end),
             look_for_batch(model, at, following, end, None, "labels"),
@@ -216,7 +213,7 @@ def readers(model, at, n):
 @pytest.mark.parametrize("history", HISTORIES.values(), ids=HISTORIES)
 def test_three_years_cost_what_three_months_do(history, count, write_folder, edit_config, at, monkeypatch):
     config = edit_config("wait: 12h", "wait: 12h\n  max_delay: 1").replace(
-        "{every: 28}", "{due: {new_labels: 9}}, {cusum: {h: 1}}, code_changed"
+        "{every: 28}]", "{every: 28}, code_changed], budget: 1h"
     )
     model = load_model_folder(write_folder(config=config))
     # No version was fitted; of one, the check reads the contract that it was made with.

@@ -15,8 +15,8 @@ from include.storage.stores import open_stores
 from tests.short_loop import STREAM, run, short_model
 
 GATE = {
-    "metric": "mae", "holdout": 2, "min_rows": 50, "min_effect": 0, "sensitive": ["payment_type", "PULocationID"],
-    "calibration": {"min_rows": 100},
+    "metric": "mae", "min_rows": 50, "min_effect": 0, "sensitive": ["payment_type", "PULocationID"],
+    "calibration": {"min_rows": 50},
 }  # fmt: skip
 Loop = tuple[ModelFolder, Locations, History]
 
@@ -25,7 +25,7 @@ Loop = tuple[ModelFolder, Locations, History]
 def loop(tmp_path_factory: pytest.TempPathFactory) -> Loop:
     """A short run with a change at batch 7."""
     place = tmp_path_factory.mktemp("judged")
-    model, at = short_model(place, gate=GATE, retrain={"any": ["decay"], "attempts": 3}), Locations.under(place)
+    model, at = short_model(place, gate=GATE), Locations.under(place)
     run(model, at, *range(1, 12), stream=replace(STREAM, broken=()))
     return model, at, collect_history(model, at, "2024-01-01", "2024-01-11")
 
@@ -34,22 +34,14 @@ def against_champion(history: History) -> list[AttemptRecord]:
     return [attempt for attempt in history.attempts if attempt.against]
 
 
-def test_each_attempt_is_judged_at_its_share_of_the_verdicts_error(loop: Loop) -> None:
-    confidences = {one.number: one.judgement.confidence for one in against_champion(loop[2]) if one.judgement}
-    assert confidences.keys() >= {1, 2}
-    expected = {1: 0.975, 2: 0.9875, 3: 0.9875}
-    assert confidences == pytest.approx({number: expected[number] for number in confidences})
-
-
 def test_calibration_is_judged_against_a_champion_and_not_against_a_constant(loop: Loop) -> None:
     first, *later = loop[2].attempts
     assert first.judgement is not None
     assert first.judgement.against.startswith("the constant")
     assert first.judgement.calibration is None
-    assert first.judgement.confidence == 0.95
     judged = [one.judgement.calibration for one in later if one.judgement]
     assert judged
-    assert all(one is not None and one.rows >= 250 for one in judged)
+    assert all(one is not None and one.rows >= 50 for one in judged)
 
 
 def test_the_groups_of_sensitive_columns_stand_in_record_run_and_answer(loop: Loop) -> None:
@@ -71,7 +63,7 @@ def test_the_groups_of_sensitive_columns_stand_in_record_run_and_answer(loop: Lo
     assert logged == [report.model_dump(mode="json") for report in won.judgement.fairness]
 
     told = "\n".join(describe_version(model, at, 2))
-    assert f"lower bound at {100 * won.judgement.confidence:.4g}% {won.judgement.lower:.1%}" in told
+    assert f"expected {won.judgement.expected:.1%}, worse with a probability of" in told
     assert "    calibration error: " in told
     gap = payment.champion_gap["mae"], payment.challenger_gap["mae"]
     assert f"    payment_type, largest gap between groups: mae {gap[0]:.4g} to {gap[1]:.4g}, mean_residual" in told

@@ -16,6 +16,7 @@ from include.config.locations import Locations
 from include.errors import SourceChanged
 from include.features.history import build_features, call_predict
 from include.features.rowwise import find_streamable
+from include.incidents import last_incident
 from include.records import BatchRecord, ClaimRecord
 from include.steps.score_batch import score_batch
 from include.storage.pieces import ROWS
@@ -108,6 +109,9 @@ def test_code_that_fails_in_the_last_piece_leaves_nothing_but_a_claim_by_nobody(
     assert told in result.claim.why
     assert open_stores(at, model.id).lake.read_any("predictions", DAY, 0).num_columns == 0
     assert score_batch(model, at, DAY).claim == ledger.get(ClaimRecord, DAY, 1)
+    incident = last_incident(ledger, "unscored")
+    assert result.claim.why in incident.opened.text
+    assert "Mend the columns or features.py" in incident.opened.text
 
 
 def test_rows_in_another_order_are_sorted_first(begin, rows, caplog):
@@ -144,3 +148,38 @@ def test_killed_in_the_middle_the_next_run_ends_as_one_left_alone(begin, tmp_pat
     result = score_batch(model, at, DAY)
     assert (result.claim, result.rows) == (claim, COUNT)
     assert scored(at, model).to_pandas().equals(whole(model, at))
+
+
+def test_rows_that_nobody_serves_open_an_incident_and_it_is_over_once_they_are_scored(tmp_path):
+    model, at = make_model(tmp_path, iterations=10), Locations.under(tmp_path)
+    seal_rows(model, at, DAY, make_rows(50))
+    assert score_batch(model, at, DAY).claim.why == "no champion yet"
+    ledger = open_stores(at, model.id).ledger
+    text = last_incident(ledger, "unscored").opened.text
+    assert f"batch {DAY} has no predictions: no champion yet. The first check that knows 100 labels begins" in text
+    promote(model, at, learnt=2_000)
+    seal_rows(model, at, "2024-01-02", make_rows(50))
+    assert score_batch(model, at, "2024-01-02").rows == 50
+    assert last_incident(ledger, "unscored").resolved.as_of == "2024-01-02"
+
+
+def test_a_version_that_reads_what_config_no_longer_says_leaves_rows_unscored(tmp_path):
+    model, at = make_model(tmp_path, iterations=10), Locations.under(tmp_path)
+    promote(model, at, learnt=2_000)
+    seal_rows(model, at, DAY, make_rows(50))
+    columns = {name: column for name, column in model.config.rows.columns.items() if name != "tolls"}
+    rows = model.config.rows.model_copy(update={"columns": columns})
+    fewer = model.replace(model.config.model_copy(update={"rows": rows}))
+    assert score_batch(fewer, at, DAY).claim.why == "version 1 reads tolls (float), as config.yaml does not say"
+    text = last_incident(open_stores(at, model.id).ledger, "unscored").opened.text
+    assert "version 1 reads tolls" in text
+    assert "Mend the columns" in text
+
+
+@pytest.mark.parametrize("state", ["rejected", "missing", "published"])
+def test_a_batch_without_a_clean_row_has_nothing_to_score(state, tmp_path):
+    model, at = make_model(tmp_path, iterations=10), Locations.under(tmp_path)
+    ledger = open_stores(at, model.id).ledger
+    ledger.put(BatchRecord(as_of=DAY, feed="rows", revision=0, state=state))
+    assert score_batch(model, at, DAY).rows == 0
+    assert last_incident(ledger, "unscored") is None

@@ -48,12 +48,12 @@ def test_each_thing_is_told_once(model, at, ledger):
     ]
 
 
-def test_good_news_is_told_once_and_not_as_resolved(model, at, ledger):
+def test_what_is_announced_is_told_once_and_not_as_resolved(model, at, ledger):
     sink = Listener("chat")
-    announce(ledger, "promoted", "2024-01-01", "version 1")
+    announce(ledger, "moved", "2024-01-01", "version 1")
     for _ in range(2):
         send_alerts(model, at, (sink,))
-    assert sink.heard == [("promoted.0", "opened", "2024-01-01", 1)]
+    assert sink.heard == [("moved.0", "opened", "2024-01-01", 1)]
 
 
 def test_a_sink_that_is_down_delays_no_other_and_hears_all_later(model, at, ledger):

@@ -12,8 +12,8 @@ from include.config.model_folder import load_model_folder
 from include.incidents import report
 from include.records import ApprovalRecord
 
-ATTEMPT = {"verdict": "2024-01-14.0", "number": 1, "as_of": "2024-01-18", "run": 1}
-ASKS = {"attempt": "2024-01-14.0-1", "outcome": "needs approval", "why": "zone 7 is new to the champion"}
+ATTEMPT = {"verdict": "2024-01-14.0", "as_of": "2024-01-18", "run": 1}
+ASKS = {"attempt": "2024-01-14.0", "outcome": "needs approval", "why": "zone 7 is new to the champion"}
 
 
 def operator(**judged):
@@ -64,7 +64,7 @@ def test_without_a_limit_it_waits_for_ever(write_folder, edit_config, asked, con
 def test_the_question_names_model_attempt_and_reason(model):
     task = operator()
     rendered = [jinja2.Template(text).render(task=task) for text in (task.subject, task.body)]
-    assert rendered == ["Promote the challenger of taxi?", "2024-01-14.0-1: zone 7 is new to the champion"]
+    assert rendered == ["Promote the challenger of taxi?", "2024-01-14.0: zone 7 is new to the champion"]
 
 
 def test_the_question_is_rendered_after_what_it_quotes():
@@ -73,7 +73,7 @@ def test_the_question_is_rendered_after_what_it_quotes():
 
 
 def test_people_are_told_before_the_wait(model, ledger, asked, context_of, caplog):
-    report(ledger, "approval", "2024-01-18", "attempt 2024-01-14.0-1 needs approval")
+    report(ledger, "approval", "2024-01-18", "attempt 2024-01-14.0 needs approval")
     with pytest.raises(TaskAwaitingInput):
         operator().execute(context_of())
     assert "approval.0 opened" in caplog.text
@@ -81,7 +81,7 @@ def test_people_are_told_before_the_wait(model, ledger, asked, context_of, caplo
 
 @pytest.mark.parametrize(("approved", "outcome"), [(True, "approved"), (False, "rejected")])
 def test_an_answer_on_record_is_not_asked_for_again(approved, outcome, model, ledger, asked, context_of):
-    ledger.put(ApprovalRecord(as_of="2024-01-18", attempt="2024-01-14.0-1", approved=approved, by="ada"))
+    ledger.put(ApprovalRecord(as_of="2024-01-18", attempt="2024-01-14.0", approved=approved, by="ada"))
     assert operator().execute(context_of()) == {"outcome": outcome, "by": "ada"}
     assert asked == []
 
@@ -98,7 +98,7 @@ def test_an_answer_on_record_is_not_asked_for_again(approved, outcome, model, le
 def test_an_answer_is_put_on_record(event, outcome, by, model, ledger, context_of):
     context = context_of()
     assert operator().execute_complete(context, event) == {"outcome": outcome, "by": by}
-    record = ledger.get(ApprovalRecord, "2024-01-14.0-1")
+    record = ledger.get(ApprovalRecord, "2024-01-14.0")
     assert (record.approved, record.by, record.as_of) == (outcome == "approved", by, "2024-01-18")
     assert record.meta["by"] == context["ti"].log_url
 
@@ -112,7 +112,7 @@ def test_the_first_word_stands(model, ledger, context_of):
 def test_an_answer_that_was_not_offered_is_none(model, ledger, context_of):
     with pytest.raises(ValueError, match="Maybe"):
         operator().execute_complete(context_of(), answer("Maybe", by="ada"))
-    assert ledger.get(ApprovalRecord, "2024-01-14.0-1") is None
+    assert ledger.get(ApprovalRecord, "2024-01-14.0") is None
 
 
 def test_the_limit_is_the_models_own(write_folder, edit_config, asked, context_of):

@@ -16,8 +16,8 @@ from include.steps.register_model import RegisterResult
 from include.steps.train_model import TrainResult
 from include.storage.model_store import ModelStore
 
-ATTEMPT = {"verdict": "2024-01-14.0", "number": 2, "as_of": "2024-01-18", "run": 1}
-DUE = DueAttempt("2024-01-14.0", 2, "2024-01-18")
+ATTEMPT = {"verdict": "2024-01-14.0", "as_of": "2024-01-18", "run": 1}
+DUE = DueAttempt("2024-01-14.0", "2024-01-18")
 
 
 @pytest.fixture
@@ -43,6 +43,11 @@ def test_a_trained_challenger_is_told_with_its_page(model, step, context_of, pag
         "trained_on": ["2024-01-01", "2024-01-12"],
         "rows": 900,
         "why": "",
+        "fault": False,
+        "window": "",
+        "tried": {},
+        "seconds": 0.0,
+        "refresh": False,
         "page": "http://people/#/runs/abc",
     }
     assert train.call_args.args[2] == DUE
@@ -58,7 +63,6 @@ def judged(outcome, judgement):
     return AttemptRecord(
         as_of="2024-01-18",
         verdict="2024-01-14.0",
-        number=2,
         trained_on=("2024-01-01", "2024-01-12"),
         training_rows=900,
         data="d",
@@ -78,7 +82,7 @@ def test_a_challenger_is_judged_as_it_was_trained(run, model, step, context_of):
     trained = handed_over({**vars(result), "page": ""})
     operator = JudgeModelOperator(task_id="judge_model", model_id="taxi", attempt=ATTEMPT, trained=trained)
     assert operator.execute(context_of()) == {
-        "attempt": "2024-01-14.0-2",
+        "attempt": "2024-01-14.0",
         "outcome": "refused",
         "why": "better by 12 %",
     }
@@ -86,13 +90,22 @@ def test_a_challenger_is_judged_as_it_was_trained(run, model, step, context_of):
 
 
 def test_a_judgement_is_told_in_its_numbers(model, step, context_of):
-    numbers = {"metric": "mae", "champion": 5.0, "challenger": 4.4, "lower": 0.03}
-    judgement = Judgement(against="promotion 1", rows=400, blocks=4, improvement=0.12, **numbers)
+    numbers = {"metric": "mae", "champion": 5.0, "challenger": 4.4, "expected": 0.11, "worse": 0.02}
+    judgement = Judgement(
+        against="promotion 1", rows=400, blocks=4, improvement=0.12, lower=0.03, upper=0.21, **numbers
+    )
     step("judge_model", judged("passed", judgement))
-    trained = {"run": "abc", "trained_on": ["2024-01-01", "2024-01-12"], "rows": 900, "why": "", "page": ""}
+    trained = {
+        "run": "abc",
+        "trained_on": ["2024-01-01", "2024-01-12"],
+        "rows": 900,
+        "why": "",
+        "fault": False,
+        "page": "",
+    }
     operator = JudgeModelOperator(task_id="judge_model", model_id="taxi", attempt=ATTEMPT, trained=trained)
     assert handed_over(operator.execute(context_of())) == {
-        "attempt": "2024-01-14.0-2",
+        "attempt": "2024-01-14.0",
         "outcome": "passed",
         "why": "better by 12 %",
         **numbers,
@@ -107,9 +120,16 @@ def test_a_version_is_told_with_its_page(model, step, context_of, pages):
 
 
 def test_a_refused_challenger_is_not_registered_and_that_is_no_failure(model, step, context_of):
-    step("register_model", ApprovalMissing("attempt 2024-01-14.0-2 was refused"))
+    step("register_model", ApprovalMissing("attempt 2024-01-14.0 was refused"))
     operator = RegisterModelOperator(task_id="register_model", model_id="taxi", attempt=ATTEMPT)
-    with pytest.raises(AirflowSkipException, match=r"2024-01-14\.0-2 was refused"):
+    with pytest.raises(AirflowSkipException, match=r"2024-01-14\.0 was refused"):
+        operator.execute(context_of())
+
+
+def test_what_could_not_be_fitted_again_is_not_registered(model, step, context_of):
+    step("register_model", RegisterResult(None))
+    operator = RegisterModelOperator(task_id="register_model", model_id="taxi", attempt=ATTEMPT)
+    with pytest.raises(AirflowSkipException, match="could not be fitted again; see the incident"):
         operator.execute(context_of())
 
 
@@ -119,7 +139,7 @@ def test_the_promotion_that_stands_is_told(version, model, step, context_of):
         as_of="2024-01-18",
         number=2,
         version=3,
-        attempt="2024-01-14.0-2",
+        attempt="2024-01-14.0",
         code="c",
         data="d",
         trained_on=("2024-01-01", "2024-01-12"),
@@ -133,7 +153,7 @@ def test_the_promotion_that_stands_is_told(version, model, step, context_of):
     assert operator.execute(context_of()) == {
         "number": 2,
         "version": 3,
-        "attempt": "2024-01-14.0-2",
+        "attempt": "2024-01-14.0",
         "effective_from": "2024-01-19",
     }
     assert promote.call_args.args[2:] == (DUE, 3)

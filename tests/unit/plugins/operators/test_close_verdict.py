@@ -7,7 +7,7 @@ from include.errors import NotReady, Outage, Refused
 from include.judging.attempts import DueAttempt
 from include.records import AttemptRecord, ClosingRecord
 
-ATTEMPT = {"verdict": "2024-01-14.0", "number": 1, "as_of": "2024-01-18", "run": 2}
+ATTEMPT = {"verdict": "2024-01-14.0", "as_of": "2024-01-18", "run": 2}
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def test_how_it_closed_is_told(operator, step, context_of):
     closing = ClosingRecord(as_of="2024-01-18", verdict="2024-01-14.0", outcome="promoted", why="promotion 2")
     close = step("close_verdict", closing)
     assert operator.execute(context_of()) == {"verdict": "2024-01-14.0", "outcome": "promoted", "why": "promotion 2"}
-    assert close.call_args.args[2:] == (DueAttempt("2024-01-14.0", 1, "2024-01-18"), 2)
+    assert close.call_args.args[2:] == (DueAttempt("2024-01-14.0", "2024-01-18"), 2)
 
 
 def test_a_verdict_may_stay_open(operator, step, context_of):
@@ -43,7 +43,6 @@ def test_a_run_that_won_and_did_not_promote_fails(operator, ledger, context_of):
     won = AttemptRecord(
         as_of="2024-01-18",
         verdict="2024-01-14.0",
-        number=1,
         trained_on=("2024-01-01", "2024-01-12"),
         training_rows=900,
         data="d",
@@ -55,7 +54,7 @@ def test_a_run_that_won_and_did_not_promote_fails(operator, ledger, context_of):
         why="better",
     )
     ledger.put(won)
-    with pytest.raises(Refused, match=r"2024-01-14\.0-1 is not finished.*run 2 of 3 failed"):
+    with pytest.raises(Refused, match=r"2024-01-14\.0 is not finished.*run 2 of 3 failed"):
         operator.execute(context_of())
     assert ledger.get(ClosingRecord, "2024-01-14.0") is None
 

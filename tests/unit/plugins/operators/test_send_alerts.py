@@ -10,7 +10,7 @@ from evergreen.operators.ask_retraining import AskRetrainingOperator
 from evergreen.operators.send_alerts import SendAlertsOperator
 from include.incidents import last_incident, report
 
-ATTEMPT = {"verdict": "2024-01-14.0", "number": 1, "as_of": "2024-01-18", "run": 1}
+ATTEMPT = {"verdict": "2024-01-14.0", "as_of": "2024-01-18", "run": 1}
 
 
 @pytest.fixture

@@ -30,8 +30,8 @@ from include.errors import ConfigInvalid, EvergreenError, FileUnreadable, NotRea
 from include.records import ArrivalRecord, SourceFile
 from include.storage.ledger import acting
 
-ATTEMPT = {"verdict": "2024-01-14.0", "number": 1, "as_of": "2024-01-18", "run": 1}
-JUDGED = {"attempt": "2024-01-14.0-1", "outcome": "passed", "why": "better"}
+ATTEMPT = {"verdict": "2024-01-14.0", "as_of": "2024-01-18", "run": 1}
+JUDGED = {"attempt": "2024-01-14.0", "outcome": "passed", "why": "better"}
 PLAIN = {"model_id": "taxi"}
 OPERATORS = {
     IngestBatchOperator: PLAIN,

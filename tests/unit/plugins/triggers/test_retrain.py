@@ -54,7 +54,7 @@ def ask(write_folder, deployment):
         ledger = open_stores(deployment, name).ledger
         nobody = {"version": None, "promotion": None, "why": "", "data": "d", "label_cut": None}
         ledger.put(ClaimRecord(as_of=BATCH, revision=0, **nobody))
-        ledger.put(BatchRecord(as_of=BATCH, feed="labels", revision=0, state="published"))
+        ledger.put(BatchRecord(as_of=BATCH, feed="labels", revision=0, state="published", clean=200))
         sections = dict.fromkeys(("freshness", "inputs", "predictions", "outcomes"), SectionVerdict(state="ok", why=""))
         asked = {"last_ask": f"{BATCH}.0" if action == "retrain" else None, "previous_ask": None}
         common = {"covers": (BATCH,), "promotion": None, "version": None, "reasons": (), "action": action}
@@ -93,8 +93,8 @@ def stays_silent():
 
 
 def run_of(model_id, number):
-    run_id = f"verdict-{BATCH}.0-attempt-1-run-{number}"
-    conf = {"verdict": f"{BATCH}.0", "attempt": 1, "as_of": BATCH, "run": number}
+    run_id = f"verdict-{BATCH}.0-run-{number}"
+    conf = {"verdict": f"{BATCH}.0", "as_of": BATCH, "run": number}
     return {"trigger_dag_id": f"{model_id}__retrain", "trigger_run_id": run_id, "conf": conf}
 
 

@@ -23,7 +23,7 @@ DAYS = tuple(f"2024-01-{day:02}" for day in range(1, 13))
 
 def make_history(labelled: int = 50) -> History:
     rows = BatchRecord(as_of=DAYS[0], feed="rows", revision=0, state="published", rows_in=60, clean=55, quarantined=5)
-    one = BatchHistory(DAYS[0], rows, None, None, None, (), (), None, 1.0 if labelled else None, labelled)
+    one = BatchHistory(DAYS[0], rows, None, None, None, (), (), (), 1.0 if labelled else None, labelled)
     batches = tuple(replace(one, batch=day) for day in DAYS)
     return History("taxi", "Trips", "mae", batches, (), 1.0 if labelled else None)
 
@@ -31,7 +31,7 @@ def make_history(labelled: int = 50) -> History:
 def make_judgement(slices: tuple[SliceJudgement, ...] = (), metric: str = "mae") -> Judgement:
     return Judgement(
         against="base", metric=metric, rows=590, blocks=4, champion=4.0, challenger=4.5, improvement=0, lower=0,
-        slices=slices,
+        upper=0, expected=0, worse=0.5, slices=slices,
     )  # fmt: skip
 
 
@@ -219,13 +219,13 @@ def test_a_renamed_target_is_the_same_target(write_folder, edit_config, tmp_path
     require_comparable(load_model_folder(write_folder(root=tmp_path / "before")), change)
 
 
-def test_the_span_is_long_enough_for_a_first_version_and_eight_champions(write_folder, at):
+def test_the_span_is_four_windows_long(write_folder, at):
     model, now = load_model_folder(write_folder()), datetime(2024, 6, 1, tzinfo=UTC)
     place = Path(at.landing) / "taxi"
     place.mkdir(parents=True)
     (place / "trips_2024-04-09.csv").touch()
-    # Window 12, holdout 4, eight champions of 5 batches: 56 days up to the 9th of April.
-    assert choose_span(model, at, None, None, now) == ("2024-02-14", "2024-04-09")
+    # A window of 12: 48 days up to the 9th of April.
+    assert choose_span(model, at, None, None, now) == ("2024-02-22", "2024-04-09")
     # No further back than the schedule's start.
     assert choose_span(model, at, None, "2024-01-20", now) == ("2024-01-01", "2024-01-20")
     assert choose_span(model, at, "2024-03-01", None, now) == ("2024-03-01", "2024-04-09")

@@ -1,0 +1,170 @@
+"""What newer labels are worth, and when a refresh is promoted for it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+
+from include.config.contract import GateConfig
+from include.judging.freshness import judge_refresh
+from include.judging.interval import error_between, expect_mean, expect_pooled
+from include.records import Freshness
+from include.replay.runner import Runner
+from include.steps.judge_model import judge_model
+from include.steps.promote_model import promote_model
+from include.steps.register_model import register_model
+from include.steps.train_model import train_model
+from include.storage.stores import open_stores
+from tests.unit.small_loop import ESTIMATOR, ROWS, Law, SmallLoop, day, doubled, make_rows
+
+GATE = GateConfig(metric="mae")
+
+
+def test_three_attempts_must_tell_before_anything_is_believed() -> None:
+    seen = [Freshness(gain=0.3, error=0.01)] * 3
+    assert judge_refresh(GATE, seen[:2])[1] is False
+    assert "told by 2 attempts, 3 are needed" in judge_refresh(GATE, seen[:2])[0]
+    why, passed = judge_refresh(GATE, seen)
+    assert passed
+    assert why.startswith("refresh: newer labels were worth 30.0% over 3 attempts, expected 29.")
+
+
+@pytest.mark.parametrize(
+    ("gains", "passes"),
+    [
+        ([0.03] * 12, True),
+        ([0.005] * 12, False),
+        # Of one mind and of many: the same mean.
+        ([0.06, 0.05, 0.07, 0.06], True),
+        ([0.30, -0.20, 0.24, -0.10], False),
+        ([-0.05] * 12, False),
+    ],
+)
+def test_it_is_passed_for_what_it_is_expected_to_bring(gains: list[float], passes: bool) -> None:
+    assert judge_refresh(GATE, [Freshness(gain=gain, error=0.01) for gain in gains])[1] is passes
+
+
+def test_where_config_asks_for_proof_it_must_be_beyond_noise() -> None:
+    gate = GATE.model_copy(update={"confidence": 0.95})
+    seen = [Freshness(gain=gain, error=0.01) for gain in (0.21, 0.02, 0.01)]
+    assert judge_refresh(GATE, seen)[1]
+    why, passed = judge_refresh(gate, seen)
+    assert (passed, "not beyond noise at 95%" in why) == (False, True)
+    assert judge_refresh(gate, [Freshness(gain=gain, error=0.01) for gain in (0.21, 0.2, 0.19)])[1]
+
+
+def test_pooled_differences_count_each_once_and_no_surer_than_they_lie_apart() -> None:
+    means, errors = np.array([0.04, 0.06, 0.05, 0.05]), np.full(4, 0.001)
+    told = expect_pooled(means, errors)
+    assert (told.mean, told.blocks) == (pytest.approx(0.05), 4)
+    assert told.error == pytest.approx(np.std(means, ddof=1) / 2)
+    vague = expect_pooled(means, np.full(4, 0.2))
+    assert vague.error == pytest.approx(0.1)
+    assert 0 < vague.expected < told.expected < told.mean
+
+
+def test_the_error_is_read_back_from_an_interval() -> None:
+    told = expect_mean(np.array([0.1, 0.2, 0.4]), np.array(["a", "a", "b"]))
+    assert error_between(*told.ends) == pytest.approx(told.error)
+
+
+def moving(number: int) -> Law:
+    """A line that climbs by the day."""
+    return lambda x, random: doubled(x, random) + 0.5 * number
+
+
+@pytest.fixture(scope="module")
+def drifted(tmp_path_factory: pytest.TempPathFactory) -> SmallLoop:
+    """Ten days on which each label batch makes a fit better; one window, so that nothing else can."""
+    loop = SmallLoop.under(tmp_path_factory.mktemp("drifted"), training={"window": 2, "min_labels": 5})
+    for number in range(1, 11):
+        loop.run(moving(number), number)
+    return loop
+
+
+def test_what_drifts_is_refreshed_with_each_batch_once_that_has_paid(drifted: SmallLoop) -> None:
+    attempts = [drifted.attempt(number) for number in range(1, 11)]
+    refreshed = [number for number, one in enumerate(attempts, 1) if one.refresh and one.outcome == "passed"]
+    assert refreshed == list(range(refreshed[0], 11))
+    assert refreshed[0] <= 7
+    waited = [one for one in attempts if one.refresh and one.outcome == "refused"]
+    assert waited
+    assert all("nothing new to judge" in one.why for one in waited)
+    # Each is fitted on the newest labels, and no run of a challenger stands beside it.
+    last = drifted.promotions[-1]
+    assert (last.as_of, last.trained_on) == (day(10), (day(9), day(10)))
+    assert drifted.stores.models.find_run(attempts[-1].verdict, "challenger") is None
+    assert attempts[-1].judgement is None
+
+
+def test_what_newer_labels_were_worth_is_measured_on_labels_new_to_both(drifted: SmallLoop) -> None:
+    """The champion of the last check has learnt days 8 and 9, the version before it 7 and 8; they meet on day 10."""
+    told = drifted.attempt(10).freshness
+    new = make_rows(10, moving(10))
+
+    def loss(learnt: tuple[int, int]) -> np.ndarray:
+        rows = [make_rows(number, moving(number)) for number in learnt]
+        x, y = (np.concatenate([one[name] for one in rows]) for name in ("x", "y"))
+        slope, start = np.polyfit(x, y, 1)
+        return np.abs(new["y"] - start - slope * new["x"]).to_numpy()
+
+    old, young = loss((7, 8)), loss((8, 9))
+    gain = (old - young) / old.mean()
+    assert told is not None
+    assert told.gain == pytest.approx(gain.mean())
+    assert told.error == pytest.approx(gain.std(ddof=1) / ROWS**0.5)
+
+
+def test_a_refresh_made_again_is_the_same(drifted: SmallLoop) -> None:
+    before = [one.model_dump(exclude={"meta"}) for one in drifted.promotions]
+    Runner(drifted.model, drifted.at, sinks=()).run_batch(day(10))
+    assert [one.model_dump(exclude={"meta"}) for one in drifted.promotions] == before
+
+
+def test_what_stays_is_not_refreshed(tmp_path: Path) -> None:
+    loop = SmallLoop.under(tmp_path, training={"window": 2, "min_labels": 5})
+    loop.run(doubled, *range(1, 10))
+    attempts = [loop.attempt(number) for number in range(3, 10)]
+    assert any(one.refresh for one in attempts)
+    assert not any(one.refresh and one.outcome == "passed" for one in attempts)
+
+
+def test_an_edit_between_training_and_judging_is_not_in_a_refresh(tmp_path: Path) -> None:
+    loop = SmallLoop.under(tmp_path, training={"window": 2, "min_labels": 5})
+    for number in range(1, 9):
+        loop.run(moving(number), number)
+    loop.take(moving(9), 9)
+    champion, due = loop.promotions[-1], loop.ask(9, "due")
+    trained = train_model(loop.model, loop.at, due)
+    assert (trained.refresh, trained.run) == (True, None)
+    edited = replace(loop.model, code={**loop.model.code, "estimator.py": ESTIMATOR + "\n# Another.\n"})
+    assert edited.code_version != champion.code
+    record = judge_model(edited, loop.at, due, trained)
+    assert (record.outcome, record.code) == ("passed", champion.code)
+    version = register_model(edited, loop.at, due).version
+    assert version is not None
+    assert loop.stores.models.version_tags(version)["evergreen.code"] == champion.code
+    packed = loop.stores.models.load_version(version)
+    assert (packed.folder / "estimator.py").read_text() == ESTIMATOR
+    promotion = promote_model(edited, loop.at, due, version)
+    assert (promotion.code, promotion.trained_on[1]) == (champion.code, day(9))
+    assert promotion.refreshes == (champion.refreshes or champion.number)
+
+
+def test_a_judged_version_that_somebody_deleted_stops_neither_check_nor_attempt(tmp_path: Path) -> None:
+    loop = SmallLoop.under(tmp_path, training={"window": 2, "min_labels": 5})
+    for number in range(1, 8):
+        loop.run(moving(number), number)
+    judged, champion = loop.promotions[-2:]
+    assert champion.refreshes == judged.number
+    client = MlflowClient(loop.at.tracking_uri, loop.at.tracking_uri)
+    client.delete_model_version(loop.stores.models.name, str(judged.version))
+    # As a process of tomorrow sees it.
+    open_stores.cache_clear()
+    assert not loop.stores.models.has_version(judged.version)
+    loop.run(moving(8), 8)
+    assert loop.verdicts[-1].outcomes.why.endswith("the first of this version")
+    attempt = loop.attempt(8)
+    assert (attempt.refresh, attempt.outcome, attempt.freshness) == (True, "passed", None)

@@ -1,0 +1,169 @@
+"""Which labels a challenger learns from, and which it is judged on."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from include.judging.holdout import choose_holdout
+from include.records import AttemptRecord, PromotionRecord
+from include.steps.judge_model import judge_model
+from include.steps.register_model import register_model
+from include.steps.train_model import TrainResult, _choose_window, train_model
+from tests.unit.small_loop import (
+    CLASSES,
+    LOGISTIC,
+    ROWS,
+    SmallLoop,
+    day,
+    doubled,
+    make_rows,
+    turned,
+)
+
+
+def loss_of_line(learnt, laws, holdout):
+    """Mean absolute error on a day of the line through some others' rows."""
+    rows = pd.concat([make_rows(number, laws(number)) for number in learnt])
+    slope, start = np.polyfit(rows["x"], rows["y"], 1)
+    new = make_rows(holdout, laws(holdout))
+    return float((new["y"] - start - slope * new["x"]).abs().mean())
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A line that turns on the sixth day, and the challenger of the twelfth."""
+    loop = SmallLoop.under(tmp_path_factory.mktemp("trained"))
+    loop.take(doubled, *range(1, 6))
+    loop.take(turned, *range(6, 13))
+    due = loop.ask(12)
+    return loop, due, train_model(loop.model, loop.at, due)
+
+
+def test_each_window_is_tried_on_the_holdout_and_the_better_goes_on(trained):
+    loop, due, result = trained
+    laws = lambda number: doubled if number < 6 else turned  # noqa: E731
+    spans = {
+        str(window): range(1 if window == "all" else max(1, 12 - window), 12) for window in loop.model.config.windows
+    }
+    # A window that reaches back to the first day is that of all.
+    spans = {window: span for window, span in spans.items() if window == "all" or span[0] > 1}
+    losses = {window: loss_of_line(span, laws, 12) for window, span in spans.items()}
+    best = min(losses, key=losses.get)
+    assert best != "all"
+    assert result.trained_on == (day(spans[best][0]), day(11))
+    assert (result.rows, result.why) == (ROWS * len(spans[best]), "")
+    record = judge_model(loop.model, loop.at, due, result)
+    assert (record.window, record.holdout, record.trained_on) == (best, (day(12),), result.trained_on)
+    assert record.tried == pytest.approx(losses)
+    assert record.judgement.challenger == pytest.approx(losses[best])
+    assert record.meta["cpu_seconds"] > 0
+    # What won is fitted anew with the newest labels, on a window as long.
+    version = loop.stores.models.load_version(register_model(loop.model, loop.at, due).version)
+    tags = loop.stores.models.version_tags(loop.stores.models.find_version(due.verdict))
+    assert tags["evergreen.trained_on"] == f"{day(spans[best][0] + 1)} to {day(12)}"
+    assert version.contract["window"] == int(best)
+
+
+def test_nothing_is_trained_twice_whatever_the_config_says_by_now(trained):
+    loop, due, result = trained
+    other = loop.using(training={"window": 2, "min_labels": 5})
+    assert train_model(other.model, loop.at, due) == result
+
+
+NOW = {"all": 1.0, "7": 0.9}
+
+
+@pytest.mark.parametrize(
+    ("before", "chosen"),
+    [
+        ([], 7),
+        # Mean shares of what all had: 0.9 and 1.3.
+        ([{"all": 1.0, "7": 1.3}], "all"),
+        # Shares count, however loud an attempt was: 0.9, 1.05 and 0.8.
+        ([{"all": 100.0, "7": 105.0}, {"all": 0.01, "7": 0.008}], 7),
+        # Of 0.9, 1.05 and 1.08 the mean is above 1; the older ones count less.
+        ([{"all": 1.0, "7": 1.05}, {"all": 1.0, "7": 1.08}], 7),
+        # What was tried then was not the same.
+        ([{"all": 1.0}, {"all": 1.0, "28": 0.1, "7": 9.0}, {}], 7),
+        # Without any loss they are alike.
+        ([{"all": 0.0, "7": 0.0}], 7),
+    ],
+)
+def test_a_window_is_chosen_by_the_last_attempts_too(before, chosen):
+    assert _choose_window(["all", 7], NOW, iter(before)) == chosen
+
+
+def test_of_equal_windows_the_longer_goes_on():
+    assert _choose_window(["all", 7], {"all": 1.0, "7": 1.0}, iter([])) == "all"
+
+
+BROKEN = "def build_features(batch, history):\n    raise ValueError('no such thing')\n"
+NOTHING = {
+    "no label batch before the holdout": ({}, 1, (None, 0), "no labels are known before the holdout", False),
+    "one class": (
+        {**CLASSES, "estimator": LOGISTIC}, 2, ((day(1), day(1)), ROWS),
+        "to learn from, 0 of 40 labels are 1; 5 are needed to tell of them", False,
+    ),
+    "broken code": ({"features": BROKEN}, 2, ((day(1), day(1)), ROWS), "no such thing", True),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", NOTHING)
+def test_where_no_challenger_can_be_fitted_it_says_why(case, tmp_path):
+    changes, last, (span, rows), why, fault = NOTHING[case]
+    loop = SmallLoop.under(tmp_path, **changes)
+    loop.take(doubled if "model" not in changes else lambda x, _: np.zeros(len(x), int), *range(1, last + 1))
+    found = train_model(loop.model, loop.at, loop.ask(last))
+    assert (found.run, found.trained_on, found.rows, found.fault) == (None, span, rows, fault)
+    assert why in found.why
+
+
+def test_an_attempt_that_was_judged_without_a_challenger_trains_none(tmp_path):
+    loop = SmallLoop.under(tmp_path)
+    loop.take(doubled, 1, 2)
+    due = loop.ask(2)
+    loop.stores.ledger.put(
+        AttemptRecord(
+            as_of=day(2), verdict=due.verdict, trained_on=(day(1), day(1)), training_rows=7, data="", code="c",
+            holdout=(day(2),), against=0, judgement=None, outcome="passed", why="", baseline=True,
+        )
+    )  # fmt: skip
+    assert train_model(loop.model, loop.at, due) == TrainResult(None, (day(1), day(1)), 7)
+
+
+# Ones among the labels of six days; the champion's day; the holdout.
+HOLDOUTS = [
+    ([9, 9, 9, 9, 9, 9], None, [6]),
+    ([9, 9, 9, 3, 1, 1], None, [4, 5, 6]),
+    # Without a champion half of the labels are left to learn from.
+    ([9, 9, 9, 1, 1, 1], None, [4, 5, 6]),
+    # What the champion has learnt is not judged on.
+    ([9, 9, 9, 9, 1, 1], 4, [5, 6]),
+    ([9, 9, 9, 9, 4, 1], 4, [5, 6]),
+    ([9, 9, 9, 9, 9, 9], 4, [6]),
+    # Ones may be the many.
+    ([9, 9, 9, 9, 38, 37], 3, [5, 6]),
+]
+
+
+@pytest.mark.parametrize(("ones", "champion", "holdout"), HOLDOUTS, ids=str)
+def test_a_holdout_has_a_handful_of_the_rarer_class(ones, champion, holdout, tmp_path):
+    loop = SmallLoop.under(tmp_path, estimator=LOGISTIC, **CLASSES)
+    for number, count in enumerate(ones, 1):
+        loop.take(lambda x, _, count=count: np.repeat([1, 0], [count, len(x) - count]), number)
+    if champion:
+        span = (day(1), day(champion))
+        loop.stores.ledger.put(
+            PromotionRecord(
+                as_of=day(champion), number=1, version=1, attempt="a", code="c", data="d", trained_on=span,
+                effective_from=day(9), error=1.0,
+            )
+        )  # fmt: skip
+    assert choose_holdout(loop.model.config, loop.stores, day(6))[0] == [day(number) for number in holdout]
+
+
+@pytest.mark.parametrize(("min_rows", "holdout"), [(30, [4]), (50, [3, 4]), (100, [2, 3, 4])])
+def test_a_holdout_is_as_short_as_its_rows_allow(min_rows, holdout, tmp_path):
+    loop = SmallLoop.under(tmp_path, gate={"metric": "mae", "min_rows": min_rows})
+    loop.take(doubled, 1, 2, 3, 4)
+    assert choose_holdout(loop.model.config, loop.stores, day(4))[0] == [day(number) for number in holdout]
