@@ -219,6 +219,7 @@ def test_three_years_cost_what_three_months_do(history, count, write_folder, edi
     # No version was fitted; of one, the check reads the contract that it was made with.
     packed = SimpleNamespace(contract=describe_contract(model.config))
     monkeypatch.setattr(ModelStore, "load_version", lambda _, version: packed)
+    monkeypatch.setattr(ModelStore, "has_version", lambda _, version: True)
     loop, seen = Loop(model, at, history), {}
     for n in range(LATE + 1):
         # The batches that the readers have begun themselves are found as they left them.
