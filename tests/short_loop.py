@@ -1,8 +1,10 @@
 """A short run of the taxi loop, small enough to be run many times, and a fingerprint of all that it left."""
 
+import functools
 import hashlib
 import json
 import shutil
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import obstore
 import yaml
 from deltalake import DeltaTable
+from mlflow import MlflowClient
 
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder, load_model_folder
@@ -40,11 +43,27 @@ class Told:
         self.messages.append(message)
 
 
+@functools.cache
+def _empty_registry() -> bytes:
+    """MLflow's database before anything is in it: making one takes more than a second."""
+    with tempfile.TemporaryDirectory() as place:
+        MlflowClient(f"sqlite:///{place}/mlflow.db").search_experiments()
+        return Path(place, "mlflow.db").read_bytes()
+
+
+def lay_registry(home: Path) -> None:
+    """Put an empty registry where ``Locations.under(home)`` looks for it."""
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "mlflow.db").write_bytes(_empty_registry())
+
+
 def short_model(folder: Path, name: str = "taxi", **changes: Any) -> ModelFolder:
     """A copy of the taxi folder with short windows, and with other parts of config.yaml where they are given."""
     path = folder / "models" / name
     if not path.exists():
         shutil.copytree(TAXI, path, ignore=shutil.ignore_patterns("__pycache__"))
+        if not (folder / "mlflow.db").exists():
+            lay_registry(folder)
         config = yaml.safe_load((path / "config.yaml").read_text()) | SHORT | changes
         (path / "config.yaml").write_text(yaml.safe_dump(config))
     return load_model_folder(path)

@@ -16,6 +16,8 @@ from include.storage.stores import Stores
 
 # Attempts that must tell of it before it is believed.
 _FEWEST = 3
+# What an attempt counts of the one after it: where nothing changes, labels more are worth less and less.
+_FADING = 0.9
 
 
 def champion_freshness(
@@ -47,14 +49,14 @@ def champion_freshness(
 def judge_refresh(gate: GateConfig, seen: list[Freshness]) -> tuple[str, bool]:
     """Whether a refresh is to be expected to serve better, by what the newest labels were worth so far.
 
-    :param seen: one an attempt.
+    :param seen: one an attempt, newest first.
     :returns: why, and whether it is.
     """
     if len(seen) < _FEWEST:
         why = f"nothing new to judge: what newer labels are worth is told by {len(seen)} attempts, {_FEWEST} are needed"
         return why, False
     gains = np.array([one.gain for one in seen])
-    worth = expect_pooled(gains, np.array([one.error for one in seen]))
+    worth = expect_pooled(gains, np.array([one.error for one in seen]), _FADING ** np.arange(len(seen)))
     told = (
         f"refresh: newer labels were worth {worth.mean:.1%} over {len(seen)} attempts, expected {worth.expected:.1%}, "
         f"worse with a probability of {worth.negative:.0%}"

@@ -76,18 +76,20 @@ def error_between(lower: float, upper: float) -> float:
     return (upper - lower) / (2 * _REACH)
 
 
-def expect_pooled(means: np.ndarray, errors: np.ndarray) -> Expectation:
+def expect_pooled(means: np.ndarray, errors: np.ndarray, weights: np.ndarray) -> Expectation:
     """What several differences, each seen on rows of its own, make one expect of the next one.
 
-    Each counts once. The variance of their mean is the larger of two: the one that they were told with, and that which
-    lies between them (DerSimonian and Laird, Controlled Clinical Trials 7, 1986, with equal weights).
+    The variance of their weighted mean is the larger of two: the one that they were told with, and that which lies
+    between them (DerSimonian and Laird, Controlled Clinical Trials 7, 1986, with weights that are given).
 
     :param means: (n,) mean differences, n of 2 at least.
     :param errors: (n,) their standard errors.
+    :param weights: (n,) what each counts, in any unit.
     """
-    n = len(means)
-    variance = max(float(np.var(means, ddof=1)) / n, float(np.mean(errors**2)) / n)
-    return _expect(float(np.mean(means)), variance, n)
+    shares = weights / weights.sum()
+    mean, concentration = float(shares @ means), float(shares @ shares)
+    between = float(shares @ (means - mean) ** 2) * concentration / (1 - concentration)
+    return _expect(mean, max(between, float(shares**2 @ errors**2)), len(means))
 
 
 def lower_bound(differences: np.ndarray, blocks: np.ndarray, confidence: float) -> MeanInterval:

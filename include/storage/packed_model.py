@@ -15,7 +15,6 @@ from typing import Any
 
 import mlflow
 import pandas as pd
-import skops.io
 from mlflow.pyfunc.model import PythonModel
 
 PACKED = "packed"
@@ -67,6 +66,9 @@ class PackedModel(PythonModel):
 
     def unpack(self, folder: Path) -> "PackedModel":
         """Load features, estimator and contract from a packed folder."""
+        # Its import takes seconds, which who only reads records need not wait.
+        import skops.io
+
         self.folder = folder
         self.contract: dict[str, Any] = json.loads((folder / "contract.json").read_text())
         self.features = load_module(folder / "features.py", "features")

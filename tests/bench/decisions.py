@@ -39,7 +39,7 @@ from tests.bench.streams import Stream, find_streams
 
 # Batches over which a promotion is looked at again, and over which the worst stretch is looked for.
 _AHEAD = 4
-_SPOILT_EVERY = 6
+_SPOILT_EVERY = 3
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import psutil
@@ -37,24 +36,23 @@ from include.storage.stores import open_stores
 from tests.live import NIGHTLY, Live, make_model, running, wait_until
 from tests.short_loop import SHORT, STREAM, fingerprint, land, run
 
-ASKING = ("first", "second")
-# With so few labels needed, the third batch's check asks for a first model.
-QUICK = {"training": {"window": 2, "min_labels": 250}}
-# The run for the fourth day begins the night after it.
-DAY_4 = "scheduled__2024-01-05T07:00:00+00:00"
+# Few days and few models: the scheduler looks at each open run all the time. With so few labels needed, the second
+# batch's check asks for a first model.
+QUICK = {"training": {"window": 2, "min_labels": 200}}
+VERDICT, RUN = "2024-01-02.0", "verdict-2024-01-02.0-run-1"
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelFolder]:
     root = tmp_path_factory.mktemp("models")
     # Each has the days that its test lands: the sensors of others would only wait.
-    three, four, five = ({**NIGHTLY, "end": f"2024-01-0{day}"} for day in (3, 4, 5))
-    made = {name: make_model(root, name, **QUICK, schedule=three) for name in (*ASKING, "paused", "unwatched")}
-    made["killed"] = make_model(root, "killed", **QUICK, schedule=five)
+    made = {name: make_model(root, name, **QUICK, schedule=until(2)) for name in ("first", "paused", "unwatched")}
+    made["killed"] = make_model(root, "killed", **QUICK, schedule=until(4))
     gate = {**SHORT["gate"], "approval": "required"}
-    made["signed"] = make_model(root, "signed", **QUICK, schedule=three, gate=gate)
-    # Its third day never comes, and no more than five do.
-    daily = {"every": "day", "start": "2024-01-01", "end": "2024-01-05"}
+    made["signed"] = make_model(root, "signed", **QUICK, schedule=until(2), gate=gate)
+    made["cutoff"] = make_patient(root, "cutoff")
+    # Its third day never comes, and no more than four do.
+    daily = {"every": "day", "start": "2024-01-01", "end": "2024-01-04"}
     made["gap"] = make_model(
         root,
         "gap",
@@ -70,20 +68,30 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelFolder]:
             "max_delay": 7,
         },
     )
+    return made
+
+
+def until(day: int) -> dict[str, str]:
+    """The schedule up to a day."""
+    return {**NIGHTLY, "end": f"2024-01-0{day}"}
+
+
+def make_patient(root: Path, name: str) -> ModelFolder:
+    """A model whose tasks are tried often."""
     tasks = {"poll": "1s", "retries": 8, "retry_delay": "2s"}
-    return made | {name: make_model(root, name, **QUICK, schedule=four, tasks=tasks) for name in ("cutoff", "minute")}
+    return make_model(root, name, **QUICK, schedule=until(3), tasks=tasks)
 
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory, models: dict[str, ModelFolder]) -> Iterator[Live]:
-    """Services whose first three models already have a verdict that asks."""
+    """Services of which two models already have a verdict that asks."""
     home = tmp_path_factory.mktemp("live")
     at = Locations.under(home)
-    for name in (*ASKING, "signed"):
-        until_the_verdict(models[name], at)
-    land(models["gap"], at, 1, 2, 4, 5)
-    for name in ("paused", "unwatched"):
-        run(models[name], at, 1, 2)
+    for name in ("first", "signed", "paused", "unwatched"):
+        run(models[name], at, 1)
+    for name in ("first", "signed"):
+        take_second(models[name], at)
+    land(models["gap"], at, 1, 2, 4)
     settings = {
         # A worker or a triggerer that was killed is missed after seconds, not minutes.
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "10",
@@ -95,21 +103,16 @@ def live(tmp_path_factory: pytest.TempPathFactory, models: dict[str, ModelFolder
         yield services
 
 
-def until_the_verdict(model: ModelFolder, at: Locations) -> None:
-    """Take three batches to the check that asks for a first model, and no further."""
-    run(model, at, 1, 2)
-    take_third(model, at)
-
-
-def take_third(model: ModelFolder, at: Locations) -> None:
-    land(model, at, 3)
+def take_second(model: ModelFolder, at: Locations) -> None:
+    """Take the second batch to the check that asks for a first model, and no further."""
+    land(model, at, 2)
     for step in (ingest_batch, validate_batch, score_batch, ingest_labels, validate_labels, check_drift):
-        step(model, at, "2024-01-03")
+        step(model, at, "2024-01-02")
 
 
-def attempts(model: ModelFolder, at: Locations, *verdicts: str) -> list[AttemptRecord]:
+def attempts(model: ModelFolder, at: Locations) -> list[AttemptRecord]:
     ledger = open_stores(at, model.id).ledger
-    return [one for verdict in verdicts or ("2024-01-03.0",) for one in ledger.all(AttemptRecord, verdict)]
+    return list(ledger.all(AttemptRecord, VERDICT))
 
 
 def challengers(model: ModelFolder, at: Locations) -> int:
@@ -122,36 +125,32 @@ def await_run(live: Live, dag_id: str, seconds: float = 600) -> None:
 
 
 def test_each_attempt_is_made_once_however_often_it_is_asked_for(live: Live, models: dict[str, ModelFolder]) -> None:
-    for name in ASKING:
-        await_run(live, f"{name}__retrain")
+    await_run(live, "first__retrain")
     # The watch has asked; others ask for what it has asked for.
-    conf = {"verdict": "2024-01-03.0", "as_of": "2024-01-03", "run": 1}
-    run_id = "verdict-2024-01-03.0-run-1"
+    conf = {"verdict": VERDICT, "as_of": "2024-01-02", "run": 1}
 
-    def refused(name: str) -> bool:
+    def refused() -> bool:
         """On SQLite Airflow may find its database locked, and then has not looked yet."""
         with pytest.raises(AssertionError, match=r"409|500") as answer:
-            live.trigger(f"{name}__retrain", run_id, **conf)
+            live.trigger("first__retrain", RUN, **conf)
         return "409" in str(answer.value)
 
-    for name in (*ASKING, *ASKING[:2]):
-        wait_until(partial(refused, name), 60, f"{name}__retrain to say that it has this run")
-    for name in ASKING:
-        assert live.runs(f"{name}__retrain") == {run_id: "success"}
-        assert [attempt.outcome for attempt in attempts(models[name], live.at)] == ["passed"]
-        assert challengers(models[name], live.at) == 1
+    for _ in range(2):
+        wait_until(refused, 60, "first__retrain to say that it has this run")
+    assert live.runs("first__retrain") == {RUN: "success"}
+    assert [attempt.outcome for attempt in attempts(models["first"], live.at)] == ["passed"]
+    assert challengers(models["first"], live.at) == 1
 
 
 def test_a_human_decides_where_config_wants_it(live: Live, models: dict[str, ModelFolder]) -> None:
     """The task waits without a worker and without the triggerer, until somebody says yes on its page."""
     ledger = open_stores(live.at, "signed").ledger
-    run_id = "verdict-2024-01-03.0-run-1"
-    state = lambda: live.tasks("signed__retrain", run_id).get("approve_model", ("", 0))[0]  # noqa: E731
+    state = lambda: live.tasks("signed__retrain", RUN).get("approve_model", ("", 0))[0]  # noqa: E731
     wait_until(lambda: state() == "awaiting_input", 600, "the question")
     asked = last_incident(ledger, "approval")
     assert asked is not None
     assert ledger.get(NoticeRecord, f"{asked.opened.id}.opened.log") is not None
-    page = f"/dags/signed__retrain/dagRuns/{run_id}/taskInstances/approve_model/-1/hitlDetails"
+    page = f"/dags/signed__retrain/dagRuns/{RUN}/taskInstances/approve_model/-1/hitlDetails"
     assert "signed" in live.call("GET", page)["subject"]
 
     def answer_yes() -> bool:
@@ -160,12 +159,12 @@ def test_a_human_decides_where_config_wants_it(live: Live, models: dict[str, Mod
             live.call("PATCH", page, {"chosen_options": ["Approve"], "params_input": {}})
         except AssertionError:
             # The answer may have been taken although Airflow said otherwise.
-            return ledger.get(ApprovalRecord, "2024-01-03.0") is not None
+            return ledger.get(ApprovalRecord, VERDICT) is not None
         return True
 
     wait_until(answer_yes, 60, "the yes to be taken")
     await_run(live, "signed__retrain")
-    answer = ledger.get(ApprovalRecord, "2024-01-03.0")
+    answer = ledger.get(ApprovalRecord, VERDICT)
     assert answer is not None
     assert (answer.approved, answer.by) == (True, "admin")
     assert ledger.last(PromotionRecord, "champion") is not None
@@ -173,13 +172,13 @@ def test_a_human_decides_where_config_wants_it(live: Live, models: dict[str, Mod
 
 def test_a_batch_that_never_comes_is_missing_and_later_ones_go_on(live: Live, models: dict[str, ModelFolder]) -> None:
     ledger = open_stores(live.at, "gap").ledger
-    wait_until(lambda: ledger.get(VerdictRecord, "2024-01-05"), 600, "the fifth day to be checked")
+    wait_until(lambda: ledger.get(VerdictRecord, "2024-01-04"), 600, "the fourth day to be checked")
     run_id = "scheduled__2024-01-04T00:00:00+00:00"
     wait_until(lambda: live.runs("gap__batch")[run_id] == "failed", 600, "the third day's run to fail")
     tasks = live.tasks("gap__batch", run_id)
     assert tasks["wait_for_batch"] == tasks["score_batch"] == ("failed", 1)
     assert tasks["ingest_batch"][0] == tasks["validate_batch"][0] == "upstream_failed"
-    for day, state in (("03", "missing"), ("04", "published"), ("05", "published")):
+    for day, state in (("02", "published"), ("03", "missing"), ("04", "published")):
         record, claim = ledger.get(BatchRecord, f"rows.2024-01-{day}"), ledger.last(ClaimRecord, f"2024-01-{day}")
         assert record is not None
         assert claim is not None
@@ -196,12 +195,12 @@ def test_a_paused_retrain_dag_is_reported_and_runs_once_when_unpaused(
 ) -> None:
     model, ledger = models["paused"], open_stores(live.at, "paused").ledger
     live.call("PATCH", "/dags/paused__retrain", {"is_paused": True})
-    land(model, live.at, 3)
+    land(model, live.at, 2)
     incident = wait_until(lambda: last_incident(ledger, "paused"), 600, "the incident")
-    for said in ("paused__retrain is paused", "verdict 2024-01-03.0", "Champion stays", "Unpause"):
+    for said in ("paused__retrain is paused", f"verdict {VERDICT}", "Champion stays", "Unpause"):
         assert said in incident.opened.text
     time.sleep(5)
-    assert live.runs("paused__retrain") == {"verdict-2024-01-03.0-run-1": "queued"}
+    assert live.runs("paused__retrain") == {RUN: "queued"}
     live.call("PATCH", "/dags/paused__retrain", {"is_paused": False})
     await_run(live, "paused__retrain")
     assert len(live.runs("paused__retrain")) == 1
@@ -216,13 +215,13 @@ def test_a_verdict_that_opens_while_the_triggerer_is_dead_is_answered_once(
 ) -> None:
     model = models["unwatched"]
     live.services.stop_one("triggerer", kill=True)
-    take_third(model, live.at)
-    assert open_stores(live.at, model.id).ledger.get(VerdictRecord, "2024-01-03").action == "retrain"  # type: ignore[union-attr]
+    take_second(model, live.at)
+    assert open_stores(live.at, model.id).ledger.get(VerdictRecord, "2024-01-02").action == "retrain"  # type: ignore[union-attr]
     time.sleep(5)
     assert live.runs("unwatched__retrain") == {}
     live.services.start_one("triggerer")
     await_run(live, "unwatched__retrain")
-    assert live.runs("unwatched__retrain") == {"verdict-2024-01-03.0-run-1": "success"}
+    assert live.runs("unwatched__retrain") == {RUN: "success"}
     assert len(attempts(model, live.at)) == challengers(model, live.at) == 1
 
 
@@ -271,19 +270,18 @@ def test_killed_tasks_and_a_killed_worker_change_nothing(
         ("killed__retrain", "promote_model", False),
     ]
     with killing(live, *targets) as killed:
-        list(feed(model, live.at, replace(STREAM, batches=5)))
+        list(feed(model, live.at, replace(STREAM, batches=4)))
     assert set(killed) == {task for _, task, _ in targets}
     for dag_id, task_id, _ in targets:
         state, tries = live.tasks(dag_id, killed[task_id])[task_id]
         assert (state in ("success", "skipped"), tries > 1) == (True, True), (task_id, state, tries)
     core = Locations.under(tmp_path)
-    for number in range(1, 6):
+    for number in range(1, 5):
         land(model, core, number)
         Runner(model, core).run_batch(model.config.calendar.name(number - 1))
-    assert fingerprint(model, live.at, "2024-01-05") == fingerprint(model, core, "2024-01-05")
-    # The baseline's, and that of the version after it: what was killed was trained once all the same.
-    made = attempts(model, live.at, "2024-01-03.0", "2024-01-04.0", "2024-01-05.0")
-    assert len(made) == challengers(model, live.at) == challengers(model, core) == 2
+    assert fingerprint(model, live.at, "2024-01-04") == fingerprint(model, core, "2024-01-04")
+    # What was killed was trained once all the same.
+    assert len(attempts(model, live.at)) == challengers(model, live.at) == challengers(model, core) == 1
 
 
 @pytest.mark.parametrize(("name", "seconds"), [("cutoff", 0), pytest.param("minute", 60, marks=pytest.mark.long)])
@@ -291,24 +289,25 @@ def test_a_dead_mlflow_server_is_waited_for(
     live: Live, models: dict[str, ModelFolder], name: str, seconds: float
 ) -> None:
     """Down while the first model is trained, then down while its first batch is scored."""
-    model, ledger = models[name], open_stores(live.at, name).ledger
-    retrain, batch = (f"{name}__retrain", "verdict-2024-01-03.0-run-1"), (f"{name}__batch", DAY_4)
-    land(model, live.at, 1, 2)
-    wait_until(lambda: ledger.get(VerdictRecord, "2024-01-02"), 600, "the second check")
+    model = models.get(name) or make_patient(models["first"].path.parent, name)
+    ledger, sound = open_stores(live.at, name).ledger, replace(STREAM, broken=())
+    retrain, batch = (f"{name}__retrain", RUN), (f"{name}__batch", "scheduled__2024-01-04T07:00:00+00:00")
+    land(model, live.at, 1)
+    wait_until(lambda: ledger.get(VerdictRecord, "2024-01-01"), 600, "the first check")
     with server_down(live, seconds):
-        land(model, live.at, 3)
+        land(model, live.at, 2)
         wait_until(lambda: tries(live, *retrain, "train_model") > 1, 600, "train_model to be tried again")
     await_run(live, retrain[0])
     promotion = ledger.last(PromotionRecord, "champion")
     assert promotion is not None
     assert (promotion.number, promotion.version) == (1, 1)
     with server_down(live, seconds):
-        land(model, live.at, 4)
+        land(model, live.at, 3, stream=sound)
         wait_until(lambda: tries(live, *batch, "score_batch") > 1, 600, "score_batch to be tried again")
     wait_until(lambda: live.tasks(*batch)["score_batch"][0] == "success", 600, "score_batch to succeed")
     assert live.runs(retrain[0]) == {retrain[1]: "success"}
     assert len(attempts(model, live.at)) == challengers(model, live.at) == 1
-    claim = ledger.last(ClaimRecord, "2024-01-04")
+    claim = ledger.last(ClaimRecord, "2024-01-03")
     assert claim is not None
     assert (claim.version, claim.revision) == (1, 0)
 

@@ -19,9 +19,9 @@ from tests.fake_slack import FakeSlack, fake_slack
 from tests.live import NIGHTLY, Live, make_model, running, wait_until
 from tests.short_loop import fingerprint
 
-# The demo's plan in a week: each day is half a minute of tasks.
-STREAM = DemoStream(batches=7, broken=(4,), shifted=(5, 6), changed=0)
-LAST = "2024-01-07"
+# The demo's plan in six days: each is half a minute of tasks.
+STREAM = DemoStream(batches=6, broken=(3,), shifted=(4, 5), changed=0)
+LAST = "2024-01-06"
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +33,8 @@ def slack() -> Iterator[FakeSlack]:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
     alerts = {"slack": "evergreen_slack", "channel": "#models"}
-    # Two days are left to wait for.
-    schedule = {**NIGHTLY, "end": "2024-01-09"}
+    # A day is left to wait for.
+    schedule = {**NIGHTLY, "end": "2024-01-07"}
     path = tmp_path_factory.mktemp("models")
     return make_model(path, "taxi", short=False, alerts=alerts, schedule=schedule)
 
@@ -80,7 +80,7 @@ def test_scheduler_and_core_agree(live: Live, model: ModelFolder, told: list[str
     assert "challenger passed: refresh" in story
     assert "not scored: batch rejected" in story
     assert by_scheduler == by_core
-    assert len(by_core) > 100
+    assert len(by_core) > 90
 
 
 def test_files_of_the_tables_are_equal_to_the_byte(
@@ -104,14 +104,14 @@ def test_waiting_takes_no_worker(live: Live, told: list[str]) -> None:
 
 
 def test_bad_data_fails_at_its_first_try(live: Live, told: list[str]) -> None:
-    """The run for 2024-01-04 begins on the 5th, at two in New York."""
-    tasks = live.tasks("taxi__batch", "scheduled__2024-01-05T07:00:00+00:00")
+    """The run for 2024-01-03 begins on the 4th, at two in New York."""
+    tasks = live.tasks("taxi__batch", "scheduled__2024-01-04T07:00:00+00:00")
     assert tasks["validate_batch"] == ("failed", 1)
     assert tasks["score_batch"] == ("failed", 1)
     assert tasks["send_alerts"] == ("success", 1)
     assert tasks["validate_labels"] == ("success", 1)
-    assert live.runs("taxi__batch")["scheduled__2024-01-05T07:00:00+00:00"] == "failed"
-    assert live.runs("taxi__batch")["scheduled__2024-01-06T07:00:00+00:00"] == "success"
+    assert live.runs("taxi__batch")["scheduled__2024-01-04T07:00:00+00:00"] == "failed"
+    assert live.runs("taxi__batch")["scheduled__2024-01-05T07:00:00+00:00"] == "success"
 
 
 def test_one_run_answered_each_attempt(live: Live, model: ModelFolder, told: list[str]) -> None:
@@ -129,7 +129,7 @@ def test_slack_was_told_once_per_cause(live: Live, slack: FakeSlack, told: list[
     assert sum("fault-rows.0 opened" in text for text in texts) == 1
     assert sum("drift.0 opened" in text for text in texts) == 1
     fault = next(one for one in posted if "fault-rows.0 opened" in one.body["text"])
-    for said in ("Green taxi trip duration", "2024-01-04", "PULocationID", "804 rows", "mended", "Open in Airflow"):
+    for said in ("Green taxi trip duration", "2024-01-03", "PULocationID", "805 rows", "mended", "Open in Airflow"):
         assert said in json.dumps(fault.body, ensure_ascii=False)
     # Two days of drift are one message, edited as it goes on and as it is over.
     drift = next(one for one in posted if "drift.0 opened" in one.body["text"])
@@ -159,7 +159,7 @@ def test_a_person_retrains_by_hand(live: Live, model: ModelFolder, told: list[st
     assert stores.ledger.get(AttemptRecord, verdict.id) is None
     STREAM.land(Path(live.at.landing) / model.id, STREAM.batches + 1)
     attempt = wait_until(lambda: stores.ledger.get(AttemptRecord, verdict.id), 600, "the attempt with later labels")
-    assert (attempt.as_of, attempt.against) == ("2024-01-08", serving.number)
+    assert (attempt.as_of, attempt.against) == ("2024-01-07", serving.number)
 
 
 def test_nothing_is_left_running(live: Live, told: list[str]) -> None:

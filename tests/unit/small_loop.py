@@ -1,7 +1,5 @@
 """A loop of forty rows a day with their labels inside, whose models can be told by hand."""
 
-import functools
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import yaml
-from mlflow import MlflowClient
 
 from include.config.contract import ModelConfig
 from include.config.locations import Locations
@@ -19,6 +16,7 @@ from include.records import AttemptRecord, PromotionRecord, SectionVerdict, Verd
 from include.replay.runner import Runner
 from include.steps.score_batch import score_batch
 from include.storage.stores import Stores, open_stores
+from tests.short_loop import lay_registry
 
 ROWS = 40
 CONFIG = """\
@@ -83,14 +81,6 @@ def day(number: int) -> str:
     return f"2024-01-{number:02d}"
 
 
-@functools.cache
-def _empty_registry() -> bytes:
-    """MLflow's database before anything is in it: making one takes seconds."""
-    with tempfile.TemporaryDirectory() as place:
-        MlflowClient(f"sqlite:///{place}/mlflow.db").search_experiments()
-        return Path(place, "mlflow.db").read_bytes()
-
-
 @dataclass(frozen=True)
 class SmallLoop:
     """The loop at a place of its own."""
@@ -106,7 +96,7 @@ class SmallLoop:
         (folder / "config.yaml").write_text(yaml.safe_dump(yaml.safe_load(CONFIG) | changes))
         (folder / "features.py").write_text(features)
         (folder / "estimator.py").write_text(estimator)
-        (place / "mlflow.db").write_bytes(_empty_registry())
+        lay_registry(place)
         return cls(load_model_folder(folder), Locations.under(place))
 
     @property

@@ -17,7 +17,7 @@ from include.steps.validate_batch import validate_batch
 from include.steps.validate_labels import validate_labels
 from include.steps.wait_for_batch import wait_for_batch
 from include.storage.stores import open_stores
-from tests.short_loop import records, tables
+from tests.short_loop import lay_registry, records, tables
 
 CONFIG: dict[str, Any] = {
     "title": "Trips",
@@ -88,6 +88,8 @@ def write_model(folder: Path, name: str = "trips", **texts: Any) -> ModelFolder:
     """A model folder; arguments take the place of config's parts (dict), or of a whole file (text or bytes)."""
     path = folder / "models" / name
     path.mkdir(parents=True)
+    if not (folder / "mlflow.db").exists():
+        lay_registry(folder)
     files: dict[str, Any] = {
         "config": CONFIG, "expectations": EXPECTATIONS, "features": FEATURES, "estimator": ESTIMATOR,
     } | texts  # fmt: skip

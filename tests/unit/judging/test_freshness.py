@@ -57,12 +57,31 @@ def test_where_config_asks_for_proof_it_must_be_beyond_noise() -> None:
 
 def test_pooled_differences_count_each_once_and_no_surer_than_they_lie_apart() -> None:
     means, errors = np.array([0.04, 0.06, 0.05, 0.05]), np.full(4, 0.001)
-    told = expect_pooled(means, errors)
+    told = expect_pooled(means, errors, np.ones(4))
     assert (told.mean, told.blocks) == (pytest.approx(0.05), 4)
     assert told.error == pytest.approx(np.std(means, ddof=1) / 2)
-    vague = expect_pooled(means, np.full(4, 0.2))
+    vague = expect_pooled(means, np.full(4, 0.2), np.ones(4))
     assert vague.error == pytest.approx(0.1)
     assert 0 < vague.expected < told.expected < told.mean
+
+
+def test_a_difference_that_counts_more_pulls_the_mean_and_leaves_fewer_to_tell() -> None:
+    means, errors = np.array([0.06, 0.02]), np.full(2, 0.001)
+    told = expect_pooled(means, errors, np.array([3.0, 1.0]))
+    assert told.mean == pytest.approx(0.05)
+    # Shares of 3/4 and 1/4: a weighted variance of 0.0003, and 1 / 0.625 differences in effect.
+    assert told.error == pytest.approx((0.0003 / (1 - 0.625) * 0.625) ** 0.5)
+    doubled = expect_pooled(means, errors, np.array([6.0, 2.0]))
+    assert (doubled.mean, doubled.error) == (pytest.approx(told.mean), pytest.approx(told.error))
+
+
+def test_newer_attempts_count_more_of_what_labels_more_are_worth() -> None:
+    rising, falling = (
+        [Freshness(gain=gain, error=0.005) for gain in gains]
+        for gains in ([0.03] * 4 + [0.0] * 6, [0.0] * 6 + [0.03] * 4)
+    )
+    assert judge_refresh(GATE, rising)[1]
+    assert not judge_refresh(GATE, falling)[1]
 
 
 def test_the_error_is_read_back_from_an_interval() -> None:
