@@ -31,7 +31,7 @@ demo: setup ## The same loop in one process, without Airflow; POLICY=never takes
 new-model: setup ## Propose a model folder from data: NAME=sales FROM="sales.csv"; asks for what they do not say
 	$(BIN)/evergreen new-model $(NAME) --from $(FROM)
 
-# Files in the order of the tree: those of few and long tests first, so that neither process is left with one at the end.
+# A file is one process's; tests/conftest.py says which begin.
 test: setup ## Run all tests but the long ones
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not long"
 

@@ -25,3 +25,8 @@ os.environ |= {
 
 def pytest_unconfigure():
     shutil.rmtree(_AIRFLOW_HOME, ignore_errors=True)
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the services: no process is left with them at the end."""
+    items.sort(key=lambda item: not item.path.stem.startswith(("test_live", "test_deployment")))

@@ -18,10 +18,10 @@ class Shape:
 
 
 def make_wide(folder: Path) -> Shape:
-    """80 columns, whose names are not what a programmer would choose."""
+    """40 columns, whose names are not what a programmer would choose."""
     random = np.random.default_rng(1)
     rows = 12 * 7 * 12
-    columns = {f"Sensor {i} [°C]": random.normal(20, 5, rows).round(3) for i in range(64)}
+    columns = {f"Sensor {i} [°C]": random.normal(20, 5, rows).round(3) for i in range(24)}
     columns |= {f'shop.type "{i}"': random.choice(["a", "b: c", "d, e", "no"], rows) for i in range(8)}
     columns |= {f"it's #{i}": random.integers(0, 9, rows) for i in range(8)}
     day = FIRST + pd.to_timedelta(np.arange(rows) // 12, "D")

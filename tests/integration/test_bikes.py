@@ -81,9 +81,9 @@ def make_rentals(path: Path, weeks: int) -> None:
 
 def test_generated_rentals_of_the_same_kind_go_through_the_same_folder(tmp_path: Path) -> None:
     file = tmp_path / "hour.csv"
-    make_rentals(file, weeks=26)
+    make_rentals(file, weeks=15)
     history, at = drive(file, tmp_path / "loop", None)
-    assert len(history.batches) == 26
+    assert len(history.batches) == 15
     assert len(history.promotions) >= 2, "rentals that grow by the week must be answered"
     assert all(one.rows.state == "published" for one in history.batches)
     stores = open_stores(at, "bikes")

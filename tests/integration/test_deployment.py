@@ -1,4 +1,4 @@
-"""docker-compose.yaml, each service by its own command and environment, takes the demo's first seven batches."""
+"""docker-compose.yaml, each service by its own command and environment, takes five batches of the demo."""
 
 import json
 import os
@@ -28,9 +28,9 @@ from tests.composed import POSTGRES, Composed
 from tests.live import NIGHTLY, make_model
 
 FILE = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())
-STREAM = DemoStream(batches=7, broken=(5,))
-BATCHES = [f"2024-01-{day:02}" for day in range(1, 8)]
-ASKED = [BATCHES[0], BATCHES[1], BATCHES[5]]
+STREAM = DemoStream(batches=5, broken=(3,))
+BATCHES = [f"2024-01-{day:02}" for day in range(1, 6)]
+ASKED = [BATCHES[0], BATCHES[1], BATCHES[4]]
 ONE_SHOT = {"databases", "setup"}
 needs_postgres = pytest.mark.skipif(POSTGRES is None, reason="no PostgreSQL in /usr/lib/postgresql (Debian's package)")
 
@@ -38,7 +38,7 @@ needs_postgres = pytest.mark.skipif(POSTGRES is None, reason="no PostgreSQL in /
 @pytest.fixture(scope="module")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Composed, Locations, list[str]]]:
     # Each batch that asks is a run of a minute's tasks: a few of them tell as much.
-    retrain = {"any": [{"every": 4}, "decay"]}
+    retrain = {"any": [{"every": 3}, "decay"]}
     schedule = {**NIGHTLY, "end": BATCHES[-1]}
     model = make_model(tmp_path_factory.mktemp("models"), "taxi", short=False, retrain=retrain, schedule=schedule)
     composed = Composed(tmp_path_factory.mktemp("deployment"), models=model.path.parent)
@@ -71,14 +71,14 @@ def test_the_loop_runs(deployment: tuple[Composed, Locations, list[str]], stores
     assert [line.split()[0] for line in deployment[2]] == BATCHES
     ledger = stores.ledger
     states = {batch: ledger.get(BatchRecord, f"rows.{batch}").state for batch in BATCHES}  # type: ignore[union-attr]
-    assert [batch for batch, state in states.items() if state == "rejected"] == ["2024-01-05"]
+    assert [batch for batch, state in states.items() if state == "rejected"] == ["2024-01-03"]
     assert set(states.values()) == {"published", "rejected"}
     baseline, second, *_ = ledger.all(PromotionRecord, "champion")
     assert (baseline.baseline, baseline.effective_from) == (True, "2024-01-02")
     assert (second.baseline, second.effective_from) == (False, "2024-01-03")
     claims = {batch: ledger.last(ClaimRecord, batch) for batch in BATCHES}
     unscored = {batch for batch, claim in claims.items() if claim is None or claim.version is None}
-    assert unscored == {"2024-01-01", "2024-01-05"}
+    assert unscored == {"2024-01-01", "2024-01-03"}
     asked = [batch for batch in BATCHES if ledger.get(VerdictRecord, batch).action == "retrain"]  # type: ignore[union-attr]
     assert asked == ASKED
 
@@ -87,10 +87,10 @@ def test_the_loop_runs(deployment: tuple[Composed, Locations, list[str]], stores
 def test_rows_lie_on_s3_and_nowhere_else(composed: Composed, stores: Stores) -> None:
     for table in ("clean", "predictions", "labels", "quarantine_rows"):
         assert DeltaTable(stores.lake.table_uri(table)).version() > 0
-    record = stores.ledger.get(BatchRecord, "rows.2024-01-07")
+    record = stores.ledger.get(BatchRecord, "rows.2024-01-05")
     assert record is not None
-    assert stores.lake.read_any("clean", "2024-01-07", 0).num_rows == record.clean
-    assert stores.lake.read_any("predictions", "2024-01-07", 0).num_rows == record.clean
+    assert stores.lake.read_any("clean", "2024-01-05", 0).num_rows == record.clean
+    assert stores.lake.read_any("predictions", "2024-01-05", 0).num_rows == record.clean
     keys = [one["Key"] for one in boto3.client("s3").list_objects_v2(Bucket="evergreen", Prefix="mlflow/")["Contents"]]
     assert any(key.endswith("estimator.skops") for key in keys)
     homes = [path.name for path in (composed.place / "home").rglob("*") if path.is_file()]
@@ -120,7 +120,7 @@ def test_no_task_has_failed_but_those_of_the_rejected_batch(composed: Composed) 
     tried = composed.query("airflow", "SELECT dag_id, task_id, run_id, state FROM task_instance")
     assert {row[0] for row in tried} == {"taxi__batch", "taxi__drift", "taxi__retrain", "evergreen__watch"}
     failed = {row[1:3] for row in tried if row[3] in ("failed", "upstream_failed")}
-    run = "scheduled__2024-01-06T07:00:00+00:00"
+    run = "scheduled__2024-01-04T07:00:00+00:00"
     assert failed == {("validate_batch", run), ("score_batch", run)}
 
 
@@ -172,7 +172,7 @@ def test_a_second_up_changes_nothing(composed: Composed, stores: Stores, name: s
     newest = stores.ledger.last(PromotionRecord, "champion")
     assert newest is not None
     assert stores.models.champion() == (newest.version, newest.number)
-    assert stores.ledger.get(BatchRecord, "rows.2024-01-07") is not None
+    assert stores.ledger.get(BatchRecord, "rows.2024-01-05") is not None
 
 
 def test_every_service_that_stays_has_a_health_check_and_comes_back() -> None:

@@ -26,7 +26,7 @@ from tests.short_loop import records, tables
 ROOT = Path(__file__).parent.parent.parent
 DATA = Path(os.environ.get("EVERGREEN_EXAMPLE_DATA", ROOT.parent / "shared" / "data")) / "hotel_bookings.csv.gz"
 START = pd.Timestamp("2015-07-01")
-WEEKS, CHANGED, CUT = 27, 14, 19
+WEEKS, CHANGED, CUT = 27, 14, 9
 
 
 @dataclass(frozen=True)

@@ -1,27 +1,37 @@
-"""The demo on a real scheduler: what it decides, what it tells, and that it agrees with the core."""
+"""The demo on a real scheduler: what it decides and tells, that it agrees with the core, what people do in its pages."""
 
 import json
+import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+from playwright.sync_api import Page, sync_playwright
 
 from include.config.locations import Locations
 from include.config.model_folder import ModelFolder
 from include.demo.feeder import feed
 from include.demo.stream import DemoStream
 from include.judging.attempts import get_verdict
-from include.records import AttemptRecord, PromotionRecord, WishRecord
+from include.records import AttemptRecord, ClaimRecord, PromotionRecord, VerdictRecord, WishRecord
 from include.replay.runner import Runner
 from include.storage.stores import open_stores
 from tests.fake_slack import FakeSlack, fake_slack
 from tests.live import NIGHTLY, Live, make_model, running, wait_until
-from tests.short_loop import fingerprint
+from tests.postgres import BIN, postgres
+from tests.short_loop import fingerprint, records, tables
+
+CHROMIUM = Path("/usr/bin/chromium")
+needs_browser = pytest.mark.skipif(not CHROMIUM.exists(), reason="needs Debian's chromium: apt-get install chromium")
+needs_postgres = pytest.mark.skipif(BIN is None, reason="no backfills on SQLite: apt-get install postgresql")
+QUIET = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-sync"
 
 # The demo's plan in six days: each is half a minute of tasks.
 STREAM = DemoStream(batches=6, broken=(3,), shifted=(4, 5), changed=0)
-LAST = "2024-01-06"
+LAST, WEEK = "2024-01-06", "2024-01-07"
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +43,8 @@ def slack() -> Iterator[FakeSlack]:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
     alerts = {"slack": "evergreen_slack", "channel": "#models"}
-    # A day is left to wait for.
-    schedule = {**NIGHTLY, "end": "2024-01-07"}
+    # Two days are left to wait for.
+    schedule = {**NIGHTLY, "end": "2024-01-08"}
     path = tmp_path_factory.mktemp("models")
     return make_model(path, "taxi", short=False, alerts=alerts, schedule=schedule)
 
@@ -43,11 +53,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
 def live(tmp_path_factory: pytest.TempPathFactory, model: ModelFolder, slack: FakeSlack) -> Iterator[Live]:
     settings = {
         "AIRFLOW_CONN_EVERGREEN_SLACK": slack.api,
-        # One worker in all: a sensor that kept it while it waits would stop everything.
-        "AIRFLOW__CORE__PARALLELISM": "1",
+        # Fewer workers than sensors: those that kept one while they wait would stop everything.
+        "AIRFLOW__CORE__PARALLELISM": "2",
     }
-    with running(tmp_path_factory.mktemp("live"), model.path.parent, **settings) as services:
-        yield services
+    with ExitStack() as stack:
+        if BIN is not None:
+            settings["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = stack.enter_context(postgres())
+        yield stack.enter_context(running(tmp_path_factory.mktemp("live"), model.path.parent, **settings))
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +74,11 @@ def in_process(tmp_path_factory: pytest.TempPathFactory, model: ModelFolder) -> 
         STREAM.land(Path(at.landing) / model.id, number)
         Runner(model, at).run_batch(model.config.calendar.name(number - 1))
     return at
+
+
+def past(model: ModelFolder, at: Locations) -> dict[str, str]:
+    """All that is left of the first week: rows, predictions, records; the registry goes on with the days after it."""
+    return tables(model, at, WEEK) | records(model, at, WEEK)
 
 
 def decided(model: ModelFolder, at: Locations) -> dict[str, str]:
@@ -98,7 +115,7 @@ def test_files_of_the_tables_are_equal_to_the_byte(
 
 
 def test_waiting_takes_no_worker(live: Live, told: list[str]) -> None:
-    """With one worker the loop has closed; the sensors of the days to come, and the watch, wait in the triggerer."""
+    """With two workers the loop has closed; the sensors of the days to come, and the watch, wait in the triggerer."""
     waiting = {task for (task,) in live.query("select task_id from task_instance where state = 'deferred'")}
     assert waiting == {"wait_for_batch", "wait_for_labels", "wait_for_scores", "wait_for_verdict"}
 
@@ -143,23 +160,129 @@ def test_records_say_by_which_task(live: Live, model: ModelFolder, told: list[st
     assert f"/dags/taxi__retrain/runs/verdict-{promotion.attempt}-run-1/tasks/promote_model" in promotion.meta["by"]
 
 
-def test_a_person_retrains_by_hand(live: Live, model: ModelFolder, told: list[str]) -> None:
+@pytest.fixture
+def page(live: Live) -> Iterator[Page]:
+    """A browser in which the operator has signed in."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=QUIET.split())
+        page = browser.new_page(viewport={"width": 1440, "height": 1000})
+        page.goto(live.services.airflow_url)
+        page.fill('input[name="username"]', "admin")
+        page.fill('input[name="password"]', live.services.secrets["admin"])
+        page.keyboard.press("Enter")
+        page.get_by_text("Dags", exact=True).first.wait_for()
+        yield page
+        browser.close()
+
+
+def shoot(page: Page, name: str, folder: Path) -> None:
+    """Keep a screenshot where a person can look at it: SCREENSHOTS, or the test's own folder."""
+    kept = Path(os.environ.get("SCREENSHOTS", folder))
+    page.screenshot(path=kept / f"{name}.png")
+
+
+def open_form(page: Page, live: Live, dag_id: str) -> Any:
+    page.goto(f"{live.services.airflow_url}/dags/{dag_id}")
+    page.get_by_role("button", name="Trigger").first.click()
+    return page.get_by_role("dialog")
+
+
+@needs_browser
+def test_an_operator_retrains_with_params(
+    live: Live, model: ModelFolder, told: list[str], page: Page, tmp_path: Path
+) -> None:
     """The champion has just learnt all labels that there are: the watch makes the attempt once others have come."""
     stores = open_stores(live.at, model.id)
     serving = stores.ledger.last(PromotionRecord, "champion")
     assert serving is not None
-    live.trigger("taxi__retrain", "by-hand", why="a new tariff")
-    wait_until(lambda: live.runs("taxi__retrain").get("by-hand") in ("success", "failed"), 600, "the run by hand")
-    assert live.runs("taxi__retrain")["by-hand"] == "success"
-    wish = stores.ledger.get(WishRecord, "by-hand")
+    form = open_form(page, live, "taxi__retrain")
+    form.locator("#element_why").fill("the tariff has changed")
+    shoot(page, "retrain-form", tmp_path)
+    form.get_by_role("button", name="Trigger", exact=True).click()
+    by_hand = "select run_id from dag_run where dag_id = 'taxi__retrain' and run_type = 'manual'"
+    (run_id,) = wait_until(lambda: live.query(by_hand), 600, "a manual run")[0]
+    wait_until(lambda: live.runs("taxi__retrain")[run_id] in ("success", "failed"), 600, "the run to end")
+    page.goto(f"{live.services.airflow_url}/dags/taxi__retrain/runs/{run_id}")
+    page.get_by_text("Success", exact=True).first.wait_for()
+    shoot(page, "retrain-run", tmp_path)
+    wish = stores.ledger.get(WishRecord, run_id)
     assert wish is not None
     verdict = get_verdict(stores, wish.verdict)
     assert verdict.reasons == ("asked",)
-    assert verdict.meta["asked"] == "admin: a new tariff"
+    assert verdict.meta["asked"] == "admin: the tariff has changed"
     assert stores.ledger.get(AttemptRecord, verdict.id) is None
+    # A task's details lead to what it made.
+    made = next(one for one in live.runs("taxi__retrain") if one.startswith("verdict-2024-01-02"))
+    page.goto(f"{live.services.airflow_url}/dags/taxi__retrain/runs/{made}/tasks/train_model/details")
+    link = page.get_by_role("link", name="MLflow")
+    assert (link.get_attribute("href") or "").startswith(f"{live.services.mlflow_url}/#/experiments/")
+
     STREAM.land(Path(live.at.landing) / model.id, STREAM.batches + 1)
     attempt = wait_until(lambda: stores.ledger.get(AttemptRecord, verdict.id), 600, "the attempt with later labels")
     assert (attempt.as_of, attempt.against) == ("2024-01-07", serving.number)
+    wait_until(lambda: set(live.runs("taxi__retrain").values()) == {"success"}, 600, "all retrainings to end")
+
+
+@needs_browser
+@needs_postgres
+def test_an_operator_backfills_a_week_beside_the_live_loop(
+    live: Live, model: ModelFolder, told: list[str], page: Page, tmp_path: Path
+) -> None:
+    before, ledger = past(model, live.at), open_stores(live.at, model.id).ledger
+    form = open_form(page, live, "taxi__batch")
+    form.get_by_text("Backfill", exact=True).first.click()
+    for day in ("2024/01/01", "2024/01/08"):
+        form.get_by_text("Select date and time").first.click()
+        page.get_by_placeholder("YYYY/MM/DD").last.fill(day)
+        page.get_by_placeholder("HH:mm").last.fill("00:00")
+        page.keyboard.press("Escape")
+    form.get_by_text("All Runs", exact=True).click()
+    form.get_by_text("Run Backwards").click()
+    shoot(page, "backfill-form", tmp_path)
+    form.get_by_role("button", name="Run Backfill", exact=True).click()
+    STREAM.land(Path(live.at.landing) / model.id, 8)
+    runs = "select state from dag_run where dag_id = 'taxi__batch' and run_type = 'backfill'"
+    wait_until(lambda: len(live.query(runs)) == 7, 600, "a week of runs")
+    wait_until(lambda: {state for (state,) in live.query(runs)} <= {"success", "failed"}, 600, "the week to end")
+    # The third day's file is broken; it is rejected again, and that is all.
+    assert sorted(state for (state,) in live.query(runs)) == ["failed", *["success"] * 6]
+    wait_until(lambda: ledger.get(VerdictRecord, "2024-01-08"), 600, "the live loop to check the eighth day")
+    page.goto(f"{live.services.airflow_url}/dags/taxi__batch")
+    page.get_by_text("score_batch").first.wait_for()
+    page.wait_for_timeout(2000)
+    shoot(page, "backfill-grid", tmp_path)
+    assert past(model, live.at) == before
+    scored = ledger.get(ClaimRecord, "2024-01-08")
+    assert scored is not None
+    assert scored.version is not None
+
+
+@needs_postgres
+def test_a_week_in_any_order_and_a_cleared_day_move_nothing(live: Live, model: ModelFolder, told: list[str]) -> None:
+    before = past(model, live.at)
+    # Airflow takes one backfill of a DAG at a time, and closes the last one a little after its runs have ended.
+    open_ones = "select count(*) from backfill where completed_at is null"
+    wait_until(lambda: live.query(open_ones) == [(0,)], 600, "the week's backfill to be closed")
+    old = "scheduled__2024-01-03T07:00:00+00:00"
+    clear = {"dry_run": False, "only_failed": False, "reset_dag_runs": True, "dag_run_id": old}
+    for dag_id in ("taxi__batch", "taxi__drift"):
+        live.call("POST", f"/dags/{dag_id}/clearTaskInstances", clear)
+        # A backfill passes over runs that are not at rest.
+        wait_until(lambda dag_id=dag_id: live.runs(dag_id)[old] == "success", 600, f"{dag_id} to run again")
+    body: dict[str, Any] = {"dag_id": "taxi__drift", "from_date": "2024-01-01T00:00:00Z", "run_backwards": True}
+    body |= {"to_date": "2024-01-08T00:00:00Z", "max_active_runs": 4, "reprocess_behavior": "completed"}
+    live.call("POST", "/backfills", body)
+    body |= {"dag_id": "taxi__batch", "run_backwards": False}
+    live.call("POST", "/backfills", body)
+    ended = (
+        "select state from dag_run where dag_id = ? and backfill_id in (select max(id) from backfill group by dag_id)"
+    )
+    for dag_id in ("taxi__drift", "taxi__batch"):
+        wait_until(lambda dag_id=dag_id: len(live.query(ended, dag_id)) == 7, 600, f"seven runs of {dag_id}")
+        states = lambda dag_id=dag_id: sorted(state for (state,) in live.query(ended, dag_id))  # noqa: E731
+        wait_until(lambda states=states: set(states()) <= {"success", "failed"}, 600, f"seven runs of {dag_id} to end")
+        assert states() == ["failed"] * (dag_id == "taxi__batch") + ["success"] * (6 + (dag_id == "taxi__drift"))
+    assert past(model, live.at) == before
 
 
 def test_nothing_is_left_running(live: Live, told: list[str]) -> None:
