@@ -1,4 +1,4 @@
-"""The demo on a real scheduler: what it decides and tells, that it agrees with the core, what people do in its pages."""
+"""The demo on a real scheduler: what it decides and tells, that it agrees with the core, what people do in pages."""
 
 import json
 import os
