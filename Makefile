@@ -33,7 +33,7 @@ new-model: setup ## Propose a model folder from data: NAME=sales FROM="sales.csv
 
 # A file is one process's; tests/conftest.py says which begin.
 test: setup ## Run all tests but the long ones
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m "not long"
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not long"
 
 test-long: setup ## Run the tests that take minutes each: outages, ten nights, Celery, two years of bookings
 	$(BIN)/python -m pytest -m long

@@ -51,10 +51,12 @@ def _empty_registry() -> bytes:
         return Path(place, "mlflow.db").read_bytes()
 
 
-def lay_registry(home: Path) -> None:
-    """Put an empty registry where ``Locations.under(home)`` looks for it."""
-    home.mkdir(parents=True, exist_ok=True)
-    (home / "mlflow.db").write_bytes(_empty_registry())
+def lay_registry(at: Locations) -> None:
+    """Put an empty registry where there is none yet."""
+    place = Path(at.tracking_uri.removeprefix("sqlite:///"))
+    if at.tracking_uri.startswith("sqlite:///") and not place.exists():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(_empty_registry())
 
 
 def short_model(folder: Path, name: str = "taxi", **changes: Any) -> ModelFolder:
@@ -62,8 +64,6 @@ def short_model(folder: Path, name: str = "taxi", **changes: Any) -> ModelFolder
     path = folder / "models" / name
     if not path.exists():
         shutil.copytree(TAXI, path, ignore=shutil.ignore_patterns("__pycache__"))
-        if not (folder / "mlflow.db").exists():
-            lay_registry(folder)
         config = yaml.safe_load((path / "config.yaml").read_text()) | SHORT | changes
         (path / "config.yaml").write_text(yaml.safe_dump(config))
     return load_model_folder(path)
@@ -71,6 +71,7 @@ def short_model(folder: Path, name: str = "taxi", **changes: Any) -> ModelFolder
 
 def land(model: ModelFolder, at: Locations, *numbers: int, stream: DemoStream = STREAM) -> None:
     """Let batches arrive, counted from 1."""
+    lay_registry(at)
     for number in numbers:
         stream.land(Path(at.landing) / model.id, number)
 

@@ -10,7 +10,7 @@ import os
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -18,28 +18,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
 
 from include.config.contract import Window
-from include.config.locations import Locations
-from include.config.model_folder import ModelFolder
-from include.features.history import call_predict
 from include.features.known import learning_span
-from include.features.labelled import LabelledRows, gather_features, match_labels
 from include.features.packing import fit_model, packing_folder, with_window
-from include.judging.gate import judge
-from include.losses import row_losses
-from include.records import AttemptRecord, ClaimRecord, PromotionRecord
-from include.replay.history import History, collect_history
-from include.replay.runner import Runner, for_replay
-from include.storage.packed_model import PackedModel
-from include.storage.stores import Stores, open_stores
+from include.records import PromotionRecord
 from tests.bench.page import QUICK, table, write_section
-from tests.bench.streams import Stream, find_streams
-
-# Batches over which a promotion is looked at again, and over which the worst stretch is looked for.
-_AHEAD = 4
-_SPOILT_EVERY = 3
+from tests.bench.spoilt import spoil
+from tests.bench.streams import AHEAD, Run, Stream, drive, find_streams
 
 
 @dataclass(frozen=True)
@@ -69,40 +55,17 @@ class Line:
     spoilt: dict[str, tuple[int, int]]
 
 
-@dataclass(frozen=True)
-class _Run:
-    """A stream that went through the loop, and all its labels."""
-
-    model: ModelFolder
-    stores: Stores
-    history: History
-    labelled: LabelledRows
-    names: list[str]
-
-    def losses(self, packed: PackedModel, rows: pd.DataFrame) -> np.ndarray:
-        """What a model would have lost on labelled rows."""
-        config = self.model.config
-        assert config.labels != "none"
-        features, _ = gather_features(config, self.stores, packed, replace(self.labelled, rows=rows))
-        predicted = call_predict(packed, features, str(rows["batch"].iloc[0]))
-        return row_losses(config.gate.metric, rows[config.labels.column].to_numpy(dtype=float), predicted)
-
-    def rows_of(self, batches: list[str]) -> pd.DataFrame:
-        """The labelled rows of some batches."""
-        return self.labelled.rows[self.labelled.rows["batch"].isin(batches)].reset_index(drop=True)
-
-
 def measure(stream: Stream) -> Line:
     """Run a stream through the loop, and look at it from the end."""
     with tempfile.TemporaryDirectory() as place:
-        run = _drive(stream, Path(place))
+        run = drive(stream, Path(place))
         scored = {one.batch: one for one in run.history.batches if one.error is not None}
         counted = [name for name in run.names[stream.scored : stream.batches] if name in scored]
         power = 2 if run.history.metric == "rmse" else 1
         served = np.array([float(scored[name].error or 0) ** power * scored[name].labelled for name in counted])
         sums = {str(window): _cadence(run, window, counted) for window in run.model.config.windows[:2]}
         best = min(sums.values(), key=lambda one: float(one.sum()))
-        wide = np.ones(min(_AHEAD, len(counted)))
+        wide = np.ones(min(AHEAD, len(counted)))
         stretches = np.convolve(served, wide, "valid") / np.convolve(best, wide, "valid")
         attempts = [one for one in run.history.attempts if one.as_of >= counted[0]]
         worse, lost = _look_again(run, counted)
@@ -120,28 +83,11 @@ def measure(stream: Stream) -> Line:
             unscored=sum(one.claim is None or one.claim.version is None for one in run.history.batches
                          if one.batch > first and one.rows.has_rows),
             seconds=sum(float(one.meta.get("cpu_seconds", 0)) for one in run.history.attempts),
-            spoilt=_spoil(run, attempts),
+            spoilt=spoil(run, attempts),
         )  # fmt: skip
 
 
-def _drive(stream: Stream, place: Path) -> _Run:
-    model = for_replay(stream.prepare(place), None, None, html=False)
-    at, calendar = Locations.under(place / "run", landing=str(place / "landing")), model.config.calendar
-    names = [calendar.name(i) for i in range(stream.batches + stream.after)]
-    runner = Runner(model, at, sinks=())
-    for name in names[: stream.batches]:
-        runner.run_batch(name)
-    for name in names[stream.batches :]:
-        runner.take_in(name)
-    stores = open_stores(at, model.id)
-    history = collect_history(model, at, names[0], names[stream.batches - 1], known_by=names[-1])
-    labelled = match_labels(model.config, stores, names[0], names[-1])
-    claimed = {name for name in names[: stream.batches] if stores.ledger.get(ClaimRecord, name) is not None}
-    known = replace(labelled, rows=labelled.rows[labelled.rows["batch"].isin(claimed)].reset_index(drop=True))
-    return _Run(model, stores, history, known, names)
-
-
-def _cadence(run: _Run, window: Window, counted: list[str]) -> np.ndarray:
+def _cadence(run: Run, window: Window, counted: list[str]) -> np.ndarray:
     """Summed losses by batch of a version that is fitted anew after every batch (batches,)."""
     sums, calendar = [], run.model.config.calendar
     for name in counted:
@@ -153,7 +99,7 @@ def _cadence(run: _Run, window: Window, counted: list[str]) -> np.ndarray:
     return np.array(sums)
 
 
-def _never(run: _Run, counted: list[str]) -> np.ndarray:
+def _never(run: Run, counted: list[str]) -> np.ndarray:
     """Summed losses by batch of the version fitted before the first of them."""
     span = learning_span(run.model.config, run.stores, run.model.config.calendar.shift(counted[0], -1), "all")
     assert span is not None
@@ -163,14 +109,14 @@ def _never(run: _Run, counted: list[str]) -> np.ndarray:
     return np.array(pd.Series(losses).groupby(rows["batch"].to_numpy()).sum().loc[counted])
 
 
-def _look_again(run: _Run, counted: list[str]) -> tuple[int, float]:
+def _look_again(run: Run, counted: list[str]) -> tuple[int, float]:
     """Promotions that were worse by 2 % over the next batches, and the losses that these cost while they served."""
     worse, lost = 0, 0.0
     promotions = list(run.stores.ledger.all(PromotionRecord, "champion"))
     ends = [one.effective_from for one in promotions[2:]]
     for (old, new), end in itertools.zip_longest(itertools.pairwise(promotions), ends):
         served = [name for name in counted if name >= new.effective_from and (end is None or name < end)]
-        rows = run.rows_of([name for name in counted if name >= new.effective_from][:_AHEAD])
+        rows = run.rows_of([name for name in counted if name >= new.effective_from][:AHEAD])
         if new.as_of < counted[0] or rows.empty:
             continue
         before, after = (run.losses(run.stores.models.load_version(one.version), rows) for one in (old, new))
@@ -182,76 +128,6 @@ def _look_again(run: _Run, counted: list[str]) -> tuple[int, float]:
             before, after = (run.losses(run.stores.models.load_version(one.version), rows) for one in (old, new))
             lost += max(0.0, float(after.sum() - before.sum()))
     return worse, lost
-
-
-def _spoil(run: _Run, attempts: list[AttemptRecord]) -> dict[str, tuple[int, int]]:
-    """Challengers that something went wrong with, judged at the gate; those that were truly worse by 5 % count."""
-    found: dict[str, tuple[int, int]] = {}
-    config = run.model.config
-    gate = config.gate.model_copy(update={"slices": {}, "sensitive": ()})
-    assert config.labels != "none"
-    for attempt in [one for one in attempts if one.against and one.trained_on][::_SPOILT_EVERY]:
-        champion = run.stores.ledger.get(PromotionRecord, "champion", attempt.against - 1)
-        assert champion is not None
-        assert attempt.trained_on is not None
-        serving, target = run.stores.models.load_version(champion.version), config.labels.column
-        holdout = match_labels(config, run.stores, attempt.holdout[0], attempt.as_of)
-        later = run.rows_of([n for n in run.names if n > attempt.as_of][:_AHEAD])
-        with packing_folder() as folder:
-            fitted = fit_model(with_window(run.model, "all"), run.stores, attempt.trained_on, folder)
-            spoilt = _spoilt_losses(
-                run, fitted.packed, fitted.features, fitted.labelled.rows[target], holdout.rows, later
-            )
-        if later.empty:
-            continue
-        old, truth = _predict(run, serving, holdout.rows), run.losses(serving, later).mean()
-        for kind, (predicted, losses) in spoilt.items():
-            if losses.mean() < 1.05 * truth:
-                continue
-            outcomes = holdout.rows[target].to_numpy(dtype=float)
-            blocks = holdout.rows["known"].to_numpy(dtype=str)
-            refused = judge(gate, "", outcomes, old, predicted, blocks, pd.DataFrame())[1]
-            tried, passed = found.get(kind, (0, 0))
-            found[kind] = tried + 1, passed + (refused is None)
-    return found
-
-
-def _predict(run: _Run, packed: PackedModel, rows: pd.DataFrame) -> np.ndarray:
-    features, _ = gather_features(run.model.config, run.stores, packed, replace(run.labelled, rows=rows))
-    return call_predict(packed, features, str(rows["batch"].iloc[0]))
-
-
-def _spoilt_losses(
-    run: _Run,
-    packed: PackedModel,
-    features: pd.DataFrame,
-    target: pd.Series,
-    holdout: pd.DataFrame,
-    later: pd.DataFrame,
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """By kind, what a spoilt model predicts for the holdout, and what it loses on the batches that come."""
-    random = np.random.default_rng(0)
-    shuffled = target.to_numpy().copy()
-    chosen = random.choice(len(shuffled), max(2, len(shuffled) // 10), replace=False)
-    shuffled[chosen] = random.permutation(shuffled[chosen])
-    half = features.copy()
-    for name in random.permutation(features.columns)[: len(features.columns) // 2]:
-        half[name] = features[name].iloc[np.zeros(len(features), dtype=int)].set_axis(features.index)
-    stale = slice(0, max(30, len(features) // 4))
-    kinds = {
-        "shuffled labels": (features, shuffled),
-        "half its columns": (half, target.to_numpy()),
-        "a stale window": (features.iloc[stale], target.to_numpy()[stale]),
-    }
-    found = {}
-    for kind, (learnt, outcomes) in kinds.items():
-        if run.model.config.model.task == "classification":
-            outcomes = outcomes.astype(np.int64)
-        estimator = packed.estimator
-        packed.estimator = clone(estimator).fit(learnt, outcomes)
-        found[kind] = _predict(run, packed, holdout), run.losses(packed, later) if len(later) else np.array([])
-        packed.estimator = estimator
-    return found
 
 
 def summarise(lines: list[Line], minutes: float) -> str:

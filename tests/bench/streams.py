@@ -5,14 +5,25 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import yaml
 
+from include.config.locations import Locations
 from include.config.model_folder import ModelFolder, load_model_folder
 from include.demo.stream import DemoStream
+from include.features.history import call_predict
+from include.features.labelled import LabelledRows, gather_features, match_labels
+from include.losses import row_losses
+from include.records import ClaimRecord
+from include.replay.history import History, collect_history
+from include.replay.runner import Runner, for_replay
+from include.storage.packed_model import PackedModel
+from include.storage.stores import Stores, open_stores
 from tests.hotel import EXAMPLE as HOTEL
 from tests.hotel import prepare
 
@@ -37,6 +48,8 @@ _FILES: dict[str, tuple[str, tuple[str, ...], int]] = {
 }  # fmt: skip
 _BOOKINGS = "hotel_bookings.csv.gz"
 _BATCHES = 60
+# Batches over which a promotion is looked at again, and over which the worst stretch is looked for.
+AHEAD = 4
 _MADE: dict[str, dict[str, Any]] = {
     "never changes": {"changed": 0},
     "abrupt": {"changed": 30},
@@ -76,6 +89,33 @@ class Stream:
         return _taxi(place)
 
 
+@dataclass(frozen=True)
+class Run:
+    """A stream that went through the loop, and all its labels."""
+
+    model: ModelFolder
+    stores: Stores
+    history: History
+    labelled: LabelledRows
+    names: list[str]
+
+    def losses(self, packed: PackedModel, rows: pd.DataFrame) -> np.ndarray:
+        """What a model would have lost on labelled rows (rows,)."""
+        config = self.model.config
+        assert config.labels != "none"
+        target = rows[config.labels.column].to_numpy(dtype=float)
+        return row_losses(config.gate.metric, target, self.predict(packed, rows))
+
+    def predict(self, packed: PackedModel, rows: pd.DataFrame) -> np.ndarray:
+        """What a model predicts for labelled rows (rows,)."""
+        features, _ = gather_features(self.model.config, self.stores, packed, replace(self.labelled, rows=rows))
+        return call_predict(packed, features, str(rows["batch"].iloc[0]))
+
+    def rows_of(self, batches: list[str]) -> pd.DataFrame:
+        """The labelled rows of some batches."""
+        return self.labelled.rows[self.labelled.rows["batch"].isin(batches)].reset_index(drop=True)
+
+
 def find_streams(quick: bool) -> Iterator[Stream]:
     """All streams, those of the real data only where they are there; of the short form one."""
     if quick:
@@ -89,6 +129,24 @@ def find_streams(quick: bool) -> Iterator[Stream]:
     for kind in _MADE:
         yield Stream(kind, _BATCHES, 0, 20)
         yield Stream(f"{kind}, late", _BATCHES, 12, 20)
+
+
+def drive(stream: Stream, place: Path) -> Run:
+    """Take a stream through the loop's own runner, and the labels after it in."""
+    model = for_replay(stream.prepare(place), None, None, html=False)
+    at, calendar = Locations.under(place / "run", landing=str(place / "landing")), model.config.calendar
+    names = [calendar.name(i) for i in range(stream.batches + stream.after)]
+    runner = Runner(model, at, sinks=())
+    for name in names[: stream.batches]:
+        runner.run_batch(name)
+    for name in names[stream.batches :]:
+        runner.take_in(name)
+    stores = open_stores(at, model.id)
+    history = collect_history(model, at, names[0], names[stream.batches - 1], known_by=names[-1])
+    labelled = match_labels(model.config, stores, names[0], names[-1])
+    claimed = {name for name in names[: stream.batches] if stores.ledger.get(ClaimRecord, name) is not None}
+    known = replace(labelled, rows=labelled.rows[labelled.rows["batch"].isin(claimed)].reset_index(drop=True))
+    return Run(model, stores, history, known, names)
 
 
 def _from_file(name: str, place: Path) -> ModelFolder:

@@ -96,7 +96,7 @@ class SmallLoop:
         (folder / "config.yaml").write_text(yaml.safe_dump(yaml.safe_load(CONFIG) | changes))
         (folder / "features.py").write_text(features)
         (folder / "estimator.py").write_text(estimator)
-        lay_registry(place)
+        lay_registry(Locations.under(place))
         return cls(load_model_folder(folder), Locations.under(place))
 
     @property

@@ -88,8 +88,6 @@ def write_model(folder: Path, name: str = "trips", **texts: Any) -> ModelFolder:
     """A model folder; arguments take the place of config's parts (dict), or of a whole file (text or bytes)."""
     path = folder / "models" / name
     path.mkdir(parents=True)
-    if not (folder / "mlflow.db").exists():
-        lay_registry(folder)
     files: dict[str, Any] = {
         "config": CONFIG, "expectations": EXPECTATIONS, "features": FEATURES, "estimator": ESTIMATOR,
     } | texts  # fmt: skip
@@ -120,6 +118,7 @@ def csv(header: str, *lines: str, end: str = "\n") -> bytes:
 
 
 def land(model: ModelFolder, at: Locations, feed: str, day: int, files: dict[str, bytes]) -> None:
+    lay_registry(at)
     folder = Path(at.landing) / model.id
     folder.mkdir(parents=True, exist_ok=True)
     for ending, content in files.items():
