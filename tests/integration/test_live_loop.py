@@ -220,6 +220,8 @@ def test_an_operator_retrains_with_params(
     STREAM.land(Path(live.at.landing) / model.id, STREAM.batches + 1)
     attempt = wait_until(lambda: stores.ledger.get(AttemptRecord, verdict.id), 600, "the attempt with later labels")
     assert (attempt.as_of, attempt.against) == ("2024-01-07", serving.number)
+    # What follows looks at the week as it is once it has come to rest.
+    wait_until(lambda: list(live.runs("taxi__drift").values()).count("success") == 7, 600, "the seventh check")
     wait_until(lambda: set(live.runs("taxi__retrain").values()) == {"success"}, 600, "all retrainings to end")
 
 
@@ -257,8 +259,10 @@ def test_an_operator_backfills_a_week_beside_the_live_loop(
     assert scored.version is not None
 
 
+@needs_browser
 @needs_postgres
 def test_a_week_in_any_order_and_a_cleared_day_move_nothing(live: Live, model: ModelFolder, told: list[str]) -> None:
+    """After the two before it: the seventh and the eighth day have come by them."""
     before = past(model, live.at)
     # Airflow takes one backfill of a DAG at a time, and closes the last one a little after its runs have ended.
     open_ones = "select count(*) from backfill where completed_at is null"
