@@ -1,14 +1,13 @@
 # One image for all of Airflow's components, MLflow's server and the `evergreen` command.
 FROM python:3.11-slim-bookworm
 
-ENV PYTHONPATH=/opt/evergreen:/opt/evergreen/plugins \
-    PYTHONUNBUFFERED=1 \
+ENV PYTHONUNBUFFERED=1 \
     AIRFLOW_HOME=/opt/evergreen/airflow \
     AIRFLOW__CORE__DAGS_FOLDER=/opt/evergreen/dags \
-    AIRFLOW__CORE__PLUGINS_FOLDER=/opt/evergreen/plugins \
     AIRFLOW__CORE__LOAD_EXAMPLES=False \
     AIRFLOW__LOGGING__BASE_LOG_FOLDER=/opt/evergreen/logs \
     EVERGREEN_HOME=/opt/evergreen/home \
+    EVERGREEN_MODELS=/opt/evergreen/include/models \
     EVERGREEN_LANDING=/opt/evergreen/landing
 
 WORKDIR /opt/evergreen
@@ -21,15 +20,15 @@ RUN pip install --no-cache-dir --quiet uv==0.13.8 \
        --requirement pyproject.toml --extra deploy --constraint requirements.txt \
     && uv pip check --system
 
+COPY LICENSE README.md ./
 COPY include/ include/
 COPY plugins/ plugins/
 COPY dags/ dags/
 
 # The code belongs to root: a task cannot rewrite it. State lies in folders that the user owns; a new volume mounted over
 # one of them takes its owner from here.
-RUN python -m compileall -q include plugins dags \
-    && printf '#!/bin/sh\nexec python -m include.cli "$@"\n' > /usr/local/bin/evergreen \
-    && chmod 755 /usr/local/bin/evergreen \
+RUN uv pip install --system --no-cache --compile-bytecode --no-deps . \
+    && install -D --mode 644 plugins/airflow_local_settings.py airflow/config/airflow_local_settings.py \
     && useradd --uid 50000 --no-create-home --home-dir /opt/evergreen/home evergreen \
     && install --directory --owner evergreen --group evergreen airflow logs home landing
 

@@ -42,7 +42,7 @@ check: setup ## Lint, types, architecture
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	PYTHONPATH=plugins $(BIN)/lint-imports
+	$(BIN)/lint-imports
 
 bench: setup ## Measure a year of daily batches of 1,000 rows and where the time goes, and scoring 5,000,000 rows at once
 	$(BIN)/python -m tests.bench.year 365
@@ -60,12 +60,12 @@ matrix: setup ## Resolve, install and import the pinned set on 3.11, 3.12 and 3.
 	  $(BIN)/uv venv --quiet --clear --no-python-downloads --python $$version $(VENV)/matrix-$$version && \
 	  $(BIN)/uv pip install --quiet --python $(VENV)/matrix-$$version -r requirements.txt && \
 	  $(BIN)/uv pip check --python $(VENV)/matrix-$$version && \
-	  PYTHONPATH=. $(VENV)/matrix-$$version/bin/python -c "import include.cli, include.replay.runner" || exit 1; \
+	  PYTHONPATH=include $(VENV)/matrix-$$version/bin/python -c "import evergreen.cli, evergreen.replay.runner" || exit 1; \
 	done
 
 lock: setup ## Pin the packages anew
 	$(BIN)/uv pip compile --quiet --universal --upgrade --no-emit-index-url --no-annotate --no-header \
-	  --extra deploy --extra dev pyproject.toml --output-file requirements.txt
+	  --extra dev pyproject.toml --output-file requirements.txt
 
 up: ## Start the services of docker-compose.yaml; .env.example says what they need
 	docker compose up --build --detach --wait

@@ -2,14 +2,14 @@
 
 from airflow.sdk import DAG, CronDataIntervalTimetable, TaskGroup
 
-from evergreen.folders import describe, models_for, one_run_a_batch
-from evergreen.operators.ingest_batch import IngestBatchOperator
-from evergreen.operators.ingest_labels import IngestLabelsOperator
-from evergreen.operators.score_batch import ScoreBatchOperator
-from evergreen.operators.send_alerts import SendAlertsOperator
-from evergreen.operators.validate_batch import ValidateBatchOperator
-from evergreen.operators.validate_labels import ValidateLabelsOperator
-from evergreen.sensors.wait_for_batch import WaitForBatchSensor
+from airflow_evergreen.dags import describe, models_for, one_run_a_batch
+from airflow_evergreen.operators.ingest_batch import IngestBatchOperator
+from airflow_evergreen.operators.ingest_labels import IngestLabelsOperator
+from airflow_evergreen.operators.score_batch import ScoreBatchOperator
+from airflow_evergreen.operators.send_alerts import SendAlertsOperator
+from airflow_evergreen.operators.validate_batch import ValidateBatchOperator
+from airflow_evergreen.operators.validate_labels import ValidateLabelsOperator
+from airflow_evergreen.sensors.wait_for_batch import WaitForBatchSensor
 
 for model in models_for("batch"):
     schedule, poll = model.config.schedule, model.config.tasks.poll.total_seconds()
@@ -17,7 +17,7 @@ for model in models_for("batch"):
         **describe(model, "batch", "takes a batch in, validates it, and scores it with the champion of its time"),
         schedule=CronDataIntervalTimetable(schedule.fires, timezone=schedule.zone),
         **one_run_a_batch(model),
-    ):
+    ) as dag:
         wait_for_batch = WaitForBatchSensor(task_id="wait_for_batch", model_id=model.id, poke_interval=poll)
         ingest_batch = IngestBatchOperator(task_id="ingest_batch", model_id=model.id)
         validate_batch = ValidateBatchOperator(task_id="validate_batch", model_id=model.id)
@@ -37,3 +37,4 @@ for model in models_for("batch"):
                 ingest_labels = IngestLabelsOperator(task_id="ingest_labels", model_id=model.id)
                 validate_labels = ValidateLabelsOperator(task_id="validate_labels", model_id=model.id)
                 wait_for_labels >> ingest_labels >> validate_labels
+    globals()[dag.dag_id] = dag

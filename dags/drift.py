@@ -2,10 +2,10 @@
 
 from airflow.sdk import DAG, CronDataIntervalTimetable
 
-from evergreen.folders import describe, models_for, one_run_a_batch
-from evergreen.operators.check_drift import CheckDriftOperator
-from evergreen.operators.send_alerts import SendAlertsOperator
-from evergreen.sensors.wait_for_scores import WaitForScoresSensor
+from airflow_evergreen.dags import describe, models_for, one_run_a_batch
+from airflow_evergreen.operators.check_drift import CheckDriftOperator
+from airflow_evergreen.operators.send_alerts import SendAlertsOperator
+from airflow_evergreen.sensors.wait_for_scores import WaitForScoresSensor
 
 for model in models_for("drift"):
     schedule, poll = model.config.schedule, model.config.tasks.poll.total_seconds()
@@ -13,8 +13,9 @@ for model in models_for("drift"):
         **describe(model, "drift", "checks the champion, and says whether to retrain"),
         schedule=CronDataIntervalTimetable(schedule.fires, timezone=schedule.zone),
         **one_run_a_batch(model),
-    ):
+    ) as dag:
         wait_for_scores = WaitForScoresSensor(task_id="wait_for_scores", model_id=model.id, poke_interval=poll)
         check_drift = CheckDriftOperator(task_id="check_drift", model_id=model.id)
         send_alerts = SendAlertsOperator(task_id="send_alerts", model_id=model.id, failure="failed-drift").as_teardown()
         wait_for_scores >> check_drift >> send_alerts
+    globals()[dag.dag_id] = dag

@@ -2,15 +2,15 @@
 
 from airflow.sdk import DAG, Param
 
-from evergreen.folders import describe, heavy, models_for
-from evergreen.operators.approve_model import ApproveModelOperator
-from evergreen.operators.ask_retraining import AskRetrainingOperator
-from evergreen.operators.close_verdict import CloseVerdictOperator
-from evergreen.operators.judge_model import JudgeModelOperator
-from evergreen.operators.promote_model import PromoteModelOperator
-from evergreen.operators.register_model import RegisterModelOperator
-from evergreen.operators.send_alerts import SendAlertsOperator
-from evergreen.operators.train_model import TrainModelOperator
+from airflow_evergreen.dags import describe, heavy, models_for
+from airflow_evergreen.operators.approve_model import ApproveModelOperator
+from airflow_evergreen.operators.ask_retraining import AskRetrainingOperator
+from airflow_evergreen.operators.close_verdict import CloseVerdictOperator
+from airflow_evergreen.operators.judge_model import JudgeModelOperator
+from airflow_evergreen.operators.promote_model import PromoteModelOperator
+from airflow_evergreen.operators.register_model import RegisterModelOperator
+from airflow_evergreen.operators.send_alerts import SendAlertsOperator
+from airflow_evergreen.operators.train_model import TrainModelOperator
 
 # In the form they stand apart: a person has nothing to fill in there.
 _WATCH = {"section": "Filled in by the watch"}
@@ -28,7 +28,7 @@ for model in models_for("retrain"):
         # One at a time: two trainings of one model would compete for one verdict.
         max_active_runs=1,
         params=PARAMS,
-    ):
+    ) as dag:
         ask_retraining = AskRetrainingOperator(task_id="ask_retraining", model_id=model.id)
         attempt = ask_retraining.output
         train_model = TrainModelOperator(task_id="train_model", model_id=model.id, attempt=attempt, **heavy(model))
@@ -51,3 +51,4 @@ for model in models_for("retrain"):
             task_id="send_alerts", model_id=model.id, attempt=attempt, failure="failed-retrain"
         ).as_teardown()
         train_model >> judge_model >> approve_model >> register_model >> promote_model >> close_verdict >> send_alerts
+    globals()[dag.dag_id] = dag

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import DAG
 
-from evergreen.folders import shortest_poll
-from evergreen.sensors.retrain import RetrainSensor
+from airflow_evergreen.dags import shortest_poll
+from airflow_evergreen.sensors.retrain import RetrainSensor
 
 with DAG(
     "evergreen__watch",
@@ -21,7 +21,7 @@ with DAG(
     catchup=False,
     is_paused_upon_creation=False,
     default_args={"owner": "evergreen", "retries": 3, "retry_delay": timedelta(seconds=10)},
-):
+) as dag:
     wait_for_verdict = RetrainSensor(task_id="wait_for_verdict", poke_interval=shortest_poll())
     TriggerDagRunOperator.partial(
         task_id="start_retraining",

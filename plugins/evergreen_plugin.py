@@ -1,12 +1,3 @@
-"""The one Airflow plugin: the links of our operators."""
+"""Where this folder is Airflow's plugins folder; where the package is installed, its entry point says the same."""
 
-from airflow.plugins_manager import AirflowPlugin
-
-from evergreen.links import MlflowLink
-
-
-class EvergreenPlugin(AirflowPlugin):
-    """What Airflow's own processes must know of Evergreen beside its DAGs."""
-
-    name = "evergreen"
-    operator_extra_links = [MlflowLink()]
+from airflow_evergreen.plugin import EvergreenPlugin  # noqa: F401

@@ -22,9 +22,9 @@ import psycopg2
 import pytest
 import yaml
 
-from include.config.locations import Locations
-from include.storage.objects import open_store
-from include.storage.stores import open_stores
+from evergreen.config.locations import Locations
+from evergreen.storage.objects import open_store
+from evergreen.storage.stores import open_stores
 from tests.compose_file import ROOT, image_environment, interpolate, make_env
 from tests.s3 import MOTO
 
@@ -102,8 +102,10 @@ class Composed:
             }
             said |= {"EVERGREEN_MODELS": str(self.models)} if self.models else {}
         path = [Path(sys.executable).parent, POSTGRES, *os.environ["PATH"].split(os.pathsep)]
-        home = self.place / "home" / name
+        home, settings = self.place / "home" / name, self.place / "airflow" / name / "config"
         home.mkdir(parents=True, exist_ok=True)
+        settings.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / "plugins" / "airflow_local_settings.py", settings)
         return {"PATH": os.pathsep.join(map(str, path)), "HOME": str(home), "LANG": "C.UTF-8", **said}
 
     def command(self, name: str) -> list[str]:

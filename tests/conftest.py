@@ -18,7 +18,8 @@ os.environ |= {
     "AIRFLOW_HOME": _AIRFLOW_HOME,
     "AIRFLOW__CORE__DAGS_FOLDER": str(_ROOT / "dags"),
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-    "AIRFLOW__CORE__PLUGINS_FOLDER": str(_ROOT / "plugins"),
+    # What a test starts imports this checkout, whatever is installed.
+    "PYTHONPATH": os.pathsep.join(str(_ROOT / folder) for folder in (".", "include", "plugins")),
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_AIRFLOW_HOME}/airflow.db",
 }
 

@@ -18,9 +18,9 @@ from typing import Any
 import mlflow
 from mlflow import MlflowClient
 
-from include.config.locations import Locations
-from include.storage.lake import Lake
-from include.storage.ledger import Ledger
+from evergreen.config.locations import Locations
+from evergreen.storage.lake import Lake
+from evergreen.storage.ledger import Ledger
 from tests.short_loop import fingerprint, run, short_model
 
 WRITES: list[tuple[Any, str]] = [

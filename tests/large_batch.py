@@ -8,14 +8,14 @@ import pandas as pd
 import pyarrow as pa
 import skops.io
 
-from include.config.locations import Locations
-from include.config.model_folder import ModelFolder, load_model_folder
-from include.features.packing import example_of, packing_folder, signature_of
-from include.records import BatchRecord, Partition, PromotionRecord
-from include.storage.content import content_hash
-from include.storage.model_store import Evidence
-from include.storage.packed_model import load_module
-from include.storage.stores import open_stores
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import ModelFolder, load_model_folder
+from evergreen.features.packing import example_of, packing_folder, signature_of
+from evergreen.records import BatchRecord, Partition, PromotionRecord
+from evergreen.storage.content import content_hash
+from evergreen.storage.model_store import Evidence
+from evergreen.storage.packed_model import load_module
+from evergreen.storage.stores import open_stores
 
 CONFIG = """\
 title: Trips of a large city

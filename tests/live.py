@@ -16,9 +16,9 @@ from typing import Any
 import psycopg2
 import yaml
 
-from include.config.locations import Locations
-from include.config.model_folder import ModelFolder, load_model_folder
-from include.demo.services import Services
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import ModelFolder, load_model_folder
+from evergreen.demo.services import Services
 from tests.short_loop import SHORT, TAXI
 
 # The taxi folder's own schedule; each test says where it ends, for beyond that nobody need wait.

@@ -12,7 +12,7 @@ import boto3
 import obstore
 from botocore.exceptions import BotoCoreError, ClientError
 
-from include.storage.objects import open_store
+from evergreen.storage.objects import open_store
 from tests.postgres import free_port
 
 # Threaded, moto lets two conditional puts of one object win.

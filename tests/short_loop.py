@@ -14,13 +14,13 @@ import yaml
 from deltalake import DeltaTable
 from mlflow import MlflowClient
 
-from include.config.locations import Locations
-from include.config.model_folder import ModelFolder, load_model_folder
-from include.demo.stream import DemoStream
-from include.replay.runner import Runner
-from include.sinks import Message
-from include.storage.model_store import ModelStore
-from include.storage.objects import open_store
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import ModelFolder, load_model_folder
+from evergreen.demo.stream import DemoStream
+from evergreen.replay.runner import Runner
+from evergreen.sinks import Message
+from evergreen.storage.model_store import ModelStore
+from evergreen.storage.objects import open_store
 
 TAXI = Path(__file__).parent.parent / "include" / "models" / "taxi"
 STREAM = DemoStream(trips=150, batches=12, broken=(3,), shifted=(0, 0), changed=7, slowdown=2.0)

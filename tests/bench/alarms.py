@@ -12,9 +12,9 @@ import pandas as pd
 from evidently.legacy.calculations.stattests.registry import _get_default_stattest
 from evidently.legacy.core import ColumnType
 
-from include.checks.calibrating import RECENT
-from include.checks.comparing import find_drifted, judge_columns
-from include.checks.drift import build_reference
+from evergreen.checks.calibrating import RECENT
+from evergreen.checks.comparing import find_drifted, judge_columns
+from evergreen.checks.drift import build_reference
 from tests.bench.alarm_streams import CATEGORICAL, CHANGES, Batches, draw
 from tests.bench.page import QUICK, table, write_section
 

@@ -19,10 +19,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pandas as pd
 
-from include.config.contract import Window
-from include.features.known import learning_span
-from include.features.packing import fit_model, packing_folder, with_window
-from include.records import PromotionRecord
+from evergreen.config.contract import Window
+from evergreen.features.known import learning_span
+from evergreen.features.packing import fit_model, packing_folder, with_window
+from evergreen.records import PromotionRecord
 from tests.bench.page import QUICK, table, write_section
 from tests.bench.spoilt import spoil
 from tests.bench.streams import AHEAD, Run, Stream, drive, find_streams

@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
-from include.features.labelled import match_labels
-from include.features.packing import fit_model, packing_folder, with_window
-from include.judging.gate import judge
-from include.records import AttemptRecord, PromotionRecord
-from include.storage.packed_model import PackedModel
+from evergreen.features.labelled import match_labels
+from evergreen.features.packing import fit_model, packing_folder, with_window
+from evergreen.judging.gate import judge
+from evergreen.records import AttemptRecord, PromotionRecord
+from evergreen.storage.packed_model import PackedModel
 from tests.bench.streams import AHEAD, Run
 
 # Every so many attempts are tried.

@@ -15,12 +15,12 @@ from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
-from include.config.locations import Locations
-from include.config.model_folder import load_model_folder
-from include.features.rowwise import find_streamable
-from include.steps.score_batch import score_batch
-from include.storage.lake import to_frame
-from include.storage.stores import open_stores
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import load_model_folder
+from evergreen.features.rowwise import find_streamable
+from evergreen.steps.score_batch import score_batch
+from evergreen.storage.lake import to_frame
+from evergreen.storage.stores import open_stores
 from tests.large_batch import make_model, make_rows, promote, seal_rows
 
 MEMORY, CPU = 1.2, 1.25

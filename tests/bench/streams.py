@@ -13,17 +13,17 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from include.config.locations import Locations
-from include.config.model_folder import ModelFolder, load_model_folder
-from include.demo.stream import DemoStream
-from include.features.history import call_predict
-from include.features.labelled import LabelledRows, gather_features, match_labels
-from include.losses import row_losses
-from include.records import ClaimRecord
-from include.replay.history import History, collect_history
-from include.replay.runner import Runner, for_replay
-from include.storage.packed_model import PackedModel
-from include.storage.stores import Stores, open_stores
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import ModelFolder, load_model_folder
+from evergreen.demo.stream import DemoStream
+from evergreen.features.history import call_predict
+from evergreen.features.labelled import LabelledRows, gather_features, match_labels
+from evergreen.losses import row_losses
+from evergreen.records import ClaimRecord
+from evergreen.replay.history import History, collect_history
+from evergreen.replay.runner import Runner, for_replay
+from evergreen.storage.packed_model import PackedModel
+from evergreen.storage.stores import Stores, open_stores
 from tests.hotel import EXAMPLE as HOTEL
 from tests.hotel import prepare
 
@@ -153,14 +153,15 @@ def _from_file(name: str, place: Path) -> ModelFolder:
     """What a new user does: propose a folder, cut the file."""
     file, flags, _ = _FILES[name]
     environment = os.environ | {
-        "EVERGREEN_MODELS": str(place / "models"), "EVERGREEN_HOME": str(place), "PYTHONPATH": str(ROOT)
+        "EVERGREEN_MODELS": str(place / "models"), "EVERGREEN_HOME": str(place),
+        "PYTHONPATH": str(ROOT / "include"),
     }  # fmt: skip
     for arguments in (
         ["new-model", name, "--from", str(DATA / file), *flags, "--yes"],
         ["split", name, str(DATA / file)],
     ):
         subprocess.run(
-            [sys.executable, "-m", "include.cli", *arguments], env=environment, check=True, stdout=subprocess.DEVNULL
+            [sys.executable, "-m", "evergreen.cli", *arguments], env=environment, check=True, stdout=subprocess.DEVNULL
         )
     return load_model_folder(place / "models" / name)
 

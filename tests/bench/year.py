@@ -15,12 +15,12 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from include.config.locations import Locations, model_roots
-from include.config.model_folder import get_model_folder
-from include.demo.stream import DemoStream
-from include.replay import runner
-from include.replay.runner import Runner, for_replay
-from include.steps import check_drift
+from evergreen.config.locations import Locations, model_roots
+from evergreen.config.model_folder import get_model_folder
+from evergreen.demo.stream import DemoStream
+from evergreen.replay import runner
+from evergreen.replay.runner import Runner, for_replay
+from evergreen.steps import check_drift
 
 STEPS = (
     "wait_for_batch", "ingest_batch", "validate_batch", "score_batch", "ingest_labels", "validate_labels",

@@ -8,7 +8,7 @@ import pytest
 from airflow.timetables.base import TimeRestriction
 from airflow.timetables.interval import CronDataIntervalTimetable
 
-from include.config.contract import ScheduleConfig
+from evergreen.config.contract import ScheduleConfig
 from tests.dags.parsing import edges, parse
 
 ROWS = ["wait_for_batch", "ingest_batch", "validate_batch", "score_batch", "send_alerts"]

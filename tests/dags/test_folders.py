@@ -6,10 +6,10 @@ from datetime import timedelta
 import pytest
 import yaml
 
+from airflow_evergreen.alerts import FailureReport
+from airflow_evergreen.dags import ReadConfigOperator
 from evergreen import folders
-from evergreen.alerts import FailureReport
-from evergreen.folders import ReadConfigOperator
-from include.errors import ConfigInvalid
+from evergreen.errors import ConfigInvalid
 from tests.dags.parsing import parse
 
 KINDS = ["batch", "drift", "retrain"]

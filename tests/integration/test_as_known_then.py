@@ -8,18 +8,18 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from include.config.locations import Locations
-from include.config.model_folder import ModelFolder
-from include.demo.stream import DemoStream
-from include.records import ClaimRecord, PromotionRecord, VerdictRecord
-from include.replay.runner import Runner
-from include.steps.check_drift import check_drift
-from include.steps.ingest_batch import ingest_batch
-from include.steps.ingest_labels import ingest_labels
-from include.steps.score_batch import score_batch
-from include.steps.validate_batch import validate_batch
-from include.steps.validate_labels import validate_labels
-from include.storage.stores import open_stores
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import ModelFolder
+from evergreen.demo.stream import DemoStream
+from evergreen.records import ClaimRecord, PromotionRecord, VerdictRecord
+from evergreen.replay.runner import Runner
+from evergreen.steps.check_drift import check_drift
+from evergreen.steps.ingest_batch import ingest_batch
+from evergreen.steps.ingest_labels import ingest_labels
+from evergreen.steps.score_batch import score_batch
+from evergreen.steps.validate_batch import validate_batch
+from evergreen.steps.validate_labels import validate_labels
+from evergreen.storage.stores import open_stores
 from tests.short_loop import STREAM, fingerprint, land, records, run, short_model, tables
 
 LAST = 12

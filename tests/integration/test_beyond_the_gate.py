@@ -4,10 +4,10 @@ from pathlib import Path
 
 import yaml
 
-from include.config.locations import Locations
-from include.config.model_folder import load_model_folder
-from include.incidents import last_incident
-from include.records import (
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import load_model_folder
+from evergreen.incidents import last_incident
+from evergreen.records import (
     ApprovalRecord,
     AttemptRecord,
     ClaimRecord,
@@ -15,8 +15,8 @@ from include.records import (
     PromotionRecord,
     VerdictRecord,
 )
-from include.replay.runner import Runner
-from include.storage.stores import open_stores
+from evergreen.replay.runner import Runner
+from evergreen.storage.stores import open_stores
 from tests.short_loop import land, run, short_model
 
 FOREST = """

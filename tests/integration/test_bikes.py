@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from include.config.locations import Locations
-from include.config.model_folder import load_model_folder
-from include.records import BatchRecord, DataRecord
-from include.replay.history import History, collect_history
-from include.replay.runner import for_replay, replay
-from include.sources.splitting import split_history
-from include.storage.stores import open_stores
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import load_model_folder
+from evergreen.records import BatchRecord, DataRecord
+from evergreen.replay.history import History, collect_history
+from evergreen.replay.runner import for_replay, replay
+from evergreen.sources.splitting import split_history
+from evergreen.storage.stores import open_stores
 
 ROOT = Path(__file__).parent.parent.parent
 EXAMPLE = ROOT / "docs" / "examples" / "bikes"

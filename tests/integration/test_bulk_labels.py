@@ -5,9 +5,9 @@ from pathlib import Path
 
 import yaml
 
-from include.config.locations import Locations
-from include.records import AttemptRecord, PromotionRecord, VerdictRecord
-from include.storage.stores import open_stores
+from evergreen.config.locations import Locations
+from evergreen.records import AttemptRecord, PromotionRecord, VerdictRecord
+from evergreen.storage.stores import open_stores
 from tests.short_loop import STREAM, TAXI, run, short_model
 
 BULKS = replace(STREAM, bulk=4, broken=())

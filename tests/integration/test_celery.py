@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from include.demo.feeder import feed
-from include.records import PromotionRecord
-from include.storage.stores import Stores, open_stores
+from evergreen.demo.feeder import feed
+from evergreen.records import PromotionRecord
+from evergreen.storage.stores import Stores, open_stores
 from tests.composed import POSTGRES, REDIS, Composed
 from tests.short_loop import STREAM, short_model
 

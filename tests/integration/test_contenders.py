@@ -3,10 +3,10 @@
 import pandas as pd
 import pytest
 
-from include.config.locations import Locations
-from include.replay.contenders import compare_policies
-from include.replay.history import as_table, collect_history
-from include.replay.runner import for_replay, replay
+from evergreen.config.locations import Locations
+from evergreen.replay.contenders import compare_policies
+from evergreen.replay.history import as_table, collect_history
+from evergreen.replay.runner import for_replay, replay
 from tests.short_loop import STREAM, land, records, short_model
 
 POLICIES = ("never", "every:4", "decay")

@@ -9,20 +9,20 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from include.config.locations import Locations, model_roots
-from include.config.model_folder import get_model_folder
-from include.demo.stream import DemoStream
-from include.replay.history import History, collect_history
-from include.replay.runner import Runner
+from evergreen.config.locations import Locations, model_roots
+from evergreen.config.model_folder import get_model_folder
+from evergreen.demo.stream import DemoStream
+from evergreen.replay.history import History, collect_history
+from evergreen.replay.runner import Runner
 from tests.s3 import SECRET, objects, s3, speaking_to, upload
 from tests.short_loop import fingerprint, records, registry, tables
 
 ROOT = Path(__file__).parent.parent.parent
-EVERGREEN = [sys.executable, "-m", "include.cli"]
+EVERGREEN = [sys.executable, "-m", "evergreen.cli"]
 
 
 def evergreen(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"EVERGREEN_HOME": str(home), "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+    environment = os.environ | {"EVERGREEN_HOME": str(home), "COLUMNS": "200"}
     return subprocess.run(
         [*EVERGREEN, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600
     )
@@ -170,7 +170,7 @@ def test_mlflow_alone_can_predict_with_the_champion(
         f"rows = pd.DataFrame({rows!r})\n"
         "rows['lpep_pickup_datetime'] = pd.to_datetime(rows['lpep_pickup_datetime'])\n"
         "print(float(model.predict(rows)[0]))\n"
-        "assert not any(name.split('.')[0] == 'include' for name in sys.modules)\n"
+        "assert not any(name.split('.')[0] == 'evergreen' for name in sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=home, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -18,12 +19,12 @@ import yaml
 from deltalake import DeltaTable
 from mlflow import MlflowClient
 
-from include.config.locations import Locations
-from include.demo.feeder import feed
-from include.demo.stream import DemoStream
-from include.records import BatchRecord, ClaimRecord, PromotionRecord, VerdictRecord
-from include.storage.stores import Stores, open_stores
-from tests.compose_file import ROOT, image_environment, interpolate, make_env
+from evergreen.config.locations import Locations
+from evergreen.demo.feeder import feed
+from evergreen.demo.stream import DemoStream
+from evergreen.records import BatchRecord, ClaimRecord, PromotionRecord, VerdictRecord
+from evergreen.storage.stores import Stores, open_stores
+from tests.compose_file import ROOT, interpolate, make_env
 from tests.composed import POSTGRES, Composed
 from tests.live import NIGHTLY, make_model
 
@@ -149,7 +150,7 @@ def test_no_secret_is_said_in_a_log(composed: Composed) -> None:
 @needs_postgres
 def test_a_person_may_ask_from_inside_a_container(composed: Composed, stores: Stores) -> None:
     """`docker compose exec scheduler evergreen status taxi`."""
-    command = [sys.executable, "-m", "include.cli", "status", "taxi"]
+    command = [sys.executable, "-m", "evergreen.cli", "status", "taxi"]
     done = subprocess.run(
         command, env=composed.environment("scheduler"), cwd=composed.place, capture_output=True, text=True
     )
@@ -227,18 +228,16 @@ def test_the_image_has_what_it_needs() -> None:
         assert (ROOT / source).exists()
         assert f"!{source.rstrip('/')}" in ignored
     assert re.findall(r"^USER (\S+)", text, re.MULTILINE) == ["evergreen"]
-    # Python imports what the image's PYTHONPATH promises, from this checkout's folders and from nowhere else.
-    path = image_environment()["PYTHONPATH"].replace("/opt/evergreen", str(ROOT))
-    code = "import include, evergreen; print(include.__file__, evergreen.__file__)"
-    done = subprocess.run(
-        [sys.executable, "-c", code], env={"PYTHONPATH": path}, cwd="/", capture_output=True, text=True, check=True
-    )
-    assert done.stdout.split() == [f"{ROOT}/include/__init__.py", f"{ROOT}/plugins/evergreen/__init__.py"]
+    # The wheel is built in the image: all that its file names must be there.
+    built = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wanted = {path.split("/")[0] for path in built["tool"]["hatch"]["build"]["targets"]["wheel"]["sources"]}
+    wanted |= {built["project"]["readme"], *built["project"]["license-files"], "pyproject.toml"}
+    assert wanted <= {source.rstrip("/") for source in copied}
 
 
 def test_astro_parses_the_dags(tmp_path: Path) -> None:
     environment = {
-        **os.environ, "AIRFLOW_HOME": str(tmp_path), "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'plugins'}",
+        **os.environ, "AIRFLOW_HOME": str(tmp_path),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False", "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
     }  # fmt: skip

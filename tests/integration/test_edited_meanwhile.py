@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 import yaml
 
-from include.config.locations import Locations
-from include.config.model_folder import ModelFolder, load_model_folder
-from include.features.packing import packing_folder, rebuild_model
-from include.judging.attempts import DueAttempt, find_due_attempt
-from include.records import ApprovalRecord, AttemptRecord, DataRecord, PromotionRecord
-from include.replay.runner import Runner
-from include.steps.judge_model import judge_model
-from include.steps.promote_model import promote_model
-from include.steps.register_model import register_model
-from include.steps.train_model import train_model
-from include.storage.stores import open_stores
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import ModelFolder, load_model_folder
+from evergreen.features.packing import packing_folder, rebuild_model
+from evergreen.judging.attempts import DueAttempt, find_due_attempt
+from evergreen.records import ApprovalRecord, AttemptRecord, DataRecord, PromotionRecord
+from evergreen.replay.runner import Runner
+from evergreen.steps.judge_model import judge_model
+from evergreen.steps.promote_model import promote_model
+from evergreen.steps.register_model import register_model
+from evergreen.steps.train_model import train_model
+from evergreen.storage.stores import open_stores
 from tests.short_loop import STREAM, registry, run, short_model
 
 # Nothing happens in it that a first version could stumble over.

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from include.config.locations import Locations
-from include.errors import ApprovalMissing
-from include.judging.attempts import DueAttempt
-from include.records import AttemptRecord, ClaimRecord, PromotionRecord
-from include.replay.runner import Runner
-from include.steps.close_verdict import close_verdict
-from include.steps.promote_model import mirror_champion, promote_model
-from include.storage.stores import open_stores
+from evergreen.config.locations import Locations
+from evergreen.errors import ApprovalMissing
+from evergreen.judging.attempts import DueAttempt
+from evergreen.records import AttemptRecord, ClaimRecord, PromotionRecord
+from evergreen.replay.runner import Runner
+from evergreen.steps.close_verdict import close_verdict
+from evergreen.steps.promote_model import mirror_champion, promote_model
+from evergreen.storage.stores import open_stores
 from tests.s3 import s3, speaking_to
 from tests.short_loop import registry, run, short_model
 
@@ -28,7 +28,7 @@ RACERS = 16
 
 def test_killed_after_any_write_the_next_run_ends_in_the_same_state(tmp_path: Path) -> None:
     """The batch that bootstraps: it ingests, validates, scores, trains, judges, registers, promotes and closes."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, "-m", "tests.killed_runs", str(tmp_path), "4"],
         cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1200,
@@ -45,8 +45,8 @@ def test_killed_after_any_write_the_next_run_ends_in_the_same_state(tmp_path: Pa
 
 RACER = """
 import json, sys, time
-from include.records import ClaimRecord, PromotionRecord
-from include.storage.ledger import Ledger
+from evergreen.records import ClaimRecord, PromotionRecord
+from evergreen.storage.ledger import Ledger
 lake, me, rounds, apart = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
 ledger = Ledger(lake, "dev", "taxi")
 print("ready", flush=True)
@@ -74,7 +74,7 @@ def shared_lake(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]
 
 
 def test_of_sixteen_racers_for_a_claim_and_a_promotion_one_wins(shared_lake: str) -> None:
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = dict(os.environ)
     command = [sys.executable, "-c", RACER, shared_lake]
     # The object store takes one request at a time: a round lasts as long as all racers need.
     rounds, apart = (8, 1.0) if shared_lake.startswith("s3://") else (25, 0.04)
@@ -147,7 +147,7 @@ def test_an_alias_moved_by_hand_is_put_back_and_told(tmp_path: Path) -> None:
     stores.models.set_champion(other, promotion.number)
     run(model, at, 5)
     assert registry(model, at)["alias"] == "1 by promotion 1"
-    from include.incidents import last_incident
+    from evergreen.incidents import last_incident
 
     moved = last_incident(stores.ledger, "moved")
     assert moved is not None

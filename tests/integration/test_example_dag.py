@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from include.config.locations import Locations
+from evergreen.config.locations import Locations
 from tests.live import make_model
 from tests.short_loop import run
 
@@ -40,11 +40,9 @@ def test_it_hands_the_predictions_on(tmp_path: Path) -> None:
     environment = os.environ | {
         "AIRFLOW_HOME": str(tmp_path / "airflow"),
         "AIRFLOW__CORE__DAGS_FOLDER": str(EXAMPLE.parent),
-        "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "EVERGREEN_HOME": str(tmp_path / "home"),
         "EVERGREEN_MODELS": str(tmp_path / "models"),
-        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "plugins")]),
     }
     airflow = str(Path(sys.executable).parent / "airflow")
     subprocess.run([airflow, "db", "migrate"], env=environment, check=True, capture_output=True, cwd=ROOT)

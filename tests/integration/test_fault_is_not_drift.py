@@ -15,13 +15,13 @@ import pandas as pd
 import pytest
 import yaml
 
-from include.config.locations import Locations
-from include.config.model_folder import ModelFolder, load_model_folder
-from include.demo.faults import FAULTS, delay_file, deliver_late, land_broken
-from include.demo.stream import DemoStream
-from include.records import AttemptRecord, BatchRecord, ClaimRecord, PromotionRecord, VerdictRecord
-from include.replay.runner import Runner
-from include.storage.stores import Stores, open_stores
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import ModelFolder, load_model_folder
+from evergreen.demo.faults import FAULTS, delay_file, deliver_late, land_broken
+from evergreen.demo.stream import DemoStream
+from evergreen.records import AttemptRecord, BatchRecord, ClaimRecord, PromotionRecord, VerdictRecord
+from evergreen.replay.runner import Runner
+from evergreen.storage.stores import Stores, open_stores
 from tests.short_loop import TAXI, Told, registry, short_model
 
 BEFORE, FAULTY, LAST = 7, 8, 10

@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 import yaml
 
-from include.config.locations import Locations
-from include.config.model_folder import load_model_folder
-from include.errors import ModelIncompatible, NotReady
-from include.features.known import label_batches
-from include.incidents import last_incident
-from include.records import (
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import load_model_folder
+from evergreen.errors import ModelIncompatible, NotReady
+from evergreen.features.known import label_batches
+from evergreen.incidents import last_incident
+from evergreen.records import (
     ArrivalRecord,
     BatchRecord,
     ClaimRecord,
@@ -23,13 +23,13 @@ from include.records import (
     SectionVerdict,
     VerdictRecord,
 )
-from include.replay.history import collect_history
-from include.replay.report import write_report
-from include.replay.runner import Runner
-from include.steps.ingest_batch import ingest_batch
-from include.steps.validate_batch import validate_batch
-from include.steps.wait_for_batch import wait_for_batch
-from include.storage.stores import open_stores
+from evergreen.replay.history import collect_history
+from evergreen.replay.report import write_report
+from evergreen.replay.runner import Runner
+from evergreen.steps.ingest_batch import ingest_batch
+from evergreen.steps.validate_batch import validate_batch
+from evergreen.steps.wait_for_batch import wait_for_batch
+from evergreen.storage.stores import open_stores
 from tests.short_loop import STREAM, TAXI, Told, land, run, short_model, tables
 
 NOW = datetime(2024, 2, 1, tzinfo=UTC)
@@ -221,8 +221,8 @@ def test_a_batch_that_never_comes_is_declared_missing_and_later_ones_go_on(tmp_p
 
 
 def test_a_dead_sink_delays_nothing_and_is_told_later(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    from include.sinks import HttpSink
-    from include.steps.send_alerts import send_alerts
+    from evergreen.sinks import HttpSink
+    from evergreen.steps.send_alerts import send_alerts
 
     model, at = short_model(tmp_path), Locations.under(tmp_path)
     run(model, at, 1, 2)

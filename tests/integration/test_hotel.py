@@ -9,17 +9,17 @@ import pandas as pd
 import pytest
 from deltalake import DeltaTable
 
-from include.config.locations import Locations
-from include.config.model_folder import ModelFolder, load_model_folder
-from include.features.labelled import LabelledRows
-from include.features.reading import published
-from include.judging import champion
-from include.judging.champion import predict_labelled
-from include.losses import row_losses
-from include.records import PromotionRecord
-from include.replay.history import History, collect_history
-from include.replay.runner import for_replay, replay
-from include.storage.stores import open_stores
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import ModelFolder, load_model_folder
+from evergreen.features.labelled import LabelledRows
+from evergreen.features.reading import published
+from evergreen.judging import champion
+from evergreen.judging.champion import predict_labelled
+from evergreen.losses import row_losses
+from evergreen.records import PromotionRecord
+from evergreen.replay.history import History, collect_history
+from evergreen.replay.runner import for_replay, replay
+from evergreen.storage.stores import open_stores
 from tests.hotel import EXAMPLE, prepare
 from tests.short_loop import records, tables
 

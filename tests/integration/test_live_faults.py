@@ -12,11 +12,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from include.config.locations import Locations
-from include.config.model_folder import ModelFolder
-from include.demo.feeder import feed
-from include.incidents import last_incident
-from include.records import (
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import ModelFolder
+from evergreen.demo.feeder import feed
+from evergreen.incidents import last_incident
+from evergreen.records import (
     ApprovalRecord,
     AttemptRecord,
     BatchRecord,
@@ -25,14 +25,14 @@ from include.records import (
     PromotionRecord,
     VerdictRecord,
 )
-from include.replay.runner import Runner
-from include.steps.check_drift import check_drift
-from include.steps.ingest_batch import ingest_batch
-from include.steps.ingest_labels import ingest_labels
-from include.steps.score_batch import score_batch
-from include.steps.validate_batch import validate_batch
-from include.steps.validate_labels import validate_labels
-from include.storage.stores import open_stores
+from evergreen.replay.runner import Runner
+from evergreen.steps.check_drift import check_drift
+from evergreen.steps.ingest_batch import ingest_batch
+from evergreen.steps.ingest_labels import ingest_labels
+from evergreen.steps.score_batch import score_batch
+from evergreen.steps.validate_batch import validate_batch
+from evergreen.steps.validate_labels import validate_labels
+from evergreen.storage.stores import open_stores
 from tests.live import NIGHTLY, Live, make_model, running, wait_until
 from tests.short_loop import SHORT, STREAM, fingerprint, land, run
 

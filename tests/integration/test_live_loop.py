@@ -11,14 +11,14 @@ import psutil
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
-from include.config.locations import Locations
-from include.config.model_folder import ModelFolder
-from include.demo.feeder import feed
-from include.demo.stream import DemoStream
-from include.judging.attempts import get_verdict
-from include.records import AttemptRecord, ClaimRecord, PromotionRecord, VerdictRecord, WishRecord
-from include.replay.runner import Runner
-from include.storage.stores import open_stores
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import ModelFolder
+from evergreen.demo.feeder import feed
+from evergreen.demo.stream import DemoStream
+from evergreen.judging.attempts import get_verdict
+from evergreen.records import AttemptRecord, ClaimRecord, PromotionRecord, VerdictRecord, WishRecord
+from evergreen.replay.runner import Runner
+from evergreen.storage.stores import open_stores
 from tests.fake_slack import FakeSlack, fake_slack
 from tests.live import NIGHTLY, Live, make_model, running, wait_until
 from tests.postgres import BIN, postgres

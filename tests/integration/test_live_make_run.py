@@ -10,17 +10,17 @@ from pathlib import Path
 import psutil
 import pytest
 
-from include.config.locations import Locations, model_roots
-from include.config.model_folder import get_model_folder
-from include.replay.history import collect_history
+from evergreen.config.locations import Locations, model_roots
+from evergreen.config.model_folder import get_model_folder
+from evergreen.replay.history import collect_history
 
 ROOT = Path(__file__).parent.parent.parent
 
 
 def start(home: Path, *arguments: str) -> subprocess.Popen[str]:
-    environment = os.environ | {"EVERGREEN_HOME": str(home), "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+    environment = os.environ | {"EVERGREEN_HOME": str(home), "COLUMNS": "200"}
     environment = {name: value for name, value in environment.items() if not name.startswith("AIRFLOW")}
-    command = [sys.executable, "-m", "include.cli", "run", *arguments]
+    command = [sys.executable, "-m", "evergreen.cli", "run", *arguments]
     return subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
     )

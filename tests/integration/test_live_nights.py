@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from include.config.model_folder import ModelFolder
-from include.records import BatchRecord, ClaimRecord, PromotionRecord
-from include.storage.stores import open_stores
+from evergreen.config.model_folder import ModelFolder
+from evergreen.records import BatchRecord, ClaimRecord, PromotionRecord
+from evergreen.storage.stores import open_stores
 from tests.live import make_model, running, wait_until
 from tests.short_loop import STREAM
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from include.config.locations import Locations
-from include.judging.attempts import find_due_attempt
-from include.records import VerdictRecord
-from include.replay.runner import Runner
-from include.storage.stores import open_stores
+from evergreen.config.locations import Locations
+from evergreen.judging.attempts import find_due_attempt
+from evergreen.records import VerdictRecord
+from evergreen.replay.runner import Runner
+from evergreen.storage.stores import open_stores
 from tests.integration.test_sql_source import QUERIED, STREAM, fill
 from tests.live import make_model, running, wait_until
 from tests.s3 import s3, speaking_to

@@ -8,15 +8,15 @@ import pandas as pd
 import pytest
 from deltalake import DeltaTable
 
-from include.config.locations import Locations
-from include.config.model_folder import load_model_folder
-from include.features.history import build_features, readable
-from include.features.labelled import standing_claim
-from include.features.packing import packing_folder, rebuild_model
-from include.records import PromotionRecord
-from include.replay.runner import Runner
-from include.steps.score_batch import score_batch
-from include.storage.stores import open_stores
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import load_model_folder
+from evergreen.features.history import build_features, readable
+from evergreen.features.labelled import standing_claim
+from evergreen.features.packing import packing_folder, rebuild_model
+from evergreen.records import PromotionRecord
+from evergreen.replay.runner import Runner
+from evergreen.steps.score_batch import score_batch
+from evergreen.storage.stores import open_stores
 from tests.short_loop import run, short_model, tables
 
 
@@ -128,7 +128,7 @@ def test_a_lookback_has_the_same_features_in_training_and_in_scoring(lookback: P
             packed = stores.models.load_version(claim.version)
             at_scoring[batch] = build_features(model.config, stores, packed, claim).features.copy()
     assert len(at_scoring) >= 3
-    from include.features import history
+    from evergreen.features import history
 
     history._BUILT._values.clear()
     open_stores.cache_clear()

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from include.cli import cli
-from include.config.locations import Locations
-from include.config.model_folder import load_model_folder
-from include.replay.history import History, collect_history
-from include.replay.runner import for_replay
-from include.storage.stores import open_stores
+from evergreen.cli import cli
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import load_model_folder
+from evergreen.replay.history import History, collect_history
+from evergreen.replay.runner import for_replay
+from evergreen.storage.stores import open_stores
 from tests.shapes import SHAPES
 
 ROOT = Path(__file__).parent.parent.parent

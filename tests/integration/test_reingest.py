@@ -6,13 +6,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from include.config.locations import Locations
-from include.config.model_folder import ModelFolder
-from include.errors import NotReady
-from include.features.labelled import match_labels
-from include.features.reading import published, read_keys
-from include.incidents import last_incident
-from include.records import (
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import ModelFolder
+from evergreen.errors import NotReady
+from evergreen.features.labelled import match_labels
+from evergreen.features.reading import published, read_keys
+from evergreen.incidents import last_incident
+from evergreen.records import (
     ArrivalRecord,
     AttemptRecord,
     BatchRecord,
@@ -21,15 +21,15 @@ from include.records import (
     RevisionRecord,
     VerdictRecord,
 )
-from include.replay.runner import Runner
-from include.steps.check_drift import check_drift
-from include.steps.ingest_batch import ingest_batch
-from include.steps.ingest_labels import ingest_labels
-from include.steps.reingest_batch import describe_result, reingest_batch
-from include.steps.score_batch import score_batch
-from include.steps.validate_batch import validate_batch
-from include.steps.validate_labels import validate_labels
-from include.storage.stores import open_stores
+from evergreen.replay.runner import Runner
+from evergreen.steps.check_drift import check_drift
+from evergreen.steps.ingest_batch import ingest_batch
+from evergreen.steps.ingest_labels import ingest_labels
+from evergreen.steps.reingest_batch import describe_result, reingest_batch
+from evergreen.steps.score_batch import score_batch
+from evergreen.steps.validate_batch import validate_batch
+from evergreen.steps.validate_labels import validate_labels
+from evergreen.storage.stores import open_stores
 from tests.short_loop import STREAM, land, records, registry, run, short_model, tables
 
 BROKEN, OPEN = "2024-01-03", "2024-01-08"

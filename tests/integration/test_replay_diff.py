@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from include.cli import cli, main
-from include.config.locations import Locations
-from include.config.model_folder import ModelFolder, load_model_folder
-from include.demo.stream import DemoStream
-from include.replay.diff.base import fetch_base
-from include.replay.diff.comment import describe_comparison
-from include.replay.diff.comparison import Side, compare_replays
-from include.replay.runner import for_replay, try_replay
+from evergreen.cli import cli, main
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import ModelFolder, load_model_folder
+from evergreen.demo.stream import DemoStream
+from evergreen.replay.diff.base import fetch_base
+from evergreen.replay.diff.comment import describe_comparison
+from evergreen.replay.diff.comparison import Side, compare_replays
+from evergreen.replay.runner import for_replay, try_replay
 from tests.short_loop import SHORT, short_model
 
 STREAM = DemoStream(trips=120, batches=11, broken=(6,), shifted=(0, 0), changed=0)

@@ -9,15 +9,15 @@ import pandas as pd
 import pytest
 import yaml
 
-from include.config.locations import Locations
-from include.config.model_folder import ModelFolder, load_model_folder
-from include.demo.stream import DemoStream
-from include.errors import SchemaChanged
-from include.features.history import build_features
-from include.features.labelled import standing_claim
-from include.features.packing import packing_folder, rebuild_model
-from include.incidents import last_incident
-from include.records import (
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import ModelFolder, load_model_folder
+from evergreen.demo.stream import DemoStream
+from evergreen.errors import SchemaChanged
+from evergreen.features.history import build_features
+from evergreen.features.labelled import standing_claim
+from evergreen.features.packing import packing_folder, rebuild_model
+from evergreen.incidents import last_incident
+from evergreen.records import (
     ApprovalRecord,
     AttemptRecord,
     BatchRecord,
@@ -27,10 +27,10 @@ from include.records import (
     PromotionRecord,
     VerdictRecord,
 )
-from include.replay.history import collect_history
-from include.replay.runner import Runner
-from include.storage.ledger import Ledger
-from include.storage.stores import open_stores
+from evergreen.replay.history import collect_history
+from evergreen.replay.runner import Runner
+from evergreen.storage.ledger import Ledger
+from evergreen.storage.stores import open_stores
 from tests.short_loop import land, records, run, short_model
 
 STREAM = DemoStream(trips=150, batches=12, broken=(), shifted=(0, 0), changed=6, slowdown=2.0)

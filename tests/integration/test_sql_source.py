@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import sqlalchemy
 
-from include.config.locations import Locations
-from include.config.model_folder import ModelFolder
-from include.demo.stream import DemoStream
-from include.errors import NotReady
-from include.records import ArrivalRecord, AttemptRecord, BatchRecord, PromotionRecord
-from include.replay.runner import Runner
-from include.sources.parsing import parse_file
-from include.storage.stores import open_stores
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import ModelFolder
+from evergreen.demo.stream import DemoStream
+from evergreen.errors import NotReady
+from evergreen.records import ArrivalRecord, AttemptRecord, BatchRecord, PromotionRecord
+from evergreen.replay.runner import Runner
+from evergreen.sources.parsing import parse_file
+from evergreen.storage.stores import open_stores
 from tests.postgres import BIN, postgres
 from tests.short_loop import land, records, run, short_model
 

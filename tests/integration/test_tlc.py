@@ -9,12 +9,12 @@ import pytest
 from click.testing import CliRunner
 from pyarrow import parquet
 
-from include.cli import cli
-from include.config.locations import Locations
-from include.config.model_folder import load_model_folder
-from include.replay.history import History, collect_history
-from include.replay.runner import for_replay
-from include.storage.stores import open_stores
+from evergreen.cli import cli
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import load_model_folder
+from evergreen.replay.history import History, collect_history
+from evergreen.replay.runner import for_replay
+from evergreen.storage.stores import open_stores
 
 EXAMPLES = Path(__file__).parent.parent.parent / "docs" / "examples"
 FIRST, MONTHS, TRIPS = "2023-09-01", 18, 260

@@ -5,16 +5,16 @@ from pathlib import Path
 import pytest
 from deltalake import DeltaTable
 
-from include.config.locations import Locations
-from include.config.model_folder import load_model_folder
-from include.errors import SourceChanged
-from include.features.labelled import match_labels
-from include.incidents import announce, last_incident
-from include.records import ApprovalRecord, AttemptRecord, ClaimRecord, PromotionRecord
-from include.replay.runner import Runner
-from include.steps.send_alerts import send_alerts
-from include.storage.ledger import Ledger
-from include.storage.stores import open_stores
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import load_model_folder
+from evergreen.errors import SourceChanged
+from evergreen.features.labelled import match_labels
+from evergreen.incidents import announce, last_incident
+from evergreen.records import ApprovalRecord, AttemptRecord, ClaimRecord, PromotionRecord
+from evergreen.replay.runner import Runner
+from evergreen.steps.send_alerts import send_alerts
+from evergreen.storage.ledger import Ledger
+from evergreen.storage.stores import open_stores
 from tests.short_loop import Told, run, short_model
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from include.config.locations import Locations
+from evergreen.config.locations import Locations
 
 CONFIG = """\
 title: Taxi trips

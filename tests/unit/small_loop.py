@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from include.config.contract import ModelConfig
-from include.config.locations import Locations
-from include.config.model_folder import ModelFolder, load_model_folder
-from include.judging.attempts import DueAttempt
-from include.records import AttemptRecord, PromotionRecord, SectionVerdict, VerdictRecord
-from include.replay.runner import Runner
-from include.steps.score_batch import score_batch
-from include.storage.stores import Stores, open_stores
+from evergreen.config.contract import ModelConfig
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import ModelFolder, load_model_folder
+from evergreen.judging.attempts import DueAttempt
+from evergreen.records import AttemptRecord, PromotionRecord, SectionVerdict, VerdictRecord
+from evergreen.replay.runner import Runner
+from evergreen.steps.score_batch import score_batch
+from evergreen.storage.stores import Stores, open_stores
 from tests.short_loop import lay_registry
 
 ROWS = 40

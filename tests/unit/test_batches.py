@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from include.batches import Calendar
+from evergreen.batches import Calendar
 
 MINUTES = Calendar("minute", datetime(2024, 1, 1, 5, 30, tzinfo=UTC))
 HOURS = Calendar("hour", datetime(2024, 1, 1, tzinfo=UTC))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from include.cli import cli
+from evergreen.cli import cli
 
 FILE = Path(__file__).parent.parent.parent / "docs" / "examples" / "ci" / "replay-diff.yml"
 WORKFLOW = yaml.safe_load(FILE.read_text())

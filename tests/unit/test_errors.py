@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from include.errors import ConfigInvalid, EvergreenError, FileUnreadable, FolderNotWritten, NotReady, Outage
+from evergreen.errors import ConfigInvalid, EvergreenError, FileUnreadable, FolderNotWritten, NotReady, Outage
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,9 @@
 
 import pytest
 
-from include.incidents import announce, last_incident, newest_incidents, report, resolve
-from include.records import IncidentRecord, SightingRecord
-from include.storage.ledger import Ledger
+from evergreen.incidents import announce, last_incident, newest_incidents, report, resolve
+from evergreen.records import IncidentRecord, SightingRecord
+from evergreen.storage.ledger import Ledger
 
 CAUSE = "fault-rows"
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from include.losses import best_constant, mean_metric, row_losses
+from evergreen.losses import best_constant, mean_metric, row_losses
 
 TARGET = np.array([1.0, 2.0, 4.0])
 PREDICTION = np.array([2.0, 2.0, 1.0])

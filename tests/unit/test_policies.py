@@ -4,11 +4,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from include.config.model_folder import ModelFolder, load_model_folder, parse_policies
-from include.judging.attempts import get_verdict
-from include.policies import Situation, describe_situation, find_reasons, tell_over_budget
-from include.records import AttemptRecord, ClosingRecord, PromotionRecord, SectionVerdict, VerdictRecord
-from include.storage.stores import open_stores
+from evergreen.config.model_folder import ModelFolder, load_model_folder, parse_policies
+from evergreen.judging.attempts import get_verdict
+from evergreen.policies import Situation, describe_situation, find_reasons, tell_over_budget
+from evergreen.records import AttemptRecord, ClosingRecord, PromotionRecord, SectionVerdict, VerdictRecord
+from evergreen.storage.stores import open_stores
 
 OK, BAD = (SectionVerdict(state=state, why="") for state in ("ok", "bad"))
 PROVISIONAL = SectionVerdict(state="provisional", why="")

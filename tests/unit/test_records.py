@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from include.records import BatchRecord, ClosingRecord, DataRecord, Partition, PromotionRecord
+from evergreen.records import BatchRecord, ClosingRecord, DataRecord, Partition, PromotionRecord
 
 ROWS = Partition(table="clean", batch="2024-01-01", revision=0, content="a")
 LABELS = Partition(table="labels", batch="2024-01-01", revision=0, content="b")

@@ -9,8 +9,8 @@ from threading import Thread
 
 import pytest
 
-from include.errors import Outage
-from include.sinks import HttpSink, LogSink, Message
+from evergreen.errors import Outage
+from evergreen.sinks import HttpSink, LogSink, Message
 
 MESSAGE = Message("taxi", "fault-rows.0", "opened", "2024-01-01", "no column trip_distance — naïve", 1)
 
@@ -92,7 +92,7 @@ def test_a_connection_that_is_cut_is_an_outage():
 
 
 def test_the_log_takes_one_line(caplog):
-    with caplog.at_level(logging.WARNING, logger="evergreen.alerts"):
+    with caplog.at_level(logging.WARNING, logger="airflow_evergreen.alerts"):
         LogSink().tell(MESSAGE)
     assert [r.getMessage() for r in caplog.records] == [
         "fault-rows.0 opened (2024-01-01): no column trip_distance — naïve"

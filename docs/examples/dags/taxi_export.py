@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 from airflow.providers.standard.operators.python import PythonOperator
 from airflow.sdk import DAG, CronDataIntervalTimetable
 
-from evergreen.operators.send_alerts import SendAlertsOperator
-from evergreen.sensors.wait_for_batch import WaitForBatchSensor
-from evergreen.sensors.wait_for_scores import WaitForScoresSensor
+from airflow_evergreen.operators.send_alerts import SendAlertsOperator
+from airflow_evergreen.sensors.wait_for_batch import WaitForBatchSensor
+from airflow_evergreen.sensors.wait_for_scores import WaitForScoresSensor
 
 DAY = "{{ data_interval_start | ds }}"
 
@@ -16,8 +16,8 @@ def export_predictions(batch: str, folder: str) -> str:
     """Write the predictions of a batch as CSV: the lake's tables are Delta, which any reader knows."""
     from deltalake import DeltaTable
 
-    from evergreen.runtime import locate
-    from include.storage.stores import open_stores
+    from airflow_evergreen.runtime import locate
+    from evergreen.storage.stores import open_stores
 
     table = DeltaTable(open_stores(locate(), "taxi").lake.table_uri("predictions"))
     path = f"{folder}/predictions_{batch}.csv"

@@ -7,16 +7,16 @@ from typing import Any, Literal
 
 import yaml
 
-from include.config.locations import Locations
-from include.config.model_folder import ModelFolder, load_model_folder
-from include.records import ArrivalRecord, BatchRecord, Feed
-from include.steps.ingest_batch import ingest_batch
-from include.steps.ingest_labels import ingest_labels
-from include.steps.score_batch import score_batch
-from include.steps.validate_batch import validate_batch
-from include.steps.validate_labels import validate_labels
-from include.steps.wait_for_batch import wait_for_batch
-from include.storage.stores import open_stores
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import ModelFolder, load_model_folder
+from evergreen.records import ArrivalRecord, BatchRecord, Feed
+from evergreen.steps.ingest_batch import ingest_batch
+from evergreen.steps.ingest_labels import ingest_labels
+from evergreen.steps.score_batch import score_batch
+from evergreen.steps.validate_batch import validate_batch
+from evergreen.steps.validate_labels import validate_labels
+from evergreen.steps.wait_for_batch import wait_for_batch
+from evergreen.storage.stores import open_stores
 from tests.short_loop import lay_registry, records, tables
 
 CONFIG: dict[str, Any] = {

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from include.config.locations import Locations
-from include.config.model_folder import load_model_folder
-from include.errors import ConfigInvalid
-from include.records import AttemptRecord, BatchRecord, ClaimRecord, PromotionRecord
-from include.replay.runner import Runner
-from include.storage.stores import Stores, open_stores
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import load_model_folder
+from evergreen.errors import ConfigInvalid
+from evergreen.records import AttemptRecord, BatchRecord, ClaimRecord, PromotionRecord
+from evergreen.replay.runner import Runner
+from evergreen.storage.stores import Stores, open_stores
 from tests.integration.hostile.small import (
     CONFIG,
     ESTIMATOR,

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from include.config.locations import Locations
-from include.config.model_folder import BrokenFolder, ModelFolder, find_model_folders, load_model_folder
-from include.errors import ConfigInvalid
-from include.records import BatchRecord
-from include.storage.stores import open_stores
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import BrokenFolder, ModelFolder, find_model_folders, load_model_folder
+from evergreen.errors import ConfigInvalid
+from evergreen.records import BatchRecord
+from evergreen.storage.stores import open_stores
 from tests.integration.hostile.small import CONFIG, EXPECTATIONS, batch_of, land_sound, take, write_model
 from tests.short_loop import records, tables
 

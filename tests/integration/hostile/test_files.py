@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from include.config.locations import Locations
+from evergreen.config.locations import Locations
 from tests.integration.hostile.small import (
     CONFIG,
     HEADER,

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from include.config.locations import Locations
-from include.features.labelled import match_labels
-from include.records import BatchRecord, ClaimRecord
-from include.storage.stores import open_stores
+from evergreen.config.locations import Locations
+from evergreen.features.labelled import match_labels
+from evergreen.records import BatchRecord, ClaimRecord
+from evergreen.storage.stores import open_stores
 from tests.integration.hostile.small import CONFIG, Kind, check, csv, labels_of, land, land_sound, take, write_model
 
 LABELS = labels_of(2)

@@ -6,14 +6,14 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from include.batches import Calendar
-from include.checks.deliveries import find_exchanged_dates
-from include.checks.sealing import seal
-from include.config.fields import ColumnType
-from include.config.model_folder import load_model_folder
-from include.sources.intake import take_in
-from include.steps.validate_batch import describe_fault, validate_batch
-from include.storage.stores import open_stores
+from evergreen.batches import Calendar
+from evergreen.checks.deliveries import find_exchanged_dates
+from evergreen.checks.sealing import seal
+from evergreen.config.fields import ColumnType
+from evergreen.config.model_folder import load_model_folder
+from evergreen.sources.intake import take_in
+from evergreen.steps.validate_batch import describe_fault, validate_batch
+from evergreen.storage.stores import open_stores
 
 FIRST, SECOND = "2024-01-01", "2024-01-02"
 HEADER = "id,at,distance,zone\n"

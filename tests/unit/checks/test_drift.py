@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from include.checks.comparing import find_drifted, judge_columns, measure_distances
-from include.checks.drift import PREDICTION, Reference, build_reference, watched_columns
-from include.config.model_folder import load_model_folder
+from evergreen.checks.comparing import find_drifted, judge_columns, measure_distances
+from evergreen.checks.drift import PREDICTION, Reference, build_reference, watched_columns
+from evergreen.config.model_folder import load_model_folder
 
 CATEGORICAL = {"zone", "flag"}
 

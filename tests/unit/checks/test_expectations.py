@@ -5,9 +5,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from include.checks.expectations import check_expectations
-from include.config.expectations import ExpectationsConfig
-from include.errors import ConfigInvalid
+from evergreen.checks.expectations import check_expectations
+from evergreen.config.expectations import ExpectationsConfig
+from evergreen.errors import ConfigInvalid
 
 PATH = Path("models/taxi/expectations.yaml")
 BETWEEN = "expect_column_values_to_be_between"

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from include.checks.comparing import judge_columns
-from include.checks.drift import build_reference
+from evergreen.checks.comparing import judge_columns
+from evergreen.checks.drift import build_reference
 
 CATEGORICAL = {"season", "weekend", "shift"}
 

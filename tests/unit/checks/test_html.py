@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from include.checks.html import render_drift
+from evergreen.checks.html import render_drift
 
 FARES = np.random.default_rng(1).normal(20, 5, 200)
 BOTH = {"fare": "num", "kind": "cat"}
@@ -54,7 +54,7 @@ def test_a_column_without_a_value_on_one_side_is_left_out_and_the_other_drawn(si
 
 
 def test_a_value_that_the_sample_does_not_hold_leaves_its_column_out(monkeypatch):
-    monkeypatch.setattr("include.checks.html._SAMPLE", 20)
+    monkeypatch.setattr("evergreen.checks.html._SAMPLE", 20)
     rare = frame(kinds=["a"] + [None] * 199)
     assert rare["kind"].sample(20, random_state=1).isna().all()
     assert drawn(draw(rare, frame())) == {"fare": "num"}

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from include.checks.sections import check_outcomes
-from include.judging.champion import promotion_decided
+from evergreen.checks.sections import check_outcomes
+from evergreen.judging.champion import promotion_decided
 from tests.unit.small_loop import SmallLoop, day, doubled, make_rows
 
 

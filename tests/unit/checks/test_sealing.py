@@ -5,12 +5,12 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from include.checks.sealing import declare_missing, seal
-from include.config.model_folder import load_model_folder
-from include.errors import NotReady
-from include.records import Partition
-from include.sources.intake import take_in
-from include.storage.stores import open_stores
+from evergreen.checks.sealing import declare_missing, seal
+from evergreen.config.model_folder import load_model_folder
+from evergreen.errors import NotReady
+from evergreen.records import Partition
+from evergreen.sources.intake import take_in
+from evergreen.storage.stores import open_stores
 
 DAY = "2024-01-01"
 ROWS = "id,at,distance,zone,note\n2,2024-01-01 08:00,2.5,a,x\n1,2024-01-01 09:00,-1,b,x\n3,2024-01-01 10:00,,c,x\n"

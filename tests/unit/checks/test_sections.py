@@ -2,14 +2,14 @@
 
 import pytest
 
-from include.checks.sections import check_freshness, check_inputs
-from include.config.fields import ColumnType
-from include.config.locations import Locations
-from include.demo.stream import DemoStream
-from include.judging.champion import promotion_decided
-from include.records import BatchRecord, VerdictRecord
-from include.steps.check_drift import check_drift
-from include.storage.stores import open_stores
+from evergreen.checks.sections import check_freshness, check_inputs
+from evergreen.config.fields import ColumnType
+from evergreen.config.locations import Locations
+from evergreen.demo.stream import DemoStream
+from evergreen.judging.champion import promotion_decided
+from evergreen.records import BatchRecord, VerdictRecord
+from evergreen.steps.check_drift import check_drift
+from evergreen.storage.stores import open_stores
 from tests.short_loop import fingerprint, run, short_model
 
 SHIFTED = 7

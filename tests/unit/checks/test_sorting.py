@@ -9,14 +9,14 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from include.checks.sorting import Rules, reject, sort_batch
-from include.config.expectations import ExpectationsConfig
-from include.config.feeds import FilesConfig
-from include.config.fields import ColumnType
-from include.records import Reason
-from include.sources.parsing import parse_file
-from include.sources.tables import ParsedFile, TornRow
-from include.storage.lake import content_hash
+from evergreen.checks.sorting import Rules, reject, sort_batch
+from evergreen.config.expectations import ExpectationsConfig
+from evergreen.config.feeds import FilesConfig
+from evergreen.config.fields import ColumnType
+from evergreen.records import Reason
+from evergreen.sources.parsing import parse_file
+from evergreen.sources.tables import ParsedFile, TornRow
+from evergreen.storage.lake import content_hash
 
 FILES = FilesConfig(files="f_{batch:%Y-%m-%d}.csv")
 COLUMNS = {"id": "integer", "at": "date", "x": "float", "kind": "category"}

@@ -4,12 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from include.config.contract import AlertsConfig, HeavyConfig, ModelConfig, TasksConfig
-from include.config.feeds import FilesConfig
-from include.config.fields import ColumnType
-from include.config.model_folder import load_model_folder
-from include.config.policies import Decay, EveryN, Never
-from include.errors import ConfigInvalid
+from evergreen.config.contract import AlertsConfig, HeavyConfig, ModelConfig, TasksConfig
+from evergreen.config.feeds import FilesConfig
+from evergreen.config.fields import ColumnType
+from evergreen.config.model_folder import load_model_folder
+from evergreen.config.policies import Decay, EveryN, Never
+from evergreen.errors import ConfigInvalid
 
 
 def test_a_sound_config_is_read_as_written(write_folder):

@@ -2,9 +2,9 @@
 
 import pytest
 
-from include.config.expectations import ExpectationConfig, ExpectationsConfig
-from include.config.model_folder import load_model_folder
-from include.errors import ConfigInvalid
+from evergreen.config.expectations import ExpectationConfig, ExpectationsConfig
+from evergreen.config.model_folder import load_model_folder
+from evergreen.errors import ConfigInvalid
 
 BETWEEN = "expect_column_values_to_be_between"
 

@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from include.config.feeds import QueryConfig
-from include.config.model_folder import load_model_folder
-from include.errors import ConfigInvalid
+from evergreen.config.feeds import QueryConfig
+from evergreen.config.model_folder import load_model_folder
+from evergreen.errors import ConfigInvalid
 
 
 def test_a_source_may_have_a_name(write_folder, edit_config):

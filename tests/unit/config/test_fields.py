@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import ValidationError, create_model
 
-from include.config.fields import Column, ColumnType, Contract, Duration, Percent
-from include.config.patterns import FilePattern, Pattern, fill_batch
+from evergreen.config.fields import Column, ColumnType, Contract, Duration, Percent
+from evergreen.config.patterns import FilePattern, Pattern, fill_batch
 
 DAY = datetime(2024, 3, 5, tzinfo=UTC)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from include.config.locations import Locations, model_roots
+from evergreen.config.locations import Locations, model_roots
 
 NAMES = ("HOME", "ENV", "LAKE", "LANDING", "MODELS")
 

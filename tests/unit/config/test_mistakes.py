@@ -2,8 +2,8 @@
 
 import pytest
 
-from include.config.model_folder import load_model_folder
-from include.errors import ConfigInvalid
+from evergreen.config.model_folder import load_model_folder
+from evergreen.errors import ConfigInvalid
 
 # old text, new text, and what one line of the message must hold: field, what was found, what is valid.
 BROKEN = {

@@ -2,7 +2,7 @@
 
 import pytest
 
-from include.config.model_folder import (
+from evergreen.config.model_folder import (
     BrokenFolder,
     ModelFolder,
     find_model_folders,
@@ -10,8 +10,8 @@ from include.config.model_folder import (
     load_model_folder,
     parse_policies,
 )
-from include.config.policies import CodeChanged, Decay, EveryN, Never
-from include.errors import ConfigInvalid, ModelNotFound
+from evergreen.config.policies import CodeChanged, Decay, EveryN, Never
+from evergreen.errors import ConfigInvalid, ModelNotFound
 
 FILES = {
     "YAML that does not parse": ("config.yaml", "title: [a\nschedule: b\n", "is not YAML"),

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from croniter import croniter
 
-from include.config.contract import ScheduleConfig
+from evergreen.config.contract import ScheduleConfig
 
 
 def schedule(every, start="2024-01-01", **fields):

@@ -7,7 +7,7 @@ import sys
 
 import psutil
 
-from include.demo.services import Services
+from evergreen.demo.services import Services
 
 
 def test_busy_ports_are_stepped_around(tmp_path):

@@ -3,8 +3,8 @@
 import pytest
 import yaml
 
-from include.config.contract import ModelConfig
-from include.features.generations import contract_of, describe_contract, outgrown, unpredicted, unreadable
+from evergreen.config.contract import ModelConfig
+from evergreen.features.generations import contract_of, describe_contract, outgrown, unpredicted, unreadable
 from tests.unit.conftest import CONFIG
 
 

@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from include.config.model_folder import load_model_folder
-from include.errors import FeaturesInvalid
-from include.features.history import call_features, call_predict, readable
-from include.features.reading import published
-from include.records import BatchRecord
-from include.storage.packed_model import PackedModel, load_module
-from include.storage.stores import open_stores
+from evergreen.config.model_folder import load_model_folder
+from evergreen.errors import FeaturesInvalid
+from evergreen.features.history import call_features, call_predict, readable
+from evergreen.features.reading import published
+from evergreen.records import BatchRecord
+from evergreen.storage.packed_model import PackedModel, load_module
+from evergreen.storage.stores import open_stores
 
 ROWS = pd.DataFrame({"id": [1, 2, 3], "distance": [1.0, None, 3.0]})
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from include.config.model_folder import load_model_folder
-from include.features.known import last_label_batches
-from include.records import BatchRecord
-from include.storage.stores import open_stores
+from evergreen.config.model_folder import load_model_folder
+from evergreen.features.known import last_label_batches
+from evergreen.records import BatchRecord
+from evergreen.storage.stores import open_stores
 
 
 def day(number):

@@ -4,13 +4,13 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from include.config.model_folder import load_model_folder
-from include.features.known import label_batches, last_label_batches
-from include.features.labelled import LabelledRows, _positions, count_expected, match_labels
-from include.features.reading import published
-from include.records import BatchRecord, DataRecord, RevisionRecord
-from include.storage.lake import content_hash
-from include.storage.stores import open_stores
+from evergreen.config.model_folder import load_model_folder
+from evergreen.features.known import label_batches, last_label_batches
+from evergreen.features.labelled import LabelledRows, _positions, count_expected, match_labels
+from evergreen.features.reading import published
+from evergreen.records import BatchRecord, DataRecord, RevisionRecord
+from evergreen.storage.lake import content_hash
+from evergreen.storage.stores import open_stores
 
 
 def day(number):

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from include.features.maturity import Arrivals, find_mature_rows
+from evergreen.features.maturity import Arrivals, find_mature_rows
 
 CUT = 30
 

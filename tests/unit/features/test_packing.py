@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 import yaml
 
-from include.config.contract import ModelConfig
-from include.config.expectations import ExpectationsConfig
-from include.config.feeds import LabelFeed
-from include.config.model_folder import ModelFolder
-from include.features.packing import _fit, baseline_of, describe_recipe, recipe_of
-from include.losses import best_constant
+from evergreen.config.contract import ModelConfig
+from evergreen.config.expectations import ExpectationsConfig
+from evergreen.config.feeds import LabelFeed
+from evergreen.config.model_folder import ModelFolder
+from evergreen.features.packing import _fit, baseline_of, describe_recipe, recipe_of
+from evergreen.losses import best_constant
 from tests.unit.conftest import CONFIG
 
 OTHER = {

@@ -2,9 +2,9 @@
 
 import pytest
 
-from include.config.model_folder import load_model_folder
-from include.judging.attempts import DueAttempt, find_due_attempt, holdout_of
-from include.records import (
+from evergreen.config.model_folder import load_model_folder
+from evergreen.judging.attempts import DueAttempt, find_due_attempt, holdout_of
+from evergreen.records import (
     AttemptRecord,
     BatchRecord,
     ClaimRecord,
@@ -14,7 +14,7 @@ from include.records import (
     SectionVerdict,
     VerdictRecord,
 )
-from include.storage.stores import open_stores
+from evergreen.storage.stores import open_stores
 
 OK = SectionVerdict(state="ok", why="")
 SPAN = ("2024-01-01", "2024-01-03")

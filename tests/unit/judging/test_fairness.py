@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from fairlearn.metrics import equalized_odds_difference, selection_rate
 
-from include.config.contract import GateConfig
-from include.judging.fairness import report_fairness
+from evergreen.config.contract import GateConfig
+from evergreen.judging.fairness import report_fairness
 
 RANDOM = np.random.default_rng(1)
 

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from include.config.contract import GateConfig
-from include.judging.freshness import judge_refresh
-from include.judging.interval import error_between, expect_mean, expect_pooled
-from include.records import Freshness
-from include.replay.runner import Runner
-from include.steps.judge_model import judge_model
-from include.steps.promote_model import promote_model
-from include.steps.register_model import register_model
-from include.steps.train_model import train_model
-from include.storage.stores import open_stores
+from evergreen.config.contract import GateConfig
+from evergreen.judging.freshness import judge_refresh
+from evergreen.judging.interval import error_between, expect_mean, expect_pooled
+from evergreen.records import Freshness
+from evergreen.replay.runner import Runner
+from evergreen.steps.judge_model import judge_model
+from evergreen.steps.promote_model import promote_model
+from evergreen.steps.register_model import register_model
+from evergreen.steps.train_model import train_model
+from evergreen.storage.stores import open_stores
 from tests.unit.small_loop import ESTIMATOR, ROWS, Law, SmallLoop, day, doubled, make_rows
 
 GATE = GateConfig(metric="mae")

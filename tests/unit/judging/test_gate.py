@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from include.config.contract import GateConfig
-from include.judging.gate import HANDFUL, judge, too_few_of_a_class
-from include.records import Judgement
+from evergreen.config.contract import GateConfig
+from evergreen.judging.gate import HANDFUL, judge, too_few_of_a_class
+from evergreen.records import Judgement
 
 BLOCKS = np.repeat(["2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04"], 100)
 ZONES = pd.DataFrame({"zone": np.tile(["a", "a", "a", "b"], 100)})

@@ -10,9 +10,9 @@ from unittest.mock import create_autospec
 
 import pytest
 
-from include.config.locations import Locations
-from include.config.model_folder import load_model_folder
-from include.storage.stores import open_stores
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import load_model_folder
+from evergreen.storage.stores import open_stores
 
 LOG_URL = "http://localhost:8080/dags/taxi__batch/runs/scheduled__1/tasks/score_batch"
 
@@ -73,7 +73,7 @@ def step(monkeypatch):
     """Put something in a step's place: a value that it returns, or an error that it raises; it keeps its signature."""
 
     def replace(name, outcome=None):
-        module = importlib.import_module(f"include.steps.{name}")
+        module = importlib.import_module(f"evergreen.steps.{name}")
         how = {"side_effect": outcome} if isinstance(outcome, Exception) else {"return_value": outcome}
         monkeypatch.setattr(module, name, create_autospec(getattr(module, name), **how))
         return getattr(module, name)

@@ -6,17 +6,17 @@ from datetime import datetime
 import pytest
 from airflow.sdk import DAG
 
-from evergreen.alerts import FailureReport, resolve_failure
-from evergreen.operators.ask_retraining import AskRetrainingOperator
-from evergreen.operators.close_verdict import CloseVerdictOperator
-from evergreen.operators.ingest_batch import IngestBatchOperator
-from evergreen.operators.send_alerts import SendAlertsOperator
-from evergreen.operators.train_model import TrainModelOperator
-from evergreen.operators.validate_labels import ValidateLabelsOperator
-from evergreen.sensors.wait_for_batch import WaitForBatchSensor
-from evergreen.sensors.wait_for_scores import WaitForScoresSensor
-from include.errors import BatchMissing, BatchRejected, NotReady, Outage, Refused
-from include.incidents import last_incident, newest_incidents, report
+from airflow_evergreen.alerts import FailureReport, resolve_failure
+from airflow_evergreen.operators.ask_retraining import AskRetrainingOperator
+from airflow_evergreen.operators.close_verdict import CloseVerdictOperator
+from airflow_evergreen.operators.ingest_batch import IngestBatchOperator
+from airflow_evergreen.operators.send_alerts import SendAlertsOperator
+from airflow_evergreen.operators.train_model import TrainModelOperator
+from airflow_evergreen.operators.validate_labels import ValidateLabelsOperator
+from airflow_evergreen.sensors.wait_for_batch import WaitForBatchSensor
+from airflow_evergreen.sensors.wait_for_scores import WaitForScoresSensor
+from evergreen.errors import BatchMissing, BatchRejected, NotReady, Outage, Refused
+from evergreen.incidents import last_incident, newest_incidents, report
 from tests.fake_slack import fake_slack
 
 ATTEMPT = {"verdict": "2024-01-14.0", "as_of": "2024-01-18", "run": 1}
@@ -125,9 +125,9 @@ def test_a_ledger_that_does_not_answer_is_no_reason_to_be_silent(model, deployme
         "AWS_SECRET_ACCESS_KEY": "secret",
     }.items():
         monkeypatch.setenv(name, value)
-    with caplog.at_level(logging.WARNING, logger="evergreen.alerts"):
+    with caplog.at_level(logging.WARNING, logger="airflow_evergreen.alerts"):
         FailureReport("failed-batch")(failed(context_of, Outage("the lake is gone")))
-    told = [record.getMessage() for record in caplog.records if record.name == "evergreen.alerts"]
+    told = [record.getMessage() for record in caplog.records if record.name == "airflow_evergreen.alerts"]
     assert any("failed-batch opened" in line and "the lake is gone" in line for line in told)
 
 

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import pytest
 from airflow.sdk.execution_time.xcom import XCom
 
-from evergreen.links import MlflowLink
-from evergreen.operators.register_model import RegisterModelOperator
-from evergreen.operators.train_model import TrainModelOperator
+from airflow_evergreen.links import MlflowLink
+from airflow_evergreen.operators.register_model import RegisterModelOperator
+from airflow_evergreen.operators.train_model import TrainModelOperator
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ import pytest
 from airflow.sdk.definitions.retry_policy import RetryAction
 from airflow.sdk.exceptions import AirflowSkipException
 
-from evergreen.runtime import RETRIES, acting_for, batch_of, load_model, locate, patience
-from include.config.model_folder import load_model_folder
-from include.errors import ModelNotFound, Refused
-from include.storage.ledger import acting
+from airflow_evergreen.runtime import RETRIES, acting_for, batch_of, load_model, locate, patience
+from evergreen.config.model_folder import load_model_folder
+from evergreen.errors import ModelNotFound, Refused
+from evergreen.storage.ledger import acting
 
 
 def test_a_batch_that_is_given_goes_over_all(model, context_of):

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from include.incidents import Incident
-from include.records import (
+from evergreen.incidents import Incident
+from evergreen.records import (
     AttemptRecord,
     BatchRecord,
     ClaimRecord,
@@ -22,8 +22,8 @@ from include.records import (
     SectionVerdict,
     VerdictRecord,
 )
-from include.replay.history import BatchHistory, History
-from include.replay.report import write_report
+from evergreen.replay.history import BatchHistory, History
+from evergreen.replay.report import write_report
 
 DAYS = [f"2024-01-{day:02}" for day in range(1, 7)]
 HOSTILE = "<script>alert('x')</script> & more"

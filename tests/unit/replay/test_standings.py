@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from include.config.locations import Locations
-from include.records import AttemptRecord, BatchRecord, PromotionRecord
-from include.replay.contenders import Contender
-from include.replay.history import BatchHistory, History
-from include.replay.standings import print_standings, rank_contenders, write_standings
+from evergreen.config.locations import Locations
+from evergreen.records import AttemptRecord, BatchRecord, PromotionRecord
+from evergreen.replay.contenders import Contender
+from evergreen.replay.history import BatchHistory, History
+from evergreen.replay.standings import print_standings, rank_contenders, write_standings
 
 DAYS = [f"2024-01-{day:02}" for day in range(1, 7)]
 

@@ -6,19 +6,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from include.checks.expectations import check_expectations
-from include.config.model_folder import load_model_folder
-from include.config.patterns import FilePattern
-from include.errors import ConfigInvalid, FileUnreadable, FolderNotWritten
-from include.scaffold.answers import Answers
-from include.scaffold.ask_person import take_proposal
-from include.scaffold.follow_names import follow_names
-from include.scaffold.propose_model import propose_model
-from include.scaffold.read_files import read_files
-from include.scaffold.tell_proposal import tell_proposal
-from include.scaffold.write_folder import require_free, write_folder
-from include.sources.landing import list_files
-from include.sources.splitting import split_history
+from evergreen.checks.expectations import check_expectations
+from evergreen.config.model_folder import load_model_folder
+from evergreen.config.patterns import FilePattern
+from evergreen.errors import ConfigInvalid, FileUnreadable, FolderNotWritten
+from evergreen.scaffold.answers import Answers
+from evergreen.scaffold.ask_person import take_proposal
+from evergreen.scaffold.follow_names import follow_names
+from evergreen.scaffold.propose_model import propose_model
+from evergreen.scaffold.read_files import read_files
+from evergreen.scaffold.tell_proposal import tell_proposal
+from evergreen.scaffold.write_folder import require_free, write_folder
+from evergreen.sources.landing import list_files
+from evergreen.sources.splitting import split_history
 from tests.shapes import make_categorical
 
 ROWS = 400

@@ -7,9 +7,9 @@ from datetime import UTC, date, datetime
 import pyarrow as pa
 import pytest
 
-from include.config.fields import ColumnType
-from include.sources.casting import cast_column
-from include.storage.columns import arrow_type
+from evergreen.config.fields import ColumnType
+from evergreen.sources.casting import cast_column
+from evergreen.storage.columns import arrow_type
 
 FAILS = "does not cast"
 

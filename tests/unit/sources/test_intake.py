@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from include.config.model_folder import load_model_folder
-from include.errors import NotReady, SourceChanged
-from include.records import ArrivalRecord, BatchRecord
-from include.sources.intake import fetch, look_at, source_of, take_in
-from include.storage.stores import open_stores
+from evergreen.config.model_folder import load_model_folder
+from evergreen.errors import NotReady, SourceChanged
+from evergreen.records import ArrivalRecord, BatchRecord
+from evergreen.sources.intake import fetch, look_at, source_of, take_in
+from evergreen.storage.stores import open_stores
 
 NOW = datetime(2024, 1, 5, tzinfo=UTC)
 

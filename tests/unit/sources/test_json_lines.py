@@ -5,11 +5,11 @@ import json
 import pyarrow as pa
 import pytest
 
-from include.config.feeds import FilesConfig
-from include.config.fields import ColumnType
-from include.errors import FileUnreadable
-from include.sources.casting import cast_column
-from include.sources.parsing import parse_file
+from evergreen.config.feeds import FilesConfig
+from evergreen.config.fields import ColumnType
+from evergreen.errors import FileUnreadable
+from evergreen.sources.casting import cast_column
+from evergreen.sources.parsing import parse_file
 
 FAILS = "does not cast"
 

@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from include.batches import Calendar
-from include.config.feeds import FilesConfig
-from include.sources.landing import LandedFile, list_files, look, read_file
+from evergreen.batches import Calendar
+from evergreen.config.feeds import FilesConfig
+from evergreen.sources.landing import LandedFile, list_files, look, read_file
 
 DAYS = Calendar("day", datetime(2024, 1, 1, tzinfo=UTC))
 WEEKS = Calendar("week", datetime(2024, 1, 1, tzinfo=UTC))

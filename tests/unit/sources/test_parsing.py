@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from include.config.feeds import FilesConfig
-from include.errors import FileUnreadable
-from include.sources.parsing import lines_of, parse_file
+from evergreen.config.feeds import FilesConfig
+from evergreen.errors import FileUnreadable
+from evergreen.sources.parsing import lines_of, parse_file
 
 
 def parse(content, name="f.csv", declared=None, **settings):

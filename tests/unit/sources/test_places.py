@@ -3,11 +3,11 @@
 import obstore
 import pytest
 
-from include.config.feeds import FilesConfig
-from include.errors import NotReady, Outage
-from include.sources.landing import list_files, look, read_file
-from include.sources.places import Folder, open_place
-from include.storage.objects import open_store
+from evergreen.config.feeds import FilesConfig
+from evergreen.errors import NotReady, Outage
+from evergreen.sources.landing import list_files, look, read_file
+from evergreen.sources.places import Folder, open_place
+from evergreen.storage.objects import open_store
 from tests.s3 import s3, speaking_to
 from tests.unit.sources.test_landing import DAY, DAYS, FILE, PATTERN
 

@@ -8,12 +8,12 @@ import pytest
 import sqlalchemy
 from pyarrow import parquet
 
-from include.batches import Calendar
-from include.config.feeds import QueryConfig
-from include.config.fields import ColumnType
-from include.errors import ConfigInvalid, Outage
-from include.sources.casting import cast_column
-from include.sources.querying import look_at_query, run_query
+from evergreen.batches import Calendar
+from evergreen.config.feeds import QueryConfig
+from evergreen.config.fields import ColumnType
+from evergreen.errors import ConfigInvalid, Outage
+from evergreen.sources.casting import cast_column
+from evergreen.sources.querying import look_at_query, run_query
 from tests.postgres import BIN, postgres
 
 DAYS = Calendar("day", datetime(2024, 1, 1, tzinfo=UTC))

@@ -9,13 +9,13 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet as pq
 
-from include.config.fields import ColumnType
-from include.config.model_folder import load_model_folder
-from include.errors import FileUnreadable
-from include.sources.casting import cast_column
-from include.sources.landing import list_files
-from include.sources.parsing import parse_file
-from include.sources.splitting import split_history
+from evergreen.config.fields import ColumnType
+from evergreen.config.model_folder import load_model_folder
+from evergreen.errors import FileUnreadable
+from evergreen.sources.casting import cast_column
+from evergreen.sources.landing import list_files
+from evergreen.sources.parsing import parse_file
+from evergreen.sources.splitting import split_history
 
 HEADER = "id,at,distance,zone\n"
 WEEKS = ("every: day, start: 2024-01-01", "every: week, start: 2024-01-03")

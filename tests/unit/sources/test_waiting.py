@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from include.config.model_folder import load_model_folder
-from include.errors import NotReady
-from include.records import ArrivalRecord, BatchRecord, ClaimRecord
-from include.sources.waiting import look_for_batch, unsettled
-from include.storage.stores import open_stores
+from evergreen.config.model_folder import load_model_folder
+from evergreen.errors import NotReady
+from evergreen.records import ArrivalRecord, BatchRecord, ClaimRecord
+from evergreen.sources.waiting import look_for_batch, unsettled
+from evergreen.storage.stores import open_stores
 
 BATCH = "2024-01-01"
 END = datetime(2024, 1, 2, tzinfo=UTC)

@@ -2,11 +2,11 @@
 
 import pytest
 
-from include.config.model_folder import load_model_folder
-from include.judging.attempts import DueAttempt
-from include.records import ApprovalRecord
-from include.steps.approve_model import approve_model
-from include.storage.stores import open_stores
+from evergreen.config.model_folder import load_model_folder
+from evergreen.judging.attempts import DueAttempt
+from evergreen.records import ApprovalRecord
+from evergreen.steps.approve_model import approve_model
+from evergreen.storage.stores import open_stores
 
 ATTEMPT = DueAttempt("2024-01-14.0", "2024-01-18")
 

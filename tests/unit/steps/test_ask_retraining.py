@@ -2,10 +2,10 @@
 
 import pytest
 
-from include.config.model_folder import load_model_folder
-from include.errors import NotReady
-from include.judging.attempts import DueAttempt, find_due_attempt, find_open_verdict
-from include.records import (
+from evergreen.config.model_folder import load_model_folder
+from evergreen.errors import NotReady
+from evergreen.judging.attempts import DueAttempt, find_due_attempt, find_open_verdict
+from evergreen.records import (
     AttemptRecord,
     BatchRecord,
     ClaimRecord,
@@ -15,8 +15,8 @@ from include.records import (
     VerdictRecord,
     WishRecord,
 )
-from include.steps.ask_retraining import AskResult, ask_retraining
-from include.storage.stores import open_stores
+from evergreen.steps.ask_retraining import AskResult, ask_retraining
+from evergreen.storage.stores import open_stores
 
 
 @pytest.fixture

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from include.config.locations import Locations
-from include.config.model_folder import parse_policies
-from include.config.policies import RetrainConfig
-from include.demo.stream import DemoStream
-from include.incidents import last_incident
-from include.judging.champion import promotion_decided
-from include.records import ClosingRecord, PromotionRecord, VerdictRecord
-from include.steps.check_drift import _conclude, check_drift
-from include.storage.stores import open_stores
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import parse_policies
+from evergreen.config.policies import RetrainConfig
+from evergreen.demo.stream import DemoStream
+from evergreen.incidents import last_incident
+from evergreen.judging.champion import promotion_decided
+from evergreen.records import ClosingRecord, PromotionRecord, VerdictRecord
+from evergreen.steps.check_drift import _conclude, check_drift
+from evergreen.storage.stores import open_stores
 from tests.short_loop import fingerprint, run, short_model
 
 CHANGED, LAST = 9, 11
@@ -152,7 +152,7 @@ def test_a_wish_that_comes_while_a_check_is_made_is_not_lost(copied, monkeypatch
     model, at, stores = copied
     asked = []
     monkeypatch.setattr(
-        "include.steps.check_drift._draw", lambda *_: asked or asked.append(ask_at(model, stores, LAST - 1))
+        "evergreen.steps.check_drift._draw", lambda *_: asked or asked.append(ask_at(model, stores, LAST - 1))
     )
     verdict = check_drift(under(model, "decay"), at, model.config.calendar.name(LAST - 1))
     assert (verdict.last_ask, verdict.action) == (asked[0], "none")
@@ -172,7 +172,7 @@ def test_a_report_that_cannot_be_drawn_does_not_stop_the_check(copied, monkeypat
     def fail(*_):
         raise ValueError("empty vocabulary")
 
-    monkeypatch.setattr("include.steps.check_drift.render_drift", fail)
+    monkeypatch.setattr("evergreen.steps.check_drift.render_drift", fail)
     model, at, stores = copied
     check = model.config.check.model_copy(update={"html": "always"})
     as_of = model.config.calendar.name(LAST - 1)

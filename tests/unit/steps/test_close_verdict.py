@@ -2,11 +2,11 @@
 
 import pytest
 
-from include.config.model_folder import load_model_folder
-from include.errors import NotReady
-from include.incidents import last_incident, report
-from include.judging.attempts import DueAttempt
-from include.records import (
+from evergreen.config.model_folder import load_model_folder
+from evergreen.errors import NotReady
+from evergreen.incidents import last_incident, report
+from evergreen.judging.attempts import DueAttempt
+from evergreen.records import (
     ApprovalRecord,
     AttemptRecord,
     ClosingRecord,
@@ -14,10 +14,10 @@ from include.records import (
     SectionVerdict,
     VerdictRecord,
 )
-from include.steps.close_verdict import close_verdict
-from include.steps.judge_model import judge_model
-from include.steps.train_model import train_model
-from include.storage.stores import open_stores
+from evergreen.steps.close_verdict import close_verdict
+from evergreen.steps.judge_model import judge_model
+from evergreen.steps.train_model import train_model
+from evergreen.storage.stores import open_stores
 from tests.unit.small_loop import SmallLoop, doubled
 
 VERDICT = "2024-01-14.0"

@@ -13,11 +13,11 @@ import obstore
 import pyarrow as pa
 import pytest
 
-from include.config.model_folder import load_model_folder
-from include.features.generations import describe_contract
-from include.incidents import announce, report, resolve
-from include.judging.attempts import find_due_attempt
-from include.records import (
+from evergreen.config.model_folder import load_model_folder
+from evergreen.features.generations import describe_contract
+from evergreen.incidents import announce, report, resolve
+from evergreen.judging.attempts import find_due_attempt
+from evergreen.records import (
     ArrivalRecord,
     AttemptRecord,
     BatchRecord,
@@ -28,18 +28,18 @@ from include.records import (
     SectionVerdict,
     VerdictRecord,
 )
-from include.replay.status import describe_status
-from include.sinks import LogSink
-from include.sources.waiting import look_for_batch, unordered, unsettled
-from include.steps.check_drift import _conclude
-from include.steps.ingest_batch import ingest_batch
-from include.steps.score_batch import score_batch
-from include.steps.send_alerts import send_alerts
-from include.steps.wait_for_batch import wait_for_batch
-from include.storage import ledger as ledger_module
-from include.storage.content import content_hash
-from include.storage.model_store import ModelStore
-from include.storage.stores import open_stores
+from evergreen.replay.status import describe_status
+from evergreen.sinks import LogSink
+from evergreen.sources.waiting import look_for_batch, unordered, unsettled
+from evergreen.steps.check_drift import _conclude
+from evergreen.steps.ingest_batch import ingest_batch
+from evergreen.steps.score_batch import score_batch
+from evergreen.steps.send_alerts import send_alerts
+from evergreen.steps.wait_for_batch import wait_for_batch
+from evergreen.storage import ledger as ledger_module
+from evergreen.storage.content import content_hash
+from evergreen.storage.model_store import ModelStore
+from evergreen.storage.stores import open_stores
 
 EARLY, LATE = 100, 1100
 # Whoever gallops to the newest of eleven times as many looks some seven times more; a reader does so a few times.

@@ -6,12 +6,12 @@ from dataclasses import replace
 import mlflow
 import pytest
 
-from include.config.locations import Locations
-from include.config.model_folder import ModelFolder
-from include.records import AttemptRecord
-from include.replay.history import History, collect_history
-from include.replay.status import describe_version
-from include.storage.stores import open_stores
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import ModelFolder
+from evergreen.records import AttemptRecord
+from evergreen.replay.history import History, collect_history
+from evergreen.replay.status import describe_version
+from evergreen.storage.stores import open_stores
 from tests.short_loop import STREAM, run, short_model
 
 GATE = {

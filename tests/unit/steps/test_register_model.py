@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from include.incidents import last_incident
-from include.records import ClosingRecord
-from include.replay.status import describe_status, describe_version
-from include.steps.approve_model import approve_model
-from include.steps.judge_model import judge_model
-from include.steps.promote_model import promote_model
-from include.steps.register_model import RegisterResult, register_model
-from include.steps.train_model import train_model
+from evergreen.incidents import last_incident
+from evergreen.records import ClosingRecord
+from evergreen.replay.status import describe_status, describe_version
+from evergreen.steps.approve_model import approve_model
+from evergreen.steps.judge_model import judge_model
+from evergreen.steps.promote_model import promote_model
+from evergreen.steps.register_model import RegisterResult, register_model
+from evergreen.steps.train_model import train_model
 from tests.unit.small_loop import CLASSES, LOGISTIC, ROWS, SmallLoop, day, doubled, make_rows, unrelated
 
 # Box-Cox refuses what is not above zero, when it fits and not when it predicts.

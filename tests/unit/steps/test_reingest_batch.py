@@ -6,21 +6,21 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from include.cli import cli
-from include.config.locations import Locations
-from include.config.model_folder import load_model_folder
-from include.errors import ConfigInvalid
-from include.features.reading import published
-from include.incidents import FAULT, STALE, last_incident, report
-from include.records import ArrivalRecord, BatchRecord, ClaimRecord, RevisionRecord
-from include.steps.ingest_batch import ingest_batch
-from include.steps.reingest_batch import reingest_batch
-from include.steps.validate_batch import validate_batch
-from include.steps.validate_labels import validate_labels
-from include.storage.lake import Lake
-from include.storage.ledger import Ledger
-from include.storage.revisions import sealed_batch
-from include.storage.stores import open_stores
+from evergreen.cli import cli
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import load_model_folder
+from evergreen.errors import ConfigInvalid
+from evergreen.features.reading import published
+from evergreen.incidents import FAULT, STALE, last_incident, report
+from evergreen.records import ArrivalRecord, BatchRecord, ClaimRecord, RevisionRecord
+from evergreen.steps.ingest_batch import ingest_batch
+from evergreen.steps.reingest_batch import reingest_batch
+from evergreen.steps.validate_batch import validate_batch
+from evergreen.steps.validate_labels import validate_labels
+from evergreen.storage.lake import Lake
+from evergreen.storage.ledger import Ledger
+from evergreen.storage.revisions import sealed_batch
+from evergreen.storage.stores import open_stores
 from tests.short_loop import records, tables
 from tests.unit.conftest import CONFIG
 
@@ -206,7 +206,7 @@ def test_files_that_changed_after_a_kill_make_a_revision_of_their_own(model, at)
 
 
 def reingest_files(model, at):
-    from include.sources.intake import take_in_again
+    from evergreen.sources.intake import take_in_again
 
     return take_in_again(model, at, "rows", DAY, 1, DAY).files
 

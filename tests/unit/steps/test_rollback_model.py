@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from include.config.locations import Locations
-from include.errors import ModelNotFound, NotReady
-from include.replay.status import describe_version
-from include.steps.rollback_model import plan_rollback, rollback_model
+from evergreen.config.locations import Locations
+from evergreen.errors import ModelNotFound, NotReady
+from evergreen.replay.status import describe_version
+from evergreen.steps.rollback_model import plan_rollback, rollback_model
 from tests.unit.small_loop import SmallLoop, day, doubled, make_rows
 
 

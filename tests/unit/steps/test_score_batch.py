@@ -12,15 +12,15 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
-from include.config.locations import Locations
-from include.errors import SourceChanged
-from include.features.history import build_features, call_predict
-from include.features.rowwise import find_streamable
-from include.incidents import last_incident
-from include.records import BatchRecord, ClaimRecord
-from include.steps.score_batch import score_batch
-from include.storage.pieces import ROWS
-from include.storage.stores import open_stores
+from evergreen.config.locations import Locations
+from evergreen.errors import SourceChanged
+from evergreen.features.history import build_features, call_predict
+from evergreen.features.rowwise import find_streamable
+from evergreen.incidents import last_incident
+from evergreen.records import BatchRecord, ClaimRecord
+from evergreen.steps.score_batch import score_batch
+from evergreen.storage.pieces import ROWS
+from evergreen.storage.stores import open_stores
 from tests.large_batch import FEATURES, make_model, make_rows, promote, seal_rows
 
 ROOT = Path(__file__).parent.parent.parent.parent
@@ -139,7 +139,7 @@ def test_killed_in_the_middle_the_next_run_ends_as_one_left_alone(begin, tmp_pat
     )
     model, at = begin(FEATURES.replace('    pickup = batch["pickup"]\n', dying + '    pickup = batch["pickup"]\n'))
     command = [sys.executable, "-m", "tests.bench.streaming", "score", str(tmp_path), DAY]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "DIE": "1"}
+    environment = os.environ | {"DIE": "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=300)
     assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
     claim = open_stores(at, model.id).ledger.last(ClaimRecord, DAY)

@@ -2,11 +2,11 @@
 
 import pytest
 
-from include.config.model_folder import load_model_folder
-from include.errors import Outage
-from include.incidents import announce, report, resolve
-from include.steps.send_alerts import send_alerts
-from include.storage.stores import open_stores
+from evergreen.config.model_folder import load_model_folder
+from evergreen.errors import Outage
+from evergreen.incidents import announce, report, resolve
+from evergreen.steps.send_alerts import send_alerts
+from evergreen.storage.stores import open_stores
 
 
 class Listener:

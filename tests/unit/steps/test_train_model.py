@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from include.judging.holdout import choose_holdout
-from include.records import AttemptRecord, PromotionRecord
-from include.steps.judge_model import judge_model
-from include.steps.register_model import register_model
-from include.steps.train_model import TrainResult, _choose_window, train_model
+from evergreen.judging.holdout import choose_holdout
+from evergreen.records import AttemptRecord, PromotionRecord
+from evergreen.steps.judge_model import judge_model
+from evergreen.steps.register_model import register_model
+from evergreen.steps.train_model import TrainResult, _choose_window, train_model
 from tests.unit.small_loop import (
     CLASSES,
     LOGISTIC,

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from include.config.model_folder import load_model_folder
-from include.incidents import last_incident
-from include.sources.intake import take_in
-from include.steps.reingest_batch import reingest_batch
-from include.steps.validate_batch import validate_batch
-from include.storage.stores import open_stores
+from evergreen.config.model_folder import load_model_folder
+from evergreen.incidents import last_incident
+from evergreen.sources.intake import take_in
+from evergreen.steps.reingest_batch import reingest_batch
+from evergreen.steps.validate_batch import validate_batch
+from evergreen.storage.stores import open_stores
 
 DAY = "2024-01-01"
 HEADER = "id,at,distance,zone\n"

@@ -1,6 +1,6 @@
 """The cache keeps what was used last, up to its bytes."""
 
-from include.storage.cache import ByteCache
+from evergreen.storage.cache import ByteCache
 
 
 def test_what_was_put_is_kept():

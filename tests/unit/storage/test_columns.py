@@ -5,8 +5,8 @@ from datetime import date
 import pyarrow as pa
 import pytest
 
-from include.config.fields import ColumnType
-from include.storage.columns import arrow_type, fill, kinds_of, lacking, read_as
+from evergreen.config.fields import ColumnType
+from evergreen.storage.columns import arrow_type, fill, kinds_of, lacking, read_as
 
 ROWS = pa.table({"id": [1, 2], "x": [1.5, None], "kind": ["a", "b"], "later": pa.nulls(2, pa.int64())})
 HELD = {"id": "integer", "x": "float", "kind": "string"}

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import csv
 
-from include.storage.content import ContentHash, content_hash, plain
+from evergreen.storage.content import ContentHash, content_hash, plain
 
 MOMENTS = [datetime(2024, 1, 1, 5, tzinfo=UTC), None, datetime(1960, 1, 1, 5, 3, 2, 123456, tzinfo=UTC)]
 ROWS = pa.table(

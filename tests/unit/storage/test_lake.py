@@ -8,9 +8,9 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
-from include.errors import SchemaChanged, SourceChanged
-from include.records import Partition
-from include.storage.lake import Lake, content_hash, describe, plain, to_frame
+from evergreen.errors import SchemaChanged, SourceChanged
+from evergreen.records import Partition
+from evergreen.storage.lake import Lake, content_hash, describe, plain, to_frame
 
 DAY = "2024-01-01"
 ROWS = pa.table({"id": [2, 1, 3], "kind": ["b", None, ""], "x": [0.1, 1e300, None]})

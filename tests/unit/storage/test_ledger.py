@@ -7,10 +7,10 @@ from threading import Barrier
 import obstore
 import pytest
 
-import include.storage.ledger
-from include.batches import Calendar
-from include.records import BatchRecord, ClaimRecord, ClosingRecord, SightingRecord
-from include.storage.ledger import Ledger
+import evergreen.storage.ledger
+from evergreen.batches import Calendar
+from evergreen.records import BatchRecord, ClaimRecord, ClosingRecord, SightingRecord
+from evergreen.storage.ledger import Ledger
 
 DAYS = Calendar("day", datetime(2020, 1, 1, tzinfo=UTC))
 COUNTS = [0, 1, 2, 3, 7, 8, 9, 100]
@@ -31,7 +31,7 @@ def reads(monkeypatch):
         paths.append(path)
         return get(store, path, **options)
 
-    monkeypatch.setattr(include.storage.ledger.obstore, "get", counted)
+    monkeypatch.setattr(evergreen.storage.ledger.obstore, "get", counted)
     return paths
 
 

@@ -4,9 +4,9 @@ import obstore
 import pyarrow as pa
 import pytest
 
-from include.records import Partition
-from include.storage.lake import Lake, content_hash
-from include.storage.objects import delta_options, open_store
+from evergreen.records import Partition
+from evergreen.storage.lake import Lake, content_hash
+from evergreen.storage.objects import delta_options, open_store
 from tests.s3 import SECRET, objects, s3, speaking_to
 
 ROWS = pa.table({"id": [1, 2], "value": ["a", "b"]})

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from include.storage.packed_model import load_module
+from evergreen.storage.packed_model import load_module
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from deltalake import DeltaTable, write_deltalake
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
-from include.errors import Outage, SourceChanged
-from include.records import Partition
-from include.storage.content import content_hash
-from include.storage.lake import Lake, piece_to_frame, to_frame
-from include.storage.pieces import ROWS
+from evergreen.errors import Outage, SourceChanged
+from evergreen.records import Partition
+from evergreen.storage.content import content_hash
+from evergreen.storage.lake import Lake, piece_to_frame, to_frame
+from evergreen.storage.pieces import ROWS
 
 DAY = "2024-01-01"
 

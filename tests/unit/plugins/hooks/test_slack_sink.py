@@ -7,12 +7,12 @@ import time
 
 import pytest
 
-from evergreen.alerts import sinks_of, tell_incidents
-from evergreen.hooks.slack_sink import SlackSink
-from include.config.model_folder import load_model_folder
-from include.errors import Outage
-from include.incidents import report, resolve
-from include.sinks import Message
+from airflow_evergreen.alerts import sinks_of, tell_incidents
+from airflow_evergreen.hooks.slack_sink import SlackSink
+from evergreen.config.model_folder import load_model_folder
+from evergreen.errors import Outage
+from evergreen.incidents import report, resolve
+from evergreen.sinks import Message
 from tests.fake_slack import fake_slack
 
 LINK = "http://localhost:8080/dags/taxi__batch/runs/r/tasks/t"
@@ -144,7 +144,7 @@ def test_a_model_without_the_connection_is_logged_only(told_in_slack, deployment
 
 
 def test_an_incident_is_one_message_from_its_opening_to_its_end(told_in_slack, deployment, slack):
-    from include.storage.stores import open_stores
+    from evergreen.storage.stores import open_stores
 
     ledger = open_stores(deployment, told_in_slack.id).ledger
     report(ledger, "drift", "2024-01-01", "drift of distance")
@@ -160,7 +160,7 @@ def test_an_incident_is_one_message_from_its_opening_to_its_end(told_in_slack, d
 
 
 def test_what_slack_did_not_accept_is_told_by_the_next_run(told_in_slack, deployment, slack):
-    from include.storage.stores import open_stores
+    from evergreen.storage.stores import open_stores
 
     report(open_stores(deployment, told_in_slack.id).ledger, "drift", "2024-01-01", "drift of distance")
     slack.error = "internal_error"

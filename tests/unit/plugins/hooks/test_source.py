@@ -9,9 +9,9 @@ import pytest
 from airflow.exceptions import AirflowNotFoundException
 from moto.server import ThreadedMotoServer
 
-from evergreen.hooks.source import Source
-from include.batches import Calendar
-from include.errors import Outage
+from airflow_evergreen.hooks.source import Source
+from evergreen.batches import Calendar
+from evergreen.errors import ExtraMissing, Outage, Refused
 
 DAYS = Calendar("day", datetime(2024, 1, 31, tzinfo=UTC))
 BATCH = "2024-01-31"
@@ -162,14 +162,24 @@ def test_a_query_without_a_row_is_not_complete(database):
     assert not Source(conn_id="warehouse", sql=SQL).look(DAYS, BATCH, None).complete
 
 
-def test_a_query_that_fails_is_an_outage_that_names_connection_and_query(database):
-    with pytest.raises(Outage, match="connection warehouse, select done from nowhere: no such table"):
-        Source(conn_id="warehouse", sql="select done from nowhere").look(DAYS, BATCH, None)
+@pytest.mark.parametrize(
+    ("sql", "told"), [("select done from nowhere", "no such table: nowhere"), ("selct 1", 'near "selct": syntax error')]
+)
+def test_a_query_with_a_typo_is_refused_and_not_tried_again(database, sql, told):
+    with pytest.raises(Refused, match=f"connection warehouse, {sql}: the database refuses it: {told}; mend the query"):
+        Source(conn_id="warehouse", sql=sql).look(DAYS, BATCH, None)
+
+
+def test_a_database_that_cannot_be_opened_is_an_outage(monkeypatch, tmp_path):
+    connection = {"conn_type": "sqlite", "host": str(tmp_path / "gone" / "x.db")}
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps(connection))
+    with pytest.raises(Outage, match=r"connection warehouse, select .*: unable to open database file"):
+        Source(conn_id="warehouse", sql=SQL).look(DAYS, BATCH, None)
 
 
 def test_a_connection_of_a_kind_that_nobody_knows_is_told(monkeypatch):
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "teradata", "host": "x"}))
-    with pytest.raises(Outage, match='Unknown hook type "teradata"'):
+    with pytest.raises(ExtraMissing, match='Unknown hook type "teradata"; pip install the provider of teradata'):
         Source(conn_id="warehouse", sql=SQL).look(DAYS, BATCH, None)
 
 

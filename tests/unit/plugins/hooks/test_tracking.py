@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from airflow.exceptions import AirflowNotFoundException
 
-from evergreen.hooks.tracking import MlflowHook
-from include.errors import ConfigInvalid, Outage
+from airflow_evergreen.hooks.tracking import MlflowHook
+from evergreen.errors import ConfigInvalid, Outage
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import pytest
 from airflow.providers.standard.operators import hitl
 from airflow.sdk.exceptions import TaskAwaitingInput
 
-from evergreen.operators.approve_model import ApproveModelOperator
-from include.config.model_folder import load_model_folder
-from include.incidents import report
-from include.records import ApprovalRecord
+from airflow_evergreen.operators.approve_model import ApproveModelOperator
+from evergreen.config.model_folder import load_model_folder
+from evergreen.incidents import report
+from evergreen.records import ApprovalRecord
 
 ATTEMPT = {"verdict": "2024-01-14.0", "as_of": "2024-01-18", "run": 1}
 ASKS = {"attempt": "2024-01-14.0", "outcome": "needs approval", "why": "zone 7 is new to the champion"}

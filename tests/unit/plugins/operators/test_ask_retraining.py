@@ -5,13 +5,13 @@ from types import SimpleNamespace
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
-from evergreen.operators.ask_retraining import AskRetrainingOperator
-from evergreen.operators.close_verdict import CloseVerdictOperator
-from evergreen.operators.train_model import TrainModelOperator
-from include.errors import Refused
-from include.incidents import last_incident, report
-from include.judging.attempts import DueAttempt
-from include.steps.ask_retraining import AskResult
+from airflow_evergreen.operators.ask_retraining import AskRetrainingOperator
+from airflow_evergreen.operators.close_verdict import CloseVerdictOperator
+from airflow_evergreen.operators.train_model import TrainModelOperator
+from evergreen.errors import Refused
+from evergreen.incidents import last_incident, report
+from evergreen.judging.attempts import DueAttempt
+from evergreen.steps.ask_retraining import AskResult
 
 PARAMS = {"verdict": "2024-01-14.0", "as_of": "2024-01-18", "run": 3, "why": ""}
 ASKED = AskResult("2024-01-14.1", "2024-01-18", DueAttempt("2024-01-14.1", "2024-01-18"))

@@ -5,16 +5,16 @@ import json
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
-from evergreen.operators.judge_model import JudgeModelOperator
-from evergreen.operators.promote_model import PromoteModelOperator
-from evergreen.operators.register_model import RegisterModelOperator
-from evergreen.operators.train_model import TrainModelOperator
-from include.errors import ApprovalMissing
-from include.judging.attempts import DueAttempt
-from include.records import AttemptRecord, Judgement, PromotionRecord
-from include.steps.register_model import RegisterResult
-from include.steps.train_model import TrainResult
-from include.storage.model_store import ModelStore
+from airflow_evergreen.operators.judge_model import JudgeModelOperator
+from airflow_evergreen.operators.promote_model import PromoteModelOperator
+from airflow_evergreen.operators.register_model import RegisterModelOperator
+from airflow_evergreen.operators.train_model import TrainModelOperator
+from evergreen.errors import ApprovalMissing
+from evergreen.judging.attempts import DueAttempt
+from evergreen.records import AttemptRecord, Judgement, PromotionRecord
+from evergreen.steps.register_model import RegisterResult
+from evergreen.steps.train_model import TrainResult
+from evergreen.storage.model_store import ModelStore
 
 ATTEMPT = {"verdict": "2024-01-14.0", "as_of": "2024-01-18", "run": 1}
 DUE = DueAttempt("2024-01-14.0", "2024-01-18")

@@ -3,8 +3,8 @@
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
-from evergreen.operators.check_drift import CheckDriftOperator
-from include.records import SectionVerdict, VerdictRecord
+from airflow_evergreen.operators.check_drift import CheckDriftOperator
+from evergreen.records import SectionVerdict, VerdictRecord
 
 
 def verdict(batch):

@@ -2,10 +2,10 @@
 
 import pytest
 
-from evergreen.operators.close_verdict import CloseVerdictOperator
-from include.errors import NotReady, Outage, Refused
-from include.judging.attempts import DueAttempt
-from include.records import AttemptRecord, ClosingRecord
+from airflow_evergreen.operators.close_verdict import CloseVerdictOperator
+from evergreen.errors import NotReady, Outage, Refused
+from evergreen.judging.attempts import DueAttempt
+from evergreen.records import AttemptRecord, ClosingRecord
 
 ATTEMPT = {"verdict": "2024-01-14.0", "as_of": "2024-01-18", "run": 2}
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from evergreen.operators.reingest_batch import ReingestBatchOperator
-from include.errors import BatchRejected, NotReady
-from include.steps.ingest_batch import ingest_batch
-from include.steps.validate_batch import validate_batch
+from airflow_evergreen.operators.reingest_batch import ReingestBatchOperator
+from evergreen.errors import BatchRejected, NotReady
+from evergreen.steps.ingest_batch import ingest_batch
+from evergreen.steps.validate_batch import validate_batch
 
 DAY = "2024-01-01"
 SOUND = "id,at,distance,zone\n1,2024-01-01 10:00,1.5,a\n2,2024-01-01 11:00,2.5,b\n"

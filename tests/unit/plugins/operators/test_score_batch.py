@@ -5,10 +5,10 @@ import re
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
-from evergreen.operators.score_batch import ScoreBatchOperator
-from include.errors import BatchMissing, BatchRejected
-from include.records import ClaimRecord
-from include.steps.score_batch import ScoreResult
+from airflow_evergreen.operators.score_batch import ScoreBatchOperator
+from evergreen.errors import BatchMissing, BatchRejected
+from evergreen.records import ClaimRecord
+from evergreen.steps.score_batch import ScoreResult
 
 
 def scored(version, why="promotion 1, in force from 2024-01-02", rows=7):
@@ -52,7 +52,7 @@ def test_a_batch_scored_by_nobody_says_why(why, error, operator, step, context_o
 
 
 def test_the_reasons_are_those_that_the_step_gives(model, ledger, deployment, operator, context_of):
-    from include.records import BatchRecord
+    from evergreen.records import BatchRecord
 
     ledger.put(BatchRecord(as_of="2024-01-01", feed="rows", revision=0, state="rejected"))
     ledger.put(BatchRecord(as_of="2024-01-02", feed="rows", revision=0, state="missing"))

@@ -6,9 +6,9 @@ from datetime import datetime
 import pytest
 from airflow.sdk import DAG
 
-from evergreen.operators.ask_retraining import AskRetrainingOperator
-from evergreen.operators.send_alerts import SendAlertsOperator
-from include.incidents import last_incident, report
+from airflow_evergreen.operators.ask_retraining import AskRetrainingOperator
+from airflow_evergreen.operators.send_alerts import SendAlertsOperator
+from evergreen.incidents import last_incident, report
 
 ATTEMPT = {"verdict": "2024-01-14.0", "as_of": "2024-01-18", "run": 1}
 
@@ -21,8 +21,8 @@ def operator(model):
 @pytest.fixture(autouse=True)
 def heard(caplog):
     """What the log was told."""
-    caplog.set_level(logging.WARNING, logger="evergreen.alerts")
-    return lambda: [record.getMessage() for record in caplog.records if record.name == "evergreen.alerts"]
+    caplog.set_level(logging.WARNING, logger="airflow_evergreen.alerts")
+    return lambda: [record.getMessage() for record in caplog.records if record.name == "airflow_evergreen.alerts"]
 
 
 def test_what_is_left_is_told_once(operator, ledger, context_of, heard):
@@ -90,8 +90,8 @@ def test_a_task_that_needs_an_attempt_does_not_take_the_runs_interval_for_it(unb
 
 
 def test_http_that_does_not_answer_fails_no_task(write_folder, edit_config, context_of):
-    from include.config.locations import Locations
-    from include.storage.stores import open_stores
+    from evergreen.config.locations import Locations
+    from evergreen.storage.stores import open_stores
 
     write_folder("bikes", config=edit_config("features: ", "alerts: {http: 'http://127.0.0.1:1/'}\nfeatures: "))
     report(open_stores(Locations.from_environment(), "bikes").ledger, "drift", "2024-01-02", "drift")

@@ -8,27 +8,27 @@ import pytest
 from airflow.sdk.definitions.retry_policy import RetryAction
 from airflow.sdk.exceptions import AirflowSkipException
 
-import include.errors
-from evergreen.operators.approve_model import ApproveModelOperator
-from evergreen.operators.ask_retraining import AskRetrainingOperator
-from evergreen.operators.check_drift import CheckDriftOperator
-from evergreen.operators.close_verdict import CloseVerdictOperator
-from evergreen.operators.ingest_batch import IngestBatchOperator
-from evergreen.operators.ingest_labels import IngestLabelsOperator
-from evergreen.operators.judge_model import JudgeModelOperator
-from evergreen.operators.promote_model import PromoteModelOperator
-from evergreen.operators.register_model import RegisterModelOperator
-from evergreen.operators.score_batch import ScoreBatchOperator
-from evergreen.operators.send_alerts import SendAlertsOperator
-from evergreen.operators.step import RETRIES
-from evergreen.operators.train_model import TrainModelOperator
-from evergreen.operators.validate_batch import ValidateBatchOperator
-from evergreen.operators.validate_labels import ValidateLabelsOperator
-from evergreen.sensors.wait_for_batch import WaitForBatchSensor
-from evergreen.sensors.wait_for_scores import WaitForScoresSensor
-from include.errors import ConfigInvalid, EvergreenError, FileUnreadable, NotReady, Outage, Refused
-from include.records import ArrivalRecord, SourceFile
-from include.storage.ledger import acting
+import evergreen.errors
+from airflow_evergreen.operators.approve_model import ApproveModelOperator
+from airflow_evergreen.operators.ask_retraining import AskRetrainingOperator
+from airflow_evergreen.operators.check_drift import CheckDriftOperator
+from airflow_evergreen.operators.close_verdict import CloseVerdictOperator
+from airflow_evergreen.operators.ingest_batch import IngestBatchOperator
+from airflow_evergreen.operators.ingest_labels import IngestLabelsOperator
+from airflow_evergreen.operators.judge_model import JudgeModelOperator
+from airflow_evergreen.operators.promote_model import PromoteModelOperator
+from airflow_evergreen.operators.register_model import RegisterModelOperator
+from airflow_evergreen.operators.score_batch import ScoreBatchOperator
+from airflow_evergreen.operators.send_alerts import SendAlertsOperator
+from airflow_evergreen.operators.step import RETRIES
+from airflow_evergreen.operators.train_model import TrainModelOperator
+from airflow_evergreen.operators.validate_batch import ValidateBatchOperator
+from airflow_evergreen.operators.validate_labels import ValidateLabelsOperator
+from airflow_evergreen.sensors.wait_for_batch import WaitForBatchSensor
+from airflow_evergreen.sensors.wait_for_scores import WaitForScoresSensor
+from evergreen.errors import ConfigInvalid, EvergreenError, FileUnreadable, NotReady, Outage, Refused
+from evergreen.records import ArrivalRecord, SourceFile
+from evergreen.storage.ledger import acting
 
 ATTEMPT = {"verdict": "2024-01-14.0", "as_of": "2024-01-18", "run": 1}
 JUDGED = {"attempt": "2024-01-14.0", "outcome": "passed", "why": "better"}
@@ -51,7 +51,7 @@ OPERATORS = {
     WaitForBatchSensor: PLAIN,
     WaitForScoresSensor: PLAIN,
 }
-REFUSALS = [error for error in vars(include.errors).values() if inspect.isclass(error) and issubclass(error, Refused)]
+REFUSALS = [error for error in vars(evergreen.errors).values() if inspect.isclass(error) and issubclass(error, Refused)]
 
 
 @pytest.fixture(params=OPERATORS, ids=lambda operator: operator.__name__)

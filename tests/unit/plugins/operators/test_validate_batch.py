@@ -2,10 +2,10 @@
 
 import pytest
 
-from evergreen.operators.validate_batch import ValidateBatchOperator
-from evergreen.operators.validate_labels import ValidateLabelsOperator
-from include.errors import BatchRejected
-from include.records import BatchRecord, Reason, SourceFile
+from airflow_evergreen.operators.validate_batch import ValidateBatchOperator
+from airflow_evergreen.operators.validate_labels import ValidateLabelsOperator
+from evergreen.errors import BatchRejected
+from evergreen.records import BatchRecord, Reason, SourceFile
 
 KINDS = {"validate_batch": (ValidateBatchOperator, "rows"), "validate_labels": (ValidateLabelsOperator, "labels")}
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from evergreen.sensors.retrain import RetrainSensor
-from evergreen.triggers.retrain import RetrainTrigger
-from include.incidents import last_incident
+from airflow_evergreen.sensors.retrain import RetrainSensor
+from airflow_evergreen.triggers.retrain import RetrainTrigger
+from evergreen.incidents import last_incident
 
 CONF = {"verdict": "2024-01-14.0", "as_of": "2024-01-18", "run": 1}
 RUN = {"trigger_dag_id": "taxi__retrain", "trigger_run_id": "verdict-2024-01-14.0-run-1", "conf": CONF}

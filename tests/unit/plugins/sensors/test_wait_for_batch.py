@@ -8,11 +8,11 @@ import pytest
 from airflow.sdk.definitions.retry_policy import RetryAction
 from airflow.sdk.exceptions import TaskDeferred
 
-from evergreen.operators.step import RETRIES
-from evergreen.sensors.wait_for_batch import WaitForBatchSensor
-from include.errors import BatchMissing, ConfigInvalid, Refused
-from include.incidents import last_incident
-from include.records import ArrivalRecord, BatchRecord
+from airflow_evergreen.operators.step import RETRIES
+from airflow_evergreen.sensors.wait_for_batch import WaitForBatchSensor
+from evergreen.errors import BatchMissing, ConfigInvalid, Refused
+from evergreen.incidents import last_incident
+from evergreen.records import ArrivalRecord, BatchRecord
 
 NOW = datetime.now(UTC)
 TODAY = NOW.strftime("%Y-%m-%d")
@@ -63,7 +63,7 @@ def test_a_batch_that_is_not_there_is_left_to_the_trigger(write_folder, edit_con
     landing("trips_2024-01-01.csv")
     found = deferred(sensor(poke_interval=7), context_of(batch="2024-01-01"))
     path, arguments = found.trigger.serialize()
-    assert path == "evergreen.triggers.batch.BatchTrigger"
+    assert path == "airflow_evergreen.triggers.batch.BatchTrigger"
     assert {name: value for name, value in arguments.items() if value is not None} == {
         "batch": "2024-01-01",
         "poll": 7,

@@ -7,10 +7,10 @@ import pytest
 from airflow.sdk.definitions.retry_policy import RetryAction
 from airflow.sdk.exceptions import TaskDeferred
 
-from evergreen.operators.step import RETRIES
-from evergreen.sensors.wait_for_scores import WaitForScoresSensor
-from include.errors import Refused
-from include.records import BatchRecord, ClaimRecord, SectionVerdict, VerdictRecord
+from airflow_evergreen.operators.step import RETRIES
+from airflow_evergreen.sensors.wait_for_scores import WaitForScoresSensor
+from evergreen.errors import Refused
+from evergreen.records import BatchRecord, ClaimRecord, SectionVerdict, VerdictRecord
 
 BATCH = "2024-01-02"
 LONG_AGO = (datetime.now(UTC) - timedelta(days=2)).isoformat()
@@ -86,7 +86,7 @@ def test_the_first_batch_has_no_check_before_it(sensor, ledger, context_of):
 
 
 def test_a_model_without_labels_waits_for_its_claim_alone(write_folder, edit_config, deployment, context_of):
-    from include.storage.stores import open_stores
+    from evergreen.storage.stores import open_stores
 
     text = edit_config("labels:\n", "LABELS")
     text = text.partition("LABELS")[0] + "labels: none\n" + text[text.index("features: ") :]

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from airflow.sdk.module_loading import import_string
 
-from evergreen.triggers import batch as module
-from evergreen.triggers.batch import BatchTrigger
-from include.errors import Outage
-from include.records import BatchRecord, ClaimRecord, SectionVerdict, VerdictRecord
+from airflow_evergreen.triggers import batch as module
+from airflow_evergreen.triggers.batch import BatchTrigger
+from evergreen.errors import Outage
+from evergreen.records import BatchRecord, ClaimRecord, SectionVerdict, VerdictRecord
 
 PAST, FUTURE = "2024-01-01T00:00:00+00:00", "2100-01-01T00:00:00+00:00"
 POLL = 0.01

@@ -10,10 +10,10 @@ import pytest
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow.sdk.module_loading import import_string
 
-from evergreen.triggers import retrain as module
-from evergreen.triggers.retrain import RetrainTrigger
-from include.records import BatchRecord, ClaimRecord, SectionVerdict, VerdictRecord
-from include.storage.stores import open_stores
+from airflow_evergreen.triggers import retrain as module
+from airflow_evergreen.triggers.retrain import RetrainTrigger
+from evergreen.records import BatchRecord, ClaimRecord, SectionVerdict, VerdictRecord
+from evergreen.storage.stores import open_stores
 
 POLL = 0.01
 BATCH = "2024-01-01"

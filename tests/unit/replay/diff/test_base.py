@@ -5,8 +5,8 @@ import subprocess
 
 import pytest
 
-from include.errors import NotComparable
-from include.replay.diff.base import fetch_base
+from evergreen.errors import NotComparable
+from evergreen.replay.diff.base import fetch_base
 
 
 @pytest.fixture

@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from include.config.contract import GateConfig
-from include.config.model_folder import load_model_folder
-from include.errors import NotComparable
-from include.judging.interval import MeanInterval, two_sided
-from include.records import BatchRecord, Judgement, SliceJudgement
-from include.replay.diff.comment import describe_comparison, describe_newcomer
-from include.replay.diff.comparison import Comparison, conclude, group_blocks
-from include.replay.diff.side_by_side import choose_span, require_comparable
-from include.replay.history import BatchHistory, History
+from evergreen.config.contract import GateConfig
+from evergreen.config.model_folder import load_model_folder
+from evergreen.errors import NotComparable
+from evergreen.judging.interval import MeanInterval, two_sided
+from evergreen.records import BatchRecord, Judgement, SliceJudgement
+from evergreen.replay.diff.comment import describe_comparison, describe_newcomer
+from evergreen.replay.diff.comparison import Comparison, conclude, group_blocks
+from evergreen.replay.diff.side_by_side import choose_span, require_comparable
+from evergreen.replay.history import BatchHistory, History
 
 GATE = GateConfig(metric="mae", min_effect="2%")
 DAYS = tuple(f"2024-01-{day:02}" for day in range(1, 13))

@@ -1,1 +1,0 @@
-"""What is done: the loop in plain Python. Nothing here imports Airflow."""

@@ -1,0 +1,1 @@
+"""Continuous training in plain Python: what is done. Nothing here imports Airflow."""

@@ -1,0 +1,94 @@
+"""What is kept of rows that did not pass: file, row, expectation, reason, and the row as it came."""
+
+import json
+from typing import Any
+
+import pyarrow as pa
+
+from evergreen.records import Reason
+from evergreen.sources.tables import ParsedFile
+
+Failures = dict[int, list[tuple[str, str | None, str]]]
+WHOLE_FILE = "whole file"
+QUARANTINE = pa.schema(
+    [
+        ("file", pa.string()),
+        ("row", pa.int64()),
+        ("expectation", pa.string()),
+        ("column", pa.string()),
+        ("reason", pa.string()),
+        ("content", pa.string()),
+    ]
+)
+
+
+def keep_failing(files: list[ParsedFile], failures: Failures, whole: tuple[Reason, ...]) -> pa.Table:
+    """Failing rows as they came, or all rows where the batch failed as a whole.
+
+    :param failures: what is wrong with a row (expectation, column, what was found), by its position
+        among all that arrived.
+    :param whole: what is wrong with the batch.
+    :returns: (rows, QUARANTINE columns).
+    """
+    kept: list[dict[str, Any]] = []
+    offset = 0
+    batch_reason = "; ".join(f"{r.column or r.file or 'batch'}: {r.found}" for r in whole[:5])
+    for file in files:
+        positions = range(file.rows.num_rows)
+        chosen = [i for i in positions if whole or offset + i in failures]
+        for i, content in zip(chosen, file.contents(chosen), strict=True):
+            own = failures.get(offset + i, [])
+            first = own[0] if own else (whole[0].expectation, whole[0].column, "")
+            reason = "; ".join(f"{column or 'row'}: {found}" for _, column, found in own) or batch_reason
+            kept.append(_entry(file.name, int(file.numbers[i]), first, reason, content))
+        for row in file.torn:
+            entry = _entry(file.name, row.number, ("whole rows", None, ""), f"row {row.problem}", json.dumps(row.text))
+            kept.append(entry)
+        offset += file.rows.num_rows
+    return pa.Table.from_pylist(kept, schema=QUARANTINE)
+
+
+def _entry(file: str, row: int, first: tuple[str, str | None, str], reason: str, content: str) -> dict[str, Any]:
+    expectation, column, _ = first
+    return {
+        "file": file, "row": row, "expectation": expectation, "column": column, "reason": reason, "content": content,
+    }  # fmt: skip
+
+
+def summarise(failed: Failures, files: list[ParsedFile]) -> list[Reason]:
+    """Reasons by expectation and column, with the number of rows and the first example; torn rows among them.
+
+    :param failed: what is wrong with a row, by its position among all that arrived.
+    """
+    seen: dict[tuple[str, str | None], tuple[int, str]] = {}
+    for failures in failed.values():
+        for expectation, column, found in failures:
+            rows, first = seen.get((expectation, column), (0, found))
+            seen[expectation, column] = (rows + 1, first)
+    torn = [(f.name, row) for f in files for row in f.torn if not row.ends]
+    reasons = [
+        Reason(expectation=expectation, column=column, found=found, rows=rows)
+        for (expectation, column), (rows, found) in sorted(seen.items(), key=lambda item: str(item[0]))
+    ]
+    if torn:
+        name, row = torn[0]
+        found = f"row {row.number} {row.problem}"
+        reasons.append(Reason(expectation="whole rows", found=found, rows=len(torn), file=name))
+    for file in files:
+        for row in file.torn:
+            if row.ends:
+                found = f"row {row.number}, the last one, {row.problem}: the file may be cut"
+                reasons.append(Reason(expectation=WHOLE_FILE, found=found, rows=1, file=file.name))
+    return reasons
+
+
+def blame(reasons: list[Reason], path: str) -> str:
+    """The expectation that most of the rows broke, and how to say that they are right; empty if it was none.
+
+    :param path: the file of the expectations.
+    """
+    most = max(reasons, key=lambda reason: reason.rows, default=None)
+    if most is None or not most.expectation.startswith("expect_"):
+        return ""
+    told = f"{most.rows} of them {most.column or 'the row'}: {most.expectation}"
+    return f"; {told}; if they are right, say so in {path}: other limits, or severity: info to note it only"

@@ -1,0 +1,212 @@
+"""Sealing: what arrived for a batch is sorted, written, and recorded as published, rejected or missing."""
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from evergreen.checks.deliveries import find_copies, find_exchanged_dates, find_repeat, find_span, records_before
+from evergreen.checks.quarantine import keep_failing
+from evergreen.checks.sorting import Rules, SortedBatch, reject, sort_batch
+from evergreen.config.expectations import ExpectationConfig
+from evergreen.config.feeds import FilesConfig, LabelsInside, QueryConfig
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import ModelFolder
+from evergreen.errors import FileUnreadable, NotReady
+from evergreen.features.known import records_with_rows
+from evergreen.records import ArrivalRecord, BatchRecord, Feed, Reason, SourceFile
+from evergreen.sources.intake import fetch, require_earlier, source_of
+from evergreen.sources.parsing import JSON_LINES, lines_of, parse_file
+from evergreen.sources.tables import ParsedFile, TornRow
+from evergreen.storage.columns import find_column, kinds_of
+from evergreen.storage.content import content_hash
+from evergreen.storage.lake import describe
+from evergreen.storage.stores import Stores, open_stores
+
+TABLES = {"rows": "clean", "labels": "labels"}
+
+
+def seal(model: ModelFolder, at: Locations, feed: Feed, batch: str) -> BatchRecord:
+    """Validate what arrived for a batch and seal it.
+
+    :returns: the batch record that stands; a sealed batch is not touched again.
+    :raises NotReady: if the batch has not been taken in.
+    """
+    stores = open_stores(at, model.id)
+    standing = stores.ledger.get(BatchRecord, f"{feed}.{batch}")
+    if standing is not None:
+        return standing
+    inside = source_of(model, feed) is None
+    if inside:
+        rows = stores.ledger.get(BatchRecord, f"rows.{batch}")
+        if rows is None:
+            raise NotReady(f"model {model.id}: the rows of batch {batch} are not sealed; validate them before labels")
+        require_earlier(stores, model.config.calendar, model.id, "labels", batch)
+        if rows.state != "published":
+            brought = _brought(model, stores, "labels", batch)
+            taken = {"feed": "labels", "columns": _declared(model, "labels"), "brought": brought, "meta": {}}
+            return stores.ledger.put(rows.model_copy(update=taken))
+    arrival = stores.ledger.get(ArrivalRecord, f"{'rows' if inside else feed}.{batch}")
+    if arrival is None:
+        raise NotReady(f"model {model.id}: {feed} of batch {batch} have not been ingested; run ingest first")
+    sorted_ = sort_arrival(model, stores, feed, arrival)
+    write_sorted(model, stores, feed, arrival, sorted_)
+    brought = batch if sorted_.clean.num_rows else _brought(model, stores, feed, batch)
+    record = describe_sorted(model, feed, arrival, sorted_, batch)
+    return stores.ledger.put(record.model_copy(update={"brought": brought}))
+
+
+def declare_missing(model: ModelFolder, at: Locations, feed: Feed, batch: str) -> BatchRecord:
+    """Seal a batch that never came; later batches go on without it."""
+    stores, columns = open_stores(at, model.id), _declared(model, feed)
+    brought = _brought(model, stores, feed, batch)
+    missing = BatchRecord(
+        as_of=batch, feed=feed, batch=batch, revision=0, state="missing", columns=columns, brought=brought
+    )
+    return stores.ledger.put(missing)
+
+
+def _brought(model: ModelFolder, stores: Stores, feed: Feed, batch: str) -> str:
+    """The newest batch before one that was published with rows; empty if there is none."""
+    calendar = model.config.calendar
+    newest = next(records_with_rows(stores.ledger, calendar, feed, calendar.shift(batch, -1)), None)
+    return newest.batch if newest is not None else ""
+
+
+def write_sorted(model: ModelFolder, stores: Stores, feed: Feed, arrival: ArrivalRecord, sorted_: SortedBatch) -> None:
+    """Put the clean and the quarantined rows of an arrival in their places; they count once their record stands."""
+    facts = describe(model=model.id, feed=feed, code=model.code_version)
+    for table, rows in ((f"quarantine_{feed}", sorted_.quarantine), (TABLES[feed], sorted_.clean)):
+        stores.lake.replace(table, arrival.batch, arrival.revision, rows, facts)
+
+
+def describe_sorted(
+    model: ModelFolder, feed: Feed, arrival: ArrivalRecord, sorted_: SortedBatch, as_of: str
+) -> BatchRecord:
+    """The record of an arrival that was sorted."""
+    return BatchRecord(
+        as_of=as_of,
+        feed=feed,
+        batch=arrival.batch,
+        revision=arrival.revision,
+        state="rejected" if sorted_.rejected else "published",
+        files=arrival.files,
+        rows_in=sorted_.rows_in,
+        clean=sorted_.clean.num_rows,
+        quarantined=sorted_.quarantine.num_rows,
+        content="" if sorted_.rejected else content_hash(sorted_.clean),
+        reasons=sorted_.reasons,
+        left_out=sorted_.left_out,
+        columns=_declared(model, feed),
+    )
+
+
+def sort_arrival(model: ModelFolder, stores: Stores, feed: Feed, arrival: ArrivalRecord) -> SortedBatch:
+    """Read the files of an arrival and tell clean rows from the others; nothing is written."""
+    source = source_of(model, feed) or model.config.source
+    rules = _rules(model, feed, source, arrival.batch)
+    names = {name for own, column in rules.columns.items() for name in (own, *column.renamed_from)}
+    parsed: list[ParsedFile] = []
+    unreadable: list[Reason] = []
+    for file in arrival.files:
+        try:
+            parsed.append(parse_file(file.name, fetch(stores, file).content, source, names))
+        except FileUnreadable as error:
+            whole = f"line {error.line}: {error.problem}" if error.line else error.problem
+            unreadable.append(Reason(expectation="readable file", found=whole, rows=0, file=file.name))
+            parsed.append(_unreadable(stores, file))
+    if unreadable:
+        return reject(parsed, unreadable)
+    if source_of(model, feed) is None:
+        parsed = [_with_target(file, rules, _labels(model).column) for file in parsed]
+    # Labels may come again: of equal ones nothing changes.
+    before = records_before(stores.ledger, model.config.calendar, source, arrival) if feed == "rows" else []
+    copies = find_copies(parsed, arrival, before)
+    kept = [file for file in parsed if file.name not in copies]
+    if copies and not any(file.rows.num_rows or file.torn for file in kept):
+        return reject(parsed, list(copies.values()))
+    sorted_ = sort_batch(kept, rules)
+    if feed == "rows" and not sorted_.rejected:
+        wrong = _find_misdelivered(model, arrival, before, sorted_)
+        sorted_ = reject(kept, wrong, sorted_.left_out) if wrong else sorted_
+    return _keep_copies(sorted_, [file for file in parsed if file.name in copies], copies)
+
+
+def _find_misdelivered(
+    model: ModelFolder, arrival: ArrivalRecord, before: list[BatchRecord], sorted_: SortedBatch
+) -> list[Reason]:
+    """What is wrong with a batch whose rows are sound one by one."""
+    rows, calendar = model.config.rows, model.config.calendar
+    found = [
+        find_repeat(sorted_.clean, before, ", ".join(file.name for file in arrival.files)),
+        find_exchanged_dates(sorted_.clean, rows.event_time, rows.columns[rows.event_time], calendar, arrival.batch),
+    ]
+    return [reason for reason in found if reason is not None]
+
+
+def _keep_copies(sorted_: SortedBatch, files: list[ParsedFile], copies: dict[str, Reason]) -> SortedBatch:
+    """The batch with its copied files in quarantine, each with its own reason."""
+    if not files:
+        return sorted_
+    kept = [keep_failing([file], {}, (copies[file.name],)) for file in files]
+    reasons = (*copies.values(), *sorted_.reasons)
+    return replace(sorted_, quarantine=pa.concat_tables([sorted_.quarantine, *kept]), reasons=reasons)
+
+
+def _rules(model: ModelFolder, feed: Feed, source: FilesConfig | QueryConfig, batch: str) -> Rules:
+    config, path = model.config, model.path / "expectations.yaml"
+    if feed == "rows":
+        rows = config.rows
+        required = (*rows.key, rows.event_time)
+        expected = model.expectations.rows
+        span = rows.event_time, *find_span(config.calendar, source, batch)
+        return Rules(rows.columns, rows.key, required, source.nulls, expected, rows.max_quarantined, path, span=span)
+    labels = _labels(model)
+    required = (*config.rows.key, labels.column)
+    expected = (*_classes(model, labels), *model.expectations.labels)
+    return Rules(
+        config.label_columns, config.rows.key, required, source.nulls, expected, labels.max_quarantined, path, True
+    )
+
+
+def _classes(model: ModelFolder, labels: LabelsInside) -> tuple[ExpectationConfig, ...]:
+    """What a classification's labels may be, as an expectation: a third class would be learnt without a word."""
+    if model.config.model.task != "classification" or labels.target[labels.column].type == "boolean":
+        return ()
+    arguments = {"column": labels.column, "value_set": [0, 1]}
+    return (ExpectationConfig(type="expect_column_values_to_be_in_set", arguments=arguments, severity="warning"),)
+
+
+def _declared(model: ModelFolder, feed: Feed) -> dict[str, str]:
+    return kinds_of(model.config.rows.columns if feed == "rows" else model.config.label_columns)
+
+
+def _labels(model: ModelFolder) -> LabelsInside:
+    assert model.config.labels != "none"
+    return model.config.labels
+
+
+def _unreadable(stores: Stores, file: SourceFile) -> ParsedFile:
+    """A file that cannot be read, line by line, so that nothing of it is lost."""
+    lines = lines_of(file.name, fetch(stores, file).content)
+    # The header of a CSV file is its row 0.
+    first = 1 if file.name.lower().removesuffix(".gz").endswith(JSON_LINES) else 0
+    torn = tuple(TornRow(i, line, "the file cannot be read") for i, line in enumerate(lines, start=first))
+    return ParsedFile(file.name, pa.table({}), np.array([], dtype=np.int64), torn)
+
+
+def _with_target(file: ParsedFile, rules: Rules, target: str) -> ParsedFile:
+    """Rows that bring a label: inside the rows, a missing target is a label that is not known yet."""
+    source = find_column(target, rules.columns[target], file.rows.column_names)
+    if source is None:
+        return file
+    column = file.rows.column(source)
+    known = pc.is_valid(column)
+    if pa.types.is_string(column.type):
+        known = pc.and_(known, pc.invert(pc.is_in(column, value_set=pa.array(rules.nulls, pa.string()))))
+    mask = known.combine_chunks()
+    kept = mask.to_numpy(zero_copy_only=False)
+    texts = tuple(itertools.compress(file.texts, kept))
+    return ParsedFile(file.name, file.rows.filter(mask), file.numbers[kept], file.torn, texts)

@@ -1,0 +1,261 @@
+"""`evergreen …`: the loop without Airflow, and what it has done."""
+
+import getpass
+import os
+import signal
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+# Before any numeric library loads: on small batches their threads cost more than they bring.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import click
+
+from evergreen.batches import Every
+from evergreen.config.locations import Locations, demo_models, home, model_roots
+from evergreen.config.model_folder import get_model_folder
+from evergreen.errors import EvergreenError
+from evergreen.replay.commands import console, make_progress, replay, replay_diff, set_up_log, write_history
+
+if TYPE_CHECKING:
+    from evergreen.demo.services import Services
+    from evergreen.records import Feed
+
+_HISTORY = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--verbose", is_flag=True, help="Show the log of every step.")
+@click.version_option(package_name="airflow-provider-evergreen", prog_name="evergreen")
+def cli(verbose: bool) -> None:
+    """Continuous training: what the loop has done, and the loop itself in one process."""
+    set_up_log(verbose)
+
+
+cli.add_command(replay)
+cli.add_command(replay_diff)
+
+
+@cli.command("run")
+@click.option("--once", is_flag=True, help="End with the summary: 0 if the loop closed, 1 if it did not.")
+def run_live(once: bool) -> None:
+    """Start Airflow and MLflow on this machine and let them take the demo's taxi stream through the loop."""
+    from evergreen.demo.feeder import feed
+    from evergreen.demo.services import Services, uninterrupted
+    from evergreen.demo.stream import DemoStream
+
+    services, model, stream = Services(home()), get_model_folder("taxi", [demo_models()]), DemoStream()
+    at = replace(Locations.under(home()), tracking_uri=services.mlflow_url, artifacts=None)
+    calendar = model.config.calendar
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with console.status("starting Airflow and MLflow"):
+            services.start()
+            services.await_health()
+        _say_where(services)
+        begun = time.monotonic()
+        for line in feed(model, at, stream):
+            console.print(f"{time.monotonic() - begun:4.0f} s  {line}", markup=False)
+        report = home().absolute() / "reports" / "taxi.html"
+        history = write_history(model, at, calendar.name(0), calendar.name(stream.batches - 1), report)
+        _say_where(services)
+        if not once:
+            console.print("Ctrl-C ends them; `make run` goes on where this run ended.")
+            signal.pause()
+        sys.exit(0 if history.closed else 1)
+    finally:
+        with uninterrupted(), console.status("ending Airflow and MLflow"):
+            services.stop()
+
+
+def _say_where(services: "Services") -> None:
+    console.print(f"Airflow {services.airflow_url}  login admin, password {services.secrets['admin']}", markup=False)
+    console.print(f"MLflow  {services.mlflow_url}", markup=False)
+    console.print(f"logs    {services.home / 'logs'}", markup=False)
+    console.print(f"models  {services.environment['EVERGREEN_MODELS']}", markup=False)
+
+
+@cli.command()
+@click.option("--policy", help="Other policies than config.yaml's, such as never or decay+every:4; in a place apart.")
+def demo(policy: str | None) -> None:
+    """Drive the demo's taxi stream through the loop in this process; go on where the last run ended."""
+    from evergreen.demo.stream import DemoStream
+    from evergreen.replay.runner import Runner, with_policies
+
+    at = Locations.under(home() / (f"policy-{policy.replace(':', '-')}" if policy else "demo"))
+    model = with_policies(get_model_folder("taxi", [demo_models()]), policy)
+    stream, calendar = DemoStream(), model.config.calendar
+    runner = Runner(model, at)
+    with make_progress() as progress:
+        task = progress.add_task("batches", total=stream.batches)
+        for number in range(1, stream.batches + 1):
+            batch = calendar.name(number - 1)
+            progress.update(task, description=f"batch {batch}")
+            stream.land(Path(at.landing) / model.id, number)
+            runner.run_batch(batch)
+            progress.advance(task)
+    name = f"demo-{policy.replace(':', '-')}.html" if policy else "demo.html"
+    report = home().absolute() / "reports" / name
+    history = write_history(model, at, calendar.name(0), calendar.name(stream.batches - 1), report)
+    sys.exit(0 if history.closed else 1)
+
+
+@cli.command()
+@click.argument("model_id", metavar="MODEL")
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--labels", multiple=True, type=_HISTORY, help="Label files, for a model whose labels come in files.")
+@click.option("--label-time", metavar="COLUMN[=FORMAT]", help="When a label became known; by default with its row.")
+@click.option("--landing", type=click.Path(path_type=Path), help="Where to, if not into the landing folder.")
+def split(
+    model_id: str, files: tuple[Path, ...], labels: tuple[Path, ...], label_time: str | None, landing: Path | None
+) -> None:
+    """Cut history files into the batch files that a model's config expects, by event time."""
+    from evergreen.config.fields import ColumnType
+    from evergreen.sources.splitting import split_history
+
+    model = get_model_folder(model_id, model_roots())
+    folder = Path(landing or Locations.from_environment().landing) / model_id
+    name, _, form = (label_time or "").partition("=")
+    known = (name, ColumnType(type="timestamp", format=form or None)) if name else None
+    done = split_history(model, list(files), folder, labels, known)
+    for what, counts in (("rows", done.rows), ("labels", done.labels)):
+        if counts:
+            span = f"{len(counts)} batches, {min(counts)} to {max(counts)}"
+            console.print(f"{sum(counts.values()):,} {what} in {span}: {folder}", markup=False)
+    if done.before:
+        console.print(f"{done.before:,} rows lie before the start, {model.config.calendar.name(0)}, and are left out")
+    if done.unplaced:
+        console.print(f"{done.unplaced:,} labels were known before the start or never, or belong to no row: left out")
+
+
+@cli.command("new-model")
+@click.argument("name")
+@click.argument("more", nargs=-1, metavar="--from FILE…", type=_HISTORY)
+@click.option("--from", "files", multiple=True, required=True, type=_HISTORY, help="CSV or Parquet of the past.")
+@click.option("--key", multiple=True, help="Columns that together name a row; several as a,b or by several --key.")
+@click.option("--event-time", help="The column that says when a row happened.")
+@click.option("--date-format", help="How its dates are written, where they do not tell, such as %d/%m/%Y.")
+@click.option("--target", help="The column to be foretold.")
+@click.option("--every", type=click.Choice(get_args(Every)), help="How long a batch is.")
+@click.option(
+    "--task", type=click.Choice(["regression", "classification"]), help="By default what the target asks for."
+)
+@click.option("--labels", multiple=True, type=_HISTORY, help="Files of labels, where they do not stand in the rows.")
+@click.option("--label-time", help="The column of the label files that says when a label became known.")
+@click.option("--keep", multiple=True, metavar="COLUMN", help="A column to be used, whatever speaks against it.")
+@click.option("--drop", multiple=True, metavar="COLUMN", help="A column to be left out.")
+@click.option("--root", type=click.Path(file_okay=False, path_type=Path), help="Where to; by default EVERGREEN_MODELS.")
+@click.option("--yes", is_flag=True, help="Take what the data propose instead of asking.")
+def new_model(
+    name: str,
+    more: tuple[Path, ...],
+    files: tuple[Path, ...],
+    labels: tuple[Path, ...],
+    root: Path | None,
+    yes: bool,
+    **given: Any,
+) -> None:
+    """Look at history files and write a model folder that replays at once.
+
+    What the files cannot say is asked for; where nobody is there to ask, it has to be said by a flag.
+    """
+    from evergreen.scaffold.answers import Answers
+    from evergreen.scaffold.ask_person import ask_person, take_proposal
+    from evergreen.scaffold.propose_model import propose_model
+    from evergreen.scaffold.read_files import read_files
+    from evergreen.scaffold.tell_proposal import tell_proposal
+    from evergreen.scaffold.write_folder import require_free, write_folder
+
+    roots = model_roots()
+    place = root or roots[0]
+    require_free(name, place, roots)
+    history = read_files([*files, *more])
+    outcomes = read_files(list(labels)) if labels else None
+    proposal = propose_model(name, history, Answers(**given), take_proposal if yes else ask_person, outcomes)
+    folder = write_folder(proposal, place)
+    for line in tell_proposal(proposal, folder, served=place.absolute() in [root.absolute() for root in roots]):
+        console.print(line, markup=False)
+
+
+@cli.command()
+@click.argument("model_id", metavar="MODEL")
+@click.argument("batch")
+@click.option("--feed", type=click.Choice(["rows", "labels"]), default="rows", help="What to take in again.")
+def reingest(model_id: str, batch: str, feed: "Feed") -> None:
+    """Take a sealed batch in again, from the files that are there now, and say what that changes."""
+    from evergreen.sources.intake import look_beforehand
+    from evergreen.steps.reingest_batch import describe_result, reingest_batch
+
+    model, at = get_model_folder(model_id, model_roots()), Locations.from_environment()
+    result = reingest_batch(model, at, batch, feed, look_beforehand(model, at, feed, batch))
+    for line in describe_result(result):
+        console.print(line, markup=False)
+    sys.exit(0 if result.after.state == "published" else 1)
+
+
+@cli.command()
+@click.argument("model_id", metavar="MODEL")
+def status(model_id: str) -> None:
+    """Say who serves, since when and why, and what is open."""
+    from evergreen.replay.status import describe_status
+
+    for line in describe_status(get_model_folder(model_id, model_roots()), Locations.from_environment()):
+        console.print(line, markup=False)
+
+
+@cli.command()
+@click.argument("model_id", metavar="MODEL")
+@click.argument("version", type=int, required=False)
+@click.option("--why", "reason", required=True, help="Why; it goes on record.")
+@click.option("--yes", is_flag=True, help="Do not ask again after the gate was heard.")
+def rollback(model_id: str, version: int | None, reason: str, yes: bool) -> None:
+    """Put an older version in force again: VERSION, or the one before the champion. The gate is heard first."""
+    from evergreen.replay.status import describe_judgement
+    from evergreen.steps.rollback_model import plan_rollback, rollback_model
+
+    model, at = get_model_folder(model_id, model_roots()), Locations.from_environment()
+    plan = plan_rollback(model, at, version, f"{getpass.getuser()}: {reason}")
+    console.print(f"{model.id}: back from version {plan.instead} to version {plan.version}", markup=False)
+    for line in describe_judgement(plan.attempt.judgement) if plan.attempt.judgement else ():
+        console.print(line, markup=False)
+    console.print(f"  the gate would {'refuse it: ' + plan.doubt if plan.doubt else 'promote it'}", markup=False)
+    if not yes:
+        click.confirm("Put it in force?", abort=True)
+    standing = rollback_model(model, at, plan)
+    if standing.attempt != plan.attempt.id:
+        console.print(f"promotion {standing.number}, version {standing.version}, came before; look again", markup=False)
+        sys.exit(1)
+    told = "until a challenger is expected to serve better; `retrain: {any: [never]}` in config.yaml holds it"
+    console.print(f"version {standing.version} serves from batch {standing.effective_from}, {told}", markup=False)
+
+
+@cli.command()
+@click.argument("model_id", metavar="MODEL")
+@click.argument("version", type=int)
+def why(model_id: str, version: int) -> None:
+    """Tell the judgement that promoted a version."""
+    from evergreen.replay.status import describe_version
+
+    for line in describe_version(get_model_folder(model_id, model_roots()), Locations.from_environment(), version):
+        console.print(line, markup=False)
+
+
+def main() -> None:
+    """Run the command line; an error that Evergreen raises on purpose is told in its own words."""
+    try:
+        cli(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except (EvergreenError, ValueError) as error:
+        console.print(str(error), style="red", markup=False)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

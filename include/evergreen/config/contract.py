@@ -1,0 +1,308 @@
+"""The contract of a model folder: what config.yaml may say. Counts are batches unless a name says otherwise."""
+
+from datetime import timedelta
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from evergreen.batches import Calendar, Every
+from evergreen.config.feeds import FilesConfig, LabelFeed, Labels, LabelsInside, Source
+from evergreen.config.fields import Column, ColumnType, Contract, Duration, Percent
+from evergreen.config.policies import Decay, EveryN, Policy, RetrainConfig
+from evergreen.config.schedule import ScheduleConfig
+
+Metric = Literal["mae", "rmse", "logloss", "brier"]
+# Label batches that a model learns from; ``all`` of the past.
+Window = Literal["all"] | int
+# Columns that the loop itself adds.
+RESERVED = {"batch", "revision", "known", "prediction", "model_version", "data_version"}
+_TARGETS = {"regression": ("float", "integer"), "classification": ("integer", "boolean")}
+Divergence = Literal["wasserstein", "psi", "jensenshannon", "kl", "ks", "chisquare"]
+_DIVERGENCES = {
+    **dict.fromkeys(("float", "integer"), ("wasserstein", "psi", "jensenshannon", "kl", "ks")),
+    **dict.fromkeys(("category", "boolean"), ("jensenshannon", "psi", "kl", "chisquare")),
+}
+# Columns whose values name groups of rows.
+_GROUPED = ("string", "category", "integer", "boolean")
+# A season of the data's own rhythm, and what is left of it after a change.
+_RECENT: dict[Every, tuple[int, int]] = {
+    "minute": (240, 60),
+    "hour": (168, 24),
+    "day": (28, 7),
+    "week": (13, 4),
+    "month": (12, 4),
+}
+# Batches between two trainings: each is tried, but for those that are shorter than it is worth.
+_CADENCE: dict[Every, int] = {"minute": 60, "hour": 6, "day": 1, "week": 1, "month": 1}
+_METRICS = {"regression": ("mae", "rmse"), "classification": ("logloss", "brier")}
+
+
+class RowsConfig(Contract):
+    """The columns of a row; what stands in a file beside them is left out of the clean table."""
+
+    key: tuple[str, ...] = Field(min_length=1)
+    event_time: str
+    columns: dict[str, Column] = Field(min_length=1)
+    max_quarantined: Percent = 0.5
+
+    @model_validator(mode="after")
+    def _named_columns_exist(self) -> Self:
+        for name in (*self.key, self.event_time):
+            if name not in self.columns:
+                raise ValueError(f"key and event_time name {name!r}; valid: one of {', '.join(self.columns)}")
+        if self.columns[self.event_time].type not in ("timestamp", "date"):
+            raise ValueError(f"event_time names {self.event_time!r}; valid: a timestamp or date column")
+        if len(set(self.key)) < len(self.key):
+            raise ValueError(f"key: found {list(self.key)}; valid: each column once")
+        reserved = RESERVED & set(self.columns)
+        if reserved:
+            raise ValueError(f"columns: {', '.join(reserved)} is a name of our own; valid: any other name")
+        return self
+
+    @model_validator(mode="after")
+    def _pasts_are_told_apart(self) -> Self:
+        for name in (*self.key, self.event_time):
+            if self.columns[name].has_default:
+                raise ValueError(f"columns.{name}.default: key and event time are never made up; valid: leave it out")
+        past: dict[str, str] = {}
+        for name, column in self.columns.items():
+            for old in column.renamed_from:
+                if old in self.columns:
+                    raise ValueError(
+                        f"columns.{name}.renamed_from: {old!r} is declared itself; valid: a name that is not"
+                    )
+                if past.setdefault(old, name) != name:
+                    raise ValueError(
+                        f"columns.{name}.renamed_from: {past[old]!r} was {old!r} too; valid: one of the two"
+                    )
+        return self
+
+
+class FeaturesConfig(Contract):
+    """How far back features look; ``rowwise`` models read nothing but the row."""
+
+    lookback: Annotated[int, Field(ge=0)] = 0
+    rowwise: bool = False
+
+    @model_validator(mode="after")
+    def _rowwise_looks_nowhere(self) -> Self:
+        if self.rowwise and self.lookback:
+            raise ValueError("rowwise: true and a lookback exclude each other; valid: lookback: 0, or rowwise: false")
+        return self
+
+
+class EstimatorConfig(Contract):
+    """What is fitted; ``trusted_types`` adds to the scikit-learn types that skops may load."""
+
+    task: Literal["regression", "classification"]
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    trusted_types: tuple[str, ...] = ()
+
+
+def _parse_window(value: Any) -> Any:
+    if value in ("auto", "all") or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
+        return value
+    raise ValueError("valid: auto, all, or a number of label batches such as 12")
+
+
+class TrainingConfig(Contract):
+    """How much is learnt from: so many label batches, ``all`` of the past, or ``auto``, the better of a recent window
+    and all; and the labels that must be known to begin.
+    """
+
+    window: Annotated[Literal["auto", "all"] | int, BeforeValidator(_parse_window)] = "auto"
+    min_labels: Annotated[int, Field(gt=0)] = 30
+
+
+class SliceConfig(Contract):
+    """How much worse a challenger may be on one value of a column; values with fewer rows are not judged."""
+
+    may_worsen: Percent = 0.1
+    min_rows: Annotated[int, Field(gt=0)] = 50
+
+
+class CalibrationConfig(Contract):
+    """How much worse a challenger may be calibrated than the champion; fewer rows are not judged.
+
+    In points of probability for classification (by default 2), in shares of the champion's error for regression (15 %).
+    """
+
+    may_worsen: Percent | None = None
+    min_rows: Annotated[int, Field(gt=0)] = 500
+
+
+class GateConfig(Contract):
+    """What a challenger must be worth on labels that neither it nor the champion was trained on.
+
+    ``min_effect`` is the improvement that is to be expected; ``min_rows`` are the labelled rows that are judged on at
+    least. ``confidence`` asks for proof: the improvement must then be beyond noise at that level too.
+    """
+
+    metric: Metric
+    min_effect: Annotated[Percent, Field(ge=0)] = 0.01
+    min_rows: Annotated[int, Field(gt=0)] = 100
+    confidence: Annotated[Percent, Field(gt=0.5, lt=1)] | None = None
+    slices: dict[str, SliceConfig] = {}
+    calibration: CalibrationConfig | None = None
+    sensitive: tuple[str, ...] = ()
+    approval: Literal["uncovered", "required"] = "uncovered"
+    approval_wait: Duration = timedelta(days=7)
+
+
+class CheckConfig(Contract):
+    """How often a model is checked, over how many label batches its error is taken, and what it is told by."""
+
+    every: Annotated[int, Field(gt=0)] = 1
+    window: Annotated[int, Field(gt=0)] = 4
+    min_rows: Annotated[int, Field(gt=0)] = 200
+    ignore: tuple[str, ...] = ()
+    divergence: dict[str, Divergence] = {}
+    html: Literal["never", "not_ok", "always"] = "not_ok"
+
+
+class HeavyConfig(Contract):
+    """Where Airflow runs the tasks that take memory and minutes: train, judge and register."""
+
+    executor: str | None = None
+    queue: str | None = None
+    pool: str = "default_pool"
+
+
+class TasksConfig(Contract):
+    """How Airflow runs a model's tasks: how often it looks for files, and how it retries what an outage has failed.
+
+    The first retry comes after ``retry_delay``, each further one after twice as long.
+    """
+
+    poll: Duration = timedelta(seconds=30)
+    retries: Annotated[int, Field(ge=0)] = 3
+    retry_delay: Duration = timedelta(minutes=1)
+    heavy: HeavyConfig = HeavyConfig()
+
+    @field_validator("poll", "retry_delay")
+    @classmethod
+    def _within_a_day(cls, time: timedelta) -> timedelta:
+        if not timedelta(0) < time <= timedelta(days=1):
+            raise ValueError("valid: a duration such as 30s, of a day at most")
+        return time
+
+
+class AlertsConfig(Contract):
+    """Who is told of incidents beside the log: Slack, by the name of an Airflow connection; a URL that takes JSON.
+
+    ``channel`` is for a connection of type Slack API; an incoming webhook has its own.
+    """
+
+    http: str | None = None
+    slack: str | None = None
+    channel: str | None = None
+
+    @field_validator("http")
+    @classmethod
+    def _is_web(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("http://", "https://")):
+            raise ValueError("valid: a URL that begins with http:// or https://")
+        return url
+
+
+class ModelConfig(Contract):
+    """config.yaml: all that is particular to one model and is not code."""
+
+    title: str
+    description: str = ""
+    owner: str = "evergreen"
+    schedule: ScheduleConfig
+    source: Source
+    rows: RowsConfig
+    labels: Labels
+    features: FeaturesConfig = FeaturesConfig()
+    model: EstimatorConfig
+    training: TrainingConfig = TrainingConfig()
+    gate: GateConfig
+    check: CheckConfig = CheckConfig()
+    retrain: RetrainConfig = RetrainConfig()
+    alerts: AlertsConfig = AlertsConfig()
+    tasks: TasksConfig = TasksConfig()
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> Self:
+        columns = self.rows.columns
+        if self.gate.metric not in _METRICS[self.model.task]:
+            valid = ", ".join(_METRICS[self.model.task])
+            raise ValueError(f"gate.metric: found {self.gate.metric!r} for {self.model.task}; valid: {valid}")
+        for name in (*self.gate.slices, *self.check.ignore):
+            if name not in columns:
+                raise ValueError(f"gate.slices and check.ignore: found {name!r}; valid: one of {', '.join(columns)}")
+        self._check_divergences()
+        groups = [n for n, c in columns.items() if c.type in _GROUPED and n not in self.rows.key]
+        for name in self.gate.sensitive:
+            if name not in groups:
+                raise ValueError(f"gate.sensitive: found {name!r}; valid: one of {', '.join(groups) or 'no column'}")
+        every = self.schedule.every
+        for name, feed in (("source", self.source), ("labels", self.labels)):
+            if isinstance(feed, FilesConfig) and not feed.files.tells(every):
+                raise ValueError(
+                    f"{name}.files: found {feed.files}; valid: a date that tells one {every} from the next"
+                )
+        if self.labels != "none":
+            self._check_target(self.labels)
+            if isinstance(self.labels, LabelFeed) and set(self.labels.key) != set(self.rows.key):
+                raise ValueError(f"labels.key: found {list(self.labels.key)}; valid: {list(self.rows.key)}")
+        return self
+
+    def _check_divergences(self) -> None:
+        watched = {name: column.type for name, column in self.rows.columns.items() if column.type in _DIVERGENCES}
+        for name, divergence in self.check.divergence.items():
+            if name not in watched:
+                valid = ", ".join(watched) or "none"
+                raise ValueError(f"check.divergence: found {name!r}; valid: a column that can be compared: {valid}")
+            fit = _DIVERGENCES[watched[name]]
+            if divergence not in fit:
+                raise ValueError(
+                    f"check.divergence.{name}: found {divergence!r} for {watched[name]}; valid: {', '.join(fit)}"
+                )
+
+    def _check_target(self, labels: LabelsInside) -> None:
+        valid, given = _TARGETS[self.model.task], labels.target[labels.column].type
+        if given not in valid:
+            raise ValueError(f"labels.target: found {given} for {self.model.task}; valid: {', '.join(valid)}")
+        if labels.column in RESERVED:
+            raise ValueError(f"labels.target: {labels.column} is a name of our own; valid: any other name")
+        if labels.target[labels.column].has_default:
+            raise ValueError("labels.target: found a default; valid: none, a missing label is missing")
+        past = {labels.column, *labels.target[labels.column].renamed_from}
+        for name, column in self.rows.columns.items():
+            for found in past & {name, *column.renamed_from}:
+                raise ValueError(
+                    f"rows.columns: found the target {found!r}; valid: under labels.target alone, so that no feature "
+                    "can read it"
+                )
+
+    @property
+    def calendar(self) -> Calendar:
+        """The batches of this model."""
+        return self.schedule.calendar
+
+    @property
+    def policies(self) -> tuple[Policy, ...]:
+        """When a retraining is asked for: by default on a cadence, and when the error has grown."""
+        return self.retrain.any or (EveryN(n=_CADENCE[self.schedule.every]), Decay())
+
+    @property
+    def worse_by(self) -> float:
+        """Growth of the error over that of a version's first labels from which outcomes are bad."""
+        limits = [policy.worse_by for policy in self.policies if isinstance(policy, Decay)]
+        return min(limits, default=Decay().worse_by)
+
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """The windows that challengers learn from."""
+        window = self.training.window
+        return ("all", *_RECENT[self.schedule.every]) if window == "auto" else (window,)
+
+    @property
+    def label_columns(self) -> dict[str, ColumnType]:
+        """Key and target as a label feed declares them."""
+        if self.labels == "none":
+            return {}
+        return {name: self.rows.columns[name] for name in self.rows.key} | dict(self.labels.target)

@@ -1,0 +1,78 @@
+"""Where things are: the one place that reads the environment."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+_PACKAGE = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Locations:
+    """Where one deployment keeps its state.
+
+    :param env: scope of lake, ledger and registry names.
+    :param lake: URI or folder of the lake; the ledger stands beside its tables.
+    :param landing: folder in which files arrive, one folder a model.
+    :param tracking_uri: MLflow's tracking and registry URI.
+    :param artifacts: where new experiments keep their artefacts; None leaves it to the MLflow server.
+    :param feeds: another lake whose rows and labels are read in place of its own: replays that differ in their
+        decisions alone share what was taken in.
+    """
+
+    env: str
+    lake: str
+    landing: str
+    tracking_uri: str
+    artifacts: str | None = None
+    feeds: str | None = None
+
+    @classmethod
+    def under(cls, folder: Path, env: str = "dev", landing: str | None = None) -> Self:
+        """Everything below one folder: a scratch place, or the default on one machine."""
+        folder = folder.absolute()
+        return cls(
+            env=env,
+            lake=str(folder / "lake"),
+            landing=landing or str(folder / "landing"),
+            tracking_uri=f"sqlite:///{folder / 'mlflow.db'}",
+            artifacts=(folder / "mlflow").as_uri(),
+        )
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """What ``EVERGREEN_HOME``, ``_ENV``, ``_LAKE``, ``_LANDING`` and ``MLFLOW_TRACKING_URI`` say."""
+        default = cls.under(home(), os.environ.get("EVERGREEN_ENV", "dev"))
+        tracking = os.environ.get("MLFLOW_TRACKING_URI")
+        return cls(
+            env=default.env,
+            lake=os.environ.get("EVERGREEN_LAKE", default.lake),
+            landing=os.environ.get("EVERGREEN_LANDING", default.landing),
+            tracking_uri=tracking or default.tracking_uri,
+            artifacts=None if tracking else default.artifacts,
+        )
+
+
+def home() -> Path:
+    """The folder under which everything is kept unless it is said otherwise: ``EVERGREEN_HOME``."""
+    return Path(os.environ.get("EVERGREEN_HOME", ".evergreen"))
+
+
+def model_roots() -> list[Path]:
+    """The folders that hold model folders: ``EVERGREEN_MODELS``, separated as PATH is.
+
+    If it is unset, ``include/models``: beside this package in a checkout, else below ``AIRFLOW_HOME``.
+    """
+    named = os.environ.get("EVERGREEN_MODELS")
+    if named:
+        return [Path(root) for root in named.split(os.pathsep) if root]
+    if (beside := _PACKAGE.parent / "models").is_dir():
+        return [beside]
+    return [Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser() / "include" / "models"]
+
+
+def demo_models() -> Path:
+    """The folder of the demo's model folder: a part of the installed package, in a checkout ``include/models``."""
+    installed = _PACKAGE / "demo" / "models"
+    return installed if installed.is_dir() else _PACKAGE.parent / "models"

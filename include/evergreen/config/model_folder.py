@@ -1,0 +1,184 @@
+"""Model folders: found, read and checked, each on its own."""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from evergreen.config.contract import ModelConfig
+from evergreen.config.expectations import ExpectationsConfig
+from evergreen.config.fields import Contract
+from evergreen.config.mistakes import describe_mistakes, suggest
+from evergreen.config.policies import RetrainConfig
+from evergreen.config.yaml_file import read_yaml
+from evergreen.errors import ConfigInvalid, ModelNotFound
+
+C = TypeVar("C", bound=Contract)
+_CODE = {"features.py": "build_features", "estimator.py": "build_estimator"}
+_ARGUMENTS = {"build_features": "batch, history", "build_estimator": "seed"}
+# The name goes into paths, into MLflow's and Airflow's names.
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,200}")
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """All that is particular to one model.
+
+    :param id: the folder's name.
+    :param path: the folder.
+    :param config: config.yaml.
+    :param expectations: expectations.yaml; empty where there is none.
+    :param code: text of features.py and estimator.py, by file name.
+    """
+
+    id: str
+    path: Path
+    config: ModelConfig
+    expectations: ExpectationsConfig
+    code: dict[str, str]
+
+    @property
+    def code_version(self) -> str:
+        """Hash of the code and of the settings that shape a model."""
+        shaping = self.config.model_dump(mode="json", include={"rows", "features", "model", "training"})
+        text = json.dumps([shaping, self.code], sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def replace(self, config: ModelConfig) -> "ModelFolder":
+        """The same folder under another config."""
+        return replace(self, config=config)
+
+
+@dataclass(frozen=True)
+class BrokenFolder:
+    """A model folder that does not load, and why.
+
+    :param id: the folder's name.
+    :param path: the folder.
+    :param error: what is wrong, with file and field.
+    """
+
+    id: str
+    path: Path
+    error: ConfigInvalid
+
+
+def load_model_folder(path: Path) -> ModelFolder:
+    """Read and check one model folder.
+
+    :raises ConfigInvalid: naming each file and field at fault, what was found and what is valid.
+    """
+    require_name(path)
+    config = _read_yaml(path / "config.yaml", ModelConfig)
+    expectations = ExpectationsConfig()
+    if (path / "expectations.yaml").exists():
+        expectations = _read_yaml(path / "expectations.yaml", ExpectationsConfig)
+        _require_declared(path / "expectations.yaml", expectations, config)
+    return ModelFolder(
+        path.name, path, config, expectations, {name: _read_code(path / name, f) for name, f in _CODE.items()}
+    )
+
+
+def require_name(path: Path) -> None:
+    """Refuse a folder whose name cannot be a model's id.
+
+    :raises ConfigInvalid: saying what is valid.
+    """
+    if not _NAME.fullmatch(path.name):
+        problem = f"the folder's name: found {path.name!r}; valid: letters, digits and _ . -, 200 at most"
+        raise ConfigInvalid(str(path), [problem])
+
+
+def find_model_folders(roots: list[Path]) -> dict[str, ModelFolder | BrokenFolder]:
+    """Every model folder in the roots by id; a bad one shows its reason and harms no other."""
+    found: dict[str, ModelFolder | BrokenFolder] = {}
+    for root in roots:
+        for config in sorted(root.glob("*/config.yaml")):
+            folder = config.parent
+            if folder.name in found:
+                taken = found[folder.name].path
+                problem = f"a model of this name is already served from {taken}; valid: another folder name"
+                broken = BrokenFolder(folder.name, folder, ConfigInvalid(str(config), [problem]))
+                found[f"{folder.name} ({root})"] = broken
+                continue
+            try:
+                found[folder.name] = load_model_folder(folder)
+            except ConfigInvalid as error:
+                found[folder.name] = BrokenFolder(folder.name, folder, error)
+    return found
+
+
+def get_model_folder(model_id: str, roots: list[Path]) -> ModelFolder:
+    """One model folder by its id.
+
+    :raises ModelNotFound: naming the models that there are.
+    :raises ConfigInvalid: if the folder breaks its contract.
+    """
+    for root in roots:
+        if (root / model_id / "config.yaml").exists():
+            return load_model_folder(root / model_id)
+    known = ", ".join(find_model_folders(roots)) or "none"
+    places = ", ".join(str(root) for root in roots)
+    raise ModelNotFound(f"no model folder {model_id!r} in {places} (EVERGREEN_MODELS); there are: {known}")
+
+
+def parse_policies(text: str) -> RetrainConfig:
+    """A command line's policies: ``decay+every:4`` asks for either; an option follows a colon.
+
+    :raises ConfigInvalid: naming the policy at fault and the valid ones.
+    """
+    place = f"--policy {text}"
+    policies: list[Any] = []
+    for part in text.split("+"):
+        name, *options = (one.strip() for one in part.split(":"))
+        if len(options) > 1 or any("," in one for one in (name, *options)):
+            raise ConfigInvalid(place, [f"found {part.strip()}; valid: policies such as decay:5%+every:4"])
+        policies.append({name: options[0]} if options else name)
+    try:
+        return RetrainConfig.model_validate({"any": policies})
+    except ValidationError as error:
+        raise ConfigInvalid(place, describe_mistakes(error, RetrainConfig)) from None
+
+
+def _read_yaml(path: Path, contract: type[C]) -> C:
+    content = read_yaml(path)
+    try:
+        # A file of comments alone says nothing, which expectations.yaml may.
+        return contract.model_validate(content if content is not None else {})
+    except ValidationError as error:
+        raise ConfigInvalid(str(path), describe_mistakes(error, contract)) from None
+
+
+def _require_declared(path: Path, expectations: ExpectationsConfig, config: ModelConfig) -> None:
+    """Refuse an expectation of a column that no batch will have."""
+    problems = []
+    for feed, declared in (("rows", config.rows.columns), ("labels", config.label_columns)):
+        if not declared:
+            # A model without labels asks nothing of them.
+            continue
+        for i, one in enumerate(getattr(expectations, feed)):
+            named = [one.arguments.get(name) for name in ("column", "column_A", "column_B")]
+            named += list(one.arguments.get("column_list") or []) if "column_list" in one.arguments else []
+            for column in named:
+                if isinstance(column, str) and column not in declared:
+                    place = f"{feed}.{i}.{one.type}: found column {column!r}"
+                    problems.append(f"{place}; {suggest(column, list(declared))}")
+    if problems:
+        raise ConfigInvalid(str(path), problems)
+
+
+def _read_code(path: Path, function: str) -> str:
+    try:
+        code = path.read_text(encoding="utf-8")
+        names = compile(code, str(path), "exec").co_names
+    except OSError as error:
+        raise ConfigInvalid(str(path), [f"cannot be read: {error.strerror}"]) from error
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise ConfigInvalid(str(path), [f"is not Python: {error}"]) from error
+    if function not in names:
+        raise ConfigInvalid(str(path), [f"has no function {function}; valid: def {function}({_ARGUMENTS[function]})"])
+    return code

@@ -1,0 +1,142 @@
+"""The exception tree.
+
+::
+
+    EvergreenError
+    ├── Refused                  deterministic: trying again gives the same answer
+    │   ├── ConfigInvalid        a model folder breaks its contract
+    │   ├── ModelNotFound        no model folder of that name
+    │   ├── FolderNotWritten     a model folder cannot be proposed from these files and answers
+    │   ├── NotComparable        two states of a model folder cannot be compared by a replay
+    │   ├── FileUnreadable       a source file cannot be read as what it is declared to be
+    │   ├── SourceChanged        a sealed file is not what its record says
+    │   ├── SchemaChanged        rows do not fit the table that earlier ones are in
+    │   ├── FeaturesInvalid      a model's own code raised, or returned other rows or columns
+    │   ├── ModelIncompatible    a registered model cannot read these rows
+    │   ├── BatchRejected        a batch failed validation as a whole and is in quarantine
+    │   ├── BatchMissing         a batch did not come in its time
+    │   ├── ExtraMissing         a package that only some need is not installed
+    │   └── ApprovalMissing      an attempt that was refused, or waits for a human
+    ├── NotReady                 something earlier has not happened yet: wait, then try again
+    └── Outage                   a service or a store did not answer: try again
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+def _rebuild(kind: type[Exception], message: str, fields: dict[str, Any]) -> Exception:
+    error = kind.__new__(kind, message)
+    vars(error).update(fields)
+    return error
+
+
+class EvergreenError(Exception):
+    """Everything that Evergreen raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Left to itself pickle would call each class with its message alone: between processes the error would be lost.
+        return _rebuild, (type(self), str(self), vars(self))
+
+
+class Refused(EvergreenError):
+    """A deterministic refusal; a retry would meet the same data and the same rule."""
+
+
+class ConfigInvalid(Refused):
+    """A model folder breaks its contract.
+
+    :param path: the file at fault.
+    :param problems: one line each: field, what was found, what is valid.
+    """
+
+    def __init__(self, path: str, problems: list[str]) -> None:
+        self.path, self.problems = path, problems
+        super().__init__("\n".join(f"{path}: {problem}" for problem in problems))
+
+
+class ModelNotFound(Refused):
+    """No model folder of that name in any of the roots."""
+
+
+class FolderNotWritten(Refused):
+    """A model folder cannot be proposed from these files and answers.
+
+    :param problems: one each: the flag or the column, what was found, what to do.
+    """
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+class NotComparable(Refused):
+    """Two states of a model folder cannot be compared: one cannot be had or replayed, or they predict other things."""
+
+
+class FileUnreadable(Refused):
+    """A source file cannot be read as what it is declared to be.
+
+    :param file: name of the file.
+    :param line: 1-based line at fault, or None where the file as a whole is.
+    :param problem: what was found, and what was expected.
+    """
+
+    def __init__(self, file: str, line: int | None, problem: str) -> None:
+        self.file, self.line, self.problem = file, line, problem
+        super().__init__(f"{file}{f', line {line}' if line else ''}: {problem}")
+
+
+class SourceChanged(Refused):
+    """A sealed file is not what its record says."""
+
+
+class SchemaChanged(Refused):
+    """Rows do not fit the table that earlier ones are in."""
+
+
+class FeaturesInvalid(Refused):
+    """A model's own code raised, or returned other rows or columns than its contract says."""
+
+
+class ModelIncompatible(Refused):
+    """A registered model cannot read these rows."""
+
+
+class BatchRejected(Refused):
+    """A batch failed validation as a whole: all of it is in quarantine, nothing was published."""
+
+
+class BatchMissing(Refused):
+    """A batch did not come in its time; later batches go on without it."""
+
+
+class ApprovalMissing(Refused):
+    """An attempt that was refused, or that only a human may pass and nobody has."""
+
+
+class ExtraMissing(Refused):
+    """A package that only some need is not installed; the message names the extra that brings it."""
+
+
+class NotReady(EvergreenError):
+    """Something earlier has not happened yet."""
+
+
+class Outage(EvergreenError):
+    """A service or a store did not answer."""
+
+
+@contextmanager
+def needs_extra(name: str, what: str) -> Iterator[None]:
+    """Say which extra brings a package that is imported in the block, where it is not installed.
+
+    :param what: what is to be done with it, for the message.
+    :raises ExtraMissing: if the import fails.
+    """
+    try:
+        yield
+    except ImportError as error:
+        wanted = f"pip install 'airflow-provider-evergreen[{name}]'"
+        raise ExtraMissing(f"{what} needs the package {error.name}, which is not installed; {wanted}") from error

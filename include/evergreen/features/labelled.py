@@ -1,0 +1,230 @@
+"""Rows with their labels, placed by the batch in which the label became known."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from pandas.api.types import union_categoricals
+
+from evergreen.config.contract import ModelConfig
+from evergreen.config.feeds import LabelFeed
+from evergreen.errors import FeaturesInvalid, NotReady
+from evergreen.features.history import build_features
+from evergreen.features.reading import published, read_key_objects, read_keys, read_labels, read_rows, superseded
+from evergreen.records import ClaimRecord, DataRecord, Partition
+from evergreen.storage.packed_model import PackedModel
+from evergreen.storage.stores import Stores
+
+# Of labels, by how late they were: what came later is no rule.
+_NEARLY_ALL = 0.95
+
+
+@dataclass(frozen=True)
+class LabelledRows:
+    """Rows whose labels became known in a span of batches.
+
+    :param rows: (n, key + target, batch, known) by batch and key; ``batch`` is the batch of arrival, ``known`` the
+        batch in which row and first label were both there.
+    :param unmatched: labels of the span that belong to no row within ``max_delay``.
+    :param partitions: what was read.
+    :param waiting: (m, key + batch) the rows of the same batches that have no label at the end of the span.
+    """
+
+    rows: pd.DataFrame
+    unmatched: int
+    partitions: tuple[Partition, ...]
+    waiting: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    @property
+    def sources(self) -> dict[str, Partition]:
+        """By batch, the partition in which its rows stand: the newest revision of those that were read."""
+        clean = (p for p in self.partitions if p.table == "clean")
+        return {p.batch: p for p in sorted(clean, key=lambda p: p.revision)}
+
+
+def match_labels(
+    config: ModelConfig, stores: Stores, first: str, last: str, data: DataRecord | None = None
+) -> LabelledRows:
+    """Match rows and labels that became known from one batch to another.
+
+    A row's place is the batch of its first label (or its own, if the row came later); its value is the newest one
+    known at ``last``. A key that arrives twice counts as its first arrival. A later revision of a batch moves no row
+    that an earlier one has placed. Rows and labels that cannot be read under the config are left out.
+
+    :param first: first batch of the span.
+    :param last: last batch of the span; nothing later is read.
+    :param data: a recorded data version to read again; by default what is published.
+    """
+    calendar = config.calendar
+    if config.labels == "none":
+        return _unlabelled(config, stores, calendar.between(first, last))
+    delay = config.labels.max_delay if isinstance(config.labels, LabelFeed) else 0
+    # Twice the delay: a key whose row or first label lies before the span has its place there, not here.
+    oldest = calendar.name(max(0, calendar.index(first) - 2 * delay))
+    span = calendar.between(oldest, last)
+    clean = published(stores, "rows", span, last, config.rows.columns)
+    known = published(stores, "labels", span, last, config.label_columns)
+    if data is not None:
+        listed = set(data.partitions)
+        clean, known = [p for p in clean if p in listed], [p for p in known if p in listed]
+    earlier_rows = superseded(stores, "rows", span, last, config.rows.columns)
+    earlier_labels = superseded(stores, "labels", span, last, config.label_columns)
+    placed = _place([read_key_objects(config, stores, one) for one in (clean, earlier_rows, known, earlier_labels)])
+    begin, end = calendar.index(first), calendar.index(last)
+    # A row whose label came later than that is a new one under an old key.
+    matched = placed.is_matched & (placed.batch >= placed.label - delay)
+    unmatched = int(np.sum((begin <= placed.label) & (placed.label <= end) & ~matched))
+    became = np.maximum(placed.label, placed.arrived)
+    # In the order in which rows are stored: by batch and key.
+    chosen = np.flatnonzero(matched & (begin <= became) & (became <= end))
+    chosen = chosen[np.argsort(placed.row[chosen])]
+    unlabelled = (placed.row >= 0) & (placed.value < 0) & np.isin(placed.batch, placed.batch[chosen])
+    both = read_keys(config, stores, clean, np.append(placed.row[chosen], np.sort(placed.row[unlabelled])))
+    rows, waiting = both.iloc[: len(chosen)], both.iloc[len(chosen) :].reset_index(drop=True)
+    values = read_labels(config, stores, known, placed.value[chosen])[config.labels.column]
+    names = {n: calendar.name(n) for n in set(became[chosen].tolist())}
+    rows = rows.assign(
+        known=pd.Series([names[n] for n in became[chosen].tolist()], dtype=object),
+        **{config.labels.column: values},
+    )
+    return LabelledRows(rows, unmatched, tuple(clean + known + earlier_rows + earlier_labels), waiting)
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """Every key that was seen, and where: each (keys,).
+
+    :param row: position of its first row, -1 for none.
+    :param value: position of its newest label.
+    :param batch: batch of that row; of ``arrived`` the first batch in which it came, in whatever revision.
+    :param label: batch of its first label.
+    """
+
+    row: np.ndarray
+    value: np.ndarray
+    batch: np.ndarray
+    arrived: np.ndarray
+    label: np.ndarray
+
+    @property
+    def is_matched(self) -> np.ndarray:
+        """Which keys have both a row and a label."""
+        matched: np.ndarray = (self.row >= 0) & (self.value >= 0)
+        return matched
+
+
+def _place(seen: list[tuple[np.ndarray, np.ndarray]]) -> _Placed:
+    """Follow each key through rows, superseded rows, labels and superseded labels.
+
+    :param seen: of each the (n,) keys and the (n,) batches in which they arrived, ascending.
+    """
+    codes, found = pd.factorize(np.concatenate([keys for keys, _ in seen]))
+    rows, old_rows, labels, old_labels = np.split(codes, np.cumsum([len(keys) for keys, _ in seen])[:-1])
+    (_, batches), (_, old_batches), (_, known), (_, old_known) = seen
+    nowhere = np.iinfo(np.int64).max
+
+    def first(codes: np.ndarray, places: np.ndarray) -> np.ndarray:
+        earliest = np.full(len(found), nowhere)
+        np.minimum.at(earliest, codes, places)
+        return earliest
+
+    row, value = first(rows, np.arange(len(rows))), np.full(len(found), -1)
+    np.maximum.at(value, labels, np.arange(len(labels)))
+    row = np.where(row == nowhere, -1, row)
+    return _Placed(
+        row=row,
+        value=value,
+        batch=np.append(batches, -1)[row],
+        arrived=np.minimum(first(rows, batches), first(old_rows, old_batches)),
+        label=np.minimum(first(labels, known), first(old_labels, old_known)),
+    )
+
+
+def _unlabelled(config: ModelConfig, stores: Stores, span: list[str]) -> LabelledRows:
+    """Where there are no labels, rows count in their place."""
+    clean = published(stores, "rows", span, span[-1], config.rows.columns)
+    rows = read_keys(config, stores, clean)
+    return LabelledRows(rows.assign(known=rows["batch"]), 0, tuple(clean), rows.iloc[:0])
+
+
+def blocks_of(labelled: LabelledRows) -> np.ndarray:
+    """What rows go together in: the batch in which their label became known; where that is one, their own (n,)."""
+    single = labelled.rows["known"].nunique() == 1
+    return labelled.rows["batch" if single else "known"].to_numpy(dtype=str)
+
+
+def count_expected(config: ModelConfig, labelled: LabelledRows, last: str, cautious: bool = False) -> int:
+    """How many of the rows that wait may still get a label: those younger than nearly all labels were late so far.
+
+    :param last: last batch of the span.
+    :param cautious: counts rows up to twice as old, and those of the last batch in any case: while a stream is young
+        only its quick labels have been seen.
+    """
+    if labelled.rows.empty or labelled.waiting.empty:
+        return 0
+    index = {one: config.calendar.index(one) for one in {*labelled.rows["batch"], *labelled.rows["known"]}}
+    delays = labelled.rows["known"].map(index) - labelled.rows["batch"].map(index)
+    late = int(delays.quantile(_NEARLY_ALL))
+    oldest = config.calendar.shift(last, -2 * late if cautious else 1 - late)
+    return int((labelled.waiting["batch"] >= oldest).sum())
+
+
+def gather_features(
+    config: ModelConfig, stores: Stores, packed: PackedModel, labelled: LabelledRows
+) -> tuple[pd.DataFrame, tuple[Partition, ...]]:
+    """Features of labelled rows, built batch by batch with the cut that each batch's claim recorded.
+
+    :returns: (n, features) aligned with the labelled rows, and the partitions that were read for them.
+    """
+    pieces: list[pd.DataFrame] = []
+    read, sources = set(labelled.partitions), labelled.sources
+    for batch, wanted in labelled.rows.groupby("batch", sort=True):
+        claim = standing_claim(stores, str(batch))
+        built = build_features(config, stores, packed, claim, sources[str(batch)])
+        data = stores.ledger.get(DataRecord, claim.data)
+        read.update(data.partitions if data is not None else ())
+        if pieces and list(pieces[0].columns) != list(built.features.columns):
+            place = f"model {packed.contract['model']}, features.py, build_features on batch {batch}"
+            before, now = list(pieces[0].columns), list(built.features.columns)
+            raise FeaturesInvalid(
+                f"{place}: returned columns {now}, and {before} for batches before; expected the same for every batch"
+            )
+        positions = _positions(built.keys, wanted, config.rows.key)
+        pieces.append(built.features.iloc[positions])
+    return concat_features(pieces), tuple(read)
+
+
+def gather_rows(config: ModelConfig, stores: Stores, labelled: LabelledRows) -> pd.DataFrame:
+    """The clean rows themselves, aligned with the labelled rows."""
+    sources = labelled.sources
+    rows = read_rows(config, stores, [sources[batch] for batch in sorted(set(labelled.rows["batch"]))])
+    return labelled.rows[[*config.rows.key, "batch"]].merge(rows, on=[*config.rows.key, "batch"], how="left")
+
+
+def standing_claim(stores: Stores, batch: str) -> ClaimRecord:
+    """The claim in force for a batch.
+
+    :raises NotReady: if nobody has claimed it yet.
+    """
+    claim = stores.ledger.last(ClaimRecord, batch)
+    if claim is None:
+        raise NotReady(f"batch {batch} has not been claimed for scoring; score it first")
+    return claim
+
+
+def concat_features(pieces: list[pd.DataFrame]) -> pd.DataFrame:
+    """Features of several batches as one frame; categories of a column are united rather than lost."""
+    if not pieces:
+        return pd.DataFrame()
+    whole = pd.concat(pieces, ignore_index=True)
+    for name in whole.columns:
+        if all(isinstance(piece[name].dtype, pd.CategoricalDtype) for piece in pieces):
+            united = union_categoricals([piece[name] for piece in pieces], sort_categories=True)
+            whole[name] = pd.Series(united, index=whole.index)
+    return whole
+
+
+def _positions(rows: pd.DataFrame, wanted: pd.DataFrame, key: tuple[str, ...]) -> np.ndarray:
+    # No column of a contract is named so, whatever a key is called.
+    numbered = rows[list(key)].assign(revision=np.arange(len(rows)))
+    return wanted[list(key)].merge(numbered, on=list(key), how="left")["revision"].to_numpy(dtype=np.int64)

@@ -1,0 +1,161 @@
+"""Sealed rows and labels as frames: which of them may be read, and under which names."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from evergreen.config.contract import ModelConfig
+from evergreen.config.fields import ColumnType
+from evergreen.errors import ModelIncompatible
+from evergreen.records import BatchRecord, Feed, Partition
+from evergreen.storage.cache import ByteCache
+from evergreen.storage.columns import lacking, read_as
+from evergreen.storage.lake import to_frame
+from evergreen.storage.revisions import known_revisions, record_of, sealed_batches
+from evergreen.storage.stores import Stores
+
+Columns = Mapping[str, ColumnType]
+_TABLE: dict[Feed, Literal["clean", "labels"]] = {"rows": "clean", "labels": "labels"}
+# A text of a key takes some eighty bytes beside its place.
+_KEYS: ByteCache[np.ndarray] = ByteCache(128 * 1024 * 1024, lambda keys: 100 * len(keys))
+
+
+def published(
+    stores: Stores, feed: Feed, batches: list[str], as_of: str | None = None, columns: Columns | None = None
+) -> list[Partition]:
+    """The partitions of those of the batches that are published and hold rows.
+
+    :param as_of: each in the revision that was known at this batch; by default the newest.
+    :param columns: leave out what cannot be read as these; by default nothing.
+    """
+    return [
+        partition_of(record)
+        for record in sealed_batches(stores.ledger, feed, batches, as_of)
+        if record.has_rows and (columns is None or is_readable(record, columns))
+    ]
+
+
+def superseded(stores: Stores, feed: Feed, batches: list[str], as_of: str, columns: Columns) -> list[Partition]:
+    """Earlier revisions of those of the batches that are read in a later one."""
+    wanted, revisions = set(batches), known_revisions(stores.ledger, feed, as_of)
+    records = [
+        stores.ledger.get(BatchRecord, f"{feed}.{batch}", n)
+        for batch, revision in revisions.items()
+        if batch in wanted
+        for n in range(revision)
+    ]
+    return [partition_of(one) for one in records if one is not None and one.has_rows and is_readable(one, columns)]
+
+
+def is_readable(record: BatchRecord | None, columns: Columns) -> bool:
+    """Whether rows can be read as declared columns; of a record that does not tell its own, they are taken to be."""
+    return record is None or not record.columns or not lacking(columns, record.columns)
+
+
+def partition_of(record: BatchRecord) -> Partition:
+    """The partition that a published record stands for."""
+    table = _TABLE[record.feed]
+    return Partition(table=table, batch=record.batch, revision=record.revision, content=record.content)
+
+
+def read_rows(config: ModelConfig, stores: Stores, partitions: list[Partition]) -> pd.DataFrame:
+    """Clean rows with the batch in which they arrived, by batch and key, under a 0..n-1 index.
+
+    :raises ModelIncompatible: if rows were sealed without a column that the config declares.
+    """
+    return _read(config, stores, partitions, config.rows.columns, "clean", "batch")
+
+
+def read_keys(
+    config: ModelConfig, stores: Stores, partitions: list[Partition], positions: np.ndarray | None = None
+) -> pd.DataFrame:
+    """Of clean rows the key, and the batch in which they arrived.
+
+    :param positions: only these of the rows; by default all.
+    """
+    columns = {name: config.rows.columns[name] for name in config.rows.key}
+    return _read(config, stores, partitions, columns, "clean", "batch", positions)
+
+
+def read_labels(
+    config: ModelConfig, stores: Stores, partitions: list[Partition], positions: np.ndarray | None = None
+) -> pd.DataFrame:
+    """Labels with the batch in which they became known (``known``): key, target, known.
+
+    :param positions: only these of the labels; by default all.
+    """
+    return _read(config, stores, partitions, config.label_columns, "labels", "known", positions)
+
+
+def read_key_objects(config: ModelConfig, stores: Stores, partitions: list[Partition]) -> tuple[np.ndarray, np.ndarray]:
+    """The keys of rows or labels, each as one object, and the batches in which they arrived.
+
+    Kept by partition: where labels come late, each check meets the same partitions again.
+
+    :returns: (n,) keys and (n,) indices of batches, in the partitions' order.
+    """
+    columns = {name: config.rows.columns[name] for name in config.rows.key}
+    spec = repr(columns)
+    keys, batches = [np.array([], dtype=object)], [np.array([], dtype=np.int64)]
+    for partition in partitions:
+        place = (stores.lake.table_uri(partition.table), partition, spec)
+        own = _KEYS.get(place)
+        if own is None:
+            frame = _read(config, stores, [partition], columns, partition.table, "batch").drop(columns="batch")
+            own = key_objects(frame, list(columns))
+            _KEYS.put(place, own)
+        keys.append(own)
+        batches.append(np.full(len(own), config.calendar.index(partition.batch)))
+    return np.concatenate(keys), np.concatenate(batches)
+
+
+def key_objects(rows: pd.DataFrame, key: list[str]) -> np.ndarray:
+    """The key of each row as one object: its value, or the tuple of its values."""
+    keys = np.empty(len(rows), dtype=object)
+    keys[:] = rows[key[0]] if len(key) == 1 else list(rows[key].itertuples(index=False, name=None))
+    return keys
+
+
+def sort_order(config: ModelConfig) -> list[str]:
+    """By what stored rows are sorted: the key, under each name that it had; a partition holds one of them."""
+    columns = config.rows.columns
+    return [one for name in config.rows.key for one in (name, *columns[name].renamed_from)]
+
+
+def _read(
+    config: ModelConfig,
+    stores: Stores,
+    partitions: list[Partition],
+    columns: Columns,
+    table: str,
+    arrival: str,
+    positions: np.ndarray | None = None,
+) -> pd.DataFrame:
+    """Partitions of one table as declared columns, and their batch under a name of its own.
+
+    Joined before pandas sees them, whose cost is by frame rather than by row.
+    """
+    tables, arrivals = [], list[np.ndarray]()
+    for partition in partitions:
+        if partition.table != table:
+            continue
+        record = record_of(stores.ledger, partition)
+        if not is_readable(record, columns):
+            assert record is not None
+            raise ModelIncompatible(
+                f"{record.feed} of batch {partition.batch}, revision {partition.revision}, were sealed without "
+                f"{', '.join(lacking(columns, record.columns))}; they have {', '.join(record.columns)}. Rows from "
+                "before a column are read where it has renamed_from or a default in config.yaml"
+            )
+        rows = stores.lake.read(partition, sort_order(config))
+        tables.append(read_as(rows, columns, record.columns if record else {}))
+        arrivals.append(np.full(rows.num_rows, partition.batch, dtype=object))
+    if not tables:
+        return pd.DataFrame({name: pd.Series(dtype=object) for name in (*columns, arrival)})
+    whole, batches = pa.concat_tables(tables), np.concatenate(arrivals)
+    if positions is not None:
+        whole, batches = whole.take(positions), batches[positions]
+    return to_frame(whole).assign(**{arrival: pd.Series(batches, dtype=object)})

@@ -1,0 +1,216 @@
+"""Who is champion at a batch, and what it predicts for labelled rows."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from evergreen.batches import Calendar
+from evergreen.config.contract import ModelConfig
+from evergreen.errors import FeaturesInvalid, ModelIncompatible, NotReady
+from evergreen.features.generations import contract_of, unpredicted
+from evergreen.features.history import build_features, call_predict
+from evergreen.features.known import last_label_batches
+from evergreen.features.labelled import LabelledRows, match_labels, standing_claim
+from evergreen.features.reading import key_objects, sort_order
+from evergreen.losses import row_losses
+from evergreen.records import ClaimRecord, DataRecord, Partition, PromotionRecord
+from evergreen.storage.cache import ByteCache
+from evergreen.storage.columns import read_as
+from evergreen.storage.lake import to_frame
+from evergreen.storage.ledger import Ledger
+from evergreen.storage.packed_model import PackedModel
+from evergreen.storage.stores import Stores
+
+
+@dataclass(frozen=True)
+class _Predicted:
+    """What a version predicts for the rows of a batch.
+
+    :param keys: (n,) the keys, each as one object, with a table to find them by.
+    :param values: (n,) the predictions.
+    """
+
+    keys: pd.Index
+    values: np.ndarray
+
+    @classmethod
+    def of(cls, rows: pd.DataFrame, key: list[str]) -> "_Predicted":
+        """From a frame of key and prediction."""
+        keys = pd.Index(key_objects(rows, key), tupleize_cols=False)
+        return cls(keys, rows["prediction"].to_numpy(dtype=float))
+
+    def find(self, keys: np.ndarray) -> np.ndarray:
+        """The predictions for some keys, NaN where there is none."""
+        return np.append(self.values, np.nan)[self.keys.get_indexer(pd.Index(keys, tupleize_cols=False))]
+
+
+# Where labels come late, each check meets the same batches again. A key takes some two hundred bytes with its table.
+_PREDICTED: ByteCache[_Predicted] = ByteCache(128 * 1024 * 1024, lambda predicted: 208 * len(predicted.values))
+
+
+def promotion_decided(ledger: Ledger, as_of: str) -> PromotionRecord | None:
+    """The newest promotion that had been decided by a batch."""
+    return _newest(ledger, lambda promotion: promotion.as_of <= as_of)
+
+
+def promotion_serving(ledger: Ledger, batch: str) -> PromotionRecord | None:
+    """The newest promotion that is in force for scoring a batch."""
+    return _newest(ledger, lambda promotion: promotion.effective_from <= batch)
+
+
+def judged_promotion(ledger: Ledger, promotion: PromotionRecord) -> PromotionRecord:
+    """The promotion whose recipe a refresh carries on; of one that was judged, itself."""
+    if promotion.refreshes is None:
+        return promotion
+    judged = ledger.get(PromotionRecord, "champion", promotion.refreshes - 1)
+    assert judged is not None
+    return judged
+
+
+def next_effective(ledger: Ledger, calendar: Calendar, as_of: str) -> str:
+    """The first batch that a promotion decided at ``as_of`` may score: after it, and after all that are claimed."""
+    claimed = ledger.last_batch(ClaimRecord, calendar)
+    return calendar.shift(max(as_of, claimed or as_of), 1)
+
+
+def read_through(config: ModelConfig, stores: Stores, promotion: PromotionRecord) -> ModelConfig:
+    """The config under whose names a promoted version reads, however the contract has grown since."""
+    return contract_of(config, stores.models.load_version(promotion.version).contract)
+
+
+def arrived_labels(
+    config: ModelConfig, stores: Stores, promotion: PromotionRecord, as_of: str, window: int
+) -> LabelledRows | None:
+    """Rows whose labels became known in the last batches that brought any, none of which the champion was trained on.
+
+    :param window: how many batches, a bulk as many as it brings; those up to the promotion do not count.
+    :returns: None where no labels have come since.
+    """
+    batches = last_label_batches(config, stores, as_of, window, after=promotion.as_of)
+    return match_labels(config, stores, batches[0], as_of) if batches else None
+
+
+def champion_losses(
+    config: ModelConfig,
+    stores: Stores,
+    promotion: PromotionRecord,
+    labelled: LabelledRows,
+    refreshes: Collection[int] = (),
+) -> np.ndarray:
+    """The champion's loss on each labelled row.
+
+    :param refreshes: versions of its recipe, of which counts what they scored.
+    :raises FeaturesInvalid: if it cannot score them, or if their mean loss is beyond all numbers: that is a fault.
+    """
+    assert config.labels != "none"
+    predicted = predict_labelled(config, stores, promotion, labelled, refreshes)
+    target = labelled.rows[config.labels.column].to_numpy(dtype=float)
+    with np.errstate(over="ignore"):
+        losses = row_losses(config.gate.metric, target, predicted)
+        told = np.isfinite(losses.sum())
+    if not told:
+        raise FeaturesInvalid(
+            f"{config.gate.metric} cannot be told: {config.labels.column} lies between {target.min():.4g} and "
+            f"{target.max():.4g}; give labels a range in expectations.yaml"
+        )
+    return losses
+
+
+def predict_labelled(
+    config: ModelConfig,
+    stores: Stores,
+    promotion: PromotionRecord,
+    labelled: LabelledRows,
+    refreshes: Collection[int] = (),
+) -> np.ndarray:
+    """What a promoted version predicts for labelled rows.
+
+    Rows that it scored are read from the predictions table; rows that an earlier champion scored, or that stand in a
+    later revision than was scored, are scored afresh, from the same cut.
+
+    :param refreshes: versions of its recipe, whose predictions stand for its own where they scored the rows.
+    :returns: (n,) aligned with the labelled rows.
+    :raises ModelIncompatible: if the version cannot read them.
+    """
+    key, sources = list(config.rows.key), labelled.sources
+    packed = stores.models.load_version(promotion.version)
+    if other := unpredicted(config, packed.contract):
+        raise ModelIncompatible(f"version {promotion.version} does not predict {', '.join(other)}, but another target")
+    pieces = []
+    for batch, wanted in labelled.rows.groupby("batch", sort=True):
+        claim = standing_claim(stores, str(batch))
+        data, own = stores.ledger.get(DataRecord, claim.data), sources[str(batch)]
+        if claim.version in (promotion.version, *refreshes) and data is not None and own in data.partitions:
+            predicted = _as_scored(config, stores, claim)
+        else:
+            predicted = _afresh(config, stores, packed, claim, own)
+        found = predicted.find(key_objects(wanted, key))
+        if np.isnan(found).any():
+            raise NotReady(f"batch {batch} is claimed but not scored yet; run score_batch for it")
+        pieces.append(found)
+    return np.concatenate(pieces) if pieces else np.array([], dtype=float)
+
+
+def read_predictions(config: ModelConfig, stores: Stores, claim: ClaimRecord) -> pd.DataFrame:
+    """What was predicted for a batch: key, prediction, model_version, data_version.
+
+    :raises NotReady: if the batch is claimed but not scored yet.
+    """
+    partition = Partition(table="predictions", batch=claim.as_of, revision=claim.revision, content=claim.data)
+    rows = stores.lake.read(partition, sort_order(config))
+    if rows.num_rows == 0:
+        raise NotReady(f"batch {claim.as_of} is claimed but not scored yet; run score_batch for it")
+    named = read_as(rows, {name: config.rows.columns[name] for name in config.rows.key}, {})
+    return to_frame(rows.select(["prediction", "model_version", "data_version"])).assign(**to_frame(named))
+
+
+def read_losses(config: ModelConfig, stores: Stores, claims: list[ClaimRecord], labelled: pd.DataFrame) -> pd.DataFrame:
+    """Losses of the predictions that were made for batches, whichever version made them.
+
+    :param claims: the batches' claims; each names a version.
+    :param labelled: (n, key + target + batch) rows with the labels to count, of a key that arrived twice the first.
+    :returns: (m, batch and loss) one row for each prediction whose label is among them.
+    :raises NotReady: if a batch is claimed but not scored yet.
+    """
+    assert config.labels != "none"
+    key, target = list(config.rows.key), config.labels.column
+    places, pieces = labelled.groupby("batch").indices, []
+    for claim in claims:
+        wanted = labelled.iloc[places.get(claim.as_of, [])]
+        predicted = _as_scored(config, stores, claim).find(key_objects(wanted, key))
+        made = ~np.isnan(predicted)
+        losses = row_losses(config.gate.metric, wanted[target].to_numpy()[made], predicted[made])
+        pieces.append(pd.DataFrame({"batch": claim.as_of, "loss": losses}))
+    return pd.concat(pieces, ignore_index=True)
+
+
+def _as_scored(config: ModelConfig, stores: Stores, claim: ClaimRecord) -> _Predicted:
+    """What was predicted for a batch."""
+    place = (stores.lake.table_uri("predictions"), config.rows.key, claim.as_of, claim.revision, claim.data)
+    kept = _PREDICTED.get(place)
+    if kept is None:
+        kept = _Predicted.of(read_predictions(config, stores, claim), list(config.rows.key))
+        _PREDICTED.put(place, kept)
+    return kept
+
+
+def _afresh(config: ModelConfig, stores: Stores, packed: PackedModel, claim: ClaimRecord, own: Partition) -> _Predicted:
+    """What a version predicts for a whole batch that it has not scored as it stands."""
+    # A version's folder is named by its MLflow model.
+    place = (stores.lake.table_uri("predictions"), str(packed.folder), config.rows.key, claim.as_of, claim.data, own)
+    kept = _PREDICTED.get(place)
+    if kept is None:
+        built = build_features(config, stores, packed, claim, own)
+        predicted = built.keys.assign(prediction=call_predict(packed, built.features, claim.as_of))
+        kept = _Predicted.of(predicted, list(config.rows.key))
+        _PREDICTED.put(place, kept)
+    return kept
+
+
+def _newest(ledger: Ledger, holds: Callable[[PromotionRecord], bool]) -> PromotionRecord | None:
+    promotion = ledger.last(PromotionRecord, "champion")
+    while promotion is not None and not holds(promotion):
+        promotion = ledger.get(PromotionRecord, "champion", promotion.number - 2) if promotion.number > 1 else None
+    return promotion

@@ -1,0 +1,182 @@
+"""The gate: a challenger against the champion on later labels that neither was trained on."""
+
+import numpy as np
+import pandas as pd
+
+from evergreen.config.contract import GateConfig, SliceConfig
+from evergreen.judging.calibration import calibration_terms
+from evergreen.judging.fairness import report_fairness
+from evergreen.judging.interval import expect_mean, lower_bound, relative_to
+from evergreen.losses import mean_metric, row_losses
+from evergreen.records import CalibrationJudgement, Judgement, SliceJudgement
+
+# Of the rarer class so many labels at least, to learn from and to judge on.
+HANDFUL = 5
+# What a calibration error is called, what its growth is a share of, and how much it may grow where config.yaml does not
+# say: on fitted models that refused next to no sound improvement, and nearly every gross distortion.
+_CALIBRATION = {
+    "mae": ("mean residual", " of the champion's mae", 0.15),
+    "rmse": ("mean residual", " of the champion's rmse", 0.15),
+    "logloss": ("expected calibration error", " of probability", 0.02),
+    "brier": ("expected calibration error", " of probability", 0.02),
+}
+
+
+# What overflows is refused in words.
+@np.errstate(over="ignore", invalid="ignore")
+def judge(
+    gate: GateConfig,
+    against: str,
+    target: np.ndarray,
+    champion: np.ndarray,
+    challenger: np.ndarray,
+    blocks: np.ndarray,
+    rows: pd.DataFrame,
+) -> tuple[Judgement, str | None]:
+    """Compare two models row by row.
+
+    Passed is: the improvement that is to be expected is above the minimum effect, and neither a declared slice nor the
+    calibration is expected to be worse beyond its limit. Improvements are of the loss (for rmse of the squared error),
+    relative to the champion's batch by batch. Where ``gate.confidence`` is set, it must be beyond noise too.
+
+    :param against: whom the challenger is judged against, for the record.
+    :param target: (n,) outcomes of the holdout.
+    :param champion: (n,) the champion's predictions.
+    :param challenger: (n,) the challenger's.
+    :param blocks: (n,) the batch in which each label became known.
+    :param rows: (n, columns) the rows, for slices and sensitive columns.
+    :returns: the judgement, and why it is a refusal (None if it passed).
+    """
+    old, new = row_losses(gate.metric, target, champion), row_losses(gate.metric, target, challenger)
+    gain = expect_mean(relative_to(old - new, old, blocks), blocks)
+    slices = [
+        judged
+        for column, limit in sorted(gate.slices.items())
+        for judged in _judge_slices(column, limit, gate, old, new, blocks, rows)
+    ]
+    sound = bool(np.isfinite(champion).all() and np.isfinite(challenger).all() and np.isfinite(gain.mean))
+    proof = None
+    if gate.confidence is not None and sound:
+        lower = lower_bound(relative_to(old - new, old, blocks), blocks, gate.confidence).lower
+        proof = lower if np.isfinite(lower) else None
+    judgement = Judgement(
+        against=against,
+        metric=gate.metric,
+        rows=len(target),
+        blocks=gain.blocks,
+        champion=mean_metric(gate.metric, old),
+        challenger=mean_metric(gate.metric, new),
+        improvement=gain.mean,
+        lower=gain.ends[0],
+        upper=gain.ends[1],
+        expected=gain.expected,
+        worse=gain.negative,
+        proof=proof,
+        slices=tuple(slices),
+        calibration=_judge_calibration(gate, target, champion, challenger, blocks) if sound else None,
+        fairness=report_fairness(gate, target, champion, challenger, rows) if sound else (),
+    )
+    return judgement, _refusal(gate, judgement, target)
+
+
+def too_few_of_a_class(task: str, target: np.ndarray) -> str | None:
+    """Why outcomes tell nothing of the rarer class, None where they do; of a regression they always do.
+
+    :param target: (n,) known outcomes.
+    """
+    if task != "classification" or not len(target):
+        return None
+    ones = int(np.sum(target.astype(float) == 1))
+    fewest = min(ones, len(target) - ones)
+    if fewest >= HANDFUL:
+        return None
+    return f"{fewest} of {len(target)} labels are {1 if ones == fewest else 0}; {HANDFUL} are needed to tell of them"
+
+
+def _refusal(gate: GateConfig, judgement: Judgement, target: np.ndarray) -> str | None:
+    if not np.isfinite([judgement.champion, judgement.challenger, judgement.improvement]).all():
+        return (
+            f"{gate.metric} cannot be told: champion {judgement.champion:.4g}, challenger {judgement.challenger:.4g}; "
+            "look for labels or predictions beyond all measure in the holdout"
+        )
+    few = too_few_of_a_class("classification" if gate.metric in ("logloss", "brier") else "regression", target)
+    if few is not None:
+        return f"in the holdout {few}"
+    seen = f"improvement {judgement.improvement:.1%} on {judgement.rows} rows"
+    if judgement.expected <= gate.min_effect:
+        return (
+            f"{seen}, expected {judgement.expected:.1%}, not above the minimum effect {gate.min_effect:.1%}; worse "
+            f"with a probability of {judgement.worse:.0%}"
+        )
+    if gate.confidence is not None and judgement.proof is None:
+        return f"{seen} is not proven: one batch of labels has no interval"
+    if judgement.proof is not None and judgement.proof <= 0:
+        confidence = 100 * (gate.confidence or 0)
+        return (
+            f"{seen} is not beyond noise: its lower bound at {confidence:.4g}% over {judgement.blocks} batches is "
+            f"{judgement.proof:.1%}"
+        )
+    for judged in judgement.slices:
+        if not judged.passed:
+            return f"slice {judged.column}={judged.value} is worse by {judged.worse_by:.1%} on {judged.rows} rows"
+    calibration = judgement.calibration
+    if calibration is not None and not calibration.passed:
+        what, unit, _ = _CALIBRATION[gate.metric]
+        return (
+            f"calibration is worse by {calibration.worse_by:.1%}{unit} on {calibration.rows} rows: {what} "
+            f"{calibration.challenger:.4g}, the champion's {calibration.champion:.4g}"
+        )
+    return None
+
+
+def _judge_calibration(
+    gate: GateConfig, target: np.ndarray, champion: np.ndarray, challenger: np.ndarray, blocks: np.ndarray
+) -> CalibrationJudgement | None:
+    """Both models' calibration; worse counts as a slice does. A constant is calibrated by saying nothing: no match."""
+    limit = gate.calibration
+    if limit is None or len(target) < limit.min_rows or np.ptp(champion) == 0:
+        return None
+    old, new = (calibration_terms(gate.metric, target, prediction) for prediction in (champion, challenger))
+    scale = 1.0
+    if gate.metric in ("mae", "rmse"):
+        scale = mean_metric(gate.metric, row_losses(gate.metric, target, champion)) or 1.0
+    worse = expect_mean((new - old) / scale, blocks)
+    may_worsen = _CALIBRATION[gate.metric][2] if limit.may_worsen is None else limit.may_worsen
+    return CalibrationJudgement(
+        rows=len(target),
+        champion=float(np.mean(old)),
+        challenger=float(np.mean(new)),
+        worse_by=worse.mean,
+        passed=worse.expected <= may_worsen,
+    )
+
+
+def _judge_slices(
+    column: str,
+    limit: SliceConfig,
+    gate: GateConfig,
+    old: np.ndarray,
+    new: np.ndarray,
+    blocks: np.ndarray,
+    rows: pd.DataFrame,
+) -> list[SliceJudgement]:
+    """Champion and challenger on each value of a column; worse counts where it is expected beyond the limit."""
+    values = rows[column].astype(str).to_numpy()
+    judged = []
+    for value in sorted(set(values)):
+        mask = values == value
+        if mask.sum() < limit.min_rows:
+            continue
+        worse = expect_mean(relative_to(new[mask] - old[mask], old[mask], blocks[mask]), blocks[mask])
+        judged.append(
+            SliceJudgement(
+                column=column,
+                value=value,
+                rows=int(mask.sum()),
+                champion=mean_metric(gate.metric, old[mask]),
+                challenger=mean_metric(gate.metric, new[mask]),
+                worse_by=worse.mean,
+                passed=worse.expected <= limit.may_worsen,
+            )
+        )
+    return judged

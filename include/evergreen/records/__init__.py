@@ -1,0 +1,66 @@
+"""The ledger's record classes: what was decided, one small immutable object each.
+
+A record's place is ``<env>/<model id>/<kind>/<id>/<n>``. Wall time and run ids stand in ``meta``, which takes no part
+in equality: two runs that decide the same write equal records.
+"""
+
+from evergreen.records.attempts import (
+    ApprovalRecord,
+    AttemptRecord,
+    CalibrationJudgement,
+    FairnessReport,
+    Freshness,
+    GroupReport,
+    Judgement,
+    PromotionRecord,
+    SliceJudgement,
+)
+from evergreen.records.base import Feed, Numbers, Part, Record, State
+from evergreen.records.feeds import (
+    ArrivalRecord,
+    BatchRecord,
+    ClaimRecord,
+    DataRecord,
+    FeedRecord,
+    Partition,
+    Reason,
+    RevisionRecord,
+    SourceFile,
+)
+from evergreen.records.incidents import Cause, IncidentRecord, NoticeRecord, ResolutionRecord, SightingRecord
+from evergreen.records.verdicts import ClosingRecord, SectionVerdict, VerdictRecord, WishRecord
+
+__all__ = [
+    "ApprovalRecord",
+    "ArrivalRecord",
+    "AttemptRecord",
+    "BatchRecord",
+    "CalibrationJudgement",
+    "Cause",
+    "ClaimRecord",
+    "ClosingRecord",
+    "DataRecord",
+    "FairnessReport",
+    "Feed",
+    "FeedRecord",
+    "Freshness",
+    "GroupReport",
+    "IncidentRecord",
+    "Judgement",
+    "NoticeRecord",
+    "Numbers",
+    "Part",
+    "Partition",
+    "PromotionRecord",
+    "Reason",
+    "Record",
+    "ResolutionRecord",
+    "RevisionRecord",
+    "SectionVerdict",
+    "SightingRecord",
+    "SliceJudgement",
+    "SourceFile",
+    "State",
+    "VerdictRecord",
+    "WishRecord",
+]

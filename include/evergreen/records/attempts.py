@@ -1,0 +1,173 @@
+"""Challengers, how they were judged, and who was promoted."""
+
+from typing import ClassVar, Literal
+
+from evergreen.records.base import Numbers, Part, Record
+
+
+class SliceJudgement(Part):
+    """Champion and challenger on one value of a declared column."""
+
+    column: str
+    value: str
+    rows: int
+    champion: float
+    challenger: float
+    worse_by: float
+    passed: bool
+
+
+class CalibrationJudgement(Part):
+    """Champion's and challenger's calibration error on the same labels.
+
+    Of probabilities the expected calibration error, and ``worse_by`` its growth; of a regression the size of the mean
+    residual, and ``worse_by`` its growth in shares of the champion's error.
+    """
+
+    rows: int
+    champion: float
+    challenger: float
+    worse_by: float
+    passed: bool
+
+
+class GroupReport(Part):
+    """Champion and challenger on one group of a sensitive column: numbers by name, where it has rows for them."""
+
+    value: str
+    rows: int
+    champion: Numbers
+    challenger: Numbers
+
+
+class FairnessReport(Part):
+    """The groups of a sensitive column but for small ones, and each number's largest gap between two of them."""
+
+    column: str
+    groups: tuple[GroupReport, ...]
+    champion_gap: Numbers
+    challenger_gap: Numbers
+    left_out_groups: int
+    left_out_rows: int
+
+
+class Judgement(Part):
+    """A challenger against the champion (or the baseline) on the same later labels.
+
+    ``improvement`` is what was seen, relative to the champion's loss, and ``lower`` and ``upper`` are the ends of its
+    interval; ``expected`` is what is to be expected of later labels, and ``worse`` the probability that the challenger
+    is the worse one. ``proof`` is the lower bound at ``gate.confidence``, where config.yaml asks for one.
+    """
+
+    against: str
+    metric: str
+    rows: int
+    blocks: int
+    champion: float
+    challenger: float
+    improvement: float
+    lower: float
+    upper: float
+    expected: float
+    worse: float
+    proof: float | None = None
+    slices: tuple[SliceJudgement, ...] = ()
+    calibration: CalibrationJudgement | None = None
+    fairness: tuple[FairnessReport, ...] = ()
+
+
+class Freshness(Part):
+    """What labels more are worth: a younger model of one recipe against an older one, on labels that both do not know.
+
+    ``gain`` is the younger one's improvement relative to the older one's loss, ``error`` its standard error.
+    """
+
+    gain: float
+    error: float
+
+
+class AttemptRecord(Record):
+    """How an asking verdict was answered: trained on what, judged how against which promotion, passed or refused.
+
+    :ivar verdict: the verdict that asked; of a rollback ``rollback.<number of its promotion>``.
+    :ivar trained_on: the first and the last label batch that the challenger learnt from; None where there was none.
+    :ivar waiting_rows: rows of the same batches that had no label yet.
+    :ivar window: the label batches that it may learn from, or ``all``; empty where there was none.
+    :ivar tried: by window that was tried, the mean loss on the holdout.
+    :ivar holdout: the label batches it was judged on.
+    :ivar against: the promotion it was judged against, 0 for none.
+    :ivar baseline: whether what goes on is the best constant instead of the challenger.
+    :ivar freshness: what the newest labels were worth at this attempt; None where nothing tells.
+    :ivar refresh: whether the challenger would be the champion once more, so that only a fit on newer labels can gain.
+    :ivar version: the version that a rollback goes back to.
+    """
+
+    kind: ClassVar[str] = "attempt"
+    verdict: str
+    trained_on: tuple[str, str] | None
+    training_rows: int
+    waiting_rows: int = 0
+    window: str = ""
+    tried: dict[str, float] = {}
+    data: str
+    code: str
+    holdout: tuple[str, ...]
+    against: int
+    judgement: Judgement | None
+    outcome: Literal["passed", "refused", "needs approval"]
+    why: str
+    baseline: bool = False
+    freshness: Freshness | None = None
+    refresh: bool = False
+    version: int | None = None
+
+    @property
+    def id(self) -> str:
+        """The attempt's name in later records and in MLflow's tags: a verdict has one."""
+        return self.verdict
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return self.verdict, 0
+
+
+class ApprovalRecord(Record):
+    """A human's yes or no to an attempt that the gate cannot cover."""
+
+    kind: ClassVar[str] = "approval"
+    attempt: str
+    approved: bool
+    by: str
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return self.attempt, 0
+
+
+class PromotionRecord(Record):
+    """A version put in force. Numbers begin at 1; n+1 can only follow a judgement against n.
+
+    :ivar code: code version that it was fitted with.
+    :ivar data: data version that it was fitted on.
+    :ivar trained_on: the first and the last batch whose labels it has learnt from.
+    :ivar effective_from: the first batch that it scores.
+    :ivar error: the challenger's error on the holdout; None where nothing was judged.
+    :ivar baseline: whether it is the best constant.
+    :ivar refreshes: the promotion whose recipe it fits on newer labels; None where it was judged itself.
+    """
+
+    kind: ClassVar[str] = "promotion"
+    number: int
+    version: int
+    attempt: str
+    code: str
+    data: str
+    trained_on: tuple[str, str]
+    effective_from: str
+    error: float | None
+    baseline: bool = False
+    refreshes: int | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return "champion", self.number - 1

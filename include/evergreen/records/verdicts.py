@@ -1,0 +1,72 @@
+"""What a check concludes, and how what it asked for ended."""
+
+from typing import ClassVar, Literal
+
+from evergreen.records.base import Numbers, Part, Record, State
+
+
+class SectionVerdict(Part):
+    """What one section of a check concludes, with its numbers."""
+
+    state: State
+    why: str
+    numbers: Numbers = {}
+
+
+class VerdictRecord(Record):
+    """What the check at ``as_of`` concludes: four sections, the reasons, and the action.
+
+    ``last_ask`` is the newest verdict that asked for a retraining, this one included, so that the open one is found
+    without reading all that came before; ``previous_ask`` is the one before that. ``code`` is the model folder's code
+    version where ``code_changed`` is among the reasons; ``held`` says why nothing is asked for in spite of reasons.
+    """
+
+    kind: ClassVar[str] = "verdict"
+    n: int
+    covers: tuple[str, ...]
+    promotion: int | None
+    version: int | None
+    freshness: SectionVerdict
+    inputs: SectionVerdict
+    predictions: SectionVerdict
+    outcomes: SectionVerdict
+    reasons: tuple[str, ...]
+    action: Literal["none", "retrain"]
+    last_ask: str | None
+    previous_ask: str | None
+    code: str | None = None
+    held: str = ""
+
+    @property
+    def id(self) -> str:
+        """The verdict's name in later records."""
+        return f"{self.as_of}.{self.n}"
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return self.as_of, self.n
+
+
+class WishRecord(Record):
+    """A person's wish to retrain, by the name under which it was made, and the verdict that it became."""
+
+    kind: ClassVar[str] = "wish"
+    name: str
+    verdict: str
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return self.name, 0
+
+
+class ClosingRecord(Record):
+    """How an asking verdict ended."""
+
+    kind: ClassVar[str] = "closing"
+    verdict: str
+    outcome: Literal["promoted", "refused", "superseded", "withdrawn", "failed"]
+    why: str
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return self.verdict, 0

@@ -1,0 +1,196 @@
+"""`evergreen replay` and `evergreen replay-diff`, and what they share with other commands."""
+
+import logging
+import sys
+import tempfile
+from dataclasses import replace as change
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from evergreen.config.locations import Locations, model_roots
+from evergreen.config.model_folder import ModelFolder, get_model_folder
+
+if TYPE_CHECKING:
+    from evergreen.replay.contenders import Contender
+    from evergreen.replay.diff.comparison import Comparison
+    from evergreen.replay.history import History
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+@click.command()
+@click.argument("model_id", metavar="MODEL")
+@click.option("--from", "first", help="First batch, such as 2011-01-01; by default the schedule's start.")
+@click.option("--to", "last", help="Last batch; by default the last one that has files.")
+@click.option(
+    "--policies",
+    "--policy",
+    "policies",
+    help="Other policies than config.yaml's, such as never or decay+every:4; several, separated by commas, are put "
+    "side by side. config stands for config.yaml's own.",
+)
+@click.option("--landing", type=click.Path(path_type=Path), help="Where the files are, if not in the landing folder.")
+@click.option("--into", type=click.Path(path_type=Path), help="An empty folder for state and report.")
+@click.option("--html/--no-html", default=False, help="Write an Evidently report for every check that is not ok.")
+def replay(
+    model_id: str,
+    first: str | None,
+    last: str | None,
+    policies: str | None,
+    landing: Path | None,
+    into: Path | None,
+    html: bool,
+) -> None:
+    """Run a model over its history on a virtual clock, in a scratch place; the live one is not touched."""
+    from evergreen.replay.contenders import compare_policies
+    from evergreen.replay.runner import for_replay
+    from evergreen.replay.runner import replay as run
+    from evergreen.sources.intake import last_arrived
+
+    folder, named = get_model_folder(model_id, model_roots()), policies.split(",") if policies else ["config"]
+    models = {name: for_replay(folder, first, None if name == "config" else name, html) for name in named}
+    if len(models) < len(named):
+        raise click.UsageError(f"--policies {policies}: valid: different policies")
+    place = _scratch(into, model_id)
+    model, live = next(iter(models.values())), Locations.from_environment()
+    at = Locations.under(place, landing=str(landing.absolute()) if landing else live.landing)
+    calendar = model.config.calendar
+    first, last = first or calendar.name(0), last or last_arrived(model, at, datetime.now(UTC))
+    span = calendar.between(first, last)
+    several = len(named) > 1
+    with make_progress() as progress:
+        task = progress.add_task(f"replaying {model_id}", total=len(span) * (len(models) + 1 if several else 1))
+
+        def tell(done: str) -> None:
+            progress.update(task, advance=1, description=done)
+
+        if several:
+            contenders = compare_policies(models, place, at.landing, span, after_each=tell)
+        else:
+            run(model, at, first, last, after_each=tell)
+    if several:
+        _write_comparison(contenders, place / "report.html")
+    else:
+        write_history(model, at, first, last, place / "report.html")
+
+
+@click.command("replay-diff")
+@click.argument("model_id", metavar="MODEL")
+@click.option("--base", "ref", required=True, help="The git ref to compare with, such as origin/main.")
+@click.option("--from", "first", help="First batch; by default early enough for eight champions.")
+@click.option("--to", "last", help="Last batch; by default the last one that has files.")
+@click.option("--policy", help="Other policies than config.yaml's, for both, such as never or decay+every:4.")
+@click.option("--landing", type=click.Path(path_type=Path), help="Where the files are, if not in the landing folder.")
+@click.option("--into", type=click.Path(path_type=Path), help="An empty folder for state and reports.")
+@click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="A file for what is printed.")
+def replay_diff(
+    model_id: str,
+    ref: str,
+    first: str | None,
+    last: str | None,
+    policy: str | None,
+    landing: Path | None,
+    into: Path | None,
+    markdown: Path | None,
+) -> None:
+    """Replay a model folder as it is and as it was at a git ref, and say which predicts better, in Markdown.
+
+    Ends with 0 for better or equal, 1 for worse, 2 if the two cannot be compared.
+    """
+    from evergreen.replay.diff.base import fetch_base
+
+    model, place = get_model_folder(model_id, model_roots()), _scratch(into, model_id)
+    base = fetch_base(model.path, ref, place / "folders")
+    from evergreen.replay.diff.comment import describe_comparison, describe_newcomer
+    from evergreen.replay.diff.side_by_side import choose_span, require_comparable
+
+    if base.model is None:
+        text, worse = describe_newcomer(model_id, base.place, base.name), False
+    else:
+        require_comparable(base.model, model)
+        at = Locations.from_environment()
+        at = change(at, landing=str(landing.absolute())) if landing else at
+        span = choose_span(model, at, first, last, datetime.now(UTC))
+        comparison = _replay_both({base.name: base.model, "this change": model}, place, at.landing, span, policy)
+        text, worse = describe_comparison(comparison), comparison.outcome == "worse"
+    if markdown is not None:
+        markdown.write_text(text, encoding="utf-8")
+    click.echo(text, nl=False)
+    sys.exit(1 if worse else 0)
+
+
+def _replay_both(
+    folders: dict[str, ModelFolder], place: Path, landing: str, span: tuple[str, str], policy: str | None
+) -> "Comparison":
+    """Replay the base and the change, which are given in this order by their names."""
+    from evergreen.replay.diff.comparison import Side
+    from evergreen.replay.diff.side_by_side import replay_side_by_side
+    from evergreen.replay.runner import for_replay
+
+    base, change = (
+        Side(name, for_replay(folder, span[0], policy, html=False), Locations.under(under, landing=landing), under)
+        for (name, folder), under in zip(folders.items(), (place / "base", place / "change"), strict=True)
+    )
+    verbose = click.get_current_context().find_root().params["verbose"]
+    with make_progress(Console(stderr=True)) as progress:
+        batches = len(change.model.config.calendar.between(*span))
+        task = progress.add_task(f"replaying {change.model.id} as it is and as it was", total=batches)
+        set_up = partial(set_up_log, verbose)
+        return replay_side_by_side(base, change, span, set_up, lambda _: progress.advance(task))
+
+
+def set_up_log(verbose: bool) -> None:
+    """Tell errors alone, or every step."""
+    logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(name)s: %(message)s")
+    for noisy in ("alembic", "mlflow", "great_expectations"):
+        logging.getLogger(noisy).setLevel(logging.INFO if verbose else logging.ERROR)
+
+
+def write_history(model: ModelFolder, at: Locations, first: str, last: str, path: Path) -> "History":
+    """Write the report and its CSV, print the summary."""
+    from evergreen.replay.history import as_table, collect_history
+    from evergreen.replay.report import write_report
+    from evergreen.replay.summary import print_summary
+
+    history = collect_history(model, at, first, last)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_report(history, path)
+    as_table(history).to_csv(path.with_suffix(".csv"), index=False)
+    print_summary(history, console)
+    console.print(f"report {path}", markup=False)
+    console.print(f"table  {path.with_suffix('.csv')}", markup=False)
+    return history
+
+
+def _write_comparison(contenders: "list[Contender]", path: Path) -> None:
+    """Write the report of each policy, and the one that puts them side by side; print its table."""
+    from evergreen.replay.report import write_report
+    from evergreen.replay.standings import print_standings, rank_contenders, write_standings
+
+    for one in contenders:
+        write_report(one.history, Path(one.at.lake).parent / "report.html")
+    standings = rank_contenders(contenders)
+    write_standings(contenders, standings, path)
+    print_standings(standings, contenders[0].history.metric, console)
+    console.print(f"report {path}", markup=False)
+    console.print(f"table  {path.with_suffix('.csv')}", markup=False)
+
+
+def _scratch(into: Path | None, model_id: str) -> Path:
+    """An empty folder for a replay."""
+    place = into or Path(tempfile.mkdtemp(prefix=f"replay-{model_id}-"))
+    if place.exists() and any(place.iterdir()):
+        raise click.UsageError(f"--into {place}: is not empty; a replay begins with nothing")
+    return place
+
+
+def make_progress(to: Console = console) -> Progress:
+    """A bar with its count and the time that has passed."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=to)

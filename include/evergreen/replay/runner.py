@@ -1,0 +1,179 @@
+"""The in-process runner: the steps, and only the steps, in the order the DAGs call them."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from evergreen.config.feeds import FilesConfig, QueryConfig
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import ModelFolder, parse_policies
+from evergreen.errors import EvergreenError, NotReady
+from evergreen.judging.attempts import DueAttempt, find_due_attempt
+from evergreen.records import ApprovalRecord, Feed
+from evergreen.sinks import Sink
+from evergreen.sources.intake import source_of
+from evergreen.steps.check_drift import check_drift
+from evergreen.steps.close_verdict import close_verdict
+from evergreen.steps.ingest_batch import ingest_batch
+from evergreen.steps.ingest_labels import ingest_labels
+from evergreen.steps.judge_model import judge_model
+from evergreen.steps.promote_model import promote_model
+from evergreen.steps.register_model import register_model
+from evergreen.steps.score_batch import score_batch
+from evergreen.steps.send_alerts import send_alerts
+from evergreen.steps.train_model import train_model
+from evergreen.steps.validate_batch import validate_batch
+from evergreen.steps.validate_labels import validate_labels
+from evergreen.steps.wait_for_batch import wait_for_batch
+from evergreen.storage.stores import open_stores
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Drives one model's batches through the loop in this process.
+
+    :param model: the model folder.
+    :param at: where its state is.
+    :param sinks: who is told of incidents; None takes the log and what config.yaml names.
+    """
+
+    model: ModelFolder
+    at: Locations
+    sinks: tuple[Sink, ...] | None = None
+
+    def run_batch(self, batch: str, now: datetime | None = None) -> None:
+        """Take one batch from its files to its alerts, and make the attempt that is due after it.
+
+        :param now: the moment that waiting is measured by; by default the batch's end, past which nothing more comes.
+        :raises NotReady: if its files are not complete and may still come.
+        """
+        moment = now or self.model.config.calendar.end(batch)
+        self._take_rows(batch, moment)
+        score_batch(self.model, self.at, batch)
+        self._take_labels(batch, moment)
+        if (self.model.config.calendar.index(batch) + 1) % self.model.config.check.every == 0:
+            check_drift(self.model, self.at, batch)
+            self.retrain()
+        send_alerts(self.model, self.at, self.sinks)
+
+    def take_in(self, batch: str) -> None:
+        """Only seal what came: rows and labels, which depend on no decision of the loop."""
+        end = self.model.config.calendar.end(batch)
+        self._take_rows(batch, end)
+        self._take_labels(batch, end)
+
+    def retrain(self) -> None:
+        """Make the attempt that is due, or finish one that was left half-way."""
+        stores = open_stores(self.at, self.model.id)
+        attempt = find_due_attempt(self.model.config, stores)
+        if attempt is None:
+            return
+        judged = judge_model(self.model, self.at, attempt, train_model(self.model, self.at, attempt))
+        approval = stores.ledger.get(ApprovalRecord, attempt.verdict)
+        approved = judged.outcome == "needs approval" and approval is not None and approval.approved
+        if judged.outcome == "passed" or approved:
+            self._promote(attempt)
+        close_verdict(self.model, self.at, attempt)
+
+    def _take_rows(self, batch: str, now: datetime) -> None:
+        if self._await(batch, now, "rows"):
+            ingest_batch(self.model, self.at, batch)
+            validate_batch(self.model, self.at, batch)
+
+    def _take_labels(self, batch: str, now: datetime) -> None:
+        if self.model.config.labels != "none" and self._await(batch, now, "labels"):
+            ingest_labels(self.model, self.at, batch)
+            validate_labels(self.model, self.at, batch)
+
+    def _promote(self, attempt: DueAttempt) -> None:
+        version = register_model(self.model, self.at, attempt).version
+        if version is not None:
+            promote_model(self.model, self.at, attempt, version)
+
+    def _await(self, batch: str, now: datetime, feed: Feed) -> bool:
+        """Whether a batch came; two looks, for files whose sizes must stay the same."""
+        seen = wait_for_batch(self.model, self.at, batch, now, None, feed)
+        if seen.state == "waiting" and seen.look is not None and seen.look.sizes:
+            time.sleep(self._pause(feed))
+            seen = wait_for_batch(self.model, self.at, batch, now, seen.look, feed)
+        if seen.state == "waiting":
+            raise NotReady(f"model {self.model.id}: {feed} of batch {batch} are not complete: {seen.why}")
+        return seen.state == "complete"
+
+    def _pause(self, feed: Feed) -> float:
+        """Seconds between two looks; none where a marker or a count tells that the files are complete."""
+        source = source_of(self.model, feed)
+        if not isinstance(source, FilesConfig) or source.complete.marker or source.complete.count:
+            return 0
+        return source.complete.stable.total_seconds()
+
+
+def replay(
+    model: ModelFolder, at: Locations, first: str, last: str, after_each: Callable[[str], None] | None = None
+) -> None:
+    """Run a span of batches on the virtual clock of their dates.
+
+    :param model: the model folder; see ``for_replay``.
+    :param at: a scratch place, never the live one.
+    :param after_each: called with each batch when it is done.
+    """
+    runner = Runner(model, at, sinks=())
+    for batch in model.config.calendar.between(first, last):
+        runner.run_batch(batch)
+        if after_each is not None:
+            after_each(batch)
+
+
+def try_replay(
+    model: ModelFolder, at: Locations, first: str, last: str, after_each: Callable[[str], None] | None = None
+) -> str | None:
+    """Replay a span, and tell what ended it early instead of raising it: errors do not pass from process to process.
+
+    :returns: the error, or None.
+    """
+    try:
+        replay(model, at, first, last, after_each)
+    except EvergreenError as error:
+        return str(error)
+    except Exception as error:
+        _log.exception("model %s: its replay ended early", model.id)
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def for_replay(model: ModelFolder, first: str | None, policies: str | None, html: bool) -> ModelFolder:
+    """A model folder as a replay needs it: its history begins at the span, and nothing is waited for.
+
+    :param first: first batch of the span; None begins where the schedule does.
+    :param policies: such as ``decay+every:4``; None keeps those of config.yaml.
+    :param html: whether the checks may write HTML reports.
+    """
+    config = model.config
+    changes: dict[str, object] = {"source": _at_once(config.source)}
+    if isinstance(config.labels, FilesConfig | QueryConfig):
+        changes["labels"] = _at_once(config.labels)
+    if first is not None:
+        changes["schedule"] = config.schedule.model_copy(update={"start": config.calendar.moment(first)})
+    if not html:
+        changes["check"] = config.check.model_copy(update={"html": "never"})
+    return with_policies(model.replace(config.model_copy(update=changes)), policies)
+
+
+def _at_once(source: FilesConfig | QueryConfig) -> FilesConfig | QueryConfig:
+    """The same source without anything to wait for."""
+    changes: dict[str, object] = {"wait": timedelta(0)}
+    if isinstance(source, FilesConfig):
+        changes["complete"] = source.complete.model_copy(update={"stable": timedelta(0)})
+    return source.model_copy(update=changes)
+
+
+def with_policies(model: ModelFolder, policies: str | None) -> ModelFolder:
+    """The same model under other policies."""
+    if policies is None:
+        return model
+    retrain = model.config.retrain.model_copy(update={"any": parse_policies(policies).any})
+    return model.replace(model.config.model_copy(update={"retrain": retrain}))

@@ -1,0 +1,131 @@
+"""Who serves and why: what `evergreen status` and `evergreen why` say."""
+
+from collections.abc import Iterator
+
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import ModelFolder
+from evergreen.errors import ModelNotFound
+from evergreen.incidents import newest_incidents
+from evergreen.judging.attempts import find_due_attempt, find_open_verdict, get_verdict, newest_verdict
+from evergreen.judging.champion import judged_promotion, promotion_serving
+from evergreen.records import AttemptRecord, ClaimRecord, Judgement, Numbers, PromotionRecord, VerdictRecord
+from evergreen.storage.stores import Stores, open_stores
+
+
+def describe_status(model: ModelFolder, at: Locations) -> Iterator[str]:
+    """Say who serves, since when and why, and what is open."""
+    stores = open_stores(at, model.id)
+    claimed = stores.ledger.last_batch(ClaimRecord, model.config.calendar)
+    if claimed is None:
+        yield f"{model.id}: no batch has been scored yet"
+        return
+    following = model.config.calendar.shift(claimed, 1)
+    promotion = promotion_serving(stores.ledger, following)
+    if promotion is None:
+        yield f"{model.id}: nobody serves yet (last batch {claimed})"
+    else:
+        attempt = find_attempt(stores, promotion)
+        named = f"version {promotion.version}{', the baseline,' if promotion.baseline else ''}"
+        yield f"{model.id}: {named} serves since batch {promotion.effective_from}"
+        yield f"  promotion {promotion.number}, decided at batch {promotion.as_of}: {attempt.why}"
+    claim = stores.ledger.last(ClaimRecord, claimed)
+    if claim is not None:
+        scored = f"scored by version {claim.version}" if claim.version is not None else f"not scored: {claim.why}"
+        yield f"  last batch {claimed}: {scored}"
+    newest = newest_verdict(model.config, stores)
+    if newest is not None:
+        yield from _describe_verdict(newest)
+    verdict = find_open_verdict(model.config, stores)
+    if verdict is None:
+        yield "  open verdict: none"
+    else:
+        due = find_due_attempt(model.config, stores)
+        when = f"its attempt is due at {due.as_of}" if due else "its attempt waits for labels"
+        yield f"  open verdict: {verdict.id} ({', '.join(verdict.reasons)}); {when}"
+    still = [incident for incident in newest_incidents(stores.ledger) if incident.resolved is None]
+    yield f"  open incidents: {len(still) or 'none'}"
+    for incident in still:
+        opened = incident.opened
+        yield f"    {opened.id} since {opened.as_of}, seen {incident.sightings} times: {opened.text}"
+
+
+def describe_version(model: ModelFolder, at: Locations, version: int) -> Iterator[str]:
+    """Tell the judgement that promoted a version.
+
+    :raises ModelNotFound: naming the versions that there are.
+    """
+    stores = open_stores(at, model.id)
+    promotions = list(stores.ledger.all(PromotionRecord, "champion"))
+    promotion = next((one for one in reversed(promotions) if one.version == version), None)
+    if promotion is None:
+        known = ", ".join(str(one.version) for one in promotions) or "none"
+        raise ModelNotFound(f"model {model.id} has no promoted version {version}; promoted versions: {known}")
+    attempt = find_attempt(stores, promotion)
+    yield f"{model.id} version {version}: promotion {promotion.number}, serves from batch {promotion.effective_from}"
+    if attempt.version is None:
+        verdict = get_verdict(stores, attempt.verdict)
+        yield f"  asked for by verdict {verdict.id}: {', '.join(verdict.reasons)}; outcomes: {verdict.outcomes.why}"
+    if attempt.refresh:
+        judged = judged_promotion(stores.ledger, promotion).version
+        yield f"  a refresh: the recipe of version {judged}, which was judged, fitted on newer labels"
+    elif attempt.trained_on is not None:
+        yield (
+            f"  trained on {attempt.training_rows} rows, {attempt.waiting_rows} of their batches without a label yet, "
+            f"labels known {attempt.trained_on[0]} to {attempt.trained_on[1]}; judged on labels that became known in "
+            f"{', '.join(attempt.holdout)}"
+        )
+    if len(attempt.tried) > 1:
+        losses = ", ".join(f"{window} {loss:.4g}" for window, loss in attempt.tried.items())
+        yield f"  windows, by their loss on these: {losses}; over the last attempts {attempt.window} did best"
+    judgement = attempt.judgement
+    if judgement is not None:
+        yield from describe_judgement(judgement)
+    yield f"  outcome: {attempt.outcome}: {attempt.why}"
+    yield f"  what serves was fitted on labels known {promotion.trained_on[0]} to {promotion.trained_on[1]}"
+    yield f"  data {promotion.data}, code {promotion.code}; MLflow {stores.models.name} version {version}"
+
+
+def find_attempt(stores: Stores, promotion: PromotionRecord) -> AttemptRecord:
+    """The attempt that led to a promotion."""
+    attempt = stores.ledger.get(AttemptRecord, promotion.attempt)
+    assert attempt is not None
+    return attempt
+
+
+def describe_judgement(judgement: Judgement) -> Iterator[str]:
+    """Tell what the gate has seen, in lines."""
+    proof = f", at least {judgement.proof:.1%} at gate.confidence" if judgement.proof is not None else ""
+    yield (
+        f"  against {judgement.against}: {judgement.metric} {judgement.champion:.4g} to {judgement.challenger:.4g} "
+        f"on {judgement.rows} rows in {judgement.blocks} batches, improvement {judgement.improvement:.1%} "
+        f"({judgement.lower:.1%} to {judgement.upper:.1%}){proof}, expected {judgement.expected:.1%}, worse with a "
+        f"probability of {judgement.worse:.0%}"
+    )
+    for judged in judgement.slices:
+        told = f"{judged.champion:.4g} to {judged.challenger:.4g} on {judged.rows} rows"
+        yield f"    {judged.column}={judged.value}: {told}"
+    if (calibration := judgement.calibration) is not None:
+        yield (
+            f"    calibration error: {calibration.champion:.4g} to {calibration.challenger:.4g} "
+            f"on {calibration.rows} rows"
+        )
+    for report in judgement.fairness:
+        small = f"; {report.left_out_groups} small groups left out, {report.left_out_rows} rows"
+        gaps = _tell_numbers(report.champion_gap, report.challenger_gap)
+        yield f"    {report.column}, largest gap between groups: {gaps}{small if report.left_out_groups else ''}"
+        for group in report.groups:
+            numbers = _tell_numbers(group.champion, group.challenger)
+            yield f"      {report.column}={group.value}: {numbers} on {group.rows} rows"
+
+
+def _tell_numbers(champion: Numbers, challenger: Numbers) -> str:
+    """Each number of both models; one that only one of them has is left out."""
+    told = (f"{name} {champion[name]:.4g} to {challenger[name]:.4g}" for name in champion if name in challenger)
+    return ", ".join(told) or "none to compare"
+
+
+def _describe_verdict(verdict: VerdictRecord) -> Iterator[str]:
+    yield f"  last check, batch {verdict.as_of}:"
+    for name in ("freshness", "inputs", "predictions", "outcomes"):
+        section = getattr(verdict, name)
+        yield f"    {name}: {section.state}, {section.why}"

@@ -1,0 +1,131 @@
+"""What tells the time and not the row: to a tree, a name of the batch that never comes again."""
+
+import numpy as np
+import pandas as pd
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
+from evergreen.scaffold.place_rows import PlacedRows
+from evergreen.scaffold.profile_columns import ColumnFacts
+
+# Fewer batches, or values, grow by chance.
+_BATCHES, _VALUES = 4, 20
+_NEARLY = 0.98
+_SAMPLE = 10_000
+# Less is chance: on streams to which the day means nothing, up to half a hundredth of the error.
+_LOWER = 0.01
+_GROWING = 0.95
+# Parts that come again only after a year, or never.
+_LONG = ("year", "quarter", "month", "week of the year", "day of the year", "day of the month")
+
+
+def find_clocks(columns: list[ColumnFacts], event: ColumnFacts, placed: PlacedRows, whole_year: bool) -> dict[str, str]:
+    """Numbers and dates that are no features, each with the reason.
+
+    :param columns: those that would be proposed.
+    :param placed: the rows by batch.
+    :param whole_year: whether all months were seen: they come again, and what a file says of them may be of use.
+    """
+    found = {}
+    parts = _calendar_parts(event.values)
+    for facts in columns:
+        if facts.is_date and facts.name != event.name:
+            if counts_on((event.values - facts.values).dt.total_seconds(), event.values, placed):
+                found[facts.name] = f"the time from it to {event.name} only counts on from batch to batch"
+        elif facts.is_number:
+            part = _part_of(facts.values.astype(float), parts)
+            if part in ("month", "quarter") and whole_year:
+                continue
+            if part in _LONG:
+                found[facts.name] = f"is the {part} of {event.name}, which tells batches apart and not rows"
+            elif part and not varies_within(facts.values, placed):
+                found[facts.name] = f"is the {part} of {event.name}, one for all rows of a batch"
+            elif counts_on(facts.values.astype(float), event.values, placed):
+                found[facts.name] = "only counts on with time, so that later values lie beyond all that were learnt"
+    return found
+
+
+def counts_on(values: pd.Series, moments: pd.Series, placed: PlacedRows) -> bool:
+    """Whether values grow, or fall, from batch to batch, or nearly in step with time.
+
+    :param values: (rows,) numbers.
+    :param moments: (rows,) event times.
+    """
+    held = (values.notna() & moments.notna() & (placed.numbers >= 0)).to_numpy()
+    values, moments = values[held], moments[held]
+    by_batch = values.groupby(placed.numbers[held])
+    if by_batch.ngroups >= _BATCHES:
+        low, high = by_batch.quantile(0.01).to_numpy(), by_batch.quantile(0.99).to_numpy()
+        for first, last in ((low, high), (-high, -low)):
+            if last[-1] > first[0] and np.mean(first[1:] >= last[:-1]) >= _NEARLY:
+                return True
+    if values.nunique() < _VALUES:
+        return False
+    ranks = np.corrcoef(values.rank(), moments.rank())[0, 1]
+    return bool(abs(ranks) >= _GROWING)
+
+
+def stands_in(columns: tuple[ColumnFacts, ...], part: str, moments: pd.Series) -> bool:
+    """Whether a column is a part of the event time already."""
+    parts = _calendar_parts(moments)
+    return any(_part_of(facts.values.astype(float), parts).startswith(part) for facts in columns if facts.is_number)
+
+
+def varies_within(values: pd.Series, placed: PlacedRows) -> bool:
+    """Whether most batches have more than one value."""
+    inside = placed.numbers >= 0
+    return bool(values[inside].groupby(placed.numbers[inside]).nunique().median() > 1)
+
+
+def foretells(
+    part: pd.Series, columns: list[ColumnFacts], outcome: pd.Series, placed: PlacedRows, classification: bool
+) -> bool:
+    """Whether a part of the event time lowers the error on batches that were not learnt from.
+
+    Every other batch is learnt from, the part beside all columns of numbers, and the others are foretold; then the
+    other way round. Where there are too few batches to tell, it is taken.
+
+    :param outcome: (rows,) the target as numbers, NaN where it is missing.
+    """
+    usable = np.flatnonzero(outcome.notna() & part.notna() & (placed.numbers >= 0))
+    usable = np.sort(np.random.default_rng(0).permutation(usable)[:_SAMPLE])
+    answer, odd = outcome.to_numpy(dtype=float)[usable], placed.numbers[usable] % 2 == 1
+    if len(set(placed.numbers[usable])) < _BATCHES or min(len(set(answer[odd])), len(set(answer[~odd]))) < 2:
+        return True
+    numbers = [facts.values.to_numpy(dtype=float)[usable] for facts in columns if facts.is_number]
+    clock = part.to_numpy(dtype=float)[usable]
+    plain = np.column_stack(numbers or [np.zeros(len(usable))])
+    errors = [_error(features, answer, odd, classification) for features in (plain, np.column_stack([plain, clock]))]
+    return errors[1] < (1 - _LOWER) * errors[0]
+
+
+def _error(features: np.ndarray, answer: np.ndarray, odd: np.ndarray, classification: bool) -> float:
+    """The summed loss on either half, of a small model of the other."""
+    boosting = HistGradientBoostingClassifier if classification else HistGradientBoostingRegressor
+    summed = 0.0
+    for seen in (odd, ~odd):
+        model = boosting(max_iter=60, early_stopping=False, random_state=0).fit(features[seen], answer[seen])
+        if classification:
+            share = model.predict_proba(features[~seen])[:, 1].clip(1e-4, 1 - 1e-4)
+            summed += float(-np.log(np.where(answer[~seen] == 1, share, 1 - share)).sum())
+        else:
+            summed += float(np.abs(model.predict(features[~seen]) - answer[~seen]).sum())
+    return summed
+
+
+def _calendar_parts(moments: pd.Series) -> dict[str, pd.Series]:
+    at = moments.dt
+    return {
+        "year": at.year, "quarter": at.quarter, "month": at.month, "week of the year": at.isocalendar().week,
+        "day of the year": at.dayofyear, "day of the month": at.day, "hour": at.hour, "weekday": at.weekday,
+        "weekday, counted from 1": at.weekday + 1, "weekday, counted from Sunday": (at.weekday + 1) % 7,
+        "weekday, counted from Sunday as 1": (at.weekday + 1) % 7 + 1,
+    }  # fmt: skip
+
+
+def _part_of(values: pd.Series, parts: dict[str, pd.Series]) -> str:
+    """The part of the event time that a column is in nearly all rows; empty if it is none."""
+    if values.nunique() > 1:
+        for name, part in parts.items():
+            if (part == values).mean() >= _NEARLY and part.nunique() > 1:
+                return name
+    return ""

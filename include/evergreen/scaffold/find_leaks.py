@@ -1,0 +1,220 @@
+"""Columns that may give the answer away: known too late, or the target in other words. Suspected, never proven."""
+
+import re
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import r2_score, roc_auc_score
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+from evergreen.scaffold.profile_columns import ColumnFacts
+
+_SAMPLE = 10_000
+# Fewer rows say nothing about what one column tells of the target.
+_LEAST = 40
+_TELLING = 0.97
+_EXACT = 0.9999
+# Of late labels: measured on bookings, whose lead time (0.9) made the log loss of what was learnt half as large again.
+_DUE = 0.8
+_AFTERWARDS = re.compile(
+    r"assigned|actual|final|reali[sz]ed|delivered|received|paid|closed|completed|ended|outcome|result"
+)
+
+
+def find_leaks(
+    columns: dict[str, ColumnFacts],
+    event_time: str,
+    target: str,
+    outcome: pd.Series,
+    classification: bool,
+    batches: np.ndarray,
+    late: bool,
+) -> dict[str, str]:
+    """Name the columns that are suspected to give the target away, with the evidence.
+
+    :param columns: those that would be proposed, without key and target, the event time among them.
+    :param outcome: (rows,) the target as numbers, NaN where it is missing.
+    :param batches: (rows,) number of each row's batch.
+    :param late: whether the target comes later than its row, so that where it is missing it is not known yet.
+    :returns: evidence by column.
+    """
+    leaks = _find_later_dates(columns, event_time)
+    labelled = np.flatnonzero(outcome.notna())
+    if len(labelled) > _SAMPLE:
+        labelled = np.sort(np.random.default_rng(0).choice(labelled, _SAMPLE, replace=False))
+    answer = outcome.iloc[labelled].to_numpy(dtype=float)
+    rest = {name: facts for name, facts in columns.items() if name not in (*leaks, event_time)}
+    leaks |= _find_due(rest, outcome, target, batches, _DUE if late else _TELLING)
+    rest = {name: facts for name, facts in columns.items() if name not in (*leaks, event_time)}
+    numbers = pd.DataFrame(
+        {
+            name: facts.values.iloc[labelled].to_numpy(dtype=float)
+            for name, facts in rest.items()
+            if facts.is_number and facts.distinct > 1
+        }
+    )
+    if not classification:
+        leaks |= _find_exact_sum(numbers, answer, target)
+    for name, facts in rest.items():
+        if name not in leaks and len(answer) >= _LEAST:
+            told = _tells(_as_number(facts).iloc[labelled].to_numpy(), answer, classification)
+            if told >= _TELLING:
+                measure = "AUC" if classification else "R² of ranks"
+                leaks[name] = f"alone tells {target} ({measure} {told:.2f} on rows held out)"
+    if classification:
+        leaks |= _find_revisions(rest, outcome, target)
+    return leaks
+
+
+def _find_due(
+    columns: dict[str, ColumnFacts], outcome: pd.Series, target: str, batches: np.ndarray, least: float
+) -> dict[str, str]:
+    """Columns that tell whether the target is known yet: what is learnt from are then other rows than those to come.
+
+    Rows weigh so that in each batch the known ones are half: that older rows have their labels tells nothing.
+
+    :param least: area under the curve from which a column tells it.
+    """
+    known = outcome.notna().to_numpy()
+    share = pd.Series(known).groupby(batches).transform("mean").to_numpy()
+    mixed = np.flatnonzero((share > 0) & (share < 1))
+    mixed = np.sort(np.random.default_rng(0).permutation(mixed)[:_SAMPLE])
+    if not _LEAST <= known[mixed].sum() <= len(mixed) - _LEAST:
+        return {}
+    weights = np.where(known, 1 / np.maximum(share, 1e-9), 1 / np.maximum(1 - share, 1e-9))[mixed]
+    found = {}
+    for name, facts in columns.items():
+        held = facts.values.notna().to_numpy()
+        if _agree(held, known):
+            found[name] = f"is there where {target} is, and nowhere else"
+        elif _agree(~held, known):
+            found[name] = f"is there only where {target} is missing"
+        else:
+            told = _tells(_as_number(facts).to_numpy()[mixed], known[mixed].astype(float), True, weights)
+            if told >= least:
+                found[name] = f"tells which rows of a batch have {target} yet (AUC {told:.2f} on rows held out)"
+    return found
+
+
+def _agree(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two truths are nearly always the same, where they are rare as well as where they are common."""
+    both, either = (one & other).sum(), (one | other).sum()
+    neither, not_both = (~one & ~other).sum(), (~one | ~other).sum()
+    return bool(both >= _TELLING * either and neither >= _TELLING * not_both)
+
+
+def _find_later_dates(columns: dict[str, ColumnFacts], event_time: str) -> dict[str, str]:
+    """Dates that lie after the event in some rows: what is written there is not known as the event happens."""
+    event, leaks = columns[event_time], {}
+    for name, facts in columns.items():
+        if name == event_time or not facts.is_date:
+            continue
+        days = {event.type.type if event.type else "", facts.type.type if facts.type else ""}
+        one, other = (facts.values, event.values)
+        if "date" in days:
+            one, other = one.dt.normalize(), other.dt.normalize()
+        held = int((one.notna() & other.notna()).sum())
+        later = int((one > other).sum())
+        if held and later >= 0.01 * held:
+            leaks[name] = f"lies after {event_time} in {later:,} of {held:,} rows"
+    return leaks
+
+
+def _find_exact_sum(numbers: pd.DataFrame, answer: np.ndarray, target: str) -> dict[str, str]:
+    """Columns of which the target is an exact weighted sum, or (by logarithms) an exact product."""
+    for shape, rows, outcome in (("sum", numbers, answer), ("product", *_logarithms(numbers, answer))):
+        parts = _fit_exactly(rows, outcome)
+        if parts:
+            with_others = f" of {' and '.join(parts)}" if len(parts) > 1 else " of it alone"
+            word = shape if len(parts) > 1 else "multiple" if shape == "sum" else "power"
+            return dict.fromkeys(parts, f"{target} is an exact {word}{with_others}")
+    return {}
+
+
+def _logarithms(numbers: pd.DataFrame, answer: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
+    positive = numbers.loc[:, (numbers > 0).all()] if (answer > 0).all() else numbers.iloc[:, :0]
+    return pd.DataFrame(np.log(positive)), np.log(np.where(answer > 0, answer, 1.0))
+
+
+def _fit_exactly(numbers: pd.DataFrame, answer: np.ndarray) -> list[str]:
+    """The fewest columns whose weighted sum is the answer; none where no sum is."""
+    complete = numbers.loc[:, numbers.notna().mean() > 0.9]
+    held = complete.notna().all(axis=1).to_numpy()
+    complete, answer = complete[held], answer[held]
+    # With nearly as many columns as rows, chance fits anything; the nearest columns are the ones to ask.
+    nearest = complete.corrwith(pd.Series(answer, index=complete.index)).abs().sort_values(ascending=False)
+    names = list(nearest.dropna().index[: max(1, len(answer) // 10)])
+    if len(answer) < _LEAST or not names or np.ptp(answer) == 0:
+        return []
+    if _fit(complete[names], answer) < _EXACT:
+        return []
+    for name in reversed(list(names)):
+        fewer = [other for other in names if other != name]
+        if fewer and _fit(complete[fewer], answer) >= _EXACT:
+            names = fewer
+    return sorted(names, key=list(numbers.columns).index)
+
+
+def _fit(numbers: pd.DataFrame, answer: np.ndarray) -> float:
+    values = numbers.to_numpy(dtype=float)
+    centred = (values - values.mean(axis=0)) / np.where(values.std(axis=0) > 0, values.std(axis=0), 1.0)
+    shifted = answer - answer.mean()
+    weights = np.linalg.lstsq(centred, shifted, rcond=None)[0]
+    return float(1 - ((shifted - centred @ weights) ** 2).sum() / (shifted**2).sum())
+
+
+def _as_number(facts: ColumnFacts) -> pd.Series:
+    """A column as a tree reads it: categories in the order of their names, dates as seconds."""
+    if facts.is_date:
+        seconds: pd.Series = (facts.values - facts.values.min()).dt.total_seconds()
+        return seconds
+    if facts.is_number:
+        return facts.values.astype(float)
+    codes, _ = pd.factorize(facts.values, sort=True)
+    return pd.Series(np.where(codes < 0, np.nan, codes), dtype=float)
+
+
+def _tells(values: np.ndarray, answer: np.ndarray, classification: bool, weights: np.ndarray | None = None) -> float:
+    """How well a small tree on one column alone foretells the answer on the rows it has not seen.
+
+    :param weights: of each row, for a classification.
+    """
+    weights = np.ones(len(answer)) if weights is None else weights
+    half = np.random.default_rng(0).permutation(len(answer)) < len(answer) // 2
+    seen, unseen = values[half].reshape(-1, 1), values[~half].reshape(-1, 1)
+    if classification:
+        if len(set(answer[half])) < 2 or len(set(answer[~half])) < 2:
+            return 0.0
+        tree = DecisionTreeClassifier(max_leaf_nodes=64, min_samples_leaf=5, random_state=0)
+        shares = tree.fit(seen, answer[half], weights[half]).predict_proba(unseen)[:, 1]
+        return float(roc_auc_score(answer[~half], shares, sample_weight=weights[~half]))
+    ranks = pd.Series(answer).rank().to_numpy()
+    if np.ptp(ranks) == 0:
+        return 0.0
+    tree = DecisionTreeRegressor(max_leaf_nodes=64, min_samples_leaf=5, random_state=0)
+    return float(r2_score(ranks[~half], tree.fit(seen, ranks[half]).predict(unseen)))
+
+
+def _find_revisions(columns: dict[str, ColumnFacts], outcome: pd.Series, target: str) -> dict[str, str]:
+    """A column that is another one, corrected later: where the two differ, the target does."""
+    leaks: dict[str, str] = {}
+    named = [facts for facts in columns.values() if facts.type is not None and facts.type.type == "category"]
+    for i, one in enumerate(named):
+        for other in named[i + 1 :]:
+            values = set(one.values.dropna()) & set(other.values.dropna())
+            if len(values) < 0.7 * min(one.distinct, other.distinct) or len(values) < 3:
+                continue
+            both = one.values.notna() & other.values.notna() & outcome.notna()
+            differ = both & (one.values != other.values)
+            same = both & ~differ
+            if not 50 <= differ.sum() <= 0.5 * both.sum():
+                continue
+            apart, together = float(outcome[differ].mean()), float(outcome[same].mean())
+            if 0.25 * together < apart < 1 - 0.25 * (1 - together):
+                continue
+            suspects = [facts.name for facts in (one, other) if _AFTERWARDS.search(facts.name.lower())]
+            for name in suspects if len(suspects) == 1 else [one.name, other.name]:
+                against = other.name if name == one.name else one.name
+                where = f"where it differs from {against} ({int(differ.sum()):,} rows)"
+                leaks[name] = f"{where}, {target} is {apart:.1%}, else {together:.1%}"
+    return leaks

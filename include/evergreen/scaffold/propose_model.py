@@ -1,0 +1,244 @@
+"""A model proposed from a history: which columns are declared, what is made of them, how much is learnt from."""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, timedelta
+
+import numpy as np
+import pandas as pd
+
+from evergreen.batches import Every
+from evergreen.config.fields import ColumnType
+from evergreen.errors import FolderNotWritten
+from evergreen.scaffold.answers import Answers, Ask, Chosen
+from evergreen.scaffold.choose_answers import Chooser
+from evergreen.scaffold.find_clocks import find_clocks, foretells, stands_in, varies_within
+from evergreen.scaffold.find_keys import NAMES_A_ROW
+from evergreen.scaffold.find_leaks import find_leaks
+from evergreen.scaffold.follow_names import follow_names
+from evergreen.scaffold.join_labels import LabelHistory, join_labels
+from evergreen.scaffold.place_rows import PlacedRows, place_rows
+from evergreen.scaffold.profile_columns import ColumnFacts, profile_columns
+from evergreen.scaffold.propose_expectations import Proposed, propose_for_labels, propose_for_rows
+from evergreen.scaffold.read_files import HistoryFiles
+
+# From this share of its variance between batches on, a column follows the calendar: every new batch would warn.
+_SEASONAL = 0.8
+# Labelled rows over which outcomes are checked where config.yaml says nothing.
+_CHECKED = 200
+_YEAR = timedelta(days=360)
+
+
+@dataclass(frozen=True)
+class FeaturePlan:
+    """What features.py makes of the columns.
+
+    :param numbers, flags, categories, dates: columns by what becomes of them.
+    :param calendar: expressions of the event time ``at``, by the name of the feature.
+    """
+
+    numbers: tuple[str, ...]
+    flags: tuple[str, ...]
+    categories: tuple[str, ...]
+    dates: tuple[str, ...]
+    calendar: dict[str, str]
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to learn from."""
+        return not (self.numbers or self.flags or self.categories or self.dates or self.calendar)
+
+
+@dataclass(frozen=True)
+class ModelProposal:
+    """All that a model folder says.
+
+    :param declared: the columns of the contract.
+    :param leaks: evidence by column suspected to give the target away.
+    :param left_out: reason by column that is left out otherwise.
+    :param seasonal: declared columns that follow the calendar.
+    :param check_rows: labelled rows that a check of outcomes can count on.
+    :param pattern: of the files, where they are named by their batches.
+    :param labels: the labels, where they have files of their own.
+    :param delays: (rows with a label whose time is known,) batches that it took.
+    """
+
+    name: str
+    files: HistoryFiles
+    chosen: Chosen
+    columns: dict[str, ColumnFacts]
+    placed: PlacedRows
+    declared: tuple[ColumnFacts, ...]
+    leaks: dict[str, str]
+    left_out: dict[str, str]
+    seasonal: tuple[str, ...]
+    check_rows: int
+    features: FeaturePlan
+    row_expectations: tuple[Proposed, ...]
+    label_expectations: tuple[Proposed, ...]
+    pattern: str | None
+    labels: LabelHistory | None
+    delays: pd.Series
+
+
+def propose_model(
+    name: str, files: HistoryFiles, given: Answers, ask: Ask, label_files: HistoryFiles | None = None
+) -> ModelProposal:
+    """Look at a history, ask for what it cannot say, and propose a model.
+
+    :param label_files: the labels, where they do not stand in the rows.
+    :raises FolderNotWritten: if answers are missing or do not fit the data, or nothing is left to learn from.
+    """
+    labels = None
+    if label_files is not None:
+        files, labels = join_labels(files, label_files, given)
+        given = replace(given, key=labels.key)
+    columns = profile_columns(files)
+    chosen = Chooser(files, columns, given, ask).choose()
+    event, target = chosen.event, chosen.target
+    columns[event.name] = event
+    placed, pattern = _follow(files, event.values, chosen.every)
+    if labels is not None:
+        labels = replace(labels, named=follow_names(labels.files.paths, chosen.every))
+    whole_year = placed.calendar.starts_at(placed.span) - placed.calendar.start >= _YEAR
+    declared, leaks, left_out = _select_columns(columns, chosen, given, placed, labels, whole_year)
+    plan = _plan_features(declared, chosen, placed)
+    if plan.empty:
+        told = "; ".join(f"{column}: {why}" for column, why in (leaks | left_out).items())
+        raise FolderNotWritten(
+            [f"{files.names}: no column is left to learn {target.name} from; {told or 'it has none'}"]
+        )
+    inside = placed.numbers >= 0
+    labelled = np.unique(placed.numbers[inside & target.values.notna().to_numpy()], return_counts=True)[1]
+    required = {*chosen.key, event.name}
+    return ModelProposal(
+        name=name,
+        files=files,
+        chosen=chosen,
+        columns=columns,
+        placed=placed,
+        declared=declared,
+        leaks=leaks,
+        left_out=left_out,
+        seasonal=_find_seasonal(declared, chosen, placed),
+        check_rows=min(_CHECKED, max(2, int(2 * np.median(labelled)))) if len(labelled) else _CHECKED,
+        features=plan,
+        row_expectations=tuple(propose_for_rows(list(declared), required, placed, whole_year)),
+        label_expectations=tuple(propose_for_labels(target, chosen.task, placed, whole_year)),
+        pattern=pattern,
+        labels=labels,
+        delays=labels.delays(files.texts, placed) if labels is not None else pd.Series(dtype=float),
+    )
+
+
+def _select_columns(
+    columns: dict[str, ColumnFacts],
+    chosen: Chosen,
+    given: Answers,
+    placed: PlacedRows,
+    labels: LabelHistory | None,
+    whole_year: bool,
+) -> tuple[tuple[ColumnFacts, ...], dict[str, str], dict[str, str]]:
+    """The columns that are declared, the suspected leaks, and what is left out otherwise, with the reasons."""
+    event, target = chosen.event, chosen.target
+    left_out = _leave_out(columns, chosen, given)
+    if labels is not None:
+        left_out |= {name: "comes with the label" for name in labels.columns if name != target.name}
+    answers = (*chosen.key, event.name, target.name)
+    columns |= {name: _as_usable(columns[name]) for name in given.keep if name not in answers}
+    usable = {name: facts for name, facts in columns.items() if name not in (*left_out, *chosen.key, target.name)}
+    usable[event.name] = event
+    classification, outcome = chosen.task == "classification", target.values.astype(float)
+    late = labels is not None
+    suspected = find_leaks(usable, event.name, target.name, outcome, classification, placed.numbers, late)
+    leaks = {name: why for name, why in suspected.items() if name not in given.keep}
+    rest = [facts for name, facts in usable.items() if name not in (*leaks, *given.keep)]
+    left_out |= find_clocks(rest, event, placed, whole_year)
+    gone = (*left_out, *leaks, target.name)
+    return tuple(facts for name, facts in columns.items() if name not in gone), leaks, left_out
+
+
+def _follow(files: HistoryFiles, moments: pd.Series, every: Every) -> tuple[PlacedRows, str | None]:
+    """The rows by batch, and the pattern of the files if most rows lie in the batch that their file is named by."""
+    named = follow_names(files.paths, every)
+    if named is not None:
+        placed = place_rows(moments, every, min(named.dates))
+        calendar = placed.calendar
+        batches = [calendar.index(calendar.containing(date.replace(tzinfo=UTC))) for date in named.dates]
+        if min(batches) >= 0 and (np.repeat(batches, files.sizes) == placed.numbers).mean() > 0.5:
+            return placed, named.pattern
+    return place_rows(moments, every), None
+
+
+def _leave_out(columns: dict[str, ColumnFacts], chosen: Chosen, given: Answers) -> dict[str, str]:
+    """Why columns are not declared; the answers always are, and what is to be kept."""
+    answers = (*chosen.key, chosen.event.name, chosen.target.name)
+    reasons = {}
+    for name, facts in columns.items():
+        if name in answers or name in given.keep:
+            continue
+        if name in given.drop:
+            reasons[name] = "by --drop"
+        elif facts.left_out:
+            reasons[name] = facts.left_out
+        elif len(facts.readings) > 1:
+            forms = " or ".join(str(reading.form) for reading in facts.readings)
+            reasons[name] = f"its dates read as {forms} alike; declare the right one"
+        elif facts.unique and facts.type is not None and facts.type.type == "integer" and _counts_rows(facts, chosen):
+            reasons[name] = "another value in each row: it names rows, or counts them"
+    return reasons
+
+
+def _as_usable(facts: ColumnFacts) -> ColumnFacts:
+    """A column that is kept whatever speaks against it; of one without a known type any text is a category."""
+    text = facts.type is None or facts.type.type == "string"
+    remark = facts.remark or (f"kept, although it {facts.left_out}" if facts.left_out.startswith("holds") else "")
+    return replace(facts, left_out="", remark=remark, type=ColumnType(type="category") if text else facts.type)
+
+
+def _counts_rows(facts: ColumnFacts, chosen: Chosen) -> bool:
+    by_time = facts.values.iloc[chosen.event.values.argsort(kind="stable")]
+    sorted_ = any(one.is_monotonic_increasing or one.is_monotonic_decreasing for one in (facts.values, by_time))
+    return bool(NAMES_A_ROW.search(facts.name)) or (facts.rows >= 20 and sorted_)
+
+
+def _plan_features(declared: tuple[ColumnFacts, ...], chosen: Chosen, placed: PlacedRows) -> FeaturePlan:
+    outcome = chosen.target.values.astype(float)
+
+    def of(*types: str) -> tuple[str, ...]:
+        alone = chosen.key if len(chosen.key) == 1 else ()
+        return tuple(
+            facts.name
+            for facts in declared
+            if facts.type is not None and facts.type.type in types
+            if facts.name != chosen.event.name and facts.name not in alone and not facts.left_out
+        )
+
+    taken = {facts.name for facts in declared}
+    at = chosen.event.values.dt
+    minutes = at.hour * 60 + at.minute
+    hour = "at.dt.hour + at.dt.minute / 60" if at.minute.nunique() > 1 else "at.dt.hour"
+    calendar = {}
+    for part, values, expression in (("hour", minutes, hour), ("weekday", at.weekday, "at.dt.weekday")):
+        # One for all rows of a batch, it would name the batch.
+        varies = varies_within(values, placed) and not stands_in(declared, part, chosen.event.values)
+        numbers = [facts for facts in declared if facts.name not in (*chosen.key, chosen.event.name)]
+        if varies and foretells(values, numbers, outcome, placed, chosen.task == "classification"):
+            calendar[part if part not in taken else f"{part}_of_event"] = expression
+    return FeaturePlan(of("integer", "float"), of("boolean"), of("category"), of("timestamp", "date"), calendar)
+
+
+def _find_seasonal(declared: tuple[ColumnFacts, ...], chosen: Chosen, placed: PlacedRows) -> tuple[str, ...]:
+    """Numbers whose batches differ far more than their rows do."""
+    found = []
+    for facts in declared:
+        if not facts.is_number or facts.name in (*chosen.key, chosen.event.name):
+            continue
+        values = facts.values.astype(float)
+        groups = values.groupby(placed.numbers)
+        freedom = int(values.notna().sum()) - groups.ngroups
+        if groups.ngroups < 8 or freedom < groups.ngroups or not values.var():
+            continue
+        within = float(((values - groups.transform("mean")) ** 2).sum()) / freedom
+        if within <= (1 - _SEASONAL) * float(values.var()):
+            found.append(facts.name)
+    return tuple(found)

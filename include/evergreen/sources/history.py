@@ -1,0 +1,78 @@
+"""History files, of which a model's past batches are cut: read whole, their columns held against one another."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from evergreen.config.feeds import FilesConfig
+from evergreen.config.fields import ColumnType
+from evergreen.errors import FileUnreadable
+from evergreen.sources.parsing import parse_file
+from evergreen.sources.tables import ParsedFile
+
+
+def read_history(paths: list[Path], source: FilesConfig, declared: Collection[str] | None = None) -> list[ParsedFile]:
+    """Read history files whole, all with the columns of the first, in its order.
+
+    :param declared: columns that have to be there once; None if none is declared yet.
+    :raises FileUnreadable: if one cannot be read, has a row that cannot be taken apart, or has other columns.
+    """
+    read: list[ParsedFile] = []
+    for path in paths:
+        try:
+            parsed = parse_file(path.name, path.read_bytes(), source, declared)
+        except OSError as error:
+            raise FileUnreadable(str(path), None, f"cannot be read: {error.strerror}") from error
+        if parsed.torn:
+            # Rows are counted below a header, where there is one.
+            line = parsed.torn[0].number + (0 if parsed.texts else 1)
+            raise FileUnreadable(path.name, line, f"{parsed.torn[0].problem}; mend it by hand")
+        first = read[0] if read else parsed
+        lacks = [name for name in first.rows.column_names if name not in parsed.rows.column_names]
+        more = [name for name in parsed.rows.column_names if name not in first.rows.column_names]
+        if lacks or more:
+            found = "; ".join(
+                f"{what} {', '.join(names)}" for what, names in (("lacks", lacks), ("adds", more)) if names
+            )
+            raise FileUnreadable(path.name, 1, f"{found}; expected the columns of {first.name}")
+        read.append(replace(parsed, rows=parsed.rows.select(first.rows.column_names)))
+    return read
+
+
+def as_text(file: ParsedFile, declared: Mapping[str, ColumnType], null: str = "") -> pa.Table:
+    """The rows of a file as the text that reads back as the same values.
+
+    :param declared: the contract's columns: a date that the file states as such is written in its declared format.
+    :param null: the text that stands for a missing value.
+    :raises FileUnreadable: if a column holds what no text can stand for, such as a list.
+    """
+    rows = file.rows
+    for i, field in enumerate(rows.schema):
+        if pa.types.is_string(field.type):
+            continue
+        form = declared[field.name].format if field.name in declared else None
+        try:
+            texts = _text_of(rows.column(i), form)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            problem = f"column {field.name} holds {field.type}, which is no plain value; flatten it or leave it out"
+            raise FileUnreadable(file.name, None, problem) from error
+        rows = rows.set_column(i, field.name, pc.fill_null(texts, null))
+    return rows
+
+
+def _text_of(values: pa.ChunkedArray, form: str | None) -> pa.ChunkedArray:
+    if pa.types.is_dictionary(values.type):
+        values = pc.cast(values, values.type.value_type)
+    if pa.types.is_floating(values.type):
+        # Not a number is how pandas writes a missing one.
+        values = pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
+    if pa.types.is_timestamp(values.type):
+        # Names of a zone differ from writer to writer; the moment does not.
+        values = values.cast(pa.timestamp("us", tz="UTC" if values.type.tz else None), safe=False)
+    if form is not None and (pa.types.is_timestamp(values.type) or pa.types.is_date(values.type)):
+        stamps = values.cast(pa.timestamp("us", tz=getattr(values.type, "tz", None))).to_pandas()
+        return pa.chunked_array([pa.array(stamps.dt.strftime(form), pa.string(), from_pandas=True)])
+    return values.cast(pa.string())

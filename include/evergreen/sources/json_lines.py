@@ -1,0 +1,125 @@
+"""JSON Lines: one object a line, its values as the text that the file writes, so that they are cast as those of CSV.
+
+Read line by line rather than in blocks: a reader that infers a type for a block refuses a column in which one line has
+a number and another a text, rounds whole numbers beyond 2^53 beside a fraction, and takes the last of two equal keys.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Collection
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from evergreen.errors import FileUnreadable
+from evergreen.sources.tables import ParsedFile, TornRow
+
+# An exponent beyond it is written out for no column: 1e300 stays as it is.
+_LONGEST_WHOLE = 40
+
+
+class _Number(str):
+    """A number as the file writes it."""
+
+
+class _Object(dict[str, Any]):
+    """An object, and the keys that it names twice."""
+
+    twice: frozenset[str] = frozenset()
+
+
+def parse_json_lines(name: str, text: str, plain: Collection[str] | None = None) -> ParsedFile:
+    """Read JSON Lines. A line that is no object of single values is torn; the rest of the file goes on.
+
+    Numbers are kept as written, but for whole ones (``3.0``, ``1e3``), which become whole numbers: an integer column
+    reads them, and a category is the same beside a null as without one. A key that a line lacks is a null there.
+
+    :param text: the file; odd bytes as surrogates, which tear their line.
+    :param plain: columns that must hold single values; None for all. In others, objects and lists read as null.
+    :returns: numbered by line, with each row's own text.
+    :raises FileUnreadable: if no line can be read.
+    """
+    rows: list[dict[str, str | None]] = []
+    numbers, texts, torn = [], [], []
+    # A line break never stands inside a JSON text; other separators, such as U+2028, may.
+    for number, line in enumerate(re.split(r"\r\n|\n|\r", text.removeprefix("\ufeff")), start=1):
+        if not line.strip():
+            continue
+        try:
+            rows.append(_read_line(line, plain))
+        except (ValueError, RecursionError) as error:
+            torn.append(TornRow(number, line.encode(errors="backslashreplace").decode(), _describe(error)))
+        else:
+            numbers.append(number)
+            texts.append(line)
+    cut = bool(torn) and torn[-1].number > (numbers[-1] if numbers else 0) and not text.endswith(("\n", "\r", "}"))
+    if cut and rows:
+        problem = f"its last line {torn[-1].problem}, and has no line end; the file may be cut, deliver it again"
+        raise FileUnreadable(name, torn[-1].number, problem)
+    if not rows:
+        first = f"; line {torn[0].number} {torn[0].problem}" if torn else ""
+        found = "has no line that can be read" if torn else "is empty"
+        raise FileUnreadable(name, None, f"{found}{first}; expected JSON Lines: one object a line")
+    names = list(dict.fromkeys(column for row in rows for column in row))
+    columns = {column: pa.array([row.get(column) for row in rows], pa.string()) for column in names}
+    return ParsedFile(name, pa.table(columns), np.array(numbers, dtype=np.int64), tuple(torn), tuple(texts))
+
+
+def _read_line(line: str, plain: Collection[str] | None) -> dict[str, str | None]:
+    read = json.loads(
+        line, object_pairs_hook=_read_object, parse_int=_Number, parse_float=_Number, parse_constant=_refuse_constant
+    )
+    if not isinstance(read, _Object):
+        kind = "a list" if isinstance(read, list) else "a single value"
+        raise ValueError(f"is {kind}; expected an object")
+    double = sorted(read.twice if plain is None else read.twice.intersection(plain))
+    if double:
+        raise ValueError(f"names {double[0]!r} twice; expected each column once")
+    odd = re.search("[\ud800-\udfff]", line + "".join(v for v in read.values() if isinstance(v, str)) + "".join(read))
+    if odd is not None:
+        raise ValueError(f"holds {odd[0]!a}, which is no character; expected text in the declared encoding")
+    row = {column: _as_text(value) for column, value in read.items() if column not in read.twice}
+    nested = [column for column, value in read.items() if isinstance(value, dict | list)]
+    refused = [column for column in nested if plain is None or column in plain]
+    if refused:
+        kind = "a list" if isinstance(read[refused[0]], list) else "an object"
+        raise ValueError(f"holds {kind} in column {refused[0]!r}; expected a single value")
+    return row
+
+
+def _read_object(pairs: list[tuple[str, Any]]) -> _Object:
+    read = _Object(pairs)
+    if len(read) < len(pairs):
+        read.twice = frozenset(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
+    return read
+
+
+def _refuse_constant(constant: str) -> None:
+    raise ValueError(f"holds {constant}, which is no JSON; expected a number or null")
+
+
+def _as_text(value: Any) -> str | None:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, _Number):
+        return _whole(value) or str(value)
+    return value if isinstance(value, str) else None
+
+
+def _whole(number: str) -> str | None:
+    """A whole number without fraction and exponent; None for any other."""
+    if not any(sign in number for sign in ".eE"):
+        return number
+    exact = Decimal(number)
+    if exact.adjusted() > _LONGEST_WHOLE or exact != exact.to_integral_value():
+        return None
+    return str(int(exact))
+
+
+def _describe(error: ValueError | RecursionError) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"is no JSON at character {error.pos + 1}: {error.msg}; expected one whole object"
+    return str(error) if isinstance(error, ValueError) else "is nested too deeply; expected one object"

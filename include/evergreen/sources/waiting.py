@@ -1,0 +1,75 @@
+"""Whether a batch can be taken: looked at from the outside, without changing anything."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import ModelFolder
+from evergreen.records import ArrivalRecord, BatchRecord, ClaimRecord, Feed, VerdictRecord
+from evergreen.sources.intake import look_at, require_earlier, source_of
+from evergreen.sources.landing import Look
+from evergreen.storage.stores import open_stores
+
+
+@dataclass(frozen=True)
+class WaitResult:
+    """Whether a batch can be ingested.
+
+    :param state: ``complete`` (or already ingested), ``waiting``, ``overdue`` (its time to wait is over), or
+        ``missing`` (declared so).
+    :param why: what was seen.
+    :param look: the look itself, to be handed to the next one.
+    """
+
+    state: Literal["complete", "waiting", "overdue", "missing"]
+    why: str
+    look: Look | None = None
+
+
+def look_for_batch(
+    model: ModelFolder, at: Locations, batch: str, now: datetime, before: Look | None = None, feed: Feed = "rows"
+) -> WaitResult:
+    """Look once whether a batch is complete.
+
+    :param now: the moment of this look; ``wait`` counts from the batch's end.
+    :param before: the look before this one, needed where sizes must stay the same over two looks.
+    :raises NotReady: if the batch before has not been sealed.
+    """
+    stores = open_stores(at, model.id)
+    sealed = stores.ledger.get(BatchRecord, f"{feed}.{batch}")
+    if sealed is not None:
+        return WaitResult("missing" if sealed.state == "missing" else "complete", f"already {sealed.state}")
+    if stores.ledger.get(ArrivalRecord, f"{feed}.{batch}") is not None:
+        return WaitResult("complete", "already ingested")
+    require_earlier(stores, model.config.calendar, model.id, feed, batch)
+    seen = look_at(model, at, feed, batch, now, before)
+    if seen.complete:
+        return WaitResult("complete", seen.why, seen)
+    source = source_of(model, feed)
+    assert source is not None
+    open_end = source.wait == timedelta.max or now < model.config.calendar.end(batch) + source.wait
+    return WaitResult("waiting" if open_end or seen.settling else "overdue", seen.why, seen)
+
+
+def unsettled(model: ModelFolder, at: Locations, batch: str) -> str | None:
+    """What a batch still lacks before it can be checked: its claim, or its labels; None if nothing."""
+    ledger = open_stores(at, model.id).ledger
+    if ledger.get(ClaimRecord, batch) is None:
+        return f"batch {batch} has not been claimed; score it before the check"
+    if model.config.labels != "none" and ledger.get(BatchRecord, f"labels.{batch}") is None:
+        return f"the labels of batch {batch} are not sealed; validate them before the check"
+    return None
+
+
+def unordered(model: ModelFolder, at: Locations, batch: str) -> str | None:
+    """What check should come before that of a batch and has not; None if it has, or if there is none."""
+    ledger, calendar, every = open_stores(at, model.id).ledger, model.config.calendar, model.config.check.every
+    first = calendar.index(batch) - every
+    if first < 0:
+        return None
+    # After a change of check.every, the check before this one may lie anywhere in between.
+    earlier = calendar.between(calendar.name(first), batch)[:-1]
+    if any(ledger.get(VerdictRecord, one) is not None for one in earlier):
+        return None
+    return f"batch {earlier[0]} has not been checked; it is waited for, so that checks follow one another"

@@ -1,0 +1,17 @@
+"""Record a human's word on an attempt."""
+
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import ModelFolder
+from evergreen.judging.attempts import DueAttempt
+from evergreen.records import ApprovalRecord
+from evergreen.storage.stores import open_stores
+
+
+def approve_model(model: ModelFolder, at: Locations, attempt: DueAttempt, approved: bool, by: str) -> ApprovalRecord:
+    """Put a yes or a no on record. The first word stands.
+
+    :param approved: yes or no; silence to the limit is a no.
+    :param by: whose word it is.
+    """
+    record = ApprovalRecord(as_of=attempt.as_of, attempt=attempt.verdict, approved=approved, by=by)
+    return open_stores(at, model.id).ledger.put(record)

@@ -1,0 +1,247 @@
+"""Judge a challenger."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import ModelFolder
+from evergreen.errors import FeaturesInvalid, ModelIncompatible, NotReady
+from evergreen.features.history import call_predict
+from evergreen.features.known import label_batches
+from evergreen.features.labelled import LabelledRows, blocks_of, gather_features, gather_rows, match_labels
+from evergreen.incidents import report, resolve
+from evergreen.judging.attempts import COMPARED, DueAttempt, earlier_attempts
+from evergreen.judging.champion import predict_labelled, promotion_decided
+from evergreen.judging.freshness import champion_freshness, judge_refresh
+from evergreen.judging.gate import judge
+from evergreen.judging.interval import error_between
+from evergreen.records import AttemptRecord, Freshness, Judgement, PromotionRecord
+from evergreen.steps.train_model import TrainResult
+from evergreen.storage.packed_model import PackedModel
+from evergreen.storage.stores import Stores, open_stores
+
+
+@dataclass(frozen=True)
+class _Case:
+    """What is to be judged.
+
+    :param champion: the promotion that the challenger is judged against; None where nobody serves.
+    :param holdout: the label batches after what the challenger has learnt.
+    """
+
+    model: ModelFolder
+    stores: Stores
+    attempt: DueAttempt
+    trained: TrainResult
+    champion: PromotionRecord | None
+    holdout: list[str]
+
+
+@dataclass(frozen=True)
+class _Finding:
+    """What the gate finds.
+
+    :param refusal: why the challenger does not pass, if it does not.
+    :param uncovered: why a human has to decide, if one has.
+    :param fault: whether it is the folder's code that failed.
+    :param freshness: what newer labels were worth.
+    :param why: why it passes, where that is not told by the judgement.
+    """
+
+    judgement: Judgement | None = None
+    refusal: str | None = None
+    uncovered: str | None = None
+    fault: bool = False
+    freshness: Freshness | None = None
+    why: str = ""
+
+
+def judge_model(model: ModelFolder, at: Locations, attempt: DueAttempt, trained: TrainResult) -> AttemptRecord:
+    """Judge a challenger against the champion on the holdout, and record the attempt.
+
+    Where nobody serves it is judged against the best constant, and where it does not beat that, the constant goes on:
+    the baseline. What the gate cannot cover (no labels, a champion that cannot score the rows, ``approval: required``)
+    is left to a human.
+
+    :returns: the attempt's record that stands.
+    """
+    stores = open_stores(at, model.id)
+    record = stores.ledger.get(AttemptRecord, attempt.verdict)
+    if record is not None:
+        return record
+    champion = promotion_decided(stores.ledger, attempt.as_of)
+    holdout = _holdout(model, stores, attempt, trained, champion)
+    case = _Case(model, stores, attempt, trained, champion, holdout)
+    found = _find(case)
+    record = _conclude(case, found)
+    # Told before it is recorded: once the record stands, nobody may come this way again.
+    if record.judgement is not None and trained.run is not None:
+        _log(stores, trained.run, record.judgement)
+    _tell(model, stores, record, found)
+    return stores.ledger.put(record)
+
+
+def _holdout(
+    model: ModelFolder, stores: Stores, attempt: DueAttempt, trained: TrainResult, champion: PromotionRecord | None
+) -> list[str]:
+    """What follows what the challenger has learnt: config.yaml may say something else than when it was trained."""
+    if trained.trained_on is None:
+        return []
+    holdout = label_batches(model.config, stores, attempt.as_of, after=trained.trained_on[1])
+    if champion is not None and champion.as_of >= holdout[0]:
+        raise NotReady(
+            f"model {model.id}: promotion {champion.number} has learnt from labels up to {champion.as_of}; "
+            f"a holdout from {holdout[0]} on is not new to it. Wait for later labels"
+        )
+    return holdout
+
+
+def _find(case: _Case) -> _Finding:
+    config, trained, stores = case.model.config, case.trained, case.stores
+    if trained.run is None and not trained.refresh:
+        return _Finding(refusal=trained.why, fault=trained.fault)
+    if config.labels == "none":
+        return _Finding(uncovered="this model has no labels")
+    labelled = match_labels(config, stores, case.holdout[0], case.attempt.as_of)
+    if len(labelled.rows) < config.gate.min_rows:
+        return _Finding(refusal=f"{len(labelled.rows)} labelled rows in the holdout, {config.gate.min_rows} are needed")
+    freshness = champion_freshness(config, stores, case.champion, labelled) if case.champion is not None else None
+    if trained.run is None:
+        return _find_refresh(case, freshness)
+    old, uncovered = None, None
+    try:
+        if case.champion is not None:
+            old = predict_labelled(config, stores, case.champion, labelled)
+    except (FeaturesInvalid, ModelIncompatible) as error:
+        uncovered = f"the champion cannot score the holdout: {error}"
+    challenger = stores.models.load_run(trained.run)
+    judgement, refusal = _compare(case, labelled, old, challenger)
+    if judgement is not None and old is not None and _is_younger(case, challenger):
+        spread = error_between(judgement.lower, judgement.upper)
+        freshness = Freshness(gain=judgement.improvement, error=spread) if np.isfinite(spread) else None
+    uncovered = uncovered if refusal is None else None
+    return _Finding(judgement, refusal, uncovered, fault=judgement is None, freshness=freshness)
+
+
+def _find_refresh(case: _Case, freshness: Freshness | None) -> _Finding:
+    """Of a challenger that would be the champion once more: whether a fit on newer labels is expected to be better."""
+    earlier = earlier_attempts(case.stores, case.attempt.verdict, COMPARED - 1)
+    seen = [one for one in (freshness, *(attempt.freshness for attempt in earlier)) if one is not None]
+    why, passed = judge_refresh(case.model.config.gate, seen)
+    return _Finding(refusal=None if passed else why, freshness=freshness, why=why)
+
+
+def _is_younger(case: _Case, challenger: PackedModel) -> bool:
+    """Whether a challenger is of the champion's recipe, so that it differs by the labels that it has learnt alone."""
+    champion = case.champion
+    if champion is None or champion.baseline or case.trained.run is None:
+        return False
+    code = case.stores.models.run_tags(case.trained.run)["evergreen.code"]
+    window = case.stores.models.load_version(champion.version).contract.get("window")
+    return (code, challenger.contract.get("window")) == (champion.code, window)
+
+
+def _conclude(case: _Case, found: _Finding) -> AttemptRecord:
+    trained, models = case.trained, case.stores.models
+    tags = models.run_tags(trained.run) if trained.run is not None else {}
+    metrics = models.run_metrics(trained.run) if trained.run is not None else {}
+    # A refresh is of the champion's code, whatever the folder says by now.
+    code = case.champion.code if case.champion and trained.refresh else case.model.code_version
+    baseline = case.champion is None and found.refusal is not None and _knows_labels(case)
+    uncovered, passed = found.uncovered, found.refusal is None or baseline
+    if case.model.config.gate.approval == "required" and passed:
+        uncovered = uncovered or "config.yaml says gate.approval: required"
+    why = found.refusal or uncovered or found.why or _told(found.judgement)
+    return AttemptRecord(
+        as_of=case.attempt.as_of,
+        verdict=case.attempt.verdict,
+        trained_on=trained.trained_on,
+        training_rows=trained.rows,
+        waiting_rows=int(metrics.get("waiting_rows", 0)),
+        window=trained.window,
+        tried=trained.tried,
+        data=tags.get("evergreen.data", ""),
+        code=tags.get("evergreen.code", code),
+        holdout=tuple(case.holdout),
+        against=case.champion.number if case.champion else 0,
+        judgement=found.judgement,
+        outcome="needs approval" if uncovered else "passed" if passed else "refused",
+        why=f"the baseline serves: {why}" if baseline else why,
+        baseline=baseline,
+        freshness=found.freshness,
+        refresh=trained.refresh,
+        meta={"run_id": trained.run, "cpu_seconds": trained.seconds},
+    )
+
+
+def _knows_labels(case: _Case) -> bool:
+    """Whether there is a label to make a constant of."""
+    config, as_of = case.model.config, case.attempt.as_of
+    return config.labels != "none" and not match_labels(config, case.stores, config.calendar.name(0), as_of).rows.empty
+
+
+def _told(judgement: Judgement | None) -> str:
+    if judgement is None:
+        return ""
+    return (
+        f"improvement {judgement.improvement:.1%} on {judgement.rows} rows, expected {judgement.expected:.1%}, worse "
+        f"with a probability of {judgement.worse:.0%}"
+    )
+
+
+def _tell(model: ModelFolder, stores: Stores, record: AttemptRecord, found: _Finding) -> None:
+    """Tell what somebody has to mend or to decide; that a challenger is not better is nobody's alarm."""
+    what, ledger = f"{model.id}: attempt {record.id} at batch {record.as_of}", stores.ledger
+    serves = "The baseline serves" if record.baseline else "The champion stays" if record.against else "Nobody serves"
+    if found.fault:
+        report(ledger, "unfit", record.as_of, f"{what} has no challenger: {found.refusal}. {serves}.")
+    elif record.outcome == "refused":
+        resolve(ledger, "unfit", record.as_of, f"{what} has a challenger again")
+    if record.outcome == "needs approval":
+        report(ledger, "approval", record.as_of, f"{what} needs a human's yes: {record.why}.")
+
+
+def _compare(
+    case: _Case, labelled: LabelledRows, old: np.ndarray | None, challenger: PackedModel
+) -> tuple[Judgement | None, str | None]:
+    """The challenger against the champion; against the best constant where nobody serves, or the champion fails.
+
+    :param old: (n,) what the champion predicts for the holdout.
+    """
+    config, champion = case.model.config, case.champion
+    assert config.labels != "none"
+    try:
+        features, _ = gather_features(config, case.stores, challenger, labelled)
+        new = call_predict(challenger, features, f"{labelled.rows['batch'].min()} to {labelled.rows['batch'].max()}")
+    except (FeaturesInvalid, ModelIncompatible) as error:
+        return None, str(error)
+    against = f"version {champion.version}{', the baseline' if champion.baseline else ''}" if champion else ""
+    if old is None:
+        constant = challenger.contract["constant"]
+        against, old = f"the constant {constant:.4g}", np.full(len(new), constant)
+    target = labelled.rows[config.labels.column].to_numpy(dtype=float)
+    gate, rows = config.gate, pd.DataFrame()
+    if gate.slices or gate.sensitive:
+        rows = gather_rows(config, case.stores, labelled)
+    return judge(gate, against, target, old, new, blocks_of(labelled), rows)
+
+
+def _log(stores: Stores, run: str, judgement: Judgement) -> None:
+    """Put what was judged beside the challenger in MLflow."""
+    metrics = {
+        "holdout_rows": float(judgement.rows),
+        f"holdout_{judgement.metric}": judgement.challenger,
+        f"opponent_{judgement.metric}": judgement.champion,
+        "improvement": judgement.improvement,
+        "improvement_expected": judgement.expected,
+        "probability_worse": judgement.worse,
+    }
+    if (calibration := judgement.calibration) is not None:
+        metrics |= {"calibration_error": calibration.challenger, "opponent_calibration_error": calibration.champion}
+    stores.models.log_metrics(run, metrics)
+    if judgement.fairness:
+        stores.models.log_report(
+            run, "fairness.json", [report.model_dump(mode="json") for report in judgement.fairness]
+        )

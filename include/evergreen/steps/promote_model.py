@@ -1,0 +1,82 @@
+"""Promote a registered version."""
+
+import logging
+
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import ModelFolder
+from evergreen.incidents import announce, resolve
+from evergreen.judging.attempts import DueAttempt
+from evergreen.judging.champion import judged_promotion, next_effective
+from evergreen.records import PromotionRecord
+from evergreen.steps.register_model import require_passed
+from evergreen.steps.train_model import BASELINE_TAG, fitted_span
+from evergreen.storage.stores import Stores, open_stores
+
+_logger = logging.getLogger(__name__)
+
+
+def promote_model(model: ModelFolder, at: Locations, attempt: DueAttempt, version: int) -> PromotionRecord:
+    """Put a version in force: promotion n+1 after a judgement against promotion n, if nobody was faster.
+
+    :returns: the promotion that stands under that number; it names another attempt where somebody was faster.
+    :raises ApprovalMissing: if only a human may promote it, and nobody has said yes.
+    """
+    stores = open_stores(at, model.id)
+    judged = require_passed(model, stores, attempt)
+    standing = stores.ledger.get(PromotionRecord, "champion", judged.against)
+    if standing is None:
+        before = stores.ledger.get(PromotionRecord, "champion", judged.against - 1) if judged.refresh else None
+        tags = stores.models.version_tags(version)
+        promotion = PromotionRecord(
+            as_of=attempt.as_of,
+            number=judged.against + 1,
+            version=version,
+            attempt=attempt.verdict,
+            code=tags["evergreen.code"],
+            data=tags["evergreen.data"],
+            trained_on=fitted_span(tags),
+            effective_from=next_effective(stores.ledger, model.config.calendar, attempt.as_of),
+            error=judged.judgement.challenger if judged.judgement and BASELINE_TAG not in tags else None,
+            baseline=BASELINE_TAG in tags,
+            refreshes=judged_promotion(stores.ledger, before).number if before is not None else None,
+        )
+        standing = stores.ledger.put(promotion)
+    mirror_champion(model, stores, attempt.as_of)
+    if standing.attempt == attempt.verdict:
+        as_judged = standing.baseline == judged.baseline
+        why = judged.why if as_judged else "the baseline, for what was judged could not be fitted again"
+        text = (
+            f"{model.id}: version {version} promoted at batch {attempt.as_of}, serves from batch "
+            f"{standing.effective_from}: {why}."
+        )
+        _logger.info("%s", text)
+        # Of a refresh the next check says whether it was enough.
+        if not judged.refresh:
+            resolve(stores.ledger, "decay", attempt.as_of, text)
+        if as_judged:
+            resolve(stores.ledger, "unfit", attempt.as_of, text)
+    return standing
+
+
+def mirror_champion(model: ModelFolder, stores: Stores, as_of: str) -> None:
+    """Make MLflow's alias say what the ledger says.
+
+    A tag that is lower than the promotion means that the alias lags; an equal one, that a hand has moved it; a higher
+    one, that a promotion came while this was looked at.
+
+    :param as_of: the batch at which this is seen.
+    """
+    promotion = stores.ledger.last(PromotionRecord, "champion")
+    if promotion is None:
+        return
+    version, tagged = stores.models.champion()
+    if tagged > promotion.number or (version, tagged) == (promotion.version, promotion.number):
+        return
+    if tagged == promotion.number:
+        text = (
+            f"{model.id}: the alias champion was moved by hand to version {version}; promotion {promotion.number} "
+            f"says version {promotion.version}, and the alias was put back. The alias only shows what the ledger "
+            "decided: to serve another version, use `evergreen rollback`."
+        )
+        announce(stores.ledger, "moved", as_of, text)
+    stores.models.set_champion(promotion.version, promotion.number)

@@ -1,0 +1,139 @@
+"""Register the version that a won attempt leads to."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from evergreen.checks.drift import PREDICTION, build_reference, watched_columns
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import ModelFolder
+from evergreen.errors import ApprovalMissing, FeaturesInvalid, NotReady
+from evergreen.features.history import call_predict
+from evergreen.features.known import learning_span
+from evergreen.features.labelled import gather_rows
+from evergreen.features.packing import FittedModel, baseline_of, fit_model, packing_folder, recipe_of
+from evergreen.incidents import report
+from evergreen.judging.attempts import DueAttempt
+from evergreen.records import ApprovalRecord, AttemptRecord, ClosingRecord, PromotionRecord
+from evergreen.steps.train_model import BASELINE_TAG, log_fitted, version_tags
+from evergreen.storage.packed_model import PackedModel
+from evergreen.storage.stores import Stores, open_stores
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RegisterResult:
+    """A registered version.
+
+    :param version: its number; None where what was judged could not be fitted again.
+    """
+
+    version: int | None
+
+
+def register_model(model: ModelFolder, at: Locations, attempt: DueAttempt) -> RegisterResult:
+    """Refit what won on all labels known at the attempt, and register it as a version, once.
+
+    Where the refit fails, the attempt ends refused; where nobody serves, the baseline is registered in its place.
+
+    :raises ApprovalMissing: if only a human may promote it, and nobody has said yes.
+    """
+    stores = open_stores(at, model.id)
+    record = require_passed(model, stores, attempt)
+    version = record.version or stores.models.find_version(attempt.verdict)
+    if version is not None:
+        return RegisterResult(version)
+    run = stores.models.find_run(attempt.verdict, "champion")
+    if run is None:
+        try:
+            run = _refit(model, stores, attempt, record)
+        except FeaturesInvalid as error:
+            text = f"{model.id}: attempt {record.id} at batch {record.as_of} has passed, and its refit failed: {error}."
+            report(stores.ledger, "unfit", record.as_of, text)
+            if record.against or record.baseline:
+                why = f"the refit failed: {error}"
+                stores.ledger.put(ClosingRecord(as_of=record.as_of, verdict=record.verdict, outcome="refused", why=why))
+                return RegisterResult(None)
+            _logger.warning("%s The baseline serves.", text)
+            run = _fit(baseline_of(model), stores, attempt, record, tags={BASELINE_TAG: "yes"})
+    tags = version_tags(stores.models.run_tags(run))
+    what = f"{record.why}. Fitted" if (BASELINE_TAG in tags) == record.baseline else "The baseline, fitted"
+    description = f"Attempt {attempt.verdict} at batch {attempt.as_of}: {what} on labels up to then."
+    return RegisterResult(stores.models.create_version(run, attempt.verdict, tags, description))
+
+
+def require_passed(model: ModelFolder, stores: Stores, attempt: DueAttempt) -> AttemptRecord:
+    """The record of an attempt that may be promoted.
+
+    :raises NotReady: if it has not been judged.
+    :raises ApprovalMissing: if it was refused, or waits for a human.
+    """
+    record = stores.ledger.get(AttemptRecord, attempt.verdict)
+    if record is None:
+        raise NotReady(f"model {model.id}: attempt {attempt.verdict} has not been judged; judge it first")
+    approval = stores.ledger.get(ApprovalRecord, attempt.verdict)
+    approved = record.outcome == "needs approval" and approval is not None and approval.approved
+    if record.outcome != "passed" and not approved:
+        raise ApprovalMissing(f"model {model.id}: attempt {attempt.verdict} is {record.outcome}: {record.why}")
+    return record
+
+
+def _refit(model: ModelFolder, stores: Stores, attempt: DueAttempt, record: AttemptRecord) -> str:
+    """Fit what won on all that is known at the attempt; returns its run."""
+    if record.baseline:
+        return _fit(baseline_of(model), stores, attempt, record, tags={BASELINE_TAG: "yes"})
+    judged = _judged(model, stores, attempt, record)
+    code = {name: (judged.folder / name).read_text(encoding="utf-8") for name in model.code}
+    # A yes may come days after the judgement, and config.yaml may say something else by then.
+    recipe = recipe_of(model, judged.contract)
+    return _fit(recipe, stores, attempt, record, code)
+
+
+def _fit(
+    recipe: ModelFolder,
+    stores: Stores,
+    attempt: DueAttempt,
+    record: AttemptRecord,
+    code: dict[str, str] | None = None,
+    tags: dict[str, str] | None = None,
+) -> str:
+    span = learning_span(recipe.config, stores, attempt.as_of, recipe.config.windows[0])
+    assert span is not None
+    with packing_folder() as folder:
+        fitted = fit_model(recipe, stores, span, folder, code)
+        _add_reference(recipe, stores, fitted, folder)
+        return log_fitted(recipe, stores, attempt, "champion", fitted, record.code, tags)
+
+
+def _judged(model: ModelFolder, stores: Stores, attempt: DueAttempt, record: AttemptRecord) -> PackedModel:
+    """The challenger that was judged; of a refresh the champion, for it would be the same."""
+    if record.refresh:
+        champion = stores.ledger.get(PromotionRecord, "champion", record.against - 1)
+        assert champion is not None
+        return stores.models.load_version(champion.version)
+    run = stores.models.find_run(attempt.verdict, "challenger")
+    if run is None:
+        raise NotReady(f"model {model.id}: MLflow has no challenger run of attempt {attempt.verdict}; restore it")
+    return stores.models.load_run(run)
+
+
+def _add_reference(model: ModelFolder, stores: Stores, fitted: FittedModel, folder: Path) -> None:
+    """Describe what the model learnt from, so that later batches can be compared with it."""
+    config = model.config
+    rows = gather_rows(config, stores, fitted.labelled)
+    rows = rows.assign(**{PREDICTION: call_predict(fitted.packed, fitted.features, "of its training")})
+    columns = watched_columns(config)
+    categorical = {name for name in columns if config.rows.columns[name].type in ("category", "boolean")}
+    per_batch = int(rows["batch"].value_counts().median()) * config.check.every
+    reference = build_reference(
+        rows,
+        categorical,
+        [*columns, PREDICTION],
+        rows["batch"],
+        max(per_batch, 1),
+        config.model.seed,
+        divergences=dict(config.check.divergence),
+        at=rows.get(config.rows.event_time),
+    )
+    reference.save(folder)

@@ -1,0 +1,113 @@
+"""Go back to an older version."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import ModelFolder
+from evergreen.errors import FeaturesInvalid, ModelIncompatible, ModelNotFound, NotReady, Refused
+from evergreen.features.known import newest_label_batches
+from evergreen.features.labelled import blocks_of, gather_rows, match_labels
+from evergreen.judging.attempts import DueAttempt
+from evergreen.judging.champion import predict_labelled
+from evergreen.judging.gate import judge
+from evergreen.records import AttemptRecord, ClaimRecord, Judgement, PromotionRecord
+from evergreen.steps.promote_model import promote_model
+from evergreen.storage.stores import Stores, open_stores
+
+
+@dataclass(frozen=True)
+class RollbackPlan:
+    """What a rollback would do, and what the gate thinks of it.
+
+    :param attempt: the record that it makes.
+    :param version: the version that would serve.
+    :param instead: the version that serves now.
+    :param doubt: why the gate would refuse it; None if it would not.
+    """
+
+    attempt: AttemptRecord
+    version: int
+    instead: int
+    doubt: str | None
+
+
+def plan_rollback(model: ModelFolder, at: Locations, version: int | None, why: str) -> RollbackPlan:
+    """Judge an older version against the champion, on the newest labels that neither has learnt from.
+
+    :param version: the version to go back to; None for the last one before the champion that is no baseline, if any.
+    :param why: who wants it, and why.
+    :raises ModelNotFound: if there is no such promoted version, naming those that there are.
+    :raises NotReady: if no batch has been claimed yet.
+    """
+    stores = open_stores(at, model.id)
+    promotions = list(stores.ledger.all(PromotionRecord, "champion"))
+    as_of = stores.ledger.last_batch(ClaimRecord, model.config.calendar)
+    if not promotions or as_of is None:
+        raise NotReady(f"model {model.id}: nobody serves yet; there is nothing to go back from")
+    champion = promotions[-1]
+    older = [one for one in promotions if one.version != champion.version]
+    before = [one for one in older if one.version < champion.version and not one.baseline]
+    candidates = older if version or not before else before
+    chosen = next((one for one in reversed(candidates) if version in (None, one.version)), None)
+    if chosen is None:
+        known = ", ".join(str(one) for one in sorted({one.version for one in older})) or "none"
+        wanted = f"version {version}" if version is not None else "an older version"
+        raise ModelNotFound(f"model {model.id}: {wanted} has not been promoted before; valid: {known}")
+    holdout, judgement, doubt = _judge(model, stores, as_of, champion, chosen)
+    attempt = AttemptRecord(
+        as_of=as_of,
+        verdict=f"rollback.{champion.number + 1}",
+        trained_on=chosen.trained_on,
+        training_rows=0,
+        data=chosen.data,
+        code=chosen.code,
+        holdout=tuple(holdout),
+        against=champion.number,
+        judgement=judgement,
+        outcome="passed",
+        why=f"rolled back: {why}",
+        baseline=chosen.baseline,
+        version=chosen.version,
+    )
+    return RollbackPlan(attempt, chosen.version, champion.version, doubt)
+
+
+def rollback_model(model: ModelFolder, at: Locations, plan: RollbackPlan) -> PromotionRecord:
+    """Put an older version in force again, by the same record as any promotion.
+
+    :returns: the promotion that stands under the number; it names another attempt where somebody was faster.
+    :raises Refused: if another rollback was begun and not ended.
+    """
+    record = open_stores(at, model.id).ledger.put(plan.attempt)
+    if record.version is None or record.version != plan.version:
+        raise Refused(
+            f"model {model.id}: a rollback to version {record.version} was begun at batch {record.as_of} and not "
+            f"ended; end that one first: evergreen rollback {model.id} {record.version}"
+        )
+    return promote_model(model, at, DueAttempt(record.verdict, record.as_of), record.version)
+
+
+def _judge(
+    model: ModelFolder, stores: Stores, as_of: str, champion: PromotionRecord, chosen: PromotionRecord
+) -> tuple[list[str], Judgement | None, str | None]:
+    """The holdout, the gate's judgement, and why it would refuse."""
+    config = model.config
+    if config.labels == "none":
+        return [], None, "this model has no labels to judge by"
+    learnt = max(champion.trained_on[1], chosen.trained_on[1])
+    holdout = [one for one in newest_label_batches(config, stores, as_of, config.gate.min_rows) if one > learnt]
+    labelled = match_labels(config, stores, holdout[0], as_of) if holdout else None
+    if labelled is None or len(labelled.rows) < config.gate.min_rows:
+        count = len(labelled.rows) if labelled is not None else 0
+        return holdout, None, f"{count} labels are new to both, {config.gate.min_rows} are needed to judge"
+    try:
+        old, new = (predict_labelled(config, stores, one, labelled) for one in (champion, chosen))
+    except (FeaturesInvalid, ModelIncompatible) as error:
+        return holdout, None, f"one of the two cannot score these rows: {error}"
+    rows = gather_rows(config, stores, labelled) if config.gate.slices or config.gate.sensitive else pd.DataFrame()
+    target = labelled.rows[config.labels.column].to_numpy(dtype=float)
+    blocks = blocks_of(labelled)
+    judgement, doubt = judge(config.gate, f"version {champion.version}", target, old, new, blocks, rows)
+    return holdout, judgement, doubt

@@ -1,0 +1,154 @@
+"""Score a batch."""
+
+import logging
+from dataclasses import dataclass
+from functools import partial
+
+import pandas as pd
+import pyarrow as pa
+
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import ModelFolder
+from evergreen.errors import FeaturesInvalid, ModelIncompatible, NotReady, SourceChanged
+from evergreen.features.generations import unreadable
+from evergreen.features.history import build_features, call_predict, readable
+from evergreen.features.rowwise import find_streamable, predict_pieces
+from evergreen.incidents import report, resolve
+from evergreen.judging.attempts import find_due_attempt
+from evergreen.judging.champion import promotion_serving
+from evergreen.records import ClaimRecord
+from evergreen.storage.lake import describe
+from evergreen.storage.packed_model import PackedModel
+from evergreen.storage.revisions import sealed_batch
+from evergreen.storage.stores import Stores, open_stores
+
+_logger = logging.getLogger(__name__)
+# Batches that may pass before an attempt that is due and not made is reported.
+_OVERDUE = 2
+
+
+@dataclass(frozen=True)
+class ScoreResult:
+    """What became of scoring a batch.
+
+    :param claim: who scored it, by what, or why nobody did.
+    :param rows: predictions written.
+    """
+
+    claim: ClaimRecord
+    rows: int
+
+
+def score_batch(model: ModelFolder, at: Locations, batch: str) -> ScoreResult:
+    """Claim a batch for the champion of that time and write its predictions.
+
+    The claim wins over everything later: a second run scores with the same version from the same partitions.
+
+    :raises NotReady: if the batch is not sealed, or the one before it not claimed.
+    """
+    stores = open_stores(at, model.id)
+    claim = stores.ledger.last(ClaimRecord, batch)
+    if claim is None:
+        _tell_overdue(model, stores, batch)
+        claim = stores.ledger.put(_claim(model, stores, batch))
+    if claim.version is None:
+        _tell_unscored(model, stores, claim)
+        return ScoreResult(claim, 0)
+    packed = stores.models.load_version(claim.version)
+    try:
+        rows = _write_predictions(model, stores, claim, packed)
+    except (FeaturesInvalid, ModelIncompatible) as error:
+        # Trying again would fail again: the claim's next revision says that nobody scored it, and the loop goes on.
+        failed = f"version {claim.version} failed: {error}"
+        nobody: dict[str, object] = {
+            "revision": claim.revision + 1,
+            "version": None,
+            "promotion": None,
+            "why": failed,
+            "meta": {},
+        }
+        claim = stores.ledger.put(claim.model_copy(update=nobody))
+        _tell_unscored(model, stores, claim)
+        return ScoreResult(claim, 0)
+    resolve(stores.ledger, "unscored", batch, f"batch {batch} was scored by version {claim.version}")
+    return ScoreResult(claim, rows)
+
+
+def _write_predictions(model: ModelFolder, stores: Stores, claim: ClaimRecord, packed: PackedModel) -> int:
+    """Predict a claimed batch and write it, in one commit; returns the number of rows."""
+    facts = describe(model=model.id, version=claim.version, code=model.code_version)
+    put = partial(stores.lake.replace, "predictions", claim.as_of, claim.revision, metadata=facts)
+    alone = find_streamable(model.config, stores, packed, claim)
+    if alone is not None:
+        try:
+            put(rows=lambda: predict_pieces(model.config, stores, packed, claim, alone.partition))
+        except SourceChanged as error:
+            # Read whole and sorted, the rows are told apart: in another order, or others than the record's.
+            _logger.warning("%s", error)
+        else:
+            return alone.rows
+    built = build_features(model.config, stores, packed, claim)
+    frame = built.keys.assign(
+        prediction=pd.Series(call_predict(packed, built.features, claim.as_of), dtype=float),
+        model_version=claim.version,
+        data_version=claim.data,
+    )
+    put(rows=pa.Table.from_pandas(frame, preserve_index=False))
+    return len(frame)
+
+
+def _tell_unscored(model: ModelFolder, stores: Stores, claim: ClaimRecord) -> None:
+    """Report a batch with rows that nobody scored; one without has an incident of its own where that is a fault."""
+    record = sealed_batch(stores.ledger, "rows", claim.as_of, claim.as_of)
+    if record is None or not record.has_rows:
+        return
+    mend = "Mend the columns or features.py, then retrain."
+    if promotion_serving(stores.ledger, claim.as_of) is None:
+        mend = (
+            f"The first check that knows {model.config.training.min_labels} labels begins; look whether labels come, "
+            f"and whether {model.id}__drift, {model.id}__retrain and evergreen__watch run."
+        )
+    text = f"{model.id}: batch {claim.as_of} has no predictions: {claim.why}. {mend}"
+    report(stores.ledger, "unscored", claim.as_of, text)
+
+
+def _tell_overdue(model: ModelFolder, stores: Stores, batch: str) -> None:
+    """Report an attempt that should have been made a while ago: its DAG is paused, or its runs fail."""
+    due = find_due_attempt(model.config, stores)
+    if due is None or model.config.calendar.index(batch) - model.config.calendar.index(due.as_of) <= _OVERDUE:
+        return
+    text = (
+        f"{model.id}: verdict {due.verdict} asks for a retraining; its attempt has been due since batch "
+        f"{due.as_of} and is not made. Champion stays. Look whether {model.id}__retrain and evergreen__watch are "
+        "paused or fail."
+    )
+    report(stores.ledger, "overdue", batch, text)
+
+
+def _claim(model: ModelFolder, stores: Stores, batch: str) -> ClaimRecord:
+    calendar, ledger = model.config.calendar, stores.ledger
+    record = sealed_batch(ledger, "rows", batch, batch)
+    if record is None:
+        raise NotReady(f"model {model.id}: the rows of batch {batch} are not sealed; validate them first")
+    before = calendar.shift(batch, -1)
+    if calendar.index(batch) > 0 and ledger.get(ClaimRecord, before) is None:
+        raise NotReady(f"model {model.id}: batch {before} has not been claimed; score it before {batch}")
+    promotion = promotion_serving(ledger, batch)
+    contract = stores.models.load_version(promotion.version).contract if promotion is not None else {}
+    # What today's folder looks back on is listed as well: challengers learn from what was listed here.
+    lookback = max(model.config.features.lookback, contract.get("lookback", 0))
+    data, cut = readable(model.config, stores, batch, lookback)
+    ledger.put(data)
+    if record.state != "published":
+        version, number, why = None, None, f"batch {record.state}"
+    elif record.clean == 0:
+        version, number, why = None, None, "batch without a clean row"
+    elif promotion is None:
+        version, number, why = None, None, "no champion yet"
+    elif unknown := unreadable(model.config, contract):
+        gone = ", ".join(unknown)
+        version, number, why = None, None, f"version {promotion.version} reads {gone}, as config.yaml does not say"
+    else:
+        version, number = promotion.version, promotion.number
+        why = f"promotion {number}, in force from {promotion.effective_from}"
+    return ClaimRecord(as_of=batch, revision=0, version=version, promotion=number, why=why, data=data.id, label_cut=cut)

@@ -1,0 +1,95 @@
+"""Tell of incidents."""
+
+import itertools
+import logging
+from dataclasses import dataclass, replace
+from typing import get_args
+
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import ModelFolder
+from evergreen.errors import Outage
+from evergreen.incidents import Incident, incidents_of
+from evergreen.records import Cause, NoticeRecord
+from evergreen.sinks import HttpSink, LogSink, Message, Sink
+from evergreen.storage.ledger import Ledger
+from evergreen.storage.stores import open_stores
+
+_logger = logging.getLogger(__name__)
+# A sink that is new to an old model is not told of all that ever was.
+_AT_MOST = 20
+
+
+@dataclass(frozen=True)
+class AlertsResult:
+    """What was told.
+
+    :param told: messages accepted.
+    :param failed: messages that a sink did not accept; the next run tells them.
+    """
+
+    told: int
+    failed: int
+
+
+def send_alerts(model: ModelFolder, at: Locations, sinks: tuple[Sink, ...] | None = None) -> AlertsResult:
+    """Tell each sink what it has not been told yet: incidents that opened, were seen again, or are over.
+
+    A sink that does not answer delays nothing. A message is repeated only where its acceptance was not noted:
+    the process died, or the answer was lost.
+
+    :param sinks: who is told; by default ``default_sinks``.
+    """
+    ledger = open_stores(at, model.id).ledger
+    told = failed = 0
+    for sink in default_sinks(model) if sinks is None else sinks:
+        told_of = [one for incident in _untold(ledger, sink) for one in _messages(model, incident)]
+        left = [one for one in told_of if ledger.get(NoticeRecord, f"{one[1].incident}.{one[0]}.{sink.name}") is None]
+        for number, (event, message) in enumerate(left):
+            first = ledger.get(NoticeRecord, f"{message.incident}.opened.{sink.name}")
+            try:
+                receipt = sink.tell(replace(message, receipt=first.meta.get("receipt", "") if first else ""))
+            except Outage as error:
+                # Whoever does not take one message is not made to refuse the others too.
+                _logger.warning("%s: %s", sink.name, error)
+                failed += len(left) - number
+                break
+            notice = NoticeRecord(as_of=message.as_of, incident=message.incident, event=event, sink=sink.name)
+            ledger.put(notice.model_copy(update={"meta": {"receipt": receipt} if receipt else {}}))
+            told += 1
+    return AlertsResult(told, failed)
+
+
+def _untold(ledger: Ledger, sink: Sink) -> list[Incident]:
+    """Incidents of which a sink may have something left to hear, oldest first.
+
+    Of each cause: back to the newest that it has heard of, which may be over by now.
+    """
+    found = []
+    for cause in get_args(Cause):
+        for incident in itertools.islice(incidents_of(ledger, cause), _AT_MOST):
+            found.append(incident)
+            if ledger.get(NoticeRecord, f"{incident.opened.id}.opened.{sink.name}") is not None:
+                break
+    return sorted(found, key=lambda incident: (incident.opened.as_of, incident.opened.cause))
+
+
+def default_sinks(model: ModelFolder) -> tuple[Sink, ...]:
+    """The log, and the URL of ``alerts.http``."""
+    url = model.config.alerts.http
+    return (LogSink(), HttpSink(url)) if url else (LogSink(),)
+
+
+def _messages(model: ModelFolder, incident: Incident) -> list[tuple[str, Message]]:
+    """What there is to tell of an incident, oldest first; good news is told once."""
+    opened, seen, over = incident.opened, incident.seen, incident.resolved
+
+    def message(event: str, as_of: str, text: str) -> Message:
+        link = opened.meta.get("by", "")
+        return Message(model.id, opened.id, event, as_of, text, incident.sightings, model.config.title, link)
+
+    told = [("opened", message("opened", opened.as_of, opened.text))]
+    if seen is not None:
+        told.append((f"seen-{seen.n}", message("seen again", seen.as_of, seen.text)))
+    if over is not None and over.text != opened.text:
+        told.append(("resolved", message("resolved", over.as_of, over.text)))
+    return told

@@ -1,0 +1,293 @@
+"""Train a challenger."""
+
+import json
+import logging
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from evergreen.config.contract import ModelConfig, Window
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import ModelFolder
+from evergreen.errors import FeaturesInvalid, ModelIncompatible
+from evergreen.features.history import call_predict
+from evergreen.features.known import learning_span
+from evergreen.features.labelled import LabelledRows, count_expected, gather_features, match_labels
+from evergreen.features.packing import (
+    FittedModel,
+    describe_recipe,
+    example_of,
+    fit_model,
+    packing_folder,
+    signature_of,
+    with_window,
+)
+from evergreen.judging.attempts import COMPARED, DueAttempt, earlier_attempts
+from evergreen.judging.champion import champion_losses, promotion_decided
+from evergreen.judging.gate import too_few_of_a_class
+from evergreen.judging.holdout import choose_holdout
+from evergreen.losses import row_losses
+from evergreen.records import AttemptRecord, Feed
+from evergreen.storage.model_store import Evidence
+from evergreen.storage.revisions import known_revisions
+from evergreen.storage.stores import Stores, open_stores
+
+TRIED_TAG, WINDOW_TAG, BASELINE_TAG = "evergreen.tried", "evergreen.window", "evergreen.baseline"
+_TRACED = {f"evergreen.{name}" for name in ("model", "verdict", "as_of", "data", "code", "trained_on")} | {BASELINE_TAG}
+_logger = logging.getLogger(__name__)
+_FEEDS: tuple[Feed, ...] = ("rows", "labels")
+# What an attempt counts of the one after it, where windows are compared.
+_FADING = 0.8
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A trained challenger.
+
+    :param run: id of its MLflow run; None where none could be fitted, or the attempt was judged before.
+    :param trained_on: first and last label batch; None where none came before the holdout.
+    :param rows: labelled rows that it learnt from.
+    :param why: why there is no run, if there is none.
+    :param fault: whether that is the folder's code, which somebody has to mend.
+    :param window: the window that did best, and by window that was tried the mean loss on the holdout.
+    :param seconds: CPU seconds that it took.
+    :param refresh: whether it would be the champion once more, and was not fitted.
+    """
+
+    run: str | None
+    trained_on: tuple[str, str] | None
+    rows: int
+    why: str = ""
+    fault: bool = False
+    window: str = ""
+    tried: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    refresh: bool = False
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """What one window comes to.
+
+    :param span: first and last label batch.
+    :param loss: mean loss on the holdout.
+    :param fitted: the model; None where it would be the champion once more.
+    """
+
+    span: tuple[str, str]
+    loss: float
+    fitted: FittedModel | None
+
+
+def train_model(model: ModelFolder, at: Locations, attempt: DueAttempt) -> TrainResult:
+    """Fit a challenger on the labels known before the holdout, of each window one, and log the better.
+
+    Windows are compared on the holdout and on those of the attempts before. A run of this attempt that is there already
+    is used, with the span and the rows that it was fitted on: nothing is trained twice, whatever config.yaml says by
+    now. The model's own code failing is no run either: the attempt is then refused for it, as trying again would be.
+    """
+    stores = open_stores(at, model.id)
+    run = stores.models.find_run(attempt.verdict, "challenger")
+    if run is not None:
+        return _read_result(stores, run)
+    judged = stores.ledger.get(AttemptRecord, attempt.verdict)
+    if judged is not None:
+        return TrainResult(None, judged.trained_on, judged.training_rows)
+    begun = time.process_time()
+    with ExitStack() as folders:
+        candidates, lacking = _try_windows(model, stores, attempt, folders)
+        spent = time.process_time() - begun
+        if not candidates:
+            return replace(lacking, seconds=spent)
+        tried = {str(window): one.loss for window, one in candidates.items()}
+        earlier = [one.tried for one in earlier_attempts(stores, attempt.verdict, COMPARED - 1)]
+        window = _choose_window(list(candidates), tried, earlier)
+        fitted = candidates[window].fitted
+        result = TrainResult(None, candidates[window].span, 0, window=str(window), tried=tried, seconds=spent)
+        if fitted is None:
+            return replace(result, refresh=True)
+        tags = {TRIED_TAG: json.dumps(tried), WINDOW_TAG: str(window)}
+        own = with_window(model, window)
+        run = log_fitted(own, stores, attempt, "challenger", fitted, model.code_version, tags, spent)
+    return replace(result, run=run, rows=int(fitted.maturity.kept.sum()))
+
+
+def _try_windows(
+    model: ModelFolder, stores: Stores, attempt: DueAttempt, folders: ExitStack
+) -> tuple[dict[Window, _Candidate], TrainResult]:
+    """By window what it comes to on the holdout; and, where there is none, why.
+
+    :param folders: that hold what was fitted until it is closed.
+    """
+    config, candidates = model.config, dict[Window, _Candidate]()
+    lacking = TrainResult(None, None, 0, "no labels are known before the holdout")
+    holdout, known = choose_holdout(config, stores, attempt.as_of)
+    if not holdout:
+        return candidates, lacking
+    # Without labels there is nothing to choose by.
+    for window in config.windows if config.labels != "none" else config.windows[:1]:
+        span = learning_span(config, stores, attempt.as_of, window, before=holdout[0])
+        if span is None or any(span == one.span for one in candidates.values()):
+            continue
+        loss = _champion_loss(model, stores, attempt, window, span, known)
+        if loss is not None:
+            candidates[window] = _Candidate(span, loss, None)
+            continue
+        rows = match_labels(config, stores, *span)
+        why = _too_little(config, rows, span[1])
+        if why is None:
+            try:
+                own, folder = with_window(model, window), folders.enter_context(packing_folder())
+                fitted = fit_model(own, stores, span, folder)
+                candidates[window] = _Candidate(span, _measure_loss(own.config, stores, fitted, known), fitted)
+            except FeaturesInvalid as error:
+                _logger.warning("%s, window %s: %s", model.id, window, error)
+                lacking = TrainResult(None, span, len(rows.rows), str(error), fault=True)
+        elif not lacking.fault:
+            lacking = TrainResult(None, span, len(rows.rows), why)
+    return candidates, lacking
+
+
+def _read_result(stores: Stores, run: str) -> TrainResult:
+    """What is on record of a challenger that was trained before."""
+    tags, metrics = stores.models.run_tags(run), stores.models.run_metrics(run)
+    tried = json.loads(tags[TRIED_TAG])
+    spent = float(metrics["cpu_seconds"])
+    return TrainResult(run, fitted_span(tags), int(metrics["learnt_rows"]), "", False, tags[WINDOW_TAG], tried, spent)
+
+
+def _champion_loss(
+    model: ModelFolder, stores: Stores, attempt: DueAttempt, window: Window, span: tuple[str, str], known: LabelledRows
+) -> float | None:
+    """The champion's mean loss on the holdout where a challenger of the window would learn just what it has learnt."""
+    champion = promotion_decided(stores.ledger, attempt.as_of)
+    if champion is None or champion.baseline or known.rows.empty:
+        return None
+    if (champion.code, champion.trained_on) != (model.code_version, span):
+        return None
+    contract = stores.models.load_version(champion.version).contract
+    # A batch that was taken in again since, or a label that may come later, makes another training set of the span.
+    revised = any(known_revisions(stores.ledger, feed, attempt.as_of) for feed in _FEEDS)
+    same = {**describe_recipe(with_window(model, window)), "features": contract["features"]}
+    if revised or model.config.labels == "none" or any(contract.get(name) != value for name, value in same.items()):
+        return None
+    try:
+        return float(np.mean(champion_losses(model.config, stores, champion, known)))
+    except (FeaturesInvalid, ModelIncompatible):
+        return None
+
+
+def log_fitted(
+    model: ModelFolder,
+    stores: Stores,
+    attempt: DueAttempt,
+    role: str,
+    fitted: FittedModel,
+    code: str,
+    tags: dict[str, str] | None = None,
+    spent: float = 0.0,
+) -> str:
+    """Log a fitted model with its evidence; its data version is put on record first.
+
+    :param spent: CPU seconds that the attempt has taken so far.
+    """
+    config = model.config
+    stores.ledger.put(fitted.data)
+    evidence = Evidence(
+        tags={
+            "evergreen.model": model.id,
+            "evergreen.verdict": attempt.verdict,
+            "evergreen.as_of": attempt.as_of,
+            "evergreen.data": fitted.data.id,
+            "evergreen.code": code,
+            "evergreen.trained_on": " to ".join(fitted.span),
+            **(tags or {}),
+        },
+        params={
+            "seed": config.model.seed,
+            "window": config.training.window,
+            "lookback": config.features.lookback,
+            "features": len(fitted.features.columns),
+        },
+        metrics={
+            "learnt_rows": float(fitted.maturity.kept.sum()),
+            "unmatched_labels": float(fitted.labelled.unmatched),
+            "cpu_seconds": spent,
+            "waiting_rows": float(len(fitted.labelled.waiting)),
+            "left_out_rows": float((~fitted.maturity.kept).sum()),
+            "label_bend": fitted.maturity.bend,
+        },
+        source=stores.lake.table_uri("clean"),
+        data=fitted.data.id,
+    )
+    example = example_of(config.rows.columns)
+    return stores.models.log_model(attempt.verdict, role, fitted.packed.folder, signature_of(model), example, evidence)
+
+
+def version_tags(run_tags: dict[str, str]) -> dict[str, str]:
+    """The tags by which a version is traced to verdict, data and code: those of the run that fitted it."""
+    return {name: value for name, value in run_tags.items() if name in _TRACED}
+
+
+def fitted_span(tags: dict[str, str]) -> tuple[str, str]:
+    """First and last label batch that a run or a version was fitted on."""
+    first, _, last = tags["evergreen.trained_on"].partition(" to ")
+    return first, last
+
+
+def _too_little(config: ModelConfig, labelled: LabelledRows, last: str) -> str | None:
+    """Why rows are too few to learn from, None where they are enough.
+
+    :param last: last batch of the span.
+    """
+    rows, waiting = labelled.rows, count_expected(config, labelled, last)
+    if rows.empty:
+        return "no labelled row to learn from"
+    if config.labels == "none":
+        return None
+    if waiting > len(rows):
+        return (
+            f"of the batches to learn from {len(rows)} rows have a label and {waiting} wait for one; half are needed, "
+            "for what is known first may be of one kind"
+        )
+    few = too_few_of_a_class(config.model.task, rows[config.labels.column].to_numpy())
+    return f"to learn from, {few}" if few is not None else None
+
+
+def _measure_loss(config: ModelConfig, stores: Stores, fitted: FittedModel, holdout: LabelledRows) -> float:
+    """Mean loss on the holdout; 0 where there are no labels to tell by."""
+    if config.labels == "none" or holdout.rows.empty:
+        return 0.0
+    features, _ = gather_features(config, stores, fitted.packed, holdout)
+    predicted = call_predict(fitted.packed, features, f"{holdout.rows['batch'].min()} to {holdout.rows['batch'].max()}")
+    with np.errstate(over="ignore"):
+        target = holdout.rows[config.labels.column].to_numpy(dtype=float)
+        loss = float(np.mean(row_losses(config.gate.metric, target, predicted)))
+    if not np.isfinite(loss):
+        raise FeaturesInvalid(
+            f"model {fitted.packed.contract['model']}: {config.gate.metric} on the holdout cannot be told: predictions "
+            f"lie between {predicted.min():.4g} and {predicted.max():.4g}, labels between {target.min():.4g} and "
+            f"{target.max():.4g}; give labels a range in expectations.yaml, or look at features.py"
+        )
+    return loss
+
+
+def _choose_window(windows: list[Window], losses: dict[str, float], before: list[dict[str, float]]) -> Window:
+    """The window that has done best over this attempt and those before that tried the same ones.
+
+    Losses are told in shares of the first window's, and older attempts count less and less. On kept losses of real
+    streams that cost less than few attempts that count alike, which follow noise, or many, which follow nothing.
+
+    :param losses: by window, the mean loss on this attempt's holdout.
+    :param before: the same of earlier attempts, newest first.
+    """
+    same = [losses, *(one for one in before if one.keys() == losses.keys())]
+    first = str(windows[0])
+
+    def relative(window: Window) -> float:
+        ratios = [one[str(window)] / one[first] if one[first] else 1.0 for one in same]
+        return float(np.average(ratios, weights=_FADING ** np.arange(len(ratios))))
+
+    return min(windows, key=relative)

@@ -1,0 +1,36 @@
+"""Wait for a batch: look once, and declare it missing when its time is over."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from evergreen.checks.sealing import declare_missing
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import ModelFolder
+from evergreen.incidents import STALE, report
+from evergreen.records import Feed
+from evergreen.sources.landing import Look
+from evergreen.sources.waiting import WaitResult, look_for_batch
+from evergreen.storage.stores import open_stores
+
+
+def wait_for_batch(
+    model: ModelFolder, at: Locations, batch: str, now: datetime, before: Look | None = None, feed: Feed = "rows"
+) -> WaitResult:
+    """Look once whether the files of a batch are complete; past the time to wait, declare it missing.
+
+    :param now: the moment of this look; ``wait`` counts from the batch's end.
+    :param before: the look before this one, needed where sizes must stay the same over two looks.
+    :returns: what was seen; never ``overdue``, which has become ``missing``.
+    :raises NotReady: if the batch before has not been sealed.
+    """
+    seen = look_for_batch(model, at, batch, now, before, feed)
+    if seen.state != "overdue":
+        return seen
+    # Told before it is recorded: a sealed batch is not waited for again.
+    text = (
+        f"{model.id}: {feed} of batch {batch} never came: {seen.why}. Later batches go on. "
+        "Deliver the files: they join the next open batch."
+    )
+    report(open_stores(at, model.id).ledger, STALE[feed], batch, text)
+    declare_missing(model, at, feed, batch)
+    return replace(seen, state="missing")

@@ -1,0 +1,300 @@
+"""The lake: Delta tables with one partition per batch and revision, and the raw files beside them."""
+
+import io
+import itertools
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Any
+
+import obstore
+import pandas as pd
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError, SchemaMismatchError, TableNotFoundError
+from obstore.exceptions import NotFoundError
+
+from evergreen.errors import Outage, SchemaChanged, SourceChanged
+from evergreen.records import Partition
+from evergreen.storage.cache import ByteCache
+from evergreen.storage.content import content_hash, plain
+from evergreen.storage.objects import delta_options, open_store, reached
+from evergreen.storage.pieces import PartitionPieces
+
+_CONFIGURATION = {
+    "delta.checkpointInterval": "10",
+    # A partition is found by its values; statistics of further columns would only slow each commit down.
+    "delta.dataSkippingNumIndexedCols": "0",
+    # Expired-log clean-up would take the commits' metadata (code, run) away, unasked.
+    "delta.enableExpiredLogCleanup": "false",
+}
+# What pandas makes of whole numbers and of booleans among which there is a null.
+_BESIDE_NULLS: dict[str, type] = {"i": float, "b": object}
+_TRIES = 8
+_ANOTHER_NAME = (
+    "A name keeps its type: give a changed column another name, with renamed_from: its old one, in config.yaml"
+)
+_CACHED_BYTES = 256 * 1024 * 1024
+# What was taken in, and depends on no decision.
+_FEEDS = ("clean", "labels")
+
+
+MakePieces = Callable[[], Iterator[pa.Table]]
+
+
+class Lake:
+    """The tables of one model.
+
+    A partition is one revision of one batch: it is written whole and atomically, and never replaced by other rows, so
+    what a record names stays readable by any later version of the table, and by any vacuum.
+
+    :param uri: the lake's URI or folder.
+    :param env: the deployment's name.
+    :param model_id: the model.
+    :param feeds: another lake of the model, whose rows and labels are read in place of its own.
+    """
+
+    def __init__(self, uri: str, env: str, model_id: str, feeds: "Lake | None" = None) -> None:
+        self._root = f"{uri.rstrip('/')}/tables/{env}/{model_id}"
+        self._raw, self._feeds = f"{env}/{model_id}", feeds
+        self._store = open_store(f"{uri.rstrip('/')}/raw")
+        self._reports = open_store(f"{uri.rstrip('/')}/reports")
+        self._types: dict[str, dict[str, pa.DataType]] = {}
+        self._opened: dict[str, DeltaTable] = {}
+        self._cache: ByteCache[pa.Table] = ByteCache(_CACHED_BYTES, lambda rows: int(rows.nbytes))
+
+    def table_uri(self, table: str) -> str:
+        """Where a table lies, for Spark, DuckDB, Polars and others."""
+        if self._feeds is not None and table in _FEEDS:
+            return self._feeds.table_uri(table)
+        return f"{self._root}/{table}"
+
+    def replace(
+        self, table: str, batch: str, revision: int, rows: pa.Table | MakePieces, metadata: dict[str, str]
+    ) -> None:
+        """Write one revision of one batch, whole and atomically.
+
+        :param rows: what the partition holds, without its batch and revision; or what begins to make pieces of it, for
+            each try anew. Pieces are written in whichever order the writer's threads take them. What they raise
+            leaves the partition as it was.
+        :param metadata: what differs from run to run; it goes into the commit.
+        :raises Outage: if other writers kept winning.
+        :raises SchemaChanged: if a column has another type than the table holds.
+        """
+        for _ in range(_TRIES):
+            self._opened.pop(table, None)
+            pieces = iter((rows,)) if isinstance(rows, pa.Table) else rows()
+            first = next((piece for piece in pieces if piece.num_rows), pa.table({}))
+            if first.num_rows == 0:
+                # What a run that was killed wrote under other rules must not stay.
+                if self.read_any(table, batch, revision).num_rows:
+                    try:
+                        self._open(table).delete(_predicate(batch, revision))
+                    except CommitFailedError:
+                        continue
+                return
+            self._require_types(table, batch, first)
+            raised: list[Exception] = []
+            keyed = (_keyed(piece, batch, revision) for piece in itertools.chain((first,), pieces))
+            reader = _reader(_keyed(first, batch, revision).schema, keyed, raised)
+            if self._commit(table, batch, revision, reader, metadata, raised):
+                self._opened.pop(table, None)
+                return
+        raise Outage(f"{self.table_uri(table)}: batch {batch} lost {_TRIES} commits to other writers; try again")
+
+    def _commit(
+        self,
+        table: str,
+        batch: str,
+        revision: int,
+        rows: pa.RecordBatchReader,
+        metadata: dict[str, str],
+        raised: list[Exception],
+    ) -> bool:
+        """Write a partition in one commit; returns whether no other writer was faster."""
+        try:
+            write_deltalake(
+                self.table_uri(table),
+                rows,
+                mode="overwrite",
+                # A contract that gains a column adds it; partitions before have nulls there.
+                schema_mode="merge",
+                predicate=_predicate(batch, revision),
+                partition_by=["batch", "revision"],
+                configuration=_CONFIGURATION,
+                storage_options=delta_options(self._root),
+                commit_properties=CommitProperties(custom_metadata=metadata),
+                post_commithook_properties=PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False),
+            )
+        except CommitFailedError:
+            return False
+        except (DeltaError, OSError) as error:
+            if raised:
+                raise raised[0] from None
+            if not isinstance(error, SchemaMismatchError) and "Cast error" not in str(error):
+                raise Outage(f"{self.table_uri(table)}: {error}") from error
+            problem = f"its rows do not fit the table {self.table_uri(table)}: {error}"
+            raise SchemaChanged(f"batch {batch}: {problem}. {_ANOTHER_NAME}") from error
+        return True
+
+    def read(self, partition: Partition, order_by: Iterable[str]) -> pa.Table:
+        """The rows of one partition, without its batch and revision, in canonical order.
+
+        :param order_by: the key, by which rows are sorted.
+        :raises SourceChanged: if the rows are not those that the record was made of.
+        """
+        if self._feeds is not None and partition.table in _FEEDS:
+            return self._feeds.read(partition, order_by)
+        kept = self._cache.get(partition)
+        if kept is not None:
+            return kept
+        rows = self._read_sorted(partition, order_by)
+        if partition.table == "predictions":
+            if rows.num_rows:
+                self._cache.put(partition, rows)
+            return rows
+        if content_hash(rows) != partition.content:
+            # Since the table was opened, a run that was begun again may have written the partition anew.
+            self._opened.pop(partition.table, None)
+            rows = self._read_sorted(partition, order_by)
+            _require_content(self.table_uri(partition.table), partition, rows)
+        self._cache.put(partition, rows)
+        return rows
+
+    def stream(self, partition: Partition, order_by: Iterable[str]) -> PartitionPieces:
+        """The same rows piece by piece, in the same order, in a memory that does not grow with them.
+
+        :raises SourceChanged: after the last piece, if the rows were not those that the record was made of, or did not
+            lie in canonical order; ``read`` tells which.
+        """
+        return PartitionPieces(self.table_uri(partition.table), partition, order_by)
+
+    def _read_sorted(self, partition: Partition, order_by: Iterable[str]) -> pa.Table:
+        rows = self.read_any(partition.table, partition.batch, partition.revision)
+        # A key that was renamed has two names, of which a table may have had but one yet.
+        order = [(name, "ascending") for name in order_by if name in rows.column_names]
+        return rows.sort_by(order).combine_chunks() if rows.num_rows else rows
+
+    def _require_types(self, table: str, batch: str, rows: pa.Table) -> None:
+        """Refuse a column whose type has changed: Delta would cast it without a word."""
+        if not set(rows.column_names) <= set(self._types.get(table, ())):
+            # Not seen yet, or a column has come to it since.
+            try:
+                with reached(self.table_uri(table)):
+                    held = pa.schema(self._open(table).schema().to_arrow())
+            except TableNotFoundError:
+                return
+            self._types[table] = {field.name: field.type for field in plain(held.empty_table()).schema}
+        for field in plain(rows.slice(0, 0)).schema:
+            stored = self._types[table].get(field.name, field.type)
+            if stored != field.type:
+                raise SchemaChanged(
+                    f"{self.table_uri(table)}: batch {batch}, column {field.name} is {field.type}, stored as {stored}. "
+                    f"{_ANOTHER_NAME}"
+                )
+
+    def read_any(self, table: str, batch: str, revision: int) -> pa.Table:
+        """The rows of one batch in any table, in no particular order; no columns where there is no such table."""
+        wanted = _predicate(batch, revision)
+        kept = table in self._opened
+        try:
+            with reached(self.table_uri(table)):
+                rows = pa.table(self._open(table).scan(predicate=wanted))
+                if kept and rows.num_rows == 0:
+                    # Written since the table was opened.
+                    self._opened.pop(table)
+                    rows = pa.table(self._open(table).scan(predicate=wanted))
+        except TableNotFoundError:
+            return pa.table({})
+        return plain(rows.drop_columns(["batch", "revision"]))
+
+    def _open(self, table: str) -> DeltaTable:
+        """A table as it was when it was first read; opening it anew for each partition costs as much as reading."""
+        if table not in self._opened:
+            uri = self.table_uri(table)
+            self._opened[table] = DeltaTable(uri, storage_options=delta_options(uri))
+        return self._opened[table]
+
+    def put_raw(self, path: str, content: bytes) -> str:
+        """Keep a file as it came; returns its path in the lake."""
+        with reached(f"raw file {path}"):
+            obstore.put(self._store, f"{self._raw}/{path}", io.BytesIO(content))
+        return path
+
+    def get_raw(self, path: str) -> bytes:
+        """A file as it came.
+
+        :raises SourceChanged: if it is gone.
+        """
+        try:
+            with reached(f"raw file {path}"):
+                return bytes(obstore.get(self._store, f"{self._raw}/{path}").bytes())
+        except (FileNotFoundError, NotFoundError) as error:
+            raise SourceChanged(f"raw file {path} is gone from the lake; restore it") from error
+
+    def put_report(self, name: str, content: str) -> str:
+        """Keep an HTML report; returns its path below the lake."""
+        with reached(f"report {name}"):
+            obstore.put(self._reports, f"{self._raw}/{name}", content.encode())
+        return f"reports/{self._raw}/{name}"
+
+
+def _require_content(table: str, partition: Partition, rows: pa.Table) -> None:
+    if content_hash(rows) != partition.content:
+        raise SourceChanged(
+            f"{table}: batch {partition.batch} revision {partition.revision} is not what its record says "
+            f"({rows.num_rows} rows, expected content {partition.content[:12]}); restore an earlier table version, or "
+            "the key in config.yaml, by whose columns its rows are ordered"
+        )
+
+
+def _predicate(batch: str, revision: int) -> str:
+    return f"batch = '{batch}' AND revision = {revision}"
+
+
+def _keyed(rows: pa.Table, batch: str, revision: int) -> pa.Table:
+    numbered = rows.add_column(0, "revision", pa.repeat(pa.scalar(revision, pa.int32()), rows.num_rows))
+    return numbered.add_column(0, "batch", pa.repeat(batch, rows.num_rows))
+
+
+def _reader(schema: pa.Schema, pieces: Iterator[pa.Table], raised: list[Exception]) -> pa.RecordBatchReader:
+    """What the writer reads; what making the pieces raises is kept: the writer tells of it in words of its own."""
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        try:
+            for piece in pieces:
+                yield from piece.to_batches()
+        except Exception as error:
+            raised.append(error)
+            raise
+
+    return pa.RecordBatchReader.from_batches(schema, batches())
+
+
+def to_frame(rows: pa.Table) -> pd.DataFrame:
+    """Rows as pandas sees them: times in UTC without a zone, dates as midnights, text as objects."""
+    frame: pd.DataFrame = naive(rows).to_pandas()
+    return frame
+
+
+def piece_to_frame(piece: pa.Table, nullable: Collection[str]) -> pd.DataFrame:
+    """A piece of rows as it stands in the frame of them all.
+
+    :param nullable: columns with a null anywhere in the rows: even where the piece has none, whole numbers are floats
+        there, and booleans objects.
+    """
+    # Threads and a search for equal texts cost more than they bring on so few rows.
+    frame: pd.DataFrame = naive(piece).to_pandas(use_threads=False, deduplicate_objects=False)
+    kinds = {name: _BESIDE_NULLS.get(frame[name].dtype.kind) for name in nullable if name in frame}
+    return frame.astype({name: kind for name, kind in kinds.items() if kind is not None}, copy=False)
+
+
+def naive(rows: pa.Table) -> pa.Table:
+    """Times in UTC without a zone, dates as midnights."""
+    for i, field in enumerate(rows.schema):
+        if pa.types.is_timestamp(field.type) or pa.types.is_date(field.type):
+            rows = rows.set_column(i, field.name, rows.column(i).cast(pa.timestamp("us")))
+    return rows
+
+
+def describe(**facts: Any) -> dict[str, str]:
+    """Commit metadata: what differs from run to run."""
+    return {f"evergreen.{name}": str(fact) for name, fact in facts.items()}

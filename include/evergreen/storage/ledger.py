@@ -1,0 +1,105 @@
+"""The ledger: append-only records, each created only if it is absent."""
+
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, NotFoundError
+
+from evergreen.batches import Calendar
+from evergreen.records import Record
+from evergreen.storage.objects import open_store, reached
+
+R = TypeVar("R", bound=Record)
+# Where the work that writes a record can be looked at, such as a task's log page; it goes into the record's ``meta``.
+acting: ContextVar[str] = ContextVar("acting", default="")
+
+
+class Ledger:
+    """The records of one model.
+
+    Records never change, so one that was read is kept. Finding the newest of a kind costs a number of look-ups that
+    grows with the logarithm of how many there are; nothing here reads all that has ever been.
+
+    :param uri: the lake's URI or folder.
+    :param env: the deployment's name.
+    :param model_id: the model.
+    """
+
+    def __init__(self, uri: str, env: str, model_id: str) -> None:
+        self._uri = f"{uri.rstrip('/')}/ledger"
+        self._store = open_store(self._uri)
+        self._root = f"{env}/{model_id}"
+        self._read: dict[str, Record] = {}
+        self._highest: dict[str, int] = {}
+
+    def put(self, record: R) -> R:
+        """Write a record if its place is free.
+
+        :returns: the record that stands there: this one, or the one that was there before.
+        """
+        id_, n = record.address
+        path = self._path(type(record), id_, n)
+        if path in self._read:
+            return self._read[path]  # type: ignore[return-value]
+        by = {"by": acting.get()} if acting.get() else {}
+        stamp = {"written_at": datetime.now(UTC).isoformat(), **by, **record.meta}
+        stamped = record.model_copy(update={"meta": stamp})
+        try:
+            with reached(f"{self._uri}/{path}"):
+                obstore.put(self._store, path, stamped.model_dump_json(indent=1).encode(), mode="create")
+        except AlreadyExistsError:
+            standing = self.get(type(record), id_, n)
+            assert standing is not None
+            return standing
+        self._read[path] = stamped
+        return stamped
+
+    def get(self, kind: type[R], id_: str, n: int = 0) -> R | None:
+        """The record at a place, or None."""
+        path = self._path(kind, id_, n)
+        if path not in self._read:
+            try:
+                with reached(f"{self._uri}/{path}"):
+                    content = bytes(obstore.get(self._store, path).bytes())
+            except (FileNotFoundError, NotFoundError):
+                return None
+            self._read[path] = kind.model_validate_json(content)
+        return self._read[path]  # type: ignore[return-value]
+
+    def last(self, kind: type[R], id_: str) -> R | None:
+        """The record with the highest number under an id; numbers have no gaps."""
+        n = self._gallop(f"{kind.kind}/{id_}", lambda i: self.get(kind, id_, i) is not None)
+        return self.get(kind, id_, n) if n >= 0 else None
+
+    def all(self, kind: type[R], id_: str) -> Iterator[R]:
+        """The records under an id, by number."""
+        n = 0
+        while (record := self.get(kind, id_, n)) is not None:
+            yield record
+            n += 1
+
+    def last_batch(self, kind: type[R], calendar: Calendar, prefix: str = "") -> str | None:
+        """The newest batch that has a record of a kind; batches are taken in order, so there are no gaps."""
+        place = f"{kind.kind}/{prefix}"
+        n = self._gallop(place, lambda i: self.get(kind, f"{prefix}{calendar.name(i)}") is not None)
+        return calendar.name(n) if n >= 0 else None
+
+    def _gallop(self, place: str, exists: Callable[[int], bool]) -> int:
+        """The highest number that exists in an unbroken row from 0, or -1."""
+        low = self._highest.get(place, -1)
+        step = 1
+        while exists(low + step):
+            low += step
+            step *= 2
+        high = low + step
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if exists(middle) else (low, middle)
+        self._highest[place] = low
+        return low
+
+    def _path(self, kind: type[Record], id_: str, n: int) -> str:
+        return f"{self._root}/{kind.kind}/{id_}/{n}.json"

@@ -1,0 +1,87 @@
+"""Object stores: one API for a folder and for S3."""
+
+import functools
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
+from obstore.store import LocalStore, ObjectStore, from_url
+
+from evergreen.errors import Outage, needs_extra
+
+_COLOURS = re.compile(r"\x1b\[\d+m")
+
+
+@functools.lru_cache(maxsize=32)
+def open_store(uri: str) -> ObjectStore:
+    """The object store at a URI or folder; a folder is made where there is none."""
+    if "://" not in uri or uri.startswith("file://"):
+        return LocalStore(prefix=Path(uri.removeprefix("file://")), mkdir=True)
+    session = _session(uri)
+    if session is None:
+        return from_url(uri)
+    from obstore.auth.boto3 import Boto3CredentialProvider
+
+    place = _place(session)
+    insecure = place.pop("aws_allow_http", "false") == "true"
+    options: Any = {**place, "client_options": {"allow_http": insecure}}
+    store: ObjectStore = from_url(uri, credential_provider=Boto3CredentialProvider(session), **options)
+    return store
+
+
+@contextmanager
+def reached(place: str) -> Iterator[None]:
+    """Turn a store that does not answer into an outage, which is retried. That something is not there is an answer.
+
+    :param place: what was asked, for the message.
+    """
+    try:
+        yield
+    except (FileNotFoundError, NotFoundError, AlreadyExistsError):
+        raise
+    except (BaseError, OSError) as error:
+        # Below it the libraries repeat themselves, with all that they know of the request.
+        told = _COLOURS.sub("", str(error)).partition("Debug source")[0]
+        raise Outage(f"{place} did not answer: {' '.join(told.split())}") from error
+
+
+def delta_options(uri: str) -> dict[str, str] | None:
+    """What Delta Lake must be told of S3 beside the environment, for one operation: temporary keys go out of date."""
+    session = _session(uri)
+    credentials = session.get_credentials() if session is not None else None
+    if session is None or credentials is None:
+        return None
+    keys = credentials.get_frozen_credentials()
+    options = _place(session) | {"aws_access_key_id": keys.access_key, "aws_secret_access_key": keys.secret_key}
+    return options | ({"aws_session_token": keys.token} if keys.token else {})
+
+
+def _session(uri: str) -> Any:
+    """The AWS profile that the environment names, of which neither obstore nor Delta Lake knows by itself."""
+    profile = os.environ.get("AWS_PROFILE")
+    if not uri.startswith("s3://") or not profile or "AWS_ACCESS_KEY_ID" in os.environ:
+        return None
+    return _open_session(profile)
+
+
+@functools.cache
+def _open_session(profile: str) -> Any:
+    with needs_extra("amazon", f"AWS_PROFILE={profile}"):
+        import boto3
+
+    return boto3.Session(profile_name=profile)
+
+
+def _place(session: Any) -> dict[str, str]:
+    """Region and address of a profile's S3."""
+    meta = session.client("s3").meta
+    options = {"aws_region": meta.region_name or "us-east-1"}
+    if not meta.endpoint_url.endswith(".amazonaws.com"):
+        options["aws_endpoint"] = meta.endpoint_url
+    if meta.endpoint_url.startswith("http://"):
+        options["aws_allow_http"] = "true"
+    return options

@@ -1,0 +1,134 @@
+"""A partition piece by piece: in a memory that does not grow with it, in canonical order, held against its record."""
+
+import io
+from collections.abc import Iterable, Iterator
+
+import obstore
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from deltalake import DeltaTable
+from obstore.store import ObjectStore
+
+from evergreen.errors import SourceChanged
+from evergreen.records import Partition
+from evergreen.storage.content import ContentHash, plain
+from evergreen.storage.objects import delta_options, open_store
+
+# A divisor of the writer's row groups of 1,048,576 rows, so that none leaves a small piece. From half to twice as many,
+# CPU is the same within some percent; below, the calls count.
+ROWS = 65_536
+# Bytes that are read at once of each column; a row group is larger in large batches, and would be held whole.
+_BUFFER = 1024 * 1024
+
+
+class PartitionPieces:
+    """One partition of a table, read file by file in the order of the key.
+
+    A sealed partition is written in canonical order, so its files, ordered by their first keys, bring its rows in that
+    order. Nothing is taken on trust: the rows are hashed as they pass, and their hash is the record's only if they are
+    the record's rows in canonical order. It is known after the last piece: whoever writes what he made of them commits
+    only then.
+
+    :param uri: the table's URI.
+    :param partition: what its record says.
+    :param order_by: the key.
+    """
+
+    def __init__(self, uri: str, partition: Partition, order_by: Iterable[str]) -> None:
+        # Opened here rather than when the first piece is taken: inside a writer's thread Delta's runtime panics.
+        delta = DeltaTable(uri, storage_options=delta_options(uri))
+        fields = [field for field in pa.schema(delta.schema().to_arrow()) if field.name not in ("batch", "revision")]
+        self._schema = plain(pa.schema(fields).empty_table()).schema
+        self._uri, self._partition = uri, partition
+        added = pa.table(delta.get_add_actions(flatten=True))
+        of_batch = pc.equal(added.column("partition.batch"), partition.batch)
+        mine = pc.and_(of_batch, pc.equal(added.column("partition.revision"), partition.revision))
+        store, key = open_store(uri), list(order_by)
+        paths = added.filter(mine).column("path").to_pylist()
+        files = [pq.ParquetFile(_StoredFile(store, path), buffer_size=_BUFFER, pre_buffer=False) for path in paths]
+        self._files = sorted(files, key=lambda file: _first_key(file, key))
+        self._nulls = {name: sum(_nulls(file, name) for file in files) for name in self._schema.names}
+        self._rows = sum(file.metadata.num_rows for file in files)
+
+    @property
+    def nullable(self) -> set[str]:
+        """Columns with a null anywhere in the partition."""
+        return {name for name, nulls in self._nulls.items() if nulls}
+
+    def __iter__(self) -> Iterator[pa.Table]:
+        """Pieces of at most ``ROWS`` rows, without batch and revision.
+
+        :raises SourceChanged: after the last one, if they were not the rows of the record in canonical order.
+        """
+        content = ContentHash(name for name, nulls in self._nulls.items() if nulls < self._rows)
+        for file in self._files:
+            for group in range(file.num_row_groups):
+                for batch in file.iter_batches(ROWS, row_groups=[group], use_threads=False):
+                    piece = self._complete(batch)
+                    content.update(piece)
+                    yield piece
+        if content.hexdigest() != self._partition.content:
+            raise SourceChanged(
+                f"{self._uri}: batch {self._partition.batch} revision {self._partition.revision}: {self._rows} rows "
+                f"are not what its record says (expected content {self._partition.content[:12]}), or not in its order"
+            )
+
+    def _complete(self, batch: pa.RecordBatch) -> pa.Table:
+        """A piece with all columns of the table: those that it gained later are null."""
+        held = set(batch.schema.names)
+        return pa.table(
+            [
+                batch.column(field.name).cast(field.type) if field.name in held else pa.nulls(len(batch), field.type)
+                for field in self._schema
+            ],
+            schema=self._schema,
+        )
+
+
+class _StoredFile(io.RawIOBase):
+    """A file of an object store as Parquet is read: range by range, each by one request."""
+
+    def __init__(self, store: ObjectStore, path: str) -> None:
+        self._store, self._path, self._at = store, path, 0
+        self._size = int(obstore.head(store, path)["size"])
+
+    def read(self, size: int = -1) -> bytes:
+        """Bytes from the place on."""
+        end = self._size if size < 0 else min(self._at + size, self._size)
+        found = bytes(obstore.get_range(self._store, self._path, start=self._at, end=end)) if end > self._at else b""
+        self._at += len(found)
+        return found
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a place."""
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        return self._at
+
+    def tell(self) -> int:
+        """The place."""
+        return self._at
+
+    def readable(self) -> bool:
+        """It can be read."""
+        return True
+
+    def seekable(self) -> bool:
+        """It can be read from any place."""
+        return True
+
+
+def _first_key(file: pq.ParquetFile, key: list[str]) -> tuple[object, ...]:
+    first = next(file.iter_batches(1, columns=key), None)
+    return tuple(first.column(name)[0].as_py() for name in key) if first is not None else ()
+
+
+def _nulls(file: pq.ParquetFile, name: str) -> int:
+    """Nulls of one column in a file; where its statistics do not tell, the column is counted."""
+    if name not in file.schema_arrow.names:
+        return int(file.metadata.num_rows)
+    column = file.schema_arrow.names.index(name)
+    found = [file.metadata.row_group(i).column(column).statistics for i in range(file.num_row_groups)]
+    if all(one is not None and one.has_null_count for one in found):
+        return sum(one.null_count for one in found)
+    return sum(batch.column(0).null_count for batch in file.iter_batches(ROWS, columns=[name]))

@@ -1,0 +1,33 @@
+"""Which revision of a batch is read: the newest one that had been made by then."""
+
+from evergreen.records import BatchRecord, Feed, Partition, RevisionRecord
+from evergreen.storage.ledger import Ledger
+
+
+def known_revisions(ledger: Ledger, feed: Feed, as_of: str | None = None) -> dict[str, int]:
+    """The batches that were in a revision above 0 by a batch, and in which.
+
+    Kept in a row of their own, so that reading a batch costs no look for a revision that hardly ever is there.
+
+    :param as_of: None counts all that there are by now.
+    """
+    made = ledger.all(RevisionRecord, "batches")
+    return {one.batch: one.revision for one in made if feed in one.feeds and (as_of is None or one.as_of <= as_of)}
+
+
+def sealed_batches(ledger: Ledger, feed: Feed, batches: list[str], as_of: str | None = None) -> list[BatchRecord]:
+    """The records of those of the batches that are sealed, each in the revision known at a batch."""
+    revisions = known_revisions(ledger, feed, as_of)
+    found = [ledger.get(BatchRecord, f"{feed}.{batch}", revisions.get(batch, 0)) for batch in batches]
+    return [record for record in found if record is not None]
+
+
+def sealed_batch(ledger: Ledger, feed: Feed, batch: str, as_of: str | None = None) -> BatchRecord | None:
+    """The record of one batch in the revision known at a batch, or None."""
+    return next(iter(sealed_batches(ledger, feed, [batch], as_of)), None)
+
+
+def record_of(ledger: Ledger, partition: Partition) -> BatchRecord | None:
+    """The record by which a partition was sealed."""
+    feed: Feed = "labels" if partition.table == "labels" else "rows"
+    return ledger.get(BatchRecord, f"{feed}.{partition.batch}", partition.revision)

@@ -1,0 +1,166 @@
+"""What DAG files need at parse time: the model folders, how a model's DAGs are described, and the files themselves."""
+
+import runpy
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import DAG, BaseOperator, Context, Param, get_parsing_context
+
+from airflow_evergreen.alerts import FailureReport
+from evergreen.config.feeds import FilesConfig
+from evergreen.config.locations import model_roots
+from evergreen.config.model_folder import BrokenFolder, ModelFolder, find_model_folders, load_model_folder
+from evergreen.errors import ConfigInvalid
+
+_LONGEST_DELAY = timedelta(minutes=30)
+_HERE = Path(__file__).parent
+
+
+class ReadConfigOperator(BaseOperator):
+    """Tell what is wrong with a model folder: the only task of a broken model's DAGs.
+
+    :param problem: what is wrong.
+    """
+
+    ui_color = "#f5c6c6"
+
+    def __init__(self, *, problem: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.problem = problem
+
+    def execute(self, context: Context) -> None:
+        """Fail with the reason."""
+        raise ConfigInvalid(self.problem.partition(": ")[0], [self.problem.partition(": ")[2]])
+
+
+def models_for(kind: str) -> Iterator[ModelFolder]:
+    """The models to build a DAG for; a broken folder gets ``<model>__broken``, which shows its reason, instead.
+
+    The DAGs of a folder that has broken are missing until it is mended, and go on then where they were: a DAG of the
+    same name with other tasks and another schedule would end their runs and move their clock. A worker that runs a task
+    asks for its own DAG alone, and reads no other folder.
+
+    :param kind: the DAG's kind, such as ``batch`` of ``taxi__batch``.
+    """
+    wanted = get_parsing_context().dag_id
+    for name, model in _read_folders(wanted, kind):
+        if isinstance(model, ModelFolder):
+            yield model
+        elif kind == "batch":
+            _show_problem(name, model)
+
+
+def dag_files() -> list[Path]:
+    """The files that wire tasks to DAGs: a part of the installed package, in a checkout ``dags``."""
+    folder = installed if (installed := _HERE / "wiring").is_dir() else _HERE.parents[1] / "dags"
+    return sorted(folder.glob("[!_]*.py"))
+
+
+def wire() -> dict[str, DAG]:
+    """The DAGs of all DAG files, by their ids."""
+    named = [value for file in dag_files() for value in runpy.run_path(str(file)).values()]
+    return {one.dag_id: one for one in named if isinstance(one, DAG)}
+
+
+def describe(model: ModelFolder, kind: str, what: str) -> dict[str, Any]:
+    """The arguments that all DAGs of a model share.
+
+    :param what: what the DAG does, for the list of DAGs.
+    """
+    config = model.config
+    return {
+        "dag_id": f"{model.id}__{kind}",
+        "dag_display_name": f"{model.id}__{kind}",
+        "description": f"{config.title}: {what}",
+        "doc_md": "\n\n".join(filter(None, [f"**{config.title}**: {what}.", config.description, _facts(model)])),
+        "tags": {"evergreen", model.id, kind},
+        "is_paused_upon_creation": False,
+        "default_args": {
+            "owner": config.owner,
+            "retries": config.tasks.retries,
+            "retry_delay": config.tasks.retry_delay,
+            "retry_exponential_backoff": 2.0,
+            "max_retry_delay": _LONGEST_DELAY,
+            "on_failure_callback": FailureReport(f"failed-{kind}"),
+        },
+    }
+
+
+def one_run_a_batch(model: ModelFolder) -> dict[str, Any]:
+    """The arguments of a DAG that runs once a batch, from the first to the last.
+
+    Sixteen runs may be open at once: rows go on while earlier batches wait for their labels, and an old run can be
+    cleared while later ones wait. Order is kept by the sensors.
+    """
+    schedule = model.config.schedule
+    batch = Param(
+        None,
+        type=["null", "string"],
+        title="Batch",
+        description="The batch to process, such as 2024-01-31; empty: the one that the run's data interval ends.",
+    )
+    return {
+        "start_date": schedule.start,
+        "end_date": schedule.last_moment,
+        "catchup": True,
+        "max_active_runs": 16,
+        "params": {"batch": batch},
+    }
+
+
+def shortest_poll() -> float:
+    """Seconds between two looks of the watch: as often as any model is looked after."""
+    models = find_model_folders(model_roots()).values()
+    return min((m.config.tasks.poll.total_seconds() for m in models if isinstance(m, ModelFolder)), default=30.0)
+
+
+def heavy(model: ModelFolder) -> dict[str, Any]:
+    """Where a model's heavy tasks run."""
+    place = model.config.tasks.heavy
+    chosen = {"executor": place.executor, "queue": place.queue, "pool": place.pool}
+    return {name: value for name, value in chosen.items() if value is not None}
+
+
+def _read_folders(wanted: str | None, kind: str) -> Iterator[tuple[str, ModelFolder | BrokenFolder]]:
+    """The folders by name; where one DAG is wanted, only its own, if its name tells which."""
+    for root in model_roots() if wanted is not None else ():
+        path = root / str(wanted).removesuffix(f"__{kind}")
+        if (path / "config.yaml").exists():
+            try:
+                yield path.name, load_model_folder(path)
+            except ConfigInvalid as error:
+                yield path.name, BrokenFolder(path.name, path, error)
+            return
+    if wanted is None or wanted.endswith("__broken"):
+        yield from find_model_folders(model_roots()).items()
+
+
+def _show_problem(name: str, model: BrokenFolder) -> None:
+    safe = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "_-.") else "_" for letter in name)
+    with DAG(
+        f"{safe[:200]}__broken",
+        description=f"Broken model folder: {model.error}",
+        doc_md=f"**This model's folder does not load.** Its DAGs come back when it does.\n\n```\n{model.error}\n```",
+        tags={"evergreen", "broken"},
+        # Once a day it fails, so that a folder that broke is not only silent.
+        schedule="@daily",
+        start_date=datetime(2024, 1, 1, tzinfo=UTC),
+        catchup=False,
+        is_paused_upon_creation=False,
+        default_args={"owner": "evergreen", "retries": 0},
+    ):
+        ReadConfigOperator(task_id="read_config", problem=str(model.error))
+
+
+def _facts(model: ModelFolder) -> str:
+    config, source = model.config, model.config.source
+    lines = {
+        "Batches": f"one a {config.schedule.every}, from {config.calendar.name(0)}",
+        "Rows": f"`{source.files if isinstance(source, FilesConfig) else source.sql}`",
+        "Labels": "none" if config.labels == "none" else f"`{config.labels.column}`",
+        "Judged by": f"{config.gate.metric}, on the newest {config.gate.min_rows} labels and more",
+        "Retrained": ", or ".join(policy.describe() for policy in config.policies),
+    }
+    return "\n".join(f"- {name}: {text}" for name, text in lines.items())

@@ -1,0 +1,66 @@
+"""Ask a human where the gate does not decide."""
+
+from typing import Any
+
+from airflow.providers.standard.operators.hitl import HITLOperator
+from airflow.sdk import Context
+
+from airflow_evergreen.alerts import tell_incidents
+from airflow_evergreen.operators.attempt import AttemptOperator
+from airflow_evergreen.runtime import acting_for, load_model, locate
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import ModelFolder
+from evergreen.records import ApprovalRecord
+from evergreen.storage.stores import open_stores
+
+_YES, _NO = "Approve", "Reject"
+
+
+class ApproveModelOperator(AttemptOperator, HITLOperator):
+    """Wait for a human's yes or no, without a worker, where an attempt needs one; go on at once where it does not.
+
+    Silence to ``gate.approval_wait`` is a no. Returns the outcome of the attempt and who decided. Parameters: see
+    ``AttemptOperator``.
+
+    :param judged: what ``JudgeModelOperator`` returned. (templated)
+    """
+
+    template_fields = (*AttemptOperator.template_fields, "judged", "subject", "body")
+
+    def __init__(self, *, judged: Any, **kwargs: Any) -> None:
+        super().__init__(
+            subject="Promote the challenger of {{ task.model_id }}?",
+            body="{{ task.judged['attempt'] }}: {{ task.judged['why'] }}",
+            options=[_YES, _NO],
+            defaults=_NO,
+            **kwargs,
+        )
+        self.judged = judged
+
+    def run_step(self, model: ModelFolder, at: Locations, context: Context) -> dict[str, Any]:
+        """Ask, unless nothing is to be asked or the answer is on record."""
+        outcome = self.judged["outcome"]
+        if outcome != "needs approval":
+            return {"outcome": outcome, "by": "the gate"}
+        answer = open_stores(at, model.id).ledger.get(ApprovalRecord, self.due.verdict)
+        if answer is not None:
+            return {"outcome": "approved" if answer.approved else "rejected", "by": answer.by}
+        # Before the wait, not after it: this is the alert that somebody has to act on.
+        tell_incidents(model, at)
+        wait = model.config.gate.approval_wait
+        self.response_timeout = None if wait.days > 10_000 else wait
+        HITLOperator.execute(self, context)
+        raise RuntimeError("waiting for a human ended without an answer")
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Put the answer on record."""
+        from evergreen.steps.approve_model import approve_model
+
+        answer = HITLOperator.execute_complete(self, context, event)
+        who = answer["responded_by_user"]
+        by = str(who["name"] if who else "nobody within the time")
+        model = load_model(self.model_id)
+        with acting_for(context):
+            approved = answer["chosen_options"] == [_YES]
+            record = approve_model(model, locate(self.mlflow_conn_id), self.due, approved, by)
+        return {"outcome": "approved" if record.approved else "rejected", "by": record.by}

@@ -1,0 +1,44 @@
+"""Tell of incidents."""
+
+from typing import Any
+
+from airflow.sdk import Context
+
+from airflow_evergreen.alerts import resolve_failure, tell_incidents
+from airflow_evergreen.operators.attempt import attempt_batch
+from airflow_evergreen.operators.step import StepOperator
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import ModelFolder
+
+
+class SendAlertsOperator(StepOperator):
+    """Tell the log, Slack and ``alerts.http`` what they have not been told yet.
+
+    A sink that does not answer delays nothing: the next run tells it. Backfills tell nothing of their own: what they
+    have found stands in the ledger, and the next live run tells it. Returns how much was told, and how much was not
+    accepted. Parameters: see ``StepOperator``.
+
+    :param failure: the incident that a failed task of this run opens, and that this run resolves if it has none.
+    :param attempt: in a retraining, what ``AskRetrainingOperator`` returned. (templated)
+    """
+
+    template_fields = (*StepOperator.template_fields, "attempt")
+
+    def __init__(self, *, failure: str | None = None, attempt: Any = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.failure, self.attempt, self.retraining = failure, attempt, attempt is not None
+
+    def run_step(self, model: ModelFolder, at: Locations, context: Context) -> dict[str, Any]:
+        """Tell."""
+        if self.failure is not None:
+            resolve_failure(model, at, self.failure, self.as_of(model, context), context)
+        run: Any = context["dag_run"]
+        if run.run_type == "backfill":
+            return {"told": 0, "failed": 0}
+        return tell_incidents(model, at)
+
+    def as_of(self, model: ModelFolder, context: Context) -> str:
+        """The batch of the run, or of its attempt."""
+        if self.retraining:
+            return attempt_batch(model, self.attempt, context)
+        return super().as_of(model, context)

@@ -1,0 +1,51 @@
+"""What all operators of a model have in common."""
+
+from abc import abstractmethod
+from typing import Any
+
+from airflow.sdk import BaseOperator, Context
+
+from airflow_evergreen.hooks.tracking import MlflowHook
+from airflow_evergreen.runtime import RETRIES, acting_for, batch_of, load_model, locate
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import ModelFolder
+
+
+class StepOperator(BaseOperator):
+    """Run one step of the loop for one model; the base of the operators beside this file.
+
+    :param model_id: the model folder's name. (templated)
+    :param batch: the batch, such as ``2024-01-31``; by default the run's Param ``batch``, else the last batch that had
+        ended when the run's data interval ended. (templated)
+    :param mlflow_conn_id: Airflow connection of the MLflow server; without a connection of the default name,
+        ``MLFLOW_TRACKING_URI`` holds.
+    """
+
+    template_fields: tuple[str, ...] = ("model_id", "batch")
+    ui_color = "#dff0e3"
+
+    def __init__(
+        self,
+        *,
+        model_id: str,
+        batch: str | None = None,
+        mlflow_conn_id: str = MlflowHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("retry_policy", RETRIES)
+        super().__init__(**kwargs)
+        self.model_id, self.batch, self.mlflow_conn_id = model_id, batch, mlflow_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Load the model folder and run the step."""
+        model = load_model(self.model_id)
+        with acting_for(context):
+            return self.run_step(model, locate(self.mlflow_conn_id), context)
+
+    @abstractmethod
+    def run_step(self, model: ModelFolder, at: Locations, context: Context) -> dict[str, Any]:
+        """Call the step and tell in ids and numbers what became of it."""
+
+    def as_of(self, model: ModelFolder, context: Context) -> str:
+        """The batch that this task is for."""
+        return batch_of(model, self.batch, context)

@@ -1,0 +1,12 @@
+"""The one Airflow plugin: the links of our operators."""
+
+from airflow.plugins_manager import AirflowPlugin
+
+from airflow_evergreen.links import MlflowLink
+
+
+class EvergreenPlugin(AirflowPlugin):
+    """What Airflow's own processes must know of Evergreen beside its DAGs."""
+
+    name = "evergreen"
+    operator_extra_links = [MlflowLink()]

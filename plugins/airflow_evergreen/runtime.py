@@ -1,0 +1,79 @@
+"""What every task of a model needs to know at run time: its folder, its place, its batch."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import Context
+from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
+from airflow.sdk.exceptions import AirflowSkipException
+
+from airflow_evergreen.hooks.tracking import MlflowHook
+from evergreen.config.locations import Locations, model_roots
+from evergreen.config.model_folder import ModelFolder, get_model_folder
+from evergreen.errors import Refused
+from evergreen.records import Feed
+from evergreen.sources.intake import source_of
+from evergreen.storage.ledger import acting
+
+# Bad data is as bad the second time; an outage may be over.
+RETRIES = ExceptionRetryPolicy(
+    rules=[RetryRule("evergreen.errors.Refused", RetryAction.FAIL, reason="deterministic: a retry would fail again")]
+)
+
+
+def load_model(model_id: str) -> ModelFolder:
+    """The model folder of a task.
+
+    :raises ModelNotFound: naming the models that there are.
+    :raises ConfigInvalid: if the folder breaks its contract.
+    """
+    return get_model_folder(model_id, model_roots())
+
+
+def locate(mlflow_conn_id: str = MlflowHook.default_conn_name) -> Locations:
+    """Where the deployment keeps its state: the environment, and MLflow by its Airflow connection if there is one."""
+    return MlflowHook(mlflow_conn_id).locate(Locations.from_environment())
+
+
+def batch_of(model: ModelFolder, given: str | None, context: Context) -> str:
+    """The batch that a run is for: as given, else as the Param ``batch`` says, else by the run's data interval.
+
+    :raises Refused: if the run has none of them, or no batch has that name.
+    """
+    named = given or context.get("params", {}).get("batch")
+    if named:
+        try:
+            if model.config.calendar.index(str(named)) >= 0:
+                return str(named)
+            problem = f"{named!r} lies before the schedule's start {model.config.calendar.name(0)}"
+        except ValueError as error:
+            problem = str(error)
+        raise Refused(f"model {model.id}: the batch to process: {problem}")
+    end: datetime | None = context.get("data_interval_end")
+    if end is None:
+        raise Refused(f"model {model.id}: this run has no data interval; give it the Param batch")
+    # Airflow's own kind of datetime cannot be divided by a timedelta.
+    batch = model.config.schedule.last_ended(datetime.fromtimestamp(end.timestamp(), UTC))
+    if model.config.calendar.index(batch) < 0:
+        raise AirflowSkipException(f"batch {batch} lies before the schedule's start {model.config.calendar.name(0)}")
+    return batch
+
+
+def patience(model: ModelFolder) -> timedelta | None:
+    """How long a run may wait for what other runs have to do first: as long as files are waited for, and a day."""
+    feeds: tuple[Feed, ...] = ("rows", "labels")
+    waits = [source.wait for source in (source_of(model, feed) for feed in feeds) if source is not None]
+    return None if timedelta.max in waits else max(waits) + timedelta(days=1)
+
+
+@contextmanager
+def acting_for(context: Context) -> Iterator[None]:
+    """Let the records that are written meanwhile say by which task."""
+    task: Any = context.get("ti")
+    token = acting.set(str(getattr(task, "log_url", "")))
+    try:
+        yield
+    finally:
+        acting.reset(token)

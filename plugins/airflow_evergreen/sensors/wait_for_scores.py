@@ -1,0 +1,71 @@
+"""Wait until a batch can be checked."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.sdk import BaseSensorOperator, Context
+
+from airflow_evergreen.hooks.tracking import MlflowHook
+from airflow_evergreen.runtime import RETRIES, batch_of, load_model, locate, patience
+from airflow_evergreen.triggers.batch import GRACE, BatchTrigger
+from evergreen.config.model_folder import ModelFolder
+from evergreen.errors import Refused
+from evergreen.sources.waiting import unordered, unsettled
+
+
+class WaitForScoresSensor(BaseSensorOperator):
+    """Wait, without a worker slot, until a batch is claimed and its labels are sealed.
+
+    The check before it is waited for too, for an hour: then this one covers its batches as well. For the rest it waits
+    as long as the model folder waits for files, and a day longer; then it fails, naming what is lacking.
+    Returns the batch.
+
+    :param model_id: the model folder's name. (templated)
+    :param batch: the batch, as in ``StepOperator``. (templated)
+    :param mlflow_conn_id: as in ``StepOperator``.
+    """
+
+    template_fields = ("model_id", "batch")
+
+    def __init__(
+        self,
+        *,
+        model_id: str,
+        batch: str | None = None,
+        mlflow_conn_id: str = MlflowHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("retry_policy", RETRIES)
+        kwargs.setdefault("poke_interval", 30)
+        super().__init__(**kwargs)
+        self.model_id, self.batch, self.mlflow_conn_id = model_id, batch, mlflow_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Look once, before anything is deferred."""
+        return self._look(context, datetime.now(UTC).isoformat())
+
+    def resume(self, context: Context, event: dict[str, Any], started: str) -> dict[str, Any]:
+        """Look again when the trigger has seen that the batch is settled, or that the time is over."""
+        return self._look(context, started)
+
+    def as_of(self, model: ModelFolder, context: Context) -> str:
+        """The batch that this task is for."""
+        return batch_of(model, self.batch, context)
+
+    def _look(self, context: Context, started: str) -> dict[str, Any]:
+        model = load_model(self.model_id)
+        batch, limit = self.as_of(model, context), patience(model)
+        at, waited = locate(self.mlflow_conn_id), datetime.now(UTC) - datetime.fromisoformat(started)
+        lacking = unsettled(model, at, batch) or (unordered(model, at, batch) if waited < GRACE else None)
+        if lacking is None:
+            return {"batch": batch}
+        give_up = datetime.fromisoformat(started) + limit if limit is not None else None
+        if give_up is not None and datetime.now(UTC) >= give_up:
+            # A retry would be as patient once more.
+            raise Refused(f"model {model.id}: {lacking}")
+        end = give_up.isoformat() if give_up is not None else None
+        grace = (datetime.fromisoformat(started) + GRACE).isoformat()
+        trigger = BatchTrigger(batch, self.poke_interval, self.model_id, "scores", deadline=grace, give_up=end)
+        self.log.info("waiting without a worker slot: %s", lacking)
+        self.defer(trigger=trigger, method_name="resume", kwargs={"started": started})
+        raise RuntimeError("deferring returned")

@@ -1,1 +1,0 @@
-"""How a step becomes an Airflow task."""
