@@ -8,7 +8,7 @@ import yaml
 
 from airflow_evergreen.alerts import FailureReport
 from airflow_evergreen.dags import ReadConfigOperator
-from evergreen import folders
+from airflow_evergreen import dags
 from evergreen.errors import ConfigInvalid
 from tests.dags.parsing import parse
 
@@ -159,14 +159,14 @@ def test_fifty_models_are_parsed_in_seconds(add_model, capsys):
 @pytest.fixture
 def read(monkeypatch):
     """The folders that are read."""
-    names, load = [], folders.load_model_folder
-    monkeypatch.setattr(folders, "load_model_folder", lambda path: names.append(path.name) or load(path))
+    names, load = [], dags.load_model_folder
+    monkeypatch.setattr(dags, "load_model_folder", lambda path: names.append(path.name) or load(path))
 
     def find(roots):
         names.append("all of them")
         return {}
 
-    monkeypatch.setattr(folders, "find_model_folders", find)
+    monkeypatch.setattr(dags, "find_model_folders", find)
     return names
 
 

@@ -170,7 +170,7 @@ def test_a_query_with_a_typo_is_refused_and_not_tried_again(database, sql, told)
         Source(conn_id="warehouse", sql=sql).look(DAYS, BATCH, None)
 
 
-def test_a_database_that_cannot_be_opened_is_an_outage(monkeypatch, tmp_path):
+def test_a_database_that_cannot_be_opened_is_an_outage(database, monkeypatch, tmp_path):
     connection = {"conn_type": "sqlite", "host": str(tmp_path / "gone" / "x.db")}
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps(connection))
     with pytest.raises(Outage, match=r"connection warehouse, select .*: unable to open database file"):
