@@ -30,4 +30,4 @@ def pytest_unconfigure():
 
 def pytest_collection_modifyitems(items):
     """Begin with the services: no process is left with them at the end."""
-    items.sort(key=lambda item: not item.path.stem.startswith(("test_live", "test_deployment")))
+    items.sort(key=lambda item: item.path.parent.name != "live")

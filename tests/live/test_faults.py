@@ -33,7 +33,7 @@ from evergreen.steps.score_batch import score_batch
 from evergreen.steps.validate_batch import validate_batch
 from evergreen.steps.validate_labels import validate_labels
 from evergreen.storage.stores import open_stores
-from tests.live import NIGHTLY, Live, make_model, running, wait_until
+from tests.live.services import NIGHTLY, Live, make_model, running, wait_until
 from tests.short_loop import SHORT, STREAM, fingerprint, land, run
 
 # Few days and few models: the scheduler looks at each open run all the time. With so few labels needed, the second

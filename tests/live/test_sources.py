@@ -12,7 +12,7 @@ from evergreen.records import VerdictRecord
 from evergreen.replay.runner import Runner
 from evergreen.storage.stores import open_stores
 from tests.integration.test_sql_source import QUERIED, STREAM, fill
-from tests.live import make_model, running, wait_until
+from tests.live.services import make_model, running, wait_until
 from tests.s3 import s3, speaking_to
 from tests.short_loop import land, records, short_model, tables
 
