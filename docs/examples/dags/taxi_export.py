@@ -6,8 +6,8 @@ from airflow.providers.standard.operators.python import PythonOperator
 from airflow.sdk import DAG, CronDataIntervalTimetable
 
 from airflow_evergreen.operators.send_alerts import SendAlertsOperator
-from airflow_evergreen.sensors.wait_for_batch import WaitForBatchSensor
 from airflow_evergreen.sensors.wait_for_scores import WaitForScoresSensor
+from airflow_evergreen.sensors.wait_for_source import WaitForSourceSensor
 
 DAY = "{{ data_interval_start | ds }}"
 
@@ -34,7 +34,7 @@ with DAG(
     params={"folder": "/data"},
 ):
     # A file that no model folder knows of: say where it lies, and what makes it complete.
-    wait_for_prices = WaitForBatchSensor(
+    wait_for_prices = WaitForSourceSensor(
         task_id="wait_for_prices",
         batch=DAY,
         location="{{ params.folder }}",

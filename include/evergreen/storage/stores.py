@@ -1,7 +1,7 @@
 """The three stores of one model, opened once a process."""
 
 import functools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -33,9 +33,7 @@ class Stores:
         """The tables."""
         from evergreen.storage.lake import Lake
 
-        shared = replace(self.at, lake=self.at.feeds, feeds=None) if self.at.feeds else None
-        feeds = open_stores(shared, self.model_id).lake if shared else None
-        return Lake(self.at.lake, self.at.env, self.model_id, feeds)
+        return Lake(self.at.lake, self.at.env, self.model_id)
 
     @cached_property
     def models(self) -> "ModelStore":
