@@ -34,8 +34,8 @@ new-model: setup ## Propose a model folder from data: NAME=sales FROM="sales.csv
 # A file is one process's; tests/conftest.py says which begin.
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-test: setup ## Run the tests that want no running service: five minutes, for each change
-	$(PYTEST) -m "not long and not whole" --ignore tests/live
+test: setup ## Run the tests that want no service and no whole stream: some five minutes, for each change
+	$(PYTEST) -m "not long" tests/unit tests/dags tests/integration
 
 test-all: setup ## Run all tests but the long ones: Airflow's services, browser, PostgreSQL, Redis, S3, kills, real data
 	$(PYTEST) -m "not long"
