@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 export PYTHONDONTWRITEBYTECODE :=
 .DEFAULT_GOAL := help
 
-.PHONY: help setup run demo new-model test test-all test-long check bench bench-alarms bench-decisions matrix lock up down clean
+.PHONY: help setup run demo new-model test test-all test-long check size bench bench-alarms bench-decisions matrix lock up down clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -48,6 +48,9 @@ check: setup ## Lint, types, architecture
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+size: setup ## Count lines, modules, long functions, broad excepts, type ignores
+	$(BIN)/python -m tests.bench.size
 
 bench: setup ## Measure a year of daily batches of 1,000 rows and where the time goes, and scoring 5,000,000 rows at once
 	$(BIN)/python -m tests.bench.year 365
