@@ -116,7 +116,7 @@ class TrainingConfig(Contract):
     window: Annotated[Literal["auto", "all"] | int, BeforeValidator(_parse_window)] = Field(
         default="auto",
         description="Label batches to learn from: a number, `all` of the past, or `auto`, the best of all, a season "
-        "and a shorter span. Labels that come in bulk count as many batches as they bring the labels of.",
+        "and a shorter span. A bulk (the labels of several batches at once) counts as that many batches.",
     )
     min_labels: Annotated[int, Field(gt=0)] = Field(
         default=30, description="Labels that must be known before a first version is made."
@@ -187,7 +187,7 @@ class CheckConfig(Contract):
     every: Annotated[int, Field(gt=0)] = Field(default=1, description="Batches from one check to the next.")
     window: Annotated[int, Field(gt=0)] = Field(
         default=4,
-        description="Label batches over which the error is taken; labels in bulk count as in `training.window`.",
+        description="Label batches over which the error is taken; a bulk counts as in `training.window`.",
     )
     min_rows: Annotated[int, Field(gt=0)] = Field(
         default=200, description="Labelled rows below which the error is not judged."
