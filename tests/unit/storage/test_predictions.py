@@ -6,12 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 import evergreen
 from evergreen import read_predictions
+from evergreen.config.locations import Locations
 from evergreen.errors import ModelNotFound, NotReady
 from evergreen.records import ClaimRecord
+from evergreen.storage.stores import open_stores
+from tests.s3 import s3, speaking_to
 from tests.unit.small_loop import ROWS, SmallLoop, day, doubled
 
 COLUMNS = ["batch", "id", "prediction", "model_version", "data_version"]
@@ -81,6 +85,22 @@ def test_a_lake_that_is_not_there_is_not_made(tmp_path: Path, lived: SmallLoop) 
         with pytest.raises(ModelNotFound, match=r"there is no lake in .*typo; EVERGREEN_LAKE or EVERGREEN_HOME"):
             read_predictions("small", day(2), at=replace(lived.at, lake=lake))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lake_on_s3_is_read_and_asked_for_its_models() -> None:
+    at = Locations("dev", "s3://evergreen/lake", "s3://evergreen/landing", "http://127.0.0.1:1")
+    claim = ClaimRecord(as_of=day(1), revision=0, version=1, promotion=1, why="", data="d", label_cut=None)
+    rows = pa.table({"id": [2, 1], "prediction": [0.5, 0.25], "model_version": [1, 1], "data_version": ["d", "d"]})
+    with s3() as environment, speaking_to(environment):
+        with pytest.raises(ModelNotFound, match="there are: none"):
+            read_predictions("small", day(1), at=at)
+        stores = open_stores(at, "small")
+        stores.ledger.put(claim)
+        stores.lake.replace("predictions", day(1), 0, rows, {})
+        assert list(read_predictions("small", day(1), at=at)["prediction"]) == [0.25, 0.5]
+        assert len(read_predictions("small", day(1), day(31), at=at)) == 2
+        with pytest.raises(ModelNotFound, match="there are: small"):
+            read_predictions("large", day(1), at=at)
 
 
 def test_the_environment_says_where(lived: SmallLoop, monkeypatch: pytest.MonkeyPatch) -> None:
