@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 export PYTHONDONTWRITEBYTECODE :=
 .DEFAULT_GOAL := help
 
-.PHONY: help setup run demo new-model test test-all test-long check size bench bench-alarms bench-decisions matrix lock up down clean
+.PHONY: help setup run demo new-model test test-all test-long check size docs bench bench-alarms bench-decisions matrix lock up down clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -51,6 +51,9 @@ check: setup ## Lint, types, architecture
 
 size: setup ## Count lines, modules, long functions, broad excepts, type ignores
 	$(BIN)/python -m tests.bench.size
+
+docs: setup ## Write the fields of config.yaml into docs/configuration.md, as the contract declares them
+	$(BIN)/python -m tests.configuration_page
 
 bench: setup ## Measure a year of daily batches of 1,000 rows and where the time goes, and scoring 5,000,000 rows at once
 	$(BIN)/python -m tests.bench.year 365

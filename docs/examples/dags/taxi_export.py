@@ -13,15 +13,11 @@ DAY = "{{ data_interval_start | ds }}"
 
 
 def export_predictions(batch: str, folder: str) -> str:
-    """Write the predictions of a batch as CSV: the lake's tables are Delta, which any reader knows."""
-    from deltalake import DeltaTable
+    """Write the predictions of a batch as CSV."""
+    from evergreen import read_predictions
 
-    from airflow_evergreen.runtime import locate
-    from evergreen.storage.stores import open_stores
-
-    table = DeltaTable(open_stores(locate(), "taxi").lake.table_uri("predictions"))
     path = f"{folder}/predictions_{batch}.csv"
-    table.to_pandas(filters=[("batch", "=", batch)]).to_csv(path, index=False)
+    read_predictions("taxi", batch).to_csv(path, index=False)
     return path
 
 
