@@ -159,7 +159,7 @@ def _facts(model: ModelFolder) -> str:
     lines = {
         "Batches": f"one a {config.schedule.every}, from {config.calendar.name(0)}",
         "Rows": f"`{source.files if isinstance(source, FilesConfig) else source.sql}`",
-        "Labels": "none" if config.labels == "none" else f"`{config.labels.column}`",
+        "Labels": "none" if config.labels is None else f"`{config.labels.column}`",
         "Judged by": f"{config.gate.metric}, on the newest {config.gate.min_rows} labels and more",
         "Retrained": ", or ".join(policy.describe() for policy in config.policies),
     }

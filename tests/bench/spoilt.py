@@ -20,7 +20,7 @@ def spoil(run: Run, attempts: list[AttemptRecord]) -> dict[str, tuple[int, int]]
     found: dict[str, tuple[int, int]] = {}
     config = run.model.config
     gate = config.gate.model_copy(update={"slices": {}, "sensitive": ()})
-    assert config.labels != "none"
+    assert config.labels is not None
     for attempt in [one for one in attempts if one.against and one.trained_on][::_EVERY]:
         champion = run.stores.ledger.get(PromotionRecord, "champion", attempt.against - 1)
         assert champion is not None

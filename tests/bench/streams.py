@@ -102,7 +102,7 @@ class Run:
     def losses(self, packed: PackedModel, rows: pd.DataFrame) -> np.ndarray:
         """What a model would have lost on labelled rows (rows,)."""
         config = self.model.config
-        assert config.labels != "none"
+        assert config.labels is not None
         target = rows[config.labels.column].to_numpy(dtype=float)
         return row_losses(config.gate.metric, target, self.predict(packed, rows))
 

@@ -46,7 +46,7 @@ _NOBODY = SectionVerdict(state="provisional", why="no champion yet")
 def check_freshness(config: ModelConfig, stores: Stores, covers: list[str]) -> SectionVerdict:
     """Whether rows and labels came, and of rows not a fifth or less of what the batches before brought."""
     faults, rows = [], {}
-    for feed in ("rows", "labels") if config.labels != "none" else ("rows",):
+    for feed in ("rows", "labels") if config.labels is not None else ("rows",):
         for record in sealed_batches(stores.ledger, feed, covers, covers[-1]):
             if record.state != "published":
                 faults.append(f"{feed} of {record.batch} {record.state}")
@@ -118,7 +118,7 @@ def check_outcomes(
     """
     if promotion is None:
         return _NOBODY
-    if config.labels == "none":
+    if config.labels is None:
         return SectionVerdict(state="provisional", why="this model has no labels")
     judged = judged_promotion(stores.ledger, promotion)
     # Where the version that was judged is gone from MLflow, the champion counts from its own promotion on.
@@ -193,7 +193,7 @@ def _constant_losses(
     constant = stores.models.load_version(promotion.version).contract.get("constant")
     if promotion.baseline or constant is None:
         return None
-    assert config.labels != "none"
+    assert config.labels is not None
     target = labelled.rows[config.labels.column].to_numpy(dtype=float)
     return row_losses(config.gate.metric, target, np.full(len(target), constant))
 

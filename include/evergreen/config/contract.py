@@ -244,7 +244,7 @@ class ModelConfig(Contract):
                 raise ValueError(
                     f"{name}.files: found {feed.files}; valid: a date that tells one {every} from the next"
                 )
-        if self.labels != "none":
+        if self.labels is not None:
             self._check_target(self.labels)
             if isinstance(self.labels, LabelFeed) and set(self.labels.key) != set(self.rows.key):
                 raise ValueError(f"labels.key: found {list(self.labels.key)}; valid: {list(self.rows.key)}")
@@ -303,6 +303,6 @@ class ModelConfig(Contract):
     @property
     def label_columns(self) -> dict[str, ColumnType]:
         """Key and target as a label feed declares them."""
-        if self.labels == "none":
+        if self.labels is None:
             return {}
         return {name: self.rows.columns[name] for name in self.rows.key} | dict(self.labels.target)

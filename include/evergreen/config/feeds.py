@@ -2,7 +2,7 @@
 
 import re
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
@@ -153,6 +153,12 @@ def _form(value: Any) -> str:
     return "query" if "sql" in value else "files" if "files" in value else "inside"
 
 
+def _parse_absence(value: Any) -> None:
+    """``labels: none``, in so many words: a field that was left empty is a mistake."""
+    if value != "none":
+        raise ValueError("valid: 'none'")
+
+
 def _form_of_source(value: Any) -> str:
     return "query" if _form(value) == "query" else "files"
 
@@ -165,7 +171,7 @@ Source = Annotated[
     BeforeValidator(_parse_sources),
 ]
 Labels = Annotated[
-    Annotated[Literal["none"], Tag("none form")]
+    Annotated[None, BeforeValidator(_parse_absence), Tag("none form")]
     | Annotated[LabelsInside, Tag("inside form")]
     | Annotated[LabelFiles, Tag("files form")]
     | Annotated[LabelQuery, Tag("query form")],

@@ -20,7 +20,7 @@ _WORDS = {
     "a valid string": "a text; in quotes where YAML reads it otherwise",
     "Keys should be strings": "a text for a field's name; in quotes where YAML reads it otherwise",
 }
-_NAMES = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
+_NAMES = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", type(None): "none"}
 
 
 def describe_mistakes(error: ValidationError, contract: type[Contract]) -> list[str]:

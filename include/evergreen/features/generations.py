@@ -54,7 +54,7 @@ def contract_of(config: ModelConfig, contract: Contract) -> ModelConfig:
             }
         ),
     }
-    if config.labels != "none" and target:
+    if config.labels is not None and target:
         changes["labels"] = config.labels.model_copy(update={"target": _answering(target, config.labels.target)})
     return config.model_copy(update=changes)
 
@@ -76,7 +76,7 @@ def outgrown(config: ModelConfig, contract: Contract) -> list[str]:
 
 
 def _target(config: ModelConfig) -> dict[str, ColumnType]:
-    return dict(config.labels.target) if config.labels != "none" else {}
+    return dict(config.labels.target) if config.labels is not None else {}
 
 
 def _name_then(today: str, column: ColumnType, own: dict[str, ColumnType]) -> str:

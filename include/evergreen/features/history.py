@@ -46,7 +46,7 @@ def readable(config: ModelConfig, stores: Stores, batch: str, lookback: int) -> 
     first = max(0, calendar.index(batch) - lookback)
     past = [calendar.name(i) for i in range(first, calendar.index(batch))]
     partitions = published(stores, "rows", [*past, batch], batch)
-    labels = published(stores, "labels", past, past[-1]) if past and config.labels != "none" else []
+    labels = published(stores, "labels", past, past[-1]) if past and config.labels is not None else []
     data = DataRecord.listing(partitions + labels)
     return data, (past[-1] if labels else None)
 
@@ -161,7 +161,7 @@ def read_history(config: ModelConfig, stores: Stores, data: DataRecord, batch: s
         return [p for p in data.partitions if p.batch != batch and is_readable(record_of(stores.ledger, p), columns)]
 
     past = read_rows(config, stores, listed(config.rows.columns))
-    if config.labels == "none":
+    if config.labels is None:
         return past
     labels = read_labels(config, stores, listed(config.label_columns))
     key = list(config.rows.key)

@@ -98,7 +98,7 @@ def records_with_rows(
 
 def feed_of(config: ModelConfig) -> Feed:
     """The feed that is counted: labels, or the rows of a model without any."""
-    return "rows" if config.labels == "none" else "labels"
+    return "rows" if config.labels is None else "labels"
 
 
 def learning_span(

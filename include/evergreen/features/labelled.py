@@ -56,7 +56,7 @@ def match_labels(
     :param data: a recorded data version to read again; by default what is published.
     """
     calendar = config.calendar
-    if config.labels == "none":
+    if config.labels is None:
         return _unlabelled(config, stores, calendar.between(first, last))
     delay = config.labels.max_delay if isinstance(config.labels, LabelFeed) else 0
     # Twice the delay: a key whose row or first label lies before the span has its place there, not here.

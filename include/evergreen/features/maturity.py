@@ -71,7 +71,7 @@ def learn_maturity(
     """
     calendar, waiting = config.calendar, labelled.waiting
     oldest = calendar.shift(last, -config.labels.max_delay) if isinstance(config.labels, LabelFeed) else last
-    if config.labels == "none" or waiting.empty or (waiting["batch"] < oldest).all():
+    if config.labels is None or waiting.empty or (waiting["batch"] < oldest).all():
         return Maturity(np.ones(len(features), dtype=bool))
     late = replace(labelled, rows=waiting[waiting["batch"] >= oldest].reset_index(drop=True))
     both = concat_features([features, gather_features(config, stores, packed, late)[0]])

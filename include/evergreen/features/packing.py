@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -119,7 +118,7 @@ def fit_model(
     skops.io.dump(building.estimator, folder / "estimator.skops", compression=zipfile.ZIP_DEFLATED)
     _refuse_unknown_types(model, folder)
     contract["features"] = list(features.columns)
-    if config.labels != "none":
+    if config.labels is not None:
         target = kept[config.labels.column].to_numpy(dtype=float)
         contract["constant"] = best_constant(config.gate.metric, target, expected)
     contract["left_out"] = int((~maturity.kept).sum())
@@ -210,14 +209,14 @@ def describe_recipe(model: ModelFolder) -> Contract:
     }
 
 
-def _labels_of(config: ModelConfig, contract: Contract) -> Literal["none"] | LabelsInside:
+def _labels_of(config: ModelConfig, contract: Contract) -> LabelsInside | None:
     """The labels that a model was packed with; where they come from does not matter once they are sealed.
 
     :param config: under the contract, so that a target that is still declared answers to its names of today.
     """
     if not contract["target"]:
-        return "none"
-    target = contract["target"] if config.labels == "none" else config.labels.target
+        return None
+    target = contract["target"] if config.labels is None else config.labels.target
     if contract["max_delay"] is None:
         return LabelsInside.model_validate({"target": target})
     return LabelFeed.model_validate({"target": target, "key": config.rows.key, "max_delay": contract["max_delay"]})
@@ -228,7 +227,7 @@ def _fit(model: ModelFolder, folder: Path, features: pd.DataFrame, rows: pd.Data
     labels = model.config.labels
     try:
         estimator = build(model.config.model.seed)
-        if labels == "none":
+        if labels is None:
             return estimator.fit(features)
         target = rows[labels.column]
         if model.config.model.task == "classification":

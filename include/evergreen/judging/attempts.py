@@ -136,4 +136,4 @@ def _last_judged(stores: Stores, verdict: VerdictRecord) -> str | None:
 
 
 def _labels_sealed(config: ModelConfig, stores: Stores, batch: str) -> bool:
-    return config.labels == "none" or stores.ledger.get(BatchRecord, f"labels.{batch}") is not None
+    return config.labels is None or stores.ledger.get(BatchRecord, f"labels.{batch}") is not None

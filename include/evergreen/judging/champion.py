@@ -104,7 +104,7 @@ def champion_losses(
     :param refreshes: versions of its recipe, of which counts what they scored.
     :raises FeaturesInvalid: if it cannot score them, or if their mean loss is beyond all numbers: that is a fault.
     """
-    assert config.labels != "none"
+    assert config.labels is not None
     predicted = predict_labelled(config, stores, promotion, labelled, refreshes)
     target = labelled.rows[config.labels.column].to_numpy(dtype=float)
     with np.errstate(over="ignore"):
@@ -174,7 +174,7 @@ def read_losses(config: ModelConfig, stores: Stores, claims: list[ClaimRecord], 
     :returns: (m, batch and loss) one row for each prediction whose label is among them.
     :raises NotReady: if a batch is claimed but not scored yet.
     """
-    assert config.labels != "none"
+    assert config.labels is not None
     key, target = list(config.rows.key), config.labels.column
     places, pieces = labelled.groupby("batch").indices, []
     for claim in claims:

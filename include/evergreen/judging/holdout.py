@@ -18,7 +18,7 @@ def choose_holdout(config: ModelConfig, stores: Stores, as_of: str) -> tuple[lis
     :returns: no batch where no labels are known.
     """
     holdout = holdout_of(config, stores, as_of)
-    if config.labels == "none" or not holdout:
+    if config.labels is None or not holdout:
         return holdout, match_labels(config, stores, holdout[0] if holdout else as_of, as_of)
     champion = promotion_decided(stores.ledger, as_of)
     known = label_batches(config, stores, as_of) if champion is None else []

@@ -175,7 +175,7 @@ def as_table(history: History) -> pd.DataFrame:
 
 def _losses(config: ModelConfig, stores: Stores, span: list[str], known_by: str) -> dict[str, np.ndarray]:
     """Losses of the predictions that were made, by batch scored."""
-    if config.labels == "none" or not span:
+    if config.labels is None or not span:
         return {}
     # What was predicted counts, whatever of its rows the contract of today could still read.
     columns = {name: config.rows.columns[name] for name in config.rows.key}

@@ -85,7 +85,7 @@ class Runner:
             validate_batch(self.model, self.at, batch)
 
     def _take_labels(self, batch: str, now: datetime) -> None:
-        if self.model.config.labels != "none" and self._await(batch, now, "labels"):
+        if self.model.config.labels is not None and self._await(batch, now, "labels"):
             ingest_labels(self.model, self.at, batch)
             validate_labels(self.model, self.at, batch)
 

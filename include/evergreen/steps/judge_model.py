@@ -102,7 +102,7 @@ def _find(case: _Case) -> _Finding:
     config, trained, stores = case.model.config, case.trained, case.stores
     if trained.run is None and not trained.refresh:
         return _Finding(refusal=trained.why, fault=trained.fault)
-    if config.labels == "none":
+    if config.labels is None:
         return _Finding(uncovered="this model has no labels")
     labelled = match_labels(config, stores, case.holdout[0], case.attempt.as_of)
     if len(labelled.rows) < config.gate.min_rows:
@@ -179,7 +179,9 @@ def _conclude(case: _Case, found: _Finding) -> AttemptRecord:
 def _knows_labels(case: _Case) -> bool:
     """Whether there is a label to make a constant of."""
     config, as_of = case.model.config, case.attempt.as_of
-    return config.labels != "none" and not match_labels(config, case.stores, config.calendar.name(0), as_of).rows.empty
+    return (
+        config.labels is not None and not match_labels(config, case.stores, config.calendar.name(0), as_of).rows.empty
+    )
 
 
 def _told(judgement: Judgement | None) -> str:
@@ -211,7 +213,7 @@ def _compare(
     :param old: (n,) what the champion predicts for the holdout.
     """
     config, champion = case.model.config, case.champion
-    assert config.labels != "none"
+    assert config.labels is not None
     try:
         features, _ = gather_features(config, case.stores, challenger, labelled)
         new = call_predict(challenger, features, f"{labelled.rows['batch'].min()} to {labelled.rows['batch'].max()}")

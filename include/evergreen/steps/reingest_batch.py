@@ -114,7 +114,7 @@ def _require_sealed(model: ModelFolder, stores: Stores, feed: Feed, batch: str) 
 
 def _feeds(model: ModelFolder, feed: Feed) -> tuple[Feed, ...]:
     """The feeds that one arrival fills: labels may stand inside the rows."""
-    inside = model.config.labels != "none" and source_of(model, "labels") is None
+    inside = model.config.labels is not None and source_of(model, "labels") is None
     return ("rows", "labels") if feed == "rows" and inside else (feed,)
 
 

@@ -94,7 +94,7 @@ def _judge(
 ) -> tuple[list[str], Judgement | None, str | None]:
     """The holdout, the gate's judgement, and why it would refuse."""
     config = model.config
-    if config.labels == "none":
+    if config.labels is None:
         return [], None, "this model has no labels to judge by"
     learnt = max(champion.trained_on[1], chosen.trained_on[1])
     holdout = [one for one in newest_label_batches(config, stores, as_of, config.gate.min_rows) if one > learnt]

@@ -127,7 +127,7 @@ def _try_windows(
     if not holdout:
         return candidates, lacking
     # Without labels there is nothing to choose by.
-    for window in config.windows if config.labels != "none" else config.windows[:1]:
+    for window in config.windows if config.labels is not None else config.windows[:1]:
         span = learning_span(config, stores, attempt.as_of, window, before=holdout[0])
         if span is None or any(span == one.span for one in candidates.values()):
             continue
@@ -171,7 +171,7 @@ def _champion_loss(
     # A batch that was taken in again since, or a label that may come later, makes another training set of the span.
     revised = any(known_revisions(stores.ledger, feed, attempt.as_of) for feed in _FEEDS)
     same = {**describe_recipe(with_window(model, window)), "features": contract["features"]}
-    if revised or model.config.labels == "none" or any(contract.get(name) != value for name, value in same.items()):
+    if revised or model.config.labels is None or any(contract.get(name) != value for name, value in same.items()):
         return None
     try:
         return float(np.mean(champion_losses(model.config, stores, champion, known)))
@@ -245,7 +245,7 @@ def _too_little(config: ModelConfig, labelled: LabelledRows, last: str) -> str |
     rows, waiting = labelled.rows, count_expected(config, labelled, last)
     if rows.empty:
         return "no labelled row to learn from"
-    if config.labels == "none":
+    if config.labels is None:
         return None
     if waiting > len(rows):
         return (
@@ -258,7 +258,7 @@ def _too_little(config: ModelConfig, labelled: LabelledRows, last: str) -> str |
 
 def _measure_loss(config: ModelConfig, stores: Stores, fitted: FittedModel, holdout: LabelledRows) -> float:
     """Mean loss on the holdout; 0 where there are no labels to tell by."""
-    if config.labels == "none" or holdout.rows.empty:
+    if config.labels is None or holdout.rows.empty:
         return 0.0
     features, _ = gather_features(config, stores, fitted.packed, holdout)
     predicted = call_predict(fitted.packed, features, f"{holdout.rows['batch'].min()} to {holdout.rows['batch'].max()}")

@@ -41,7 +41,7 @@ def describe_fault(model: ModelFolder, record: BatchRecord) -> str:
     """
     config = model.config
     limit = config.rows.max_quarantined
-    if record.feed == "labels" and config.labels != "none":
+    if record.feed == "labels" and config.labels is not None:
         limit = config.labels.max_quarantined
     odd = any(reason.expectation in (DELIVERED_ONCE, WHOLE_FILE) for reason in record.reasons)
     many = record.quarantined > limit / 2 * record.rows_in

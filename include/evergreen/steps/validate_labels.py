@@ -14,7 +14,7 @@ def validate_labels(model: ModelFolder, at: Locations, batch: str) -> BatchRecor
     :returns: the sealed record; None for a model without labels.
     :raises NotReady: if the labels have not been ingested.
     """
-    if model.config.labels == "none":
+    if model.config.labels is None:
         return None
     record = seal(model, at, "labels", batch)
     # A batch whose rows were rejected takes the labels inside it along; one incident tells of both.

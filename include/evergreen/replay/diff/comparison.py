@@ -184,7 +184,7 @@ def _judge(change: Side, labelled: LabelledRows, blocks: np.ndarray) -> tuple[Ju
     :param blocks: (n,) the block of each row.
     """
     config, pairs = change.model.config, labelled.rows
-    assert config.labels != "none"
+    assert config.labels is not None
     gate = config.gate
     target, old, new = (
         pairs[name].to_numpy(dtype=float) for name in (config.labels.column, "prediction_before", "prediction")
