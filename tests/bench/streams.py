@@ -108,7 +108,9 @@ class Run:
 
     def predict(self, packed: PackedModel, rows: pd.DataFrame) -> np.ndarray:
         """What a model predicts for labelled rows (rows,)."""
-        features, _ = gather_features(self.model.config, self.stores, packed, replace(self.labelled, rows=rows))
+        features, _ = gather_features(
+            self.model.config.data_schema, self.stores, packed, replace(self.labelled, rows=rows)
+        )
         return call_predict(packed, features, str(rows["batch"].iloc[0]))
 
     def rows_of(self, batches: list[str]) -> pd.DataFrame:
@@ -143,7 +145,7 @@ def drive(stream: Stream, place: Path) -> Run:
         runner.take_in(name)
     stores = open_stores(at, model.id)
     history = collect_history(model, at, names[0], names[stream.batches - 1], known_by=names[-1])
-    labelled = match_labels(model.config, stores, names[0], names[-1])
+    labelled = match_labels(model.config.data_schema, stores, names[0], names[-1])
     claimed = {name for name in names[: stream.batches] if stores.ledger.get(ClaimRecord, name) is not None}
     known = replace(labelled, rows=labelled.rows[labelled.rows["batch"].isin(claimed)].reset_index(drop=True))
     return Run(model, stores, history, known, names)

@@ -98,7 +98,7 @@ def predict_with(done: Drive, promotion: PromotionRecord, weeks: list[str] | Non
     stores = open_stores(done.at, "hotel")
     clean = published(stores, "rows", sorted(set(rows["batch"])))
     labelled = LabelledRows(rows.rename(columns={"week": "known"}), 0, tuple(clean))
-    predicted = predict_labelled(done.model.config, stores, promotion, labelled)
+    predicted = predict_labelled(done.model.config.data_schema, stores, promotion, labelled)
     return float(row_losses("logloss", rows["is_canceled"].to_numpy(), predicted).mean())
 
 

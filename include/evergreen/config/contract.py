@@ -6,11 +6,13 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from evergreen.batches import Calendar, Every
+from evergreen.config.data_schema import DataSchema, LabelSchema
 from evergreen.config.feeds import FilesConfig, LabelFeed, Labels, LabelsInside, Source
 from evergreen.config.fields import Column, ColumnType, Contract, Duration, Percent
 from evergreen.config.policies import Decay, EveryN, Policy, RetrainConfig
 from evergreen.config.schedule import ScheduleConfig
 
+Task = Literal["regression", "classification"]
 Metric = Literal["mae", "rmse", "logloss", "brier"]
 # Label batches that a model learns from; ``all`` of the past.
 Window = Literal["all"] | int
@@ -94,7 +96,7 @@ class FeaturesConfig(Contract):
 class EstimatorConfig(Contract):
     """What is fitted; ``trusted_types`` adds to the scikit-learn types that skops may load."""
 
-    task: Literal["regression", "classification"]
+    task: Task
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     trusted_types: tuple[str, ...] = ()
 
@@ -284,6 +286,15 @@ class ModelConfig(Contract):
         return self.schedule.calendar
 
     @property
+    def data_schema(self) -> DataSchema:
+        """What rows and labels are read as."""
+        rows, labels = self.rows, None
+        if self.labels is not None:
+            delay = self.labels.max_delay if isinstance(self.labels, LabelFeed) else 0
+            labels = LabelSchema(self.labels.column, self.labels.target[self.labels.column], delay)
+        return DataSchema(self.calendar, rows.key, rows.event_time, rows.columns, labels)
+
+    @property
     def policies(self) -> tuple[Policy, ...]:
         """When a retraining is asked for: by default on a cadence, and when the error has grown."""
         return self.retrain.any or (EveryN(n=_CADENCE[self.schedule.every]), Decay())
@@ -303,6 +314,4 @@ class ModelConfig(Contract):
     @property
     def label_columns(self) -> dict[str, ColumnType]:
         """Key and target as a label feed declares them."""
-        if self.labels is None:
-            return {}
-        return {name: self.rows.columns[name] for name in self.rows.key} | dict(self.labels.target)
+        return self.data_schema.label_columns

@@ -35,10 +35,11 @@ def champion_freshness(
     if not stores.models.has_version(before.version):
         return None
     try:
-        windows = [stores.models.load_version(one.version).contract.get("window") for one in (before, champion)]
-        if windows[0] != windows[1]:
+        older, younger = (stores.models.load_version(one.version).spec for one in (before, champion))
+        if older.window != younger.window:
             return None
-        old, new = (champion_losses(config, stores, one, labelled) for one in (before, champion))
+        schema, metric = config.data_schema, config.gate.metric
+        old, new = (champion_losses(schema, metric, stores, one, labelled) for one in (before, champion))
     except (FeaturesInvalid, ModelIncompatible):
         return None
     blocks = blocks_of(labelled)

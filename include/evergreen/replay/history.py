@@ -1,6 +1,6 @@
 """What happened over a span of batches, read back from ledger and lake."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -177,17 +177,16 @@ def _losses(config: ModelConfig, stores: Stores, span: list[str], known_by: str)
     """Losses of the predictions that were made, by batch scored."""
     if config.labels is None or not span:
         return {}
-    # What was predicted counts, whatever of its rows the contract of today could still read.
-    columns = {name: config.rows.columns[name] for name in config.rows.key}
-    config = config.model_copy(update={"rows": config.rows.model_copy(update={"columns": columns})})
-    labelled = match_labels(config, stores, span[0], known_by).rows
+    # What was predicted counts, whatever of its rows the schema of today could still read.
+    schema = replace(config.data_schema, columns=config.data_schema.key_columns)
+    labelled = match_labels(schema, stores, span[0], known_by).rows
     losses = {}
     for batch in span:
         claim = stores.ledger.last(ClaimRecord, batch)
         if claim is None or claim.version is None:
             continue
         try:
-            scored = read_losses(config, stores, [claim], labelled)
+            scored = read_losses(schema, config.gate.metric, stores, [claim], labelled)
         except NotReady:
             continue
         if len(scored):

@@ -222,7 +222,7 @@ def _read(model: ModelFolder, stores: Stores, record: BatchRecord) -> pd.DataFra
         schema = pa.schema([(name, arrow_type(column)) for name, column in columns.items()])
         return to_frame(schema.empty_table())
     partition = partition_of(record)
-    rows = stores.lake.read(partition, sort_order(config))
+    rows = stores.lake.read(partition, sort_order(config.data_schema))
     return to_frame(read_as(rows, columns, record.columns))
 
 

@@ -78,16 +78,17 @@ def _write_predictions(model: ModelFolder, stores: Stores, claim: ClaimRecord, p
     """Predict a claimed batch and write it, in one commit; returns the number of rows."""
     facts = describe(model=model.id, version=claim.version, code=model.code_version)
     put = partial(stores.lake.replace, "predictions", claim.as_of, claim.revision, metadata=facts)
-    alone = find_streamable(model.config, stores, packed, claim)
+    today = model.config.data_schema
+    alone = find_streamable(today, stores, packed, claim)
     if alone is not None:
         try:
-            put(rows=lambda: predict_pieces(model.config, stores, packed, claim, alone.partition))
+            put(rows=lambda: predict_pieces(today, stores, packed, claim, alone.partition))
         except SourceChanged as error:
             # Read whole and sorted, the rows are told apart: in another order, or others than the record's.
             _logger.warning("%s", error)
         else:
             return alone.rows
-    built = build_features(model.config, stores, packed, claim)
+    built = build_features(today, stores, packed, claim)
     frame = built.keys.assign(
         prediction=pd.Series(call_predict(packed, built.features, claim.as_of), dtype=float),
         model_version=claim.version,
@@ -134,18 +135,18 @@ def _claim(model: ModelFolder, stores: Stores, batch: str) -> ClaimRecord:
     if calendar.index(batch) > 0 and ledger.get(ClaimRecord, before) is None:
         raise NotReady(f"model {model.id}: batch {before} has not been claimed; score it before {batch}")
     promotion = promotion_serving(ledger, batch)
-    contract = stores.models.load_version(promotion.version).contract if promotion is not None else {}
+    spec, today = stores.models.load_version(promotion.version).spec if promotion else None, model.config.data_schema
     # What today's folder looks back on is listed as well: challengers learn from what was listed here.
-    lookback = max(model.config.features.lookback, contract.get("lookback", 0))
-    data, cut = readable(model.config, stores, batch, lookback)
+    lookback = max(model.config.features.lookback, spec.lookback if spec else 0)
+    data, cut = readable(today, stores, batch, lookback)
     ledger.put(data)
     if record.state != "published":
         version, number, why = None, None, f"batch {record.state}"
     elif record.clean == 0:
         version, number, why = None, None, "batch without a clean row"
-    elif promotion is None:
+    elif promotion is None or spec is None:
         version, number, why = None, None, "no champion yet"
-    elif unknown := unreadable(model.config, contract):
+    elif unknown := unreadable(today, spec.data_schema(today)):
         gone = ", ".join(unknown)
         version, number, why = None, None, f"version {promotion.version} reads {gone}, as config.yaml does not say"
     else:

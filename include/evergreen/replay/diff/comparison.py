@@ -190,7 +190,7 @@ def _judge(change: Side, labelled: LabelledRows, blocks: np.ndarray) -> tuple[Ju
         pairs[name].to_numpy(dtype=float) for name in (config.labels.column, "prediction_before", "prediction")
     )
     rows = (
-        gather_rows(config, open_stores(change.at, change.model.id), labelled)
+        gather_rows(config.data_schema, open_stores(change.at, change.model.id), labelled)
         if gate.slices or gate.sensitive
         else pairs
     )
@@ -202,10 +202,10 @@ def _judge(change: Side, labelled: LabelledRows, blocks: np.ndarray) -> tuple[Ju
 
 def _match(side: Side, first: str, last: str) -> LabelledRows:
     """The labels that a replay knew at the end of its span."""
-    config = side.model.config
-    # What was predicted counts, whatever else the contract asks of a row.
-    config = config.model_copy(update={"rows": config.rows.model_copy(update={"columns": key_of(config)})})
-    return match_labels(config, open_stores(side.at, side.model.id), first, last)
+    schema = side.model.config.data_schema
+    # What was predicted counts, whatever else the schema asks of a row.
+    schema = replace(schema, columns=schema.key_columns)
+    return match_labels(schema, open_stores(side.at, side.model.id), first, last)
 
 
 def _predictions(side: Side, config: ModelConfig, first: str, last: str) -> pd.DataFrame:
@@ -218,7 +218,7 @@ def _predictions(side: Side, config: ModelConfig, first: str, last: str) -> pd.D
         if claim is None or claim.version is None:
             continue
         try:
-            rows = read_predictions(own, stores, claim)
+            rows = read_predictions(own.data_schema, stores, claim)
         except NotReady:
             # It was claimed and has no row.
             continue
