@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from evergreen.batches import Calendar, Every
 from evergreen.config.data_schema import DataSchema, LabelSchema
 from evergreen.config.feeds import FilesConfig, LabelFeed, Labels, LabelsInside, Source
-from evergreen.config.fields import Column, ColumnType, Contract, Duration, Percent
+from evergreen.config.fields import Column, ColumnType, Contract, Duration, Misfit, Percent
 from evergreen.config.policies import Decay, EveryN, Policy, RetrainConfig
 from evergreen.config.schedule import ScheduleConfig
 
@@ -55,7 +55,7 @@ class RowsConfig(Contract):
         if self.columns[self.event_time].type not in ("timestamp", "date"):
             raise ValueError(f"event_time names {self.event_time!r}; valid: a timestamp or date column")
         if len(set(self.key)) < len(self.key):
-            raise ValueError(f"key: found {list(self.key)}; valid: each column once")
+            raise Misfit(f"key: found {list(self.key)}; valid: each column once")
         reserved = RESERVED & set(self.columns)
         if reserved:
             raise ValueError(f"columns: {', '.join(reserved)} is a name of our own; valid: any other name")
@@ -231,25 +231,23 @@ class ModelConfig(Contract):
         columns = self.rows.columns
         if self.gate.metric not in _METRICS[self.model.task]:
             valid = ", ".join(_METRICS[self.model.task])
-            raise ValueError(f"gate.metric: found {self.gate.metric!r} for {self.model.task}; valid: {valid}")
+            raise Misfit(f"gate.metric: found {self.gate.metric!r} for {self.model.task}; valid: {valid}")
         for name in (*self.gate.slices, *self.check.ignore):
             if name not in columns:
-                raise ValueError(f"gate.slices and check.ignore: found {name!r}; valid: one of {', '.join(columns)}")
+                raise Misfit(f"gate.slices and check.ignore: found {name!r}; valid: one of {', '.join(columns)}")
         self._check_divergences()
         groups = [n for n, c in columns.items() if c.type in _GROUPED and n not in self.rows.key]
         for name in self.gate.sensitive:
             if name not in groups:
-                raise ValueError(f"gate.sensitive: found {name!r}; valid: one of {', '.join(groups) or 'no column'}")
+                raise Misfit(f"gate.sensitive: found {name!r}; valid: one of {', '.join(groups) or 'no column'}")
         every = self.schedule.every
         for name, feed in (("source", self.source), ("labels", self.labels)):
             if isinstance(feed, FilesConfig) and not feed.files.tells(every):
-                raise ValueError(
-                    f"{name}.files: found {feed.files}; valid: a date that tells one {every} from the next"
-                )
+                raise Misfit(f"{name}.files: found {feed.files}; valid: a date that tells one {every} from the next")
         if self.labels is not None:
             self._check_target(self.labels)
             if isinstance(self.labels, LabelFeed) and set(self.labels.key) != set(self.rows.key):
-                raise ValueError(f"labels.key: found {list(self.labels.key)}; valid: {list(self.rows.key)}")
+                raise Misfit(f"labels.key: found {list(self.labels.key)}; valid: {list(self.rows.key)}")
         return self
 
     def _check_divergences(self) -> None:
@@ -257,25 +255,25 @@ class ModelConfig(Contract):
         for name, divergence in self.check.divergence.items():
             if name not in watched:
                 valid = ", ".join(watched) or "none"
-                raise ValueError(f"check.divergence: found {name!r}; valid: a column that can be compared: {valid}")
+                raise Misfit(f"check.divergence: found {name!r}; valid: a column that can be compared: {valid}")
             fit = _DIVERGENCES[watched[name]]
             if divergence not in fit:
-                raise ValueError(
+                raise Misfit(
                     f"check.divergence.{name}: found {divergence!r} for {watched[name]}; valid: {', '.join(fit)}"
                 )
 
     def _check_target(self, labels: LabelsInside) -> None:
         valid, given = _TARGETS[self.model.task], labels.target[labels.column].type
         if given not in valid:
-            raise ValueError(f"labels.target: found {given} for {self.model.task}; valid: {', '.join(valid)}")
+            raise Misfit(f"labels.target: found {given} for {self.model.task}; valid: {', '.join(valid)}")
         if labels.column in RESERVED:
             raise ValueError(f"labels.target: {labels.column} is a name of our own; valid: any other name")
         if labels.target[labels.column].has_default:
-            raise ValueError("labels.target: found a default; valid: none, a missing label is missing")
+            raise Misfit("labels.target: found a default; valid: none, a missing label is missing")
         past = {labels.column, *labels.target[labels.column].renamed_from}
         for name, column in self.rows.columns.items():
             for found in past & {name, *column.renamed_from}:
-                raise ValueError(
+                raise Misfit(
                     f"rows.columns: found the target {found!r}; valid: under labels.target alone, so that no feature "
                     "can read it"
                 )

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
-from evergreen.config.fields import Column, Contract, Delimiter, Duration, Encoding, Percent
+from evergreen.config.fields import Column, Contract, Delimiter, Duration, Encoding, Misfit, Percent
 from evergreen.config.patterns import FilePattern, Pattern, fill_batch
 
 
@@ -28,14 +28,14 @@ def check_marker(files: FilePattern, complete: CompleteConfig) -> None:
     """Refuse one marker that would complete every batch at once."""
     in_folders = "/" in files.text.partition("}")[2]
     if complete.marker and "{batch:" not in complete.marker and not in_folders:
-        raise ValueError(
+        raise Misfit(
             f"complete.marker: found {complete.marker!r} beside the files of every batch; valid: a name with the batch "
             "in it, such as _SUCCESS_{batch:%Y-%m-%d}, or files in one folder a batch"
         )
     sample = datetime(2000, 1, 1)
     beside = files.name_for(sample).rpartition("/")
     if complete.marker and files.moment_of("".join(beside[:2]) + fill_batch(complete.marker, sample)) is not None:
-        raise ValueError(
+        raise Misfit(
             f"complete.marker: found {complete.marker!r}, which fits the file pattern itself; valid: a name that the "
             f"pattern {files.text} does not fit"
         )
@@ -139,7 +139,7 @@ def _parse_sources(value: Any) -> Any:
     if is_named and all(isinstance(one, dict) for one in value.values()):
         if len(value) > 1:
             named = ", ".join(str(name) for name in value)
-            raise ValueError(f"found {len(value)} sources: {named}; valid: one so far, joined before it lands")
+            raise Misfit(f"found {len(value)} sources: {named}; valid: one so far, joined before it lands")
         return next(iter(value.values()))
     return value
 
