@@ -22,6 +22,7 @@ import pandas as pd
 from evergreen.config.contract import Window
 from evergreen.features.known import learning_span
 from evergreen.features.packing import Recipe, fit_model, packing_folder
+from evergreen.losses import METRICS
 from evergreen.records import PromotionRecord
 from evergreen.storage.packed_model import PackedModel
 from tests.bench.page import QUICK, table, write_section
@@ -62,8 +63,8 @@ def measure(stream: Stream) -> Line:
         run = drive(stream, Path(place))
         scored = {one.batch: one for one in run.history.batches if one.error is not None}
         counted = [name for name in run.names[stream.scored : stream.batches] if name in scored]
-        power = 2 if run.history.metric == "rmse" else 1
-        served = np.array([float(scored[name].error or 0) ** power * scored[name].labelled for name in counted])
+        metric = METRICS[run.history.metric]
+        served = np.array([metric.mean_loss(scored[name].error or 0.0) * scored[name].labelled for name in counted])
         sums = {str(window): _cadence(run, window, counted) for window in run.model.config.windows[:2]}
         best = min(sums.values(), key=lambda one: float(one.sum()))
         wide = np.ones(min(AHEAD, len(counted)))
@@ -100,10 +101,9 @@ def _cadence(run: Run, window: Window, counted: list[str]) -> np.ndarray:
 
 
 def _fit(run: Run, window: Window, span: tuple[str, str], folder: Path) -> PackedModel:
-    config = run.model.config
-    return fit_model(
-        Recipe.of(run.model, window), config.data_schema, config.gate.metric, run.stores, span, folder
-    ).packed
+    recipe, config = Recipe.of(run.model, window), run.model.config
+    metric = METRICS[config.gate.metric]
+    return fit_model(recipe, config.data_schema, metric, run.stores, span, folder).packed
 
 
 def _never(run: Run, counted: list[str]) -> np.ndarray:

@@ -18,7 +18,7 @@ from evergreen.config.model_folder import ModelFolder, load_model_folder
 from evergreen.demo.stream import DemoStream
 from evergreen.features.history import call_predict
 from evergreen.features.labelled import LabelledRows, gather_features, match_labels
-from evergreen.losses import row_losses
+from evergreen.losses import METRICS
 from evergreen.records import ClaimRecord
 from evergreen.replay.history import History, collect_history
 from evergreen.replay.runner import Runner, for_replay
@@ -104,7 +104,7 @@ class Run:
         config = self.model.config
         assert config.labels is not None
         target = rows[config.labels.column].to_numpy(dtype=float)
-        return row_losses(config.gate.metric, target, self.predict(packed, rows))
+        return METRICS[config.gate.metric].row_losses(target, self.predict(packed, rows))
 
     def predict(self, packed: PackedModel, rows: pd.DataFrame) -> np.ndarray:
         """What a model predicts for labelled rows (rows,)."""

@@ -13,7 +13,7 @@ import pandas as pd
 from evergreen.checks.calibrating import RECENT
 from evergreen.checks.comparing import find_drifted, judge_columns
 from evergreen.checks.drift import PREDICTION, Reference, watched_columns
-from evergreen.config.contract import Metric, ModelConfig
+from evergreen.config.contract import ModelConfig
 from evergreen.config.data_schema import DataSchema
 from evergreen.errors import FeaturesInvalid
 from evergreen.features.known import records_with_rows
@@ -27,7 +27,7 @@ from evergreen.judging.champion import (
     read_losses,
     read_predictions,
 )
-from evergreen.losses import mean_metric, row_losses
+from evergreen.losses import METRICS, Metric
 from evergreen.records import Numbers, PromotionRecord, SectionVerdict
 from evergreen.storage.cache import ByteCache
 from evergreen.storage.revisions import sealed_batch, sealed_batches
@@ -136,17 +136,17 @@ def check_outcomes(
     if len(rows) < config.check.min_rows:
         why = f"{len(rows)} labelled rows, {config.check.min_rows} are needed"
         return SectionVerdict(state="provisional", why=why, numbers={"rows": len(rows)})
-    metric, since = config.gate.metric, range(judged.number, promotion.number)
+    metric, since = METRICS[config.gate.metric], range(judged.number, promotion.number)
     refreshes = [one.version for n in since if (one := stores.ledger.get(PromotionRecord, "champion", n)) is not None]
     try:
         losses = champion_losses(schema, metric, stores, judged, labelled, refreshes)
         begun = _first_losses(config, schema, stores, judged, str(rows["known"].min()))
     except FeaturesInvalid as failed:
         return SectionVerdict(state="provisional", why=f"the champion cannot score these rows: {failed}")
-    error, naive = mean_metric(metric, losses), _constant_losses(schema, metric, stores, judged, labelled)
-    first, constant = (mean_metric(metric, one) if one is not None else None for one in (begun, naive))
+    error, naive = metric.of(losses), _constant_losses(schema, metric, stores, judged, labelled)
+    first, constant = (metric.of(one) if one is not None else None for one in (begun, naive))
     numbers: Numbers = {
-        "metric": metric,
+        "metric": metric.name,
         "error": error,
         "at_first": first,
         "constant": constant,
@@ -155,7 +155,7 @@ def check_outcomes(
         "by_arrival_of_labels": _by(rows["known"], losses, metric),
         **_follow_batches(schema, metric, stores, sorted(set(rows["batch"])), as_of),
     }
-    why = f"{metric} {error:.4g} on {len(rows)} rows"
+    why = f"{metric.name} {error:.4g} on {len(rows)} rows"
     if naive is not None and constant is not None and _is_larger(losses - naive, np.zeros(1)):
         why = f"{why}, worse than a constant, which has {constant:.4g}"
         return SectionVerdict(state="bad", why=why, numbers=numbers)
@@ -191,7 +191,7 @@ def _first_losses(
             labelled = match_labels(schema, stores, taken[0], batch)
             if len(labelled.rows) < config.check.min_rows:
                 continue
-            return champion_losses(schema, config.gate.metric, stores, promotion, labelled)
+            return champion_losses(schema, METRICS[config.gate.metric], stores, promotion, labelled)
     return None
 
 
@@ -204,7 +204,7 @@ def _constant_losses(
         return None
     assert schema.labels is not None
     target = labelled.rows[schema.labels.column].to_numpy(dtype=float)
-    return row_losses(metric, target, np.full(len(target), constant))
+    return metric.row_losses(target, np.full(len(target), constant))
 
 
 def _compare_inputs(
@@ -284,9 +284,9 @@ def _load_reference(folder: Path) -> tuple[Reference, str]:
     return reference, hashlib.sha256(repr(reference).encode()).hexdigest()
 
 
-def _by(batches: pd.Series, losses: np.ndarray, metric: str) -> dict[str, float]:
+def _by(batches: pd.Series, losses: np.ndarray, metric: Metric) -> dict[str, float]:
     grouped = pd.Series(losses).groupby(batches.to_numpy()).mean()
-    return {str(name): float(value**0.5 if metric == "rmse" else value) for name, value in grouped.items()}
+    return {str(name): metric.of_mean(float(value)) for name, value in grouped.items()}
 
 
 def _follow_batches(schema: DataSchema, metric: Metric, stores: Stores, batches: list[str], as_of: str) -> Numbers:

@@ -13,7 +13,7 @@ from evergreen.config.policies import Decay, EveryN, Policy, RetrainConfig
 from evergreen.config.schedule import ScheduleConfig
 
 Task = Literal["regression", "classification"]
-Metric = Literal["mae", "rmse", "logloss", "brier"]
+MetricName = Literal["mae", "rmse", "logloss", "brier"]
 # Label batches that a model learns from; ``all`` of the past.
 Window = Literal["all"] | int
 # Columns that the loop itself adds.
@@ -140,7 +140,7 @@ class GateConfig(Contract):
     least. ``confidence`` asks for proof: the improvement must then be beyond noise at that level too.
     """
 
-    metric: Metric
+    metric: MetricName
     min_effect: Annotated[Percent, Field(ge=0)] = 0.01
     min_rows: Annotated[int, Field(gt=0)] = 100
     confidence: Annotated[Percent, Field(gt=0.5, lt=1)] | None = None

@@ -15,7 +15,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from sklearn.dummy import DummyClassifier
 
-from evergreen.config.contract import Metric, Window
+from evergreen.config.contract import Window
 from evergreen.config.data_schema import DataSchema
 from evergreen.config.fields import ColumnType
 from evergreen.config.model_folder import ModelFolder
@@ -23,7 +23,7 @@ from evergreen.config.model_spec import ModelSpec
 from evergreen.errors import FeaturesInvalid, SourceChanged
 from evergreen.features.labelled import LabelledRows, count_expected, gather_features, match_labels
 from evergreen.features.maturity import Maturity, learn_maturity
-from evergreen.losses import best_constant
+from evergreen.losses import METRICS, Metric
 from evergreen.records import DataRecord, PromotionRecord
 from evergreen.storage.model_from_code import ESTIMATOR, FEATURES, PACKED, TRUSTED_TYPES, load_module
 from evergreen.storage.packed_model import PackedModel, write_spec
@@ -48,12 +48,6 @@ _EXAMPLES = {
     "date": pd.Timestamp("2000-01-01"),
 }
 _BASELINE = Path(__file__).parent / "baseline"
-_CONSTANTS: dict[Metric, str] = {
-    "mae": "estimate_median.py",
-    "rmse": "estimate_mean.py",
-    "logloss": "estimate_share.py",
-    "brier": "estimate_share.py",
-}
 
 
 @dataclass(frozen=True)
@@ -100,7 +94,8 @@ class Recipe:
     @classmethod
     def of_baseline(cls, model: ModelFolder) -> "Recipe":
         """The best constant in place of the folder's own features and estimator."""
-        files = {FEATURES: "features.py", "estimator.py": _CONSTANTS[model.config.gate.metric]}
+        constant = METRICS[model.config.gate.metric].constant
+        files = {FEATURES: "features.py", "estimator.py": f"estimate_{constant}.py"}
         spec = ModelSpec.of(model.id, model.config, "all").model_copy(update={"lookback": 0, "rowwise": True})
         return cls(spec, {name: (_BASELINE / file).read_text(encoding="utf-8") for name, file in files.items()})
 
@@ -145,7 +140,7 @@ def fit_model(
     estimator = _fit(spec, folder, features[maturity.kept], target, expected)
     skops.io.dump(estimator, folder / ESTIMATOR, compression=zipfile.ZIP_DEFLATED)
     _refuse_unknown_types(spec, folder)
-    constant = best_constant(metric, target.to_numpy(dtype=float), expected) if target is not None else None
+    constant = metric.best_constant(target.to_numpy(dtype=float), expected) if target is not None else None
     came: dict[str, object] = {
         "features": tuple(features.columns),
         "constant": constant,
@@ -168,7 +163,7 @@ def rebuild_model(model: ModelFolder, stores: Stores, promotion: PromotionRecord
     if data is None:
         raise SourceChanged(f"model {model.id}: data version {promotion.data} is not in the ledger; restore it")
     recipe, config = Recipe.of_packed(stores.models.load_version(promotion.version)), model.config
-    span, metric = promotion.trained_on, config.gate.metric
+    span, metric = promotion.trained_on, METRICS[config.gate.metric]
     return fit_model(recipe, config.data_schema, metric, stores, span, folder, data).packed
 
 
@@ -194,7 +189,7 @@ def _fit(spec: ModelSpec, folder: Path, features: pd.DataFrame, target: pd.Serie
         if spec.task == "classification":
             target = target.astype(np.int64)
         if isinstance(estimator, DummyClassifier):
-            # The constant that ``best_constant`` is.
+            # The constant that ``Metric.best_constant`` is.
             weights = np.append(np.ones(len(target)), np.full(2, 1 + waiting / 2))
             return estimator.fit(np.zeros((len(target) + 2, 1)), np.append(target, [0, 1]), sample_weight=weights)
         return estimator.fit(features, target)

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 from evergreen.batches import Calendar
-from evergreen.config.contract import Metric
 from evergreen.config.data_schema import DataSchema
 from evergreen.errors import FeaturesInvalid, ModelIncompatible, NotReady
 from evergreen.features.generations import unpredicted
@@ -15,7 +14,7 @@ from evergreen.features.history import build_features, call_predict
 from evergreen.features.known import last_label_batches
 from evergreen.features.labelled import LabelledRows, match_labels, standing_claim
 from evergreen.features.reading import key_objects, sort_order
-from evergreen.losses import row_losses
+from evergreen.losses import Metric
 from evergreen.records import ClaimRecord, DataRecord, Partition, PromotionRecord
 from evergreen.storage.cache import ByteCache
 from evergreen.storage.columns import read_as
@@ -105,11 +104,11 @@ def champion_losses(
     predicted = predict_labelled(schema, stores, promotion, labelled, refreshes)
     target = labelled.rows[schema.labels.column].to_numpy(dtype=float)
     with np.errstate(over="ignore"):
-        losses = row_losses(metric, target, predicted)
+        losses = metric.row_losses(target, predicted)
         told = np.isfinite(losses.sum())
     if not told:
         raise FeaturesInvalid(
-            f"{metric} cannot be told: {schema.labels.column} lies between {target.min():.4g} and "
+            f"{metric.name} cannot be told: {schema.labels.column} lies between {target.min():.4g} and "
             f"{target.max():.4g}; give labels a range in expectations.yaml"
         )
     return losses
@@ -180,7 +179,7 @@ def read_losses(
         wanted = labelled.iloc[places.get(claim.as_of, [])]
         predicted = _as_scored(schema, stores, claim).find(key_objects(wanted, key))
         made = ~np.isnan(predicted)
-        losses = row_losses(metric, wanted[target].to_numpy()[made], predicted[made])
+        losses = metric.row_losses(wanted[target].to_numpy()[made], predicted[made])
         pieces.append(pd.DataFrame({"batch": claim.as_of, "loss": losses}))
     return pd.concat(pieces, ignore_index=True)
 

@@ -11,6 +11,7 @@ from evergreen.errors import FeaturesInvalid, ModelIncompatible
 from evergreen.features.labelled import LabelledRows, blocks_of
 from evergreen.judging.champion import champion_losses
 from evergreen.judging.interval import expect_mean, expect_pooled, lower_bound, relative_to
+from evergreen.losses import METRICS
 from evergreen.records import Freshness, PromotionRecord
 from evergreen.storage.stores import Stores
 
@@ -38,7 +39,7 @@ def champion_freshness(
         older, younger = (stores.models.load_version(one.version).spec for one in (before, champion))
         if older.window != younger.window:
             return None
-        schema, metric = config.data_schema, config.gate.metric
+        schema, metric = config.data_schema, METRICS[config.gate.metric]
         old, new = (champion_losses(schema, metric, stores, one, labelled) for one in (before, champion))
     except (FeaturesInvalid, ModelIncompatible):
         return None

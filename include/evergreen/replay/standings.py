@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 from rich.console import Console
 
+from evergreen.losses import METRICS, Metric
 from evergreen.replay.contenders import Contender
 from evergreen.replay.history import History
 
@@ -42,7 +43,7 @@ class Standing:
 
 def rank_contenders(contenders: Sequence[Contender]) -> list[Standing]:
     """Compare policies over the batches that all of them scored."""
-    metric = contenders[0].history.metric
+    metric = METRICS[contenders[0].history.metric]
     losses = {one.policy: batch_losses(one.history) for one in contenders}
     shared = sorted(set.intersection(*(set(own) for own in losses.values())))
     standings = []
@@ -60,8 +61,8 @@ def rank_contenders(contenders: Sequence[Contender]) -> list[Standing]:
 
 def batch_losses(history: History) -> dict[str, float]:
     """By scored batch with a known label, the mean loss: the metric, of rmse its square."""
-    power = 2 if history.metric == "rmse" else 1
-    return {one.batch: one.error**power for one in history.batches if one.error is not None}
+    metric = METRICS[history.metric]
+    return {one.batch: metric.mean_loss(one.error) for one in history.batches if one.error is not None}
 
 
 def print_standings(standings: Sequence[Standing], metric: str, console: Console) -> None:
@@ -80,14 +81,14 @@ def write_standings(contenders: Sequence[Contender], standings: Sequence[Standin
     history = contenders[0].history
     loader = FileSystemLoader(Path(__file__).parent)
     templates = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    power = 0.5 if history.metric == "rmse" else 1
+    metric = METRICS[history.metric]
     traces = [
         {
             "type": "scatter",
             "mode": "lines",
             "name": one.policy,
             "x": list(one.losses),
-            "y": [loss**power for loss in one.losses.values()],
+            "y": [metric.of_mean(loss) for loss in one.losses.values()],
         }
         for one in standings
     ]
@@ -105,14 +106,14 @@ def write_standings(contenders: Sequence[Contender], standings: Sequence[Standin
     pd.DataFrame(rows).to_csv(path.with_suffix(".csv"), index=False)
 
 
-def _errors(losses: list[float], metric: str) -> tuple[float, float]:
+def _errors(losses: list[float], metric: Metric) -> tuple[float, float]:
     """Mean and worst-window error."""
     if not losses:
         return float("nan"), float("nan")
     window = min(_WORST, len(losses))
     moving = np.convolve(losses, np.ones(window) / window, mode="valid")
     mean, worst = float(np.mean(losses)), float(moving.max())
-    return (mean**0.5, worst**0.5) if metric == "rmse" else (mean, worst)
+    return metric.of_mean(mean), metric.of_mean(worst)
 
 
 def _columns(metric: str) -> list[str]:

@@ -15,6 +15,7 @@ from evergreen.features.labelled import gather_rows
 from evergreen.features.packing import FittedModel, Recipe, fit_model, packing_folder
 from evergreen.incidents import report
 from evergreen.judging.attempts import DueAttempt
+from evergreen.losses import METRICS
 from evergreen.records import ApprovalRecord, AttemptRecord, ClosingRecord, PromotionRecord
 from evergreen.steps.train_model import BASELINE_TAG, log_fitted, version_tags
 from evergreen.storage.packed_model import PackedModel
@@ -100,7 +101,7 @@ def _fit(
     span = learning_span(recipe.spec.data_schema(today), stores, attempt.as_of, recipe.spec.window)
     assert span is not None
     with packing_folder() as folder:
-        fitted = fit_model(recipe, today, model.config.gate.metric, stores, span, folder)
+        fitted = fit_model(recipe, today, METRICS[model.config.gate.metric], stores, span, folder)
         _add_reference(model.config, stores, fitted, folder)
         return log_fitted(stores, attempt, "champion", fitted, record.code, tags)
 

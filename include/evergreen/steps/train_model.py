@@ -27,7 +27,7 @@ from evergreen.judging.attempts import COMPARED, DueAttempt, earlier_attempts
 from evergreen.judging.champion import champion_losses, promotion_decided
 from evergreen.judging.gate import too_few_of_a_class
 from evergreen.judging.holdout import choose_holdout
-from evergreen.losses import row_losses
+from evergreen.losses import METRICS
 from evergreen.records import AttemptRecord, Feed
 from evergreen.storage.model_store import Evidence
 from evergreen.storage.revisions import known_revisions
@@ -139,7 +139,7 @@ def _try_windows(
         if why is None:
             try:
                 folder = folders.enter_context(packing_folder())
-                fitted = fit_model(Recipe.of(model, window), schema, config.gate.metric, stores, span, folder)
+                fitted = fit_model(Recipe.of(model, window), schema, METRICS[config.gate.metric], stores, span, folder)
                 candidates[window] = _Candidate(span, _measure_loss(config, stores, fitted, known), fitted)
             except FeaturesInvalid as error:
                 _logger.warning("%s, window %s: %s", model.id, window, error)
@@ -171,7 +171,7 @@ def _champion_loss(
     same = Recipe.of(model, window).spec.has_recipe_of(stores.models.load_version(champion.version).spec)
     if revised or model.config.labels is None or not same:
         return None
-    schema, metric = model.config.data_schema, model.config.gate.metric
+    schema, metric = model.config.data_schema, METRICS[model.config.gate.metric]
     try:
         return float(np.mean(champion_losses(schema, metric, stores, champion, known)))
     except (FeaturesInvalid, ModelIncompatible):
@@ -262,7 +262,7 @@ def _measure_loss(config: ModelConfig, stores: Stores, fitted: FittedModel, hold
     predicted = call_predict(fitted.packed, features, f"{holdout.rows['batch'].min()} to {holdout.rows['batch'].max()}")
     with np.errstate(over="ignore"):
         target = holdout.rows[config.labels.column].to_numpy(dtype=float)
-        loss = float(np.mean(row_losses(config.gate.metric, target, predicted)))
+        loss = float(np.mean(METRICS[config.gate.metric].row_losses(target, predicted)))
     if not np.isfinite(loss):
         raise FeaturesInvalid(
             f"model {fitted.packed.spec.model}: {config.gate.metric} on the holdout cannot be told: predictions "

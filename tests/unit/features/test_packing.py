@@ -12,7 +12,7 @@ from evergreen.config.expectations import ExpectationsConfig
 from evergreen.config.model_folder import ModelFolder
 from evergreen.config.model_spec import ModelSpec
 from evergreen.features.packing import Recipe, _fit
-from evergreen.losses import best_constant
+from evergreen.losses import METRICS
 from evergreen.storage.packed_model import CODE, PackedModel, read_spec, write_spec
 from tests.unit.conftest import CONFIG
 
@@ -93,4 +93,4 @@ def test_the_baseline_predicts_the_best_constant_for_any_row(metric, task, targe
     estimator = _fit(baseline.spec, tmp_path, features, rows["minutes"], waiting)
     unseen = np.array([[1.0], [-5.0]])
     predicted = estimator.predict(unseen) if task == "regression" else estimator.predict_proba(unseen)[:, 1]
-    assert predicted == pytest.approx([best_constant(metric, np.array(target), waiting)] * 2)
+    assert predicted == pytest.approx([METRICS[metric].best_constant(np.array(target), waiting)] * 2)

@@ -16,7 +16,7 @@ from evergreen.features.labelled import LabelledRows, gather_rows, match_labels
 from evergreen.judging.champion import read_predictions
 from evergreen.judging.gate import judge
 from evergreen.judging.interval import MeanInterval, block_mean, two_sided
-from evergreen.losses import row_losses
+from evergreen.losses import METRICS
 from evergreen.records import ClaimRecord, Judgement
 from evergreen.replay.history import History, collect_history
 from evergreen.storage.columns import find_column
@@ -185,7 +185,7 @@ def _judge(change: Side, labelled: LabelledRows, blocks: np.ndarray) -> tuple[Ju
     """
     config, pairs = change.model.config, labelled.rows
     assert config.labels is not None
-    gate = config.gate
+    gate, metric = config.gate, METRICS[config.gate.metric]
     target, old, new = (
         pairs[name].to_numpy(dtype=float) for name in (config.labels.column, "prediction_before", "prediction")
     )
@@ -195,7 +195,7 @@ def _judge(change: Side, labelled: LabelledRows, blocks: np.ndarray) -> tuple[Ju
         else pairs
     )
     judgement, _ = judge(gate, "base", target, old, new, blocks, rows)
-    before, now = row_losses(gate.metric, target, old), row_losses(gate.metric, target, new)
+    before, now = metric.row_losses(target, old), metric.row_losses(target, new)
     interval = two_sided((before - now) / (block_mean(before, blocks) or 1.0), blocks, CONFIDENCE)
     return judgement, interval
 
