@@ -24,7 +24,7 @@ for model in models_for("batch"):
         send_alerts = SendAlertsOperator(task_id="send_alerts", model_id=model.id, failure="failed-batch").as_teardown()
         wait_for_batch >> ingest_batch >> validate_batch >> score_batch >> send_alerts
 
-        if model.config.labels != "none":
+        if model.config.labels is not None:
             with TaskGroup("labels", prefix_group_id=False, tooltip="Beside the rows, never in their way"):
                 wait_for_labels = WaitForBatchSensor(
                     task_id="wait_for_labels",

@@ -1,6 +1,5 @@
 """A rowwise model with a champion, and batches of any size for it: for what has to be shown on many rows."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +9,13 @@ import skops.io
 
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder, load_model_folder
+from evergreen.config.model_spec import ModelSpec
 from evergreen.features.packing import example_of, packing_folder, signature_of
 from evergreen.records import BatchRecord, Partition, PromotionRecord
 from evergreen.storage.content import content_hash
+from evergreen.storage.model_from_code import load_module
 from evergreen.storage.model_store import Evidence
-from evergreen.storage.packed_model import load_module
+from evergreen.storage.packed_model import write_spec
 from evergreen.storage.stores import open_stores
 
 CONFIG = """\
@@ -128,15 +129,11 @@ def promote(model: ModelFolder, at: Locations, learnt: int = 50_000) -> int:
         minutes = rows["distance"] * 3 + features["hour"] * rows["fare"] / 10 + features["pickup_zone"] / 50
         estimator = load_module(folder / "estimator.py", "estimator").build_estimator(7).fit(features, minutes)
         skops.io.dump(estimator, folder / "estimator.skops")
-        columns = {name: column.type for name, column in config.rows.columns.items()}
-        contract = {
-            "model": model.id, "task": "regression", "lookback": 0, "rowwise": True, "trusted_types": [], "seed": 7,
-            "columns": columns, "features": list(features.columns),
-        }  # fmt: skip
-        (folder / "contract.json").write_text(json.dumps(contract))
+        spec = ModelSpec.of(model.id, config, "all").model_copy(update={"features": tuple(features.columns)})
+        write_spec(folder, spec)
         evidence = Evidence({}, {}, {}, stores.lake.table_uri("clean"), "data")
-        example = example_of(config.rows.columns)
-        run = stores.models.log_model("first", "champion", folder, signature_of(model), example, evidence)
+        example = example_of(spec.columns)
+        run = stores.models.log_model("first", "champion", folder, signature_of(spec.columns), example, evidence)
     version = stores.models.create_version(run, "first", {}, "")
     promotion = PromotionRecord(
         as_of=config.calendar.name(0), number=1, version=version, attempt="first", code="", data="",

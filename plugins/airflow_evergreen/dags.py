@@ -21,18 +21,19 @@ _HERE = Path(__file__).parent
 class ReadConfigOperator(BaseOperator):
     """Tell what is wrong with a model folder: the only task of a broken model's DAGs.
 
-    :param problem: what is wrong.
+    :param path: the file at fault.
+    :param problems: what is wrong with it, one line each.
     """
 
     ui_color = "#f5c6c6"
 
-    def __init__(self, *, problem: str, **kwargs: Any) -> None:
+    def __init__(self, *, path: str, problems: list[str], **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.problem = problem
+        self.path, self.problems = path, problems
 
     def execute(self, context: Context) -> None:
         """Fail with the reason."""
-        raise ConfigInvalid(self.problem.partition(": ")[0], [self.problem.partition(": ")[2]])
+        raise ConfigInvalid(self.path, self.problems)
 
 
 def models_for(kind: str) -> Iterator[ModelFolder]:
@@ -151,7 +152,7 @@ def _show_problem(name: str, model: BrokenFolder) -> None:
         is_paused_upon_creation=False,
         default_args={"owner": "evergreen", "retries": 0},
     ):
-        ReadConfigOperator(task_id="read_config", problem=str(model.error))
+        ReadConfigOperator(task_id="read_config", path=model.error.path, problems=model.error.problems)
 
 
 def _facts(model: ModelFolder) -> str:
@@ -159,7 +160,7 @@ def _facts(model: ModelFolder) -> str:
     lines = {
         "Batches": f"one a {config.schedule.every}, from {config.calendar.name(0)}",
         "Rows": f"`{source.files if isinstance(source, FilesConfig) else source.sql}`",
-        "Labels": "none" if config.labels == "none" else f"`{config.labels.column}`",
+        "Labels": "none" if config.labels is None else f"`{config.labels.column}`",
         "Judged by": f"{config.gate.metric}, on the newest {config.gate.min_rows} labels and more",
         "Retrained": ", or ".join(policy.describe() for policy in config.policies),
     }

@@ -21,8 +21,10 @@ import pandas as pd
 
 from evergreen.config.contract import Window
 from evergreen.features.known import learning_span
-from evergreen.features.packing import fit_model, packing_folder, with_window
+from evergreen.features.packing import Recipe, fit_model, packing_folder
+from evergreen.losses import METRICS
 from evergreen.records import PromotionRecord
+from evergreen.storage.packed_model import PackedModel
 from tests.bench.page import QUICK, table, write_section
 from tests.bench.spoilt import spoil
 from tests.bench.streams import AHEAD, Run, Stream, drive, find_streams
@@ -61,8 +63,8 @@ def measure(stream: Stream) -> Line:
         run = drive(stream, Path(place))
         scored = {one.batch: one for one in run.history.batches if one.error is not None}
         counted = [name for name in run.names[stream.scored : stream.batches] if name in scored]
-        power = 2 if run.history.metric == "rmse" else 1
-        served = np.array([float(scored[name].error or 0) ** power * scored[name].labelled for name in counted])
+        metric = METRICS[run.history.metric]
+        served = np.array([metric.mean_loss(scored[name].error or 0.0) * scored[name].labelled for name in counted])
         sums = {str(window): _cadence(run, window, counted) for window in run.model.config.windows[:2]}
         best = min(sums.values(), key=lambda one: float(one.sum()))
         wide = np.ones(min(AHEAD, len(counted)))
@@ -91,21 +93,28 @@ def _cadence(run: Run, window: Window, counted: list[str]) -> np.ndarray:
     """Summed losses by batch of a version that is fitted anew after every batch (batches,)."""
     sums, calendar = [], run.model.config.calendar
     for name in counted:
-        span = learning_span(run.model.config, run.stores, calendar.shift(name, -1), window)
+        span = learning_span(run.model.config.data_schema, run.stores, calendar.shift(name, -1), window)
         assert span is not None
         with packing_folder() as folder:
-            packed = fit_model(with_window(run.model, window), run.stores, span, folder).packed
-            sums.append(float(run.losses(packed, run.rows_of([name])).sum()))
+            sums.append(float(run.losses(_fit(run, window, span, folder), run.rows_of([name])).sum()))
     return np.array(sums)
+
+
+def _fit(run: Run, window: Window, span: tuple[str, str], folder: Path) -> PackedModel:
+    recipe, config = Recipe.of(run.model, window), run.model.config
+    metric = METRICS[config.gate.metric]
+    return fit_model(recipe, config.data_schema, metric, run.stores, span, folder).packed
 
 
 def _never(run: Run, counted: list[str]) -> np.ndarray:
     """Summed losses by batch of the version fitted before the first of them."""
-    span = learning_span(run.model.config, run.stores, run.model.config.calendar.shift(counted[0], -1), "all")
+    span = learning_span(
+        run.model.config.data_schema, run.stores, run.model.config.calendar.shift(counted[0], -1), "all"
+    )
     assert span is not None
     rows = run.rows_of(counted)
     with packing_folder() as folder:
-        losses = run.losses(fit_model(with_window(run.model, "all"), run.stores, span, folder).packed, rows)
+        losses = run.losses(_fit(run, "all", span, folder), rows)
     return np.array(pd.Series(losses).groupby(rows["batch"].to_numpy()).sum().loc[counted])
 
 

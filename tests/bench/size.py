@@ -41,9 +41,8 @@ def _describe(paths: list[Path]) -> str:
 
 
 def _is_broad(handler: ast.ExceptHandler) -> bool:
-    return handler.type is None or isinstance(handler.type, ast.Name) and handler.type.id in (
-        "Exception", "BaseException",
-    )  # fmt: skip
+    named = handler.type.id if isinstance(handler.type, ast.Name) else None
+    return handler.type is None or named in ("Exception", "BaseException")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,15 @@
 """Challengers that something went wrong with: what the gate says of them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
 from evergreen.features.labelled import match_labels
-from evergreen.features.packing import fit_model, packing_folder, with_window
+from evergreen.features.packing import Recipe, fit_model, packing_folder
 from evergreen.judging.gate import judge
+from evergreen.losses import METRICS
 from evergreen.records import AttemptRecord, PromotionRecord
 from evergreen.storage.packed_model import PackedModel
 from tests.bench.streams import AHEAD, Run
@@ -20,16 +23,17 @@ def spoil(run: Run, attempts: list[AttemptRecord]) -> dict[str, tuple[int, int]]
     found: dict[str, tuple[int, int]] = {}
     config = run.model.config
     gate = config.gate.model_copy(update={"slices": {}, "sensitive": ()})
-    assert config.labels != "none"
+    assert config.labels is not None
     for attempt in [one for one in attempts if one.against and one.trained_on][::_EVERY]:
         champion = run.stores.ledger.get(PromotionRecord, "champion", attempt.against - 1)
         assert champion is not None
         assert attempt.trained_on is not None
         serving, target = run.stores.models.load_version(champion.version), config.labels.column
-        holdout = match_labels(config, run.stores, attempt.holdout[0], attempt.as_of)
+        holdout = match_labels(config.data_schema, run.stores, attempt.holdout[0], attempt.as_of)
         later = run.rows_of([n for n in run.names if n > attempt.as_of][:AHEAD])
         with packing_folder() as folder:
-            fitted = fit_model(with_window(run.model, "all"), run.stores, attempt.trained_on, folder)
+            recipe, schema = Recipe.of(run.model, "all"), config.data_schema
+            fitted = fit_model(recipe, schema, METRICS[gate.metric], run.stores, attempt.trained_on, folder)
             spoilt = _spoilt_losses(
                 run, fitted.packed, fitted.features, fitted.labelled.rows[target], holdout.rows, later
             )
@@ -75,8 +79,6 @@ def _spoilt_losses(
     for kind, (learnt, outcomes) in kinds.items():
         if run.model.config.model.task == "classification":
             outcomes = outcomes.astype(np.int64)
-        estimator = packed.estimator
-        packed.estimator = clone(estimator).fit(learnt, outcomes)
-        found[kind] = run.predict(packed, holdout), run.losses(packed, later) if len(later) else np.array([])
-        packed.estimator = estimator
+        wrong = replace(packed, estimator=clone(packed.estimator).fit(learnt, outcomes))
+        found[kind] = run.predict(wrong, holdout), run.losses(wrong, later) if len(later) else np.array([])
     return found

@@ -42,7 +42,7 @@ def score(place: Path, batch: str) -> None:
     begun = time.process_time()
     scored = score_batch(model, at, batch)
     spent = time.process_time() - begun
-    assert find_streamable(model.config, open_stores(at, model.id), packed, scored.claim) is not None
+    assert find_streamable(model.config.data_schema, open_stores(at, model.id), packed, scored.claim) is not None
     peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     print(int(peak.split()[1]) / 1024, spent, scored.rows)
 

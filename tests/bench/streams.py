@@ -18,7 +18,7 @@ from evergreen.config.model_folder import ModelFolder, load_model_folder
 from evergreen.demo.stream import DemoStream
 from evergreen.features.history import call_predict
 from evergreen.features.labelled import LabelledRows, gather_features, match_labels
-from evergreen.losses import row_losses
+from evergreen.losses import METRICS
 from evergreen.records import ClaimRecord
 from evergreen.replay.history import History, collect_history
 from evergreen.replay.runner import Runner, for_replay
@@ -102,13 +102,15 @@ class Run:
     def losses(self, packed: PackedModel, rows: pd.DataFrame) -> np.ndarray:
         """What a model would have lost on labelled rows (rows,)."""
         config = self.model.config
-        assert config.labels != "none"
+        assert config.labels is not None
         target = rows[config.labels.column].to_numpy(dtype=float)
-        return row_losses(config.gate.metric, target, self.predict(packed, rows))
+        return METRICS[config.gate.metric].row_losses(target, self.predict(packed, rows))
 
     def predict(self, packed: PackedModel, rows: pd.DataFrame) -> np.ndarray:
         """What a model predicts for labelled rows (rows,)."""
-        features, _ = gather_features(self.model.config, self.stores, packed, replace(self.labelled, rows=rows))
+        features, _ = gather_features(
+            self.model.config.data_schema, self.stores, packed, replace(self.labelled, rows=rows)
+        )
         return call_predict(packed, features, str(rows["batch"].iloc[0]))
 
     def rows_of(self, batches: list[str]) -> pd.DataFrame:
@@ -143,7 +145,7 @@ def drive(stream: Stream, place: Path) -> Run:
         runner.take_in(name)
     stores = open_stores(at, model.id)
     history = collect_history(model, at, names[0], names[stream.batches - 1], known_by=names[-1])
-    labelled = match_labels(model.config, stores, names[0], names[-1])
+    labelled = match_labels(model.config.data_schema, stores, names[0], names[-1])
     claimed = {name for name in names[: stream.batches] if stores.ledger.get(ClaimRecord, name) is not None}
     known = replace(labelled, rows=labelled.rows[labelled.rows["batch"].isin(claimed)].reset_index(drop=True))
     return Run(model, stores, history, known, names)

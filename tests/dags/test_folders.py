@@ -99,7 +99,9 @@ def test_a_broken_folder_makes_no_runs_under_its_models_name(kind, add_model):
 
 
 def test_the_task_of_a_broken_model_fails_with_the_reason():
-    operator = ReadConfigOperator(task_id="read_config", problem="models/bikes/config.yaml: shedule: unknown field")
+    operator = ReadConfigOperator(
+        task_id="read_config", path="models/bikes/config.yaml", problems=["shedule: unknown field"]
+    )
     with pytest.raises(ConfigInvalid, match=r"models/bikes/config\.yaml: shedule: unknown field"):
         operator.execute({})
 

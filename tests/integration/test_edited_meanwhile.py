@@ -71,7 +71,7 @@ def left(model: ModelFolder, at: Locations) -> dict[str, Any]:
     return {
         "promotion": promotion.body(),
         "data": data.body(),
-        "contract": packed.contract,
+        "spec": packed.spec,
         "reference": json.loads((packed.folder / "reference.json").read_text()),
         **registry(model, at),
     }
@@ -103,7 +103,7 @@ def test_a_late_yes_promotes_what_was_judged(tmp_path: Path, unedited: dict[str,
     promotion = stores.ledger.get(PromotionRecord, "champion", 0)
     assert promotion is not None
     with packing_folder() as folder:
-        assert rebuild_model(edited, stores, promotion, folder).contract == unedited["contract"]
+        assert rebuild_model(edited, stores, promotion, folder).spec == unedited["spec"]
 
 
 def test_a_late_yes_finds_the_labels_that_were_judged_where_none_are_declared(

@@ -52,7 +52,7 @@ def test_a_label_feed_in_other_units_is_a_fault_and_no_decay(tmp_path: Path) -> 
     verdict = ledger.get(VerdictRecord, "2024-01-06")
     assert verdict is not None
     assert (verdict.action, verdict.outcomes.state) == ("none", "ok")
-    assert "2024-01-06" not in label_batches(model.config, open_stores(at, model.id), "2024-01-06")
+    assert "2024-01-06" not in label_batches(model.config.data_schema, open_stores(at, model.id), "2024-01-06")
     fault = next(message for message in told.messages if message.incident.startswith("fault-labels"))
     assert "labels_2024-01-06.csv" in fault.text
     assert "trip_minutes" in fault.text

@@ -52,8 +52,8 @@ def test_two_versions_with_other_features_live_in_one_process(tmp_path: Path) ->
     assert first.code != second.code
     claim = standing_claim(stores, "2024-01-06")
     old, new = (stores.models.load_version(one.version) for one in (first, second))
-    old_features = build_features(model.config, stores, old, claim).features
-    new_features = build_features(model.config, stores, new, claim).features
+    old_features = build_features(model.config.data_schema, stores, old, claim).features
+    new_features = build_features(model.config.data_schema, stores, new, claim).features
     assert "distance_squared" not in old_features
     assert "distance_squared" in new_features
     assert not np.array_equal(old.predict_features(old_features), new.predict_features(new_features))
@@ -67,7 +67,7 @@ def test_after_250_commits_and_a_vacuum_version_1_is_rebuilt_from_its_record(tmp
     assert promotion is not None
     claim = standing_claim(stores, "2024-01-06")
     packed = stores.models.load_version(promotion.version)
-    features = build_features(model.config, stores, packed, claim).features
+    features = build_features(model.config.data_schema, stores, packed, claim).features
     served = packed.predict_features(features)
 
     garbage = stores.lake.read_any("clean", "2024-01-01", 0).slice(0, 1)
@@ -126,7 +126,7 @@ def test_a_lookback_has_the_same_features_in_training_and_in_scoring(lookback: P
         claim = standing_claim(stores, batch)
         if claim.version is not None:
             packed = stores.models.load_version(claim.version)
-            at_scoring[batch] = build_features(model.config, stores, packed, claim).features.copy()
+            at_scoring[batch] = build_features(model.config.data_schema, stores, packed, claim).features.copy()
     assert len(at_scoring) >= 3
     from evergreen.features import history
 
@@ -137,7 +137,7 @@ def test_a_lookback_has_the_same_features_in_training_and_in_scoring(lookback: P
         claim = standing_claim(again, batch)
         assert claim.version is not None
         packed = again.models.load_version(claim.version)
-        later = build_features(model.config, again, packed, claim).features
+        later = build_features(model.config.data_schema, again, packed, claim).features
         pd.testing.assert_frame_equal(later, features, check_exact=True)
         # Labels of this very batch, most of which are known by now, were not known when it was scored.
         assert claim.label_cut is not None
@@ -154,10 +154,12 @@ def test_a_version_keeps_the_lookback_that_it_was_made_with(lookback: Path) -> N
         claim = standing_claim(stores, batch)
         assert claim.version is not None
         packed = stores.models.load_version(claim.version)
-        own, _ = readable(model.config, stores, batch, packed.contract["lookback"])
+        own, _ = readable(model.config.data_schema, stores, batch, packed.spec.lookback)
         stores.ledger.put(own)
-        alone = build_features(model.config, stores, packed, claim.model_copy(update={"data": own.id})).features
-        served = build_features(model.config, stores, packed, claim).features
+        alone = build_features(
+            model.config.data_schema, stores, packed, claim.model_copy(update={"data": own.id})
+        ).features
+        served = build_features(model.config.data_schema, stores, packed, claim).features
         pd.testing.assert_frame_equal(served, alone, check_exact=True)
         assert served["known"].max() > 100
 

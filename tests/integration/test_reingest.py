@@ -49,7 +49,7 @@ def run_again(model: ModelFolder, at: Locations, *batches: str) -> None:
 def published_keys(model: ModelFolder, at: Locations, batch: str) -> list[str]:
     """Keys of a batch's clean rows."""
     stores = open_stores(at, model.id)
-    return list(read_keys(model.config, stores, published(stores, "rows", [batch]))["trip_id"])
+    return list(read_keys(model.config.data_schema, stores, published(stores, "rows", [batch]))["trip_id"])
 
 
 @pytest.fixture(scope="module")
@@ -108,8 +108,8 @@ def test_what_is_run_again_for_an_earlier_batch_reads_what_it_read(loop: Loop) -
     assert {name: after[name] for name in before} == before
     assert published(stores, "rows", [BROKEN], day(7)) == []
     assert [p.revision for p in published(stores, "rows", [BROKEN], OPEN)] == [1]
-    then = match_labels(model.config, stores, day(1), day(7)).rows
-    now = match_labels(model.config, stores, day(1), OPEN).rows
+    then = match_labels(model.config.data_schema, stores, day(1), day(7)).rows
+    now = match_labels(model.config.data_schema, stores, day(1), OPEN).rows
     assert BROKEN not in set(then["batch"])
     assert (now["batch"] == BROKEN).sum() > 100
 
@@ -178,9 +178,9 @@ def test_a_scored_batch_keeps_its_predictions_and_its_mended_rows_count(tmp_path
     verdict = stores.ledger.get(VerdictRecord, day(7))
     assert verdict is not None
     assert verdict.outcomes.state != "provisional", verdict.outcomes.why
-    placed = match_labels(model.config, stores, day(7), day(7)).rows
+    placed = match_labels(model.config.data_schema, stores, day(7), day(7)).rows
     assert "t00600999" in set(placed["trip_id"])
-    assert gone not in set(match_labels(model.config, stores, day(6), day(7)).rows["trip_id"])
+    assert gone not in set(match_labels(model.config.data_schema, stores, day(6), day(7)).rows["trip_id"])
 
 
 def test_labels_taken_in_again_correct_what_was_known(tmp_path: Path) -> None:
@@ -191,12 +191,12 @@ def test_labels_taken_in_again_correct_what_was_known(tmp_path: Path) -> None:
     labels = pd.read_csv(path)
     labels["trip_minutes"] = labels["trip_minutes"] + 10
     labels.to_csv(path, index=False)
-    then = match_labels(model.config, stores, day(5), day(6)).rows
+    then = match_labels(model.config.data_schema, stores, day(5), day(6)).rows
     result = reingest_batch(model, at, day(6), "labels")
     assert result.revision is not None
     assert (result.revision.added, result.revision.removed, result.revision.changed) == (0, 0, result.after.clean)
-    assert match_labels(model.config, stores, day(5), day(6)).rows.equals(then)
-    now = match_labels(model.config, stores, day(5), day(7)).rows
+    assert match_labels(model.config.data_schema, stores, day(5), day(6)).rows.equals(then)
+    now = match_labels(model.config.data_schema, stores, day(5), day(7)).rows
     assert now[["trip_id", "known"]].equals(then[["trip_id", "known"]])
     corrected = now["trip_id"].isin(labels["trip_id"])
     assert (now.loc[corrected, "trip_minutes"] - then.loc[corrected, "trip_minutes"]).round(6).eq(10).all()
@@ -208,7 +208,7 @@ def test_a_row_that_a_revision_moves_to_a_later_batch_keeps_its_place(tmp_path: 
     run(model, at, *range(1, 6))
     stores = open_stores(at, model.id)
     folder = Path(at.landing) / model.id
-    placed = match_labels(model.config, stores, day(4), day(4)).rows
+    placed = match_labels(model.config.data_schema, stores, day(4), day(4)).rows
     moved = placed.loc[placed["batch"] == day(4), "trip_id"].iloc[0]
     path = folder / f"green_{day(4)}.csv.gz"
     rows = pd.read_csv(path, dtype=str)
@@ -219,8 +219,8 @@ def test_a_row_that_a_revision_moves_to_a_later_batch_keeps_its_place(tmp_path: 
     late = folder / f"green_{day(6)}.csv.gz"
     pd.concat([pd.read_csv(late, dtype=str), rows[rows["trip_id"] == moved]]).to_csv(late, index=False)
     Runner(model, at, sinks=()).run_batch(day(6))
-    assert moved not in set(match_labels(model.config, stores, day(6), day(6)).rows["trip_id"])
-    kept = match_labels(model.config, stores, day(4), day(6)).rows.set_index("trip_id").loc[moved]
+    assert moved not in set(match_labels(model.config.data_schema, stores, day(6), day(6)).rows["trip_id"])
+    kept = match_labels(model.config.data_schema, stores, day(4), day(6)).rows.set_index("trip_id").loc[moved]
     assert (kept["batch"], kept["known"]) == (day(6), day(4))
 
 
@@ -276,7 +276,7 @@ def test_a_correction_counts_from_its_arrival_and_a_verdict_before_it_stands(tmp
     run(model, at, *range(1, 8))
     stores = open_stores(at, model.id)
     before = records(model, at)
-    then = match_labels(model.config, stores, day(5), day(7)).rows.set_index("trip_id")
+    then = match_labels(model.config.data_schema, stores, day(5), day(7)).rows.set_index("trip_id")
     corrected = then[then["known"] == day(7)].index[:40]
     torn = then[then["known"] == day(7)].index[40]
     land(model, at, 8)
@@ -287,8 +287,8 @@ def test_a_correction_counts_from_its_arrival_and_a_verdict_before_it_stands(tmp
     Runner(model, at, sinks=()).run_batch(day(8))
     run_again(model, at, day(7))
     assert {name: record for name, record in records(model, at).items() if name in before} == before
-    assert match_labels(model.config, stores, day(5), day(7)).rows.set_index("trip_id").equals(then)
-    now = match_labels(model.config, stores, day(5), day(8)).rows.set_index("trip_id")
+    assert match_labels(model.config.data_schema, stores, day(5), day(7)).rows.set_index("trip_id").equals(then)
+    now = match_labels(model.config.data_schema, stores, day(5), day(8)).rows.set_index("trip_id")
     assert (now.loc[corrected, "trip_minutes"] - then.loc[corrected, "trip_minutes"]).round(6).eq(100).all()
     assert (now.loc[corrected, "known"] == day(7)).all()
     assert now.loc[torn, "trip_minutes"] == then.loc[torn, "trip_minutes"]

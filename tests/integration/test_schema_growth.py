@@ -116,7 +116,7 @@ def test_renamed_columns_key_and_event_time_go_on_as_if_nothing_were(tmp_path: P
     stores = open_stores(at, model.id)
     claim = standing_claim(stores, day(BEFORE))
     packed = stores.models.load_version(1)
-    served = packed.predict_features(build_features(model.config, stores, packed, claim).features)
+    served = packed.predict_features(build_features(model.config.data_schema, stores, packed, claim).features)
     before = records(model, at)
 
     def edit(config: dict[str, Any]) -> None:
@@ -150,7 +150,7 @@ def test_renamed_columns_key_and_event_time_go_on_as_if_nothing_were(tmp_path: P
     # Version 1, from its record, with the folder as it is now.
     with packing_folder() as folder:
         rebuilt = rebuild_model(renamed, stores, promotion, folder)
-        again = build_features(renamed.config, stores, packed, claim).features
+        again = build_features(renamed.config.data_schema, stores, packed, claim).features
         assert np.array_equal(rebuilt.predict_features(again), served)
     history = collect_history(renamed, at, day(1), day(9))
     assert history.overall == pytest.approx(collect_history(plain, there, day(1), day(9)).overall)
@@ -177,7 +177,7 @@ def test_a_default_stands_in_for_what_was_not_there_and_is_no_new_generation(tmp
     assert day(BEFORE) in clean_read(ledger, second.data)
     stores = open_stores(at, model.id)
     packed = stores.models.load_version(second.version)
-    old = build_features(grown.config, stores, packed, standing_claim(stores, day(3))).features
+    old = build_features(grown.config.data_schema, stores, packed, standing_claim(stores, day(3))).features
     assert set(old["tolls"]) == {2.5}
 
 

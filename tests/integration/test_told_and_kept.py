@@ -116,7 +116,7 @@ def test_a_partition_that_lost_a_row_is_not_read_as_whole(tmp_path: Path) -> Non
     stores = open_stores(at, model.id)
     DeltaTable(stores.lake.table_uri("labels")).delete("batch = '2024-01-02' AND trip_minutes > 20")
     with pytest.raises(SourceChanged, match="batch 2024-01-02"):
-        match_labels(model.config, stores, "2024-01-01", "2024-01-02")
+        match_labels(model.config.data_schema, stores, "2024-01-01", "2024-01-02")
 
 
 def test_a_sink_that_was_away_is_told_of_both(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from evergreen.features.labelled import LabelledRows
 from evergreen.features.reading import published
 from evergreen.judging import champion
 from evergreen.judging.champion import predict_labelled
-from evergreen.losses import row_losses
+from evergreen.losses import METRICS
 from evergreen.records import PromotionRecord
 from evergreen.replay.history import History, collect_history
 from evergreen.replay.runner import for_replay, replay
@@ -51,7 +51,9 @@ class Drive:
     def error_in(self, weeks: list[str]) -> float:
         """The same over some weeks."""
         scored = self.predictions[self.predictions["batch"].isin(weeks)].merge(self.labels, on="booking")
-        return float(row_losses("logloss", scored["is_canceled"].to_numpy(), scored["prediction"].to_numpy()).mean())
+        return float(
+            METRICS["logloss"].row_losses(scored["is_canceled"].to_numpy(), scored["prediction"].to_numpy()).mean()
+        )
 
 
 def drive(model: ModelFolder, folder: Path, last: str) -> Drive:
@@ -98,8 +100,8 @@ def predict_with(done: Drive, promotion: PromotionRecord, weeks: list[str] | Non
     stores = open_stores(done.at, "hotel")
     clean = published(stores, "rows", sorted(set(rows["batch"])))
     labelled = LabelledRows(rows.rename(columns={"week": "known"}), 0, tuple(clean))
-    predicted = predict_labelled(done.model.config, stores, promotion, labelled)
-    return float(row_losses("logloss", rows["is_canceled"].to_numpy(), predicted).mean())
+    predicted = predict_labelled(done.model.config.data_schema, stores, promotion, labelled)
+    return float(METRICS["logloss"].row_losses(rows["is_canceled"].to_numpy(), predicted).mean())
 
 
 def make_bookings(path: Path) -> None:
@@ -260,7 +262,7 @@ def test_labels_that_arrive_later_change_nothing_before(loop: Drive, tmp_path: P
 def test_both_views_of_the_error_are_in_the_verdicts(loop: Drive) -> None:
     """By week of scoring: the predictions as made, on all labels known at the check, with the share that those are."""
     made = loop.predictions.merge(loop.labels, on="booking")
-    made["loss"] = row_losses("logloss", made["is_canceled"].to_numpy(), made["prediction"].to_numpy())
+    made["loss"] = METRICS["logloss"].row_losses(made["is_canceled"].to_numpy(), made["prediction"].to_numpy())
     clean = {one.batch: one.rows.clean for one in loop.history.batches}
     seen: dict[str, list[tuple[float, float]]] = {}
     for one in loop.history.batches:

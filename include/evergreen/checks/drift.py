@@ -27,6 +27,7 @@ from evergreen.checks.divergences import (
 )
 from evergreen.checks.following import find_followed
 from evergreen.config.contract import ModelConfig
+from evergreen.config.data_schema import DataSchema
 
 PREDICTION = "prediction"
 _FILE = "reference.json"
@@ -117,11 +118,16 @@ def default_divergence(categorical: bool) -> str:
     return "jensenshannon" if categorical else "wasserstein"
 
 
-def watched_columns(config: ModelConfig) -> list[str]:
-    """Columns whose distribution is compared: numbers and categories, but for key, event time and ignored ones."""
-    left_out = {*config.rows.key, config.rows.event_time, *config.check.ignore}
+def watched_columns(schema: DataSchema, config: ModelConfig) -> list[str]:
+    """Columns whose distribution is compared: numbers and categories, but for key, event time and ignored ones.
+
+    :param schema: the version's.
+    :param config: says what is ignored, under today's names.
+    """
+    today = config.data_schema
+    left_out = {*schema.key, schema.event_time, *(schema.name_then(name, today) for name in config.check.ignore)}
     watched = _NUMERIC + _CATEGORICAL
-    return [name for name, column in config.rows.columns.items() if column.type in watched and name not in left_out]
+    return [name for name, column in schema.columns.items() if column.type in watched and name not in left_out]
 
 
 def build_reference(

@@ -184,7 +184,7 @@ def _declared(model: ModelFolder, feed: Feed) -> dict[str, str]:
 
 
 def _labels(model: ModelFolder) -> LabelsInside:
-    assert model.config.labels != "none"
+    assert model.config.labels is not None
     return model.config.labels
 
 

@@ -3,6 +3,7 @@
 import functools
 import itertools
 import statistics
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from evergreen.checks.calibrating import RECENT
 from evergreen.checks.comparing import find_drifted, judge_columns
 from evergreen.checks.drift import PREDICTION, Reference, watched_columns
 from evergreen.config.contract import ModelConfig
+from evergreen.config.data_schema import DataSchema
 from evergreen.errors import FeaturesInvalid
 from evergreen.features.known import records_with_rows
 from evergreen.features.labelled import LabelledRows, match_labels, standing_claim
@@ -23,9 +25,8 @@ from evergreen.judging.champion import (
     promotion_decided,
     read_losses,
     read_predictions,
-    read_through,
 )
-from evergreen.losses import mean_metric, row_losses
+from evergreen.losses import METRICS, Metric
 from evergreen.records import Numbers, PromotionRecord, SectionVerdict
 from evergreen.storage.revisions import sealed_batch, sealed_batches
 from evergreen.storage.stores import Stores
@@ -42,7 +43,7 @@ _NOBODY = SectionVerdict(state="provisional", why="no champion yet")
 def check_freshness(config: ModelConfig, stores: Stores, covers: list[str]) -> SectionVerdict:
     """Whether rows and labels came, and of rows not a fifth or less of what the batches before brought."""
     faults, rows = [], {}
-    for feed in ("rows", "labels") if config.labels != "none" else ("rows",):
+    for feed in ("rows", "labels") if config.labels is not None else ("rows",):
         for record in sealed_batches(stores.ledger, feed, covers, covers[-1]):
             if record.state != "published":
                 faults.append(f"{feed} of {record.batch} {record.state}")
@@ -92,7 +93,7 @@ def check_predictions(
     if promotion is None:
         return _NOBODY
     claims = [standing_claim(stores, batch) for batch in covers]
-    frames = [read_predictions(config, stores, c) for c in claims if c.version == promotion.version]
+    frames = [read_predictions(config.data_schema, stores, c) for c in claims if c.version == promotion.version]
     if not frames:
         return SectionVerdict(state="provisional", why="the champion has scored none of these batches")
     reference = _reference(stores, promotion)
@@ -114,40 +115,43 @@ def check_outcomes(
     """
     if promotion is None:
         return _NOBODY
-    if config.labels == "none":
+    today = config.data_schema
+    if today.labels is None:
         return SectionVerdict(state="provisional", why="this model has no labels")
     judged = judged_promotion(stores.ledger, promotion)
     # Where the version that was judged is gone from MLflow, the champion counts from its own promotion on.
     if not stores.models.has_version(judged.version):
         judged = promotion
-    config = read_through(config, stores, judged)
-    labelled = arrived_labels(config, stores, judged, as_of, config.check.window)
+    schema = stores.models.load_version(judged.version).spec.data_schema(today)
+    # How late labels come is told of the stream, not of the version.
+    schema = replace(schema, labels=replace(schema.labels or today.labels, max_delay=today.labels.max_delay))
+    labelled = arrived_labels(schema, stores, judged, as_of, config.check.window)
     if labelled is None:
         return SectionVerdict(state="provisional", why="no labels since the promotion")
     rows = labelled.rows
     if len(rows) < config.check.min_rows:
         why = f"{len(rows)} labelled rows, {config.check.min_rows} are needed"
         return SectionVerdict(state="provisional", why=why, numbers={"rows": len(rows)})
-    metric, since = config.gate.metric, range(judged.number, promotion.number)
+    metric, since = METRICS[config.gate.metric], range(judged.number, promotion.number)
     refreshes = [one.version for n in since if (one := stores.ledger.get(PromotionRecord, "champion", n)) is not None]
     try:
-        losses = champion_losses(config, stores, judged, labelled, refreshes)
-        begun = _first_losses(config, stores, judged, str(rows["known"].min()))
+        losses = champion_losses(schema, metric, stores, judged, labelled, refreshes)
+        begun = _first_losses(config, schema, stores, judged, str(rows["known"].min()))
     except FeaturesInvalid as failed:
         return SectionVerdict(state="provisional", why=f"the champion cannot score these rows: {failed}")
-    error, naive = mean_metric(metric, losses), _constant_losses(config, stores, judged, labelled)
-    first, constant = (mean_metric(metric, one) if one is not None else None for one in (begun, naive))
+    error, naive = metric.of(losses), _constant_losses(schema, metric, stores, judged, labelled)
+    first, constant = (metric.of(one) if one is not None else None for one in (begun, naive))
     numbers: Numbers = {
-        "metric": metric,
+        "metric": metric.name,
         "error": error,
         "at_first": first,
         "constant": constant,
         "rows": len(rows),
         "unmatched_labels": labelled.unmatched,
         "by_arrival_of_labels": _by(rows["known"], losses, metric),
-        **_follow_batches(config, stores, sorted(set(rows["batch"])), as_of),
+        **_follow_batches(schema, metric, stores, sorted(set(rows["batch"])), as_of),
     }
-    why = f"{metric} {error:.4g} on {len(rows)} rows"
+    why = f"{metric.name} {error:.4g} on {len(rows)} rows"
     if naive is not None and constant is not None and _is_larger(losses - naive, np.zeros(1)):
         why = f"{why}, worse than a constant, which has {constant:.4g}"
         return SectionVerdict(state="bad", why=why, numbers=numbers)
@@ -165,8 +169,13 @@ def _is_larger(losses: np.ndarray, than: np.ndarray) -> bool:
     return bool(np.mean(losses) - np.mean(than) > _BEYOND_NOISE * noise)
 
 
-def _first_losses(config: ModelConfig, stores: Stores, promotion: PromotionRecord, before: str) -> np.ndarray | None:
-    """The losses on the first labels that came after a promotion, None until ``check.min_rows`` came before a batch."""
+def _first_losses(
+    config: ModelConfig, schema: DataSchema, stores: Stores, promotion: PromotionRecord, before: str
+) -> np.ndarray | None:
+    """The losses on the first labels that came after a promotion, None until ``check.min_rows`` came before a batch.
+
+    :param schema: under which the labels are read.
+    """
     calendar, rows, taken = config.calendar, 0, list[str]()
     for batch in calendar.between(calendar.shift(promotion.as_of, 1), calendar.shift(before, -1)):
         record = sealed_batch(stores.ledger, "labels", batch, batch)
@@ -175,39 +184,39 @@ def _first_losses(config: ModelConfig, stores: Stores, promotion: PromotionRecor
         taken.append(batch)
         rows += record.clean
         if rows >= config.check.min_rows and len(taken) >= config.check.window:
-            labelled = match_labels(config, stores, taken[0], batch)
+            labelled = match_labels(schema, stores, taken[0], batch)
             if len(labelled.rows) < config.check.min_rows:
                 continue
-            return champion_losses(config, stores, promotion, labelled)
+            return champion_losses(schema, METRICS[config.gate.metric], stores, promotion, labelled)
     return None
 
 
 def _constant_losses(
-    config: ModelConfig, stores: Stores, promotion: PromotionRecord, labelled: LabelledRows
+    schema: DataSchema, metric: Metric, stores: Stores, promotion: PromotionRecord, labelled: LabelledRows
 ) -> np.ndarray | None:
     """The losses of the best constant of what a version learnt from; None for the baseline, which is it."""
-    constant = stores.models.load_version(promotion.version).contract.get("constant")
+    constant = stores.models.load_version(promotion.version).spec.constant
     if promotion.baseline or constant is None:
         return None
-    assert config.labels != "none"
-    target = labelled.rows[config.labels.column].to_numpy(dtype=float)
-    return row_losses(config.gate.metric, target, np.full(len(target), constant))
+    assert schema.labels is not None
+    target = labelled.rows[schema.labels.column].to_numpy(dtype=float)
+    return metric.row_losses(target, np.full(len(target), constant))
 
 
 def _compare_inputs(
     config: ModelConfig, stores: Stores, batches: list[str], promotion: PromotionRecord
 ) -> Numbers | None:
     """What ``_compare`` says of the rows of some batches, as known at the last; None if they have none."""
-    config = read_through(config, stores, promotion)
-    partitions = published(stores, "rows", batches, batches[-1], config.rows.columns)
+    schema = stores.models.load_version(promotion.version).spec.data_schema(config.data_schema)
+    partitions = published(stores, "rows", batches, batches[-1], schema.columns)
     if not partitions:
         return None
     reference = _reference(stores, promotion)
     age = _age(config, batches, promotion)
     # The reference has what was watched when it was made; what is ignored since then is compared no more.
-    watched = [name for name in watched_columns(config) if name in reference.columns]
-    rows = read_rows(config, stores, partitions)
-    return _compare(reference.only(watched), rows, age, rows.get(config.rows.event_time), rows["batch"])
+    watched = [name for name in watched_columns(schema, config) if name in reference.columns]
+    rows = read_rows(schema, stores, partitions)
+    return _compare(reference.only(watched), rows, age, rows.get(schema.event_time), rows["batch"])
 
 
 def _compare(
@@ -265,12 +274,12 @@ def _load_reference(folder: Path) -> Reference:
     return Reference.load(folder)
 
 
-def _by(batches: pd.Series, losses: np.ndarray, metric: str) -> dict[str, float]:
+def _by(batches: pd.Series, losses: np.ndarray, metric: Metric) -> dict[str, float]:
     grouped = pd.Series(losses).groupby(batches.to_numpy()).mean()
-    return {str(name): float(value**0.5 if metric == "rmse" else value) for name, value in grouped.items()}
+    return {str(name): metric.of_mean(float(value)) for name, value in grouped.items()}
 
 
-def _follow_batches(config: ModelConfig, stores: Stores, batches: list[str], as_of: str) -> Numbers:
+def _follow_batches(schema: DataSchema, metric: Metric, stores: Stores, batches: list[str], as_of: str) -> Numbers:
     """How well batches were scored, and the share of their rows that this is told by.
 
     The error of the predictions that were made, whoever was champion then, on all labels known at the check: no version
@@ -281,11 +290,11 @@ def _follow_batches(config: ModelConfig, stores: Stores, batches: list[str], as_
     claims = [claim for batch in batches if (claim := standing_claim(stores, batch)).version is not None]
     if not claims:
         return {"by_batch_scored": {}, "share_labelled": {}}
-    labelled = match_labels(config, stores, claims[0].as_of, as_of).rows
-    scored = read_losses(config, stores, claims, labelled)
+    labelled = match_labels(schema, stores, claims[0].as_of, as_of).rows
+    scored = read_losses(schema, metric, stores, claims, labelled)
     counts = scored["batch"].value_counts().sort_index()
     sealed = sealed_batches(stores.ledger, "rows", [str(batch) for batch in counts.index], as_of)
     clean = {record.batch: record.clean for record in sealed}
     shares = {str(batch): float(known) / clean[str(batch)] for batch, known in counts.items() if clean.get(str(batch))}
-    by_batch = _by(scored["batch"], scored["loss"].to_numpy(), config.gate.metric)
+    by_batch = _by(scored["batch"], scored["loss"].to_numpy(), metric)
     return {"by_batch_scored": by_batch, "share_labelled": shares}

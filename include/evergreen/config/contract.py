@@ -6,12 +6,14 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from evergreen.batches import Calendar, Every
+from evergreen.config.data_schema import DataSchema, LabelSchema
 from evergreen.config.feeds import QUARANTINED, FilesConfig, LabelFeed, Labels, LabelsInside, Source
-from evergreen.config.fields import Column, ColumnType, Contract, Duration, Percent
+from evergreen.config.fields import Column, ColumnType, Contract, Duration, Misfit, Percent
 from evergreen.config.policies import Decay, EveryN, Policy, RetrainConfig
 from evergreen.config.schedule import ScheduleConfig
 
-Metric = Literal["mae", "rmse", "logloss", "brier"]
+Task = Literal["regression", "classification"]
+MetricName = Literal["mae", "rmse", "logloss", "brier"]
 # Label batches that a model learns from; ``all`` of the past.
 Window = Literal["all"] | int
 # Columns that the loop itself adds.
@@ -53,7 +55,7 @@ class RowsConfig(Contract):
         if self.columns[self.event_time].type not in ("timestamp", "date"):
             raise ValueError(f"event_time names {self.event_time!r}; valid: a timestamp or date column")
         if len(set(self.key)) < len(self.key):
-            raise ValueError(f"key: found {list(self.key)}; valid: each column once")
+            raise Misfit(f"key: found {list(self.key)}; valid: each column once")
         reserved = RESERVED & set(self.columns)
         if reserved:
             raise ValueError(f"columns: {', '.join(reserved)} is a name of our own; valid: any other name")
@@ -97,7 +99,7 @@ class FeaturesConfig(Contract):
 class EstimatorConfig(Contract):
     """What is fitted."""
 
-    task: Literal["regression", "classification"] = Field(description="What the estimator predicts.")
+    task: Task = Field(description="What the estimator predicts.")
     seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(default=0, description="Seed that `build_estimator` is given.")
     trusted_types: tuple[str, ...] = Field(
         default=(), description="Types that skops may load, beside those of common scikit-learn estimators."
@@ -147,7 +149,7 @@ class CalibrationConfig(Contract):
 class GateConfig(Contract):
     """What a challenger must be worth on labels that neither it nor the champion was trained on."""
 
-    metric: Metric = Field(
+    metric: MetricName = Field(
         description="The error that is judged: `mae` or `rmse` of a regression, `logloss` or `brier` of a "
         "classification."
     )
@@ -289,25 +291,23 @@ class ModelConfig(Contract):
         columns = self.rows.columns
         if self.gate.metric not in _METRICS[self.model.task]:
             valid = ", ".join(_METRICS[self.model.task])
-            raise ValueError(f"gate.metric: found {self.gate.metric!r} for {self.model.task}; valid: {valid}")
+            raise Misfit(f"gate.metric: found {self.gate.metric!r} for {self.model.task}; valid: {valid}")
         for name in (*self.gate.slices, *self.check.ignore):
             if name not in columns:
-                raise ValueError(f"gate.slices and check.ignore: found {name!r}; valid: one of {', '.join(columns)}")
+                raise Misfit(f"gate.slices and check.ignore: found {name!r}; valid: one of {', '.join(columns)}")
         self._check_divergences()
         groups = [n for n, c in columns.items() if c.type in _GROUPED and n not in self.rows.key]
         for name in self.gate.sensitive:
             if name not in groups:
-                raise ValueError(f"gate.sensitive: found {name!r}; valid: one of {', '.join(groups) or 'no column'}")
+                raise Misfit(f"gate.sensitive: found {name!r}; valid: one of {', '.join(groups) or 'no column'}")
         every = self.schedule.every
         for name, feed in (("source", self.source), ("labels", self.labels)):
             if isinstance(feed, FilesConfig) and not feed.files.tells(every):
-                raise ValueError(
-                    f"{name}.files: found {feed.files}; valid: a date that tells one {every} from the next"
-                )
-        if self.labels != "none":
+                raise Misfit(f"{name}.files: found {feed.files}; valid: a date that tells one {every} from the next")
+        if self.labels is not None:
             self._check_target(self.labels)
             if isinstance(self.labels, LabelFeed) and set(self.labels.key) != set(self.rows.key):
-                raise ValueError(f"labels.key: found {list(self.labels.key)}; valid: {list(self.rows.key)}")
+                raise Misfit(f"labels.key: found {list(self.labels.key)}; valid: {list(self.rows.key)}")
         return self
 
     def _check_divergences(self) -> None:
@@ -315,25 +315,25 @@ class ModelConfig(Contract):
         for name, divergence in self.check.divergence.items():
             if name not in watched:
                 valid = ", ".join(watched) or "none"
-                raise ValueError(f"check.divergence: found {name!r}; valid: a column that can be compared: {valid}")
+                raise Misfit(f"check.divergence: found {name!r}; valid: a column that can be compared: {valid}")
             fit = _DIVERGENCES[watched[name]]
             if divergence not in fit:
-                raise ValueError(
+                raise Misfit(
                     f"check.divergence.{name}: found {divergence!r} for {watched[name]}; valid: {', '.join(fit)}"
                 )
 
     def _check_target(self, labels: LabelsInside) -> None:
         valid, given = _TARGETS[self.model.task], labels.target[labels.column].type
         if given not in valid:
-            raise ValueError(f"labels.target: found {given} for {self.model.task}; valid: {', '.join(valid)}")
+            raise Misfit(f"labels.target: found {given} for {self.model.task}; valid: {', '.join(valid)}")
         if labels.column in RESERVED:
             raise ValueError(f"labels.target: {labels.column} is a name of our own; valid: any other name")
         if labels.target[labels.column].has_default:
-            raise ValueError("labels.target: found a default; valid: none, a missing label is missing")
+            raise Misfit("labels.target: found a default; valid: none, a missing label is missing")
         past = {labels.column, *labels.target[labels.column].renamed_from}
         for name, column in self.rows.columns.items():
             for found in past & {name, *column.renamed_from}:
-                raise ValueError(
+                raise Misfit(
                     f"rows.columns: found the target {found!r}; valid: under labels.target alone, so that no feature "
                     "can read it"
                 )
@@ -342,6 +342,15 @@ class ModelConfig(Contract):
     def calendar(self) -> Calendar:
         """The batches of this model."""
         return self.schedule.calendar
+
+    @property
+    def data_schema(self) -> DataSchema:
+        """What rows and labels are read as."""
+        rows, labels = self.rows, None
+        if self.labels is not None:
+            delay = self.labels.max_delay if isinstance(self.labels, LabelFeed) else 0
+            labels = LabelSchema(self.labels.column, self.labels.target[self.labels.column], delay)
+        return DataSchema(self.calendar, rows.key, rows.event_time, rows.columns, labels)
 
     @property
     def policies(self) -> tuple[Policy, ...]:
@@ -363,6 +372,4 @@ class ModelConfig(Contract):
     @property
     def label_columns(self) -> dict[str, ColumnType]:
         """Key and target as a label feed declares them."""
-        if self.labels == "none":
-            return {}
-        return {name: self.rows.columns[name] for name in self.rows.key} | dict(self.labels.target)
+        return self.data_schema.label_columns

@@ -2,11 +2,11 @@
 
 import re
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
-from evergreen.config.fields import Column, Contract, Delimiter, Duration, Encoding, Percent
+from evergreen.config.fields import Column, Contract, Delimiter, Duration, Encoding, Misfit, Percent
 from evergreen.config.patterns import FilePattern, Pattern, fill_batch
 
 _WAIT = (
@@ -41,14 +41,14 @@ def check_marker(files: FilePattern, complete: CompleteConfig) -> None:
     """Refuse one marker that would complete every batch at once."""
     in_folders = "/" in files.text.partition("}")[2]
     if complete.marker and "{batch:" not in complete.marker and not in_folders:
-        raise ValueError(
+        raise Misfit(
             f"complete.marker: found {complete.marker!r} beside the files of every batch; valid: a name with the batch "
             "in it, such as _SUCCESS_{batch:%Y-%m-%d}, or files in one folder a batch"
         )
     sample = datetime(2000, 1, 1)
     beside = files.name_for(sample).rpartition("/")
     if complete.marker and files.moment_of("".join(beside[:2]) + fill_batch(complete.marker, sample)) is not None:
-        raise ValueError(
+        raise Misfit(
             f"complete.marker: found {complete.marker!r}, which fits the file pattern itself; valid: a name that the "
             f"pattern {files.text} does not fit"
         )
@@ -170,7 +170,7 @@ def _parse_sources(value: Any) -> Any:
     if is_named and all(isinstance(one, dict) for one in value.values()):
         if len(value) > 1:
             named = ", ".join(str(name) for name in value)
-            raise ValueError(f"found {len(value)} sources: {named}; valid: one so far, joined before it lands")
+            raise Misfit(f"found {len(value)} sources: {named}; valid: one so far, joined before it lands")
         return next(iter(value.values()))
     return value
 
@@ -182,6 +182,12 @@ def _form(value: Any) -> str:
     if not isinstance(value, dict):
         return "none"
     return "query" if "sql" in value else "files" if "files" in value else "inside"
+
+
+def _parse_absence(value: Any) -> None:
+    """``labels: none``, in so many words: a field that was left empty is a mistake."""
+    if value != "none":
+        raise ValueError("valid: 'none'")
 
 
 def _form_of_source(value: Any) -> str:
@@ -196,7 +202,7 @@ Source = Annotated[
     BeforeValidator(_parse_sources),
 ]
 Labels = Annotated[
-    Annotated[Literal["none"], Tag("none form")]
+    Annotated[None, BeforeValidator(_parse_absence), Tag("none form")]
     | Annotated[LabelsInside, Tag("inside form")]
     | Annotated[LabelFiles, Tag("files form")]
     | Annotated[LabelQuery, Tag("query form")],

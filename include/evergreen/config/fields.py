@@ -19,6 +19,10 @@ from pydantic import (
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
+class Misfit(ValueError):
+    """A mistake whose text says itself what was found; another ``ValueError`` says only what is valid."""
+
+
 class Contract(BaseModel):
     """A frozen part of config.yaml that refuses fields it does not know."""
 
@@ -113,7 +117,7 @@ class ColumnType(Contract):
             try:
                 datetime.strptime(datetime(2024, 2, 29, tzinfo=UTC).strftime(form), form)
             except (ValueError, re.error) as error:
-                raise ValueError(f"found {form!r}: {error}; valid: a format of strftime's directives") from error
+                raise Misfit(f"found {form!r}: {error}; valid: a format of strftime's directives") from error
         return form
 
     @model_validator(mode="after")
@@ -127,12 +131,12 @@ class ColumnType(Contract):
         if self.yes is None and self.no is None:
             return self
         if self.type != "boolean":
-            raise ValueError(f"yes, no: found beside {self.type}; valid: for a boolean alone")
+            raise Misfit(f"yes, no: found beside {self.type}; valid: for a boolean alone")
         if self.yes is None or self.no is None:
-            raise ValueError(f"found yes {self.yes}, no {self.no}; valid: both, such as {{boolean: {{yes: Y, no: N}}}}")
+            raise Misfit(f"found yes {self.yes}, no {self.no}; valid: both, such as {{boolean: {{yes: Y, no: N}}}}")
         both = {one.lower() for one in self.yes} & {one.lower() for one in self.no}
         if both:
-            raise ValueError(f"yes, no: found {', '.join(sorted(both))} in both (case does not count); valid: in one")
+            raise Misfit(f"yes, no: found {', '.join(sorted(both))} in both (case does not count); valid: in one")
         return self
 
     @model_serializer(mode="wrap")
@@ -175,7 +179,7 @@ class ColumnType(Contract):
                 return float(given)
             case "timestamp" | "date" if isinstance(given, str | date):
                 return _moment(given, self.type)
-        raise ValueError(f"default: found {given!r} for {self.type}; valid: a {self.type}, or null")
+        raise Misfit(f"default: found {given!r} for {self.type}; valid: a {self.type}, or null")
 
 
 def _moment(given: str | date, kind: str) -> date:
@@ -183,7 +187,7 @@ def _moment(given: str | date, kind: str) -> date:
     try:
         moment = datetime.fromisoformat(given) if isinstance(given, str) else given
     except ValueError:
-        raise ValueError(f"default: found {given!r} for {kind}; valid: ISO 8601, such as 2024-01-31") from None
+        raise Misfit(f"default: found {given!r} for {kind}; valid: ISO 8601, such as 2024-01-31") from None
     if not isinstance(moment, datetime):
         moment = datetime.combine(moment, time())
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

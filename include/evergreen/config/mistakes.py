@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import ValidationError
 
-from evergreen.config.fields import Contract
+from evergreen.config.fields import Contract, Misfit
 
 # Forms of one field, which pydantic names in the place of a mistake.
 _TAGS = ("none form", "inside form", "files form", "query form")
@@ -20,7 +20,7 @@ _WORDS = {
     "a valid string": "a text; in quotes where YAML reads it otherwise",
     "Keys should be strings": "a text for a field's name; in quotes where YAML reads it otherwise",
 }
-_NAMES = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
+_NAMES = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", type(None): "none"}
 
 
 def describe_mistakes(error: ValidationError, contract: type[Contract]) -> list[str]:
@@ -51,9 +51,9 @@ def _describe(mistake: Any, place: tuple[int | str, ...], contract: type[Contrac
         case "missing":
             return f"missing; valid: {_valid(_kinds_at(place, contract))}"
         case "value_error":
-            told = message.removeprefix("Value error, ")
+            error = mistake["ctx"]["error"]
             # Where fields disagree, the message says which; all that stands beside them would bury it.
-            return told if "found " in told else f"{found}; {told}"
+            return str(error) if isinstance(error, Misfit) else f"{found}; {error}"
         case "union_tag_invalid":
             tags = mistake["ctx"]["expected_tags"]
             close = difflib.get_close_matches(str(mistake["ctx"]["tag"]), [tag.strip(" '") for tag in tags.split(",")])

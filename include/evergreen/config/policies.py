@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
-from evergreen.config.fields import Contract, Duration, Percent
+from evergreen.config.fields import Contract, Duration, Misfit, Percent
 
 Count = Annotated[int, Field(gt=0)]
 
@@ -67,7 +67,7 @@ def _parse_policy(value: Any) -> Any:
         if name in _SHORT and options is not None and not isinstance(options, dict):
             options = {_SHORT[name]: options}
         if not isinstance(options, dict | None):
-            raise ValueError(f"found {options!r} for {name}; valid: its options, such as {{{name}: {{name: value}}}}")
+            raise Misfit(f"found {options!r} for {name}; valid: its options, such as {{{name}: {{name: value}}}}")
         return {"policy": name, **(options or {})}
     return value
 

@@ -10,7 +10,7 @@ from croniter import CroniterError, croniter
 from pydantic import Field, field_validator, model_validator
 
 from evergreen.batches import Calendar, Every
-from evergreen.config.fields import Contract
+from evergreen.config.fields import Contract, Misfit
 
 _CRONS = {"minute": "* * * * *", "hour": "0 * * * *", "day": "0 0 * * *", "month": "0 0 1 * *"}
 # Fires of a cron that are held against the batches: enough to meet the end of a month.
@@ -62,9 +62,9 @@ class ScheduleConfig(Contract):
             raise ValueError(f"start: months begin on the 1st; valid: {self.start.date().replace(day=1)}")
         form = self.calendar.form
         if datetime.strptime(self.start.strftime(form), form).replace(tzinfo=UTC) != self.start:
-            raise ValueError(f"start: found {self.start}; valid: the start of a {self.every} in UTC")
+            raise Misfit(f"start: found {self.start}; valid: the start of a {self.every} in UTC")
         if self.end is not None and self.end < self.start:
-            raise ValueError(f"end: found {self.end}; valid: none, or a moment after start {self.start}")
+            raise Misfit(f"end: found {self.end}; valid: none, or a moment after start {self.start}")
         return self
 
     @model_validator(mode="after")
@@ -77,7 +77,7 @@ class ScheduleConfig(Contract):
         else:
             problem = _miscount(self.fires, self.zone, self.calendar)
         if problem is not None:
-            raise ValueError(f"cron: found {self.fires!r}, {problem}; valid: such as {self._default!r}")
+            raise Misfit(f"cron: found {self.fires!r}, {problem}; valid: such as {self._default!r}")
         return self
 
     @property

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from evergreen.config.contract import ModelConfig
+from evergreen.config.data_schema import DataSchema
 from evergreen.errors import FeaturesInvalid
-from evergreen.features.generations import contract_of
 from evergreen.features.reading import Columns, is_readable, published, read_keys, read_labels, read_rows
 from evergreen.records import ClaimRecord, DataRecord, Partition
 from evergreen.storage.cache import ByteCache
@@ -36,48 +35,47 @@ class BatchFeatures:
 _BUILT: ByteCache[BatchFeatures] = ByteCache(256 * 1024 * 1024, lambda built: built.nbytes)
 
 
-def readable(config: ModelConfig, stores: Stores, batch: str, lookback: int) -> tuple[DataRecord, str | None]:
+def readable(schema: DataSchema, stores: Stores, batch: str, lookback: int) -> tuple[DataRecord, str | None]:
     """What may be read to score a batch, as known at it: its rows, and the lookback with labels known before it.
 
     :param lookback: batches.
     :returns: the data version, and the last batch whose labels are read (None if none are).
     """
-    calendar = config.calendar
+    calendar = schema.calendar
     first = max(0, calendar.index(batch) - lookback)
     past = [calendar.name(i) for i in range(first, calendar.index(batch))]
     partitions = published(stores, "rows", [*past, batch], batch)
-    labels = published(stores, "labels", past, past[-1]) if past and config.labels != "none" else []
+    labels = published(stores, "labels", past, past[-1]) if past and schema.labels is not None else []
     data = DataRecord.listing(partitions + labels)
     return data, (past[-1] if labels else None)
 
 
 def build_features(
-    config: ModelConfig, stores: Stores, packed: PackedModel, claim: ClaimRecord, own: Partition | None = None
+    today: DataSchema, stores: Stores, packed: PackedModel, claim: ClaimRecord, own: Partition | None = None
 ) -> BatchFeatures:
     """The features of a batch, from what its claim lists, under the names that the model was made with.
 
     Of the history it gets what its own lookback reaches: another model may look further back.
 
+    :param today: the schema of config.yaml, under whose names rows are sealed and keys are told.
     :param own: the batch's rows, where a later revision is to be read with the history that the claim lists.
     :raises FeaturesInvalid: if the model's code raises, or returns other rows than it was given.
     :raises ModelIncompatible: if the rows lack a column that the model reads.
     """
-    mine, data = contract_of(config, packed.contract), claimed_data(stores, claim)
+    mine, data = packed.spec.data_schema(today), claimed_data(stores, claim)
     owned = [own] if own else [p for p in data.partitions if p.table == "clean" and p.batch == claim.as_of]
     # Of one claim, the same code gives the same features; a training meets most batches again.
-    columns = mine.model_dump_json(include={"rows", "labels"})
-    code = packed.features.__name__
-    reach = packed.contract["lookback"]
-    place = (stores.lake.table_uri("clean"), code, columns, config.rows.key, claim.as_of, claim.data, reach, *owned)
+    code, reach = packed.features.__name__, packed.spec.lookback
+    place = (stores.lake.table_uri("clean"), code, mine.fingerprint, today.key, claim.as_of, claim.data, reach, *owned)
     kept = _BUILT.get(place)
     if kept is not None:
         return kept
-    first = config.calendar.shift(claim.as_of, -reach)
+    first = today.calendar.shift(claim.as_of, -reach)
     within = DataRecord.listing([partition for partition in data.partitions if partition.batch >= first])
     rows, history = read_rows(mine, stores, owned), read_history(mine, stores, within, claim.as_of)
     built = BatchFeatures(
-        read_keys(config, stores, owned).drop(columns="batch"),
-        call_features(packed, rows[list(mine.rows.columns)], history, claim.as_of),
+        read_keys(today, stores, owned).drop(columns="batch"),
+        call_features(packed, rows[list(mine.columns)], history, claim.as_of),
     )
     _BUILT.put(place, built)
     return built
@@ -102,7 +100,7 @@ def call_features(
     :param own: whether the rows are given away, and need not be copied.
     :raises FeaturesInvalid: naming the model, the batch, what was returned and what was expected.
     """
-    place = f"model {packed.contract['model']}, features.py, build_features on batch {batch}"
+    place = f"model {packed.spec.model}, features.py, build_features on batch {batch}"
     try:
         features = packed.features.build_features(rows if own else rows.copy(), history.copy())
     except MemoryError:
@@ -119,9 +117,9 @@ def call_features(
     names = list(features.columns)
     if len(set(names)) < len(names):
         raise FeaturesInvalid(f"{place}: returned columns {names}; expected each name once")
-    expected = packed.contract.get("features")
-    if expected is not None and names != expected:
-        raise FeaturesInvalid(f"{place}: returned columns {names}; it was trained on {expected}")
+    trained = packed.spec.features
+    if trained is not None and tuple(names) != trained:
+        raise FeaturesInvalid(f"{place}: returned columns {names}; it was trained on {list(trained)}")
     return features
 
 
@@ -132,7 +130,7 @@ def call_predict(packed: PackedModel, features: pd.DataFrame, batch: str, own: b
     :returns: (rows,) finite predictions.
     :raises FeaturesInvalid: if the estimator raises on these features, or predicts what is not a number.
     """
-    place = f"model {packed.contract['model']}, its estimator on batch {batch}"
+    place = f"model {packed.spec.model}, its estimator on batch {batch}"
     try:
         predictions = np.asarray(packed.predict_features(features if own else features.copy()), dtype=float)
     except MemoryError:
@@ -151,21 +149,21 @@ def call_predict(packed: PackedModel, features: pd.DataFrame, batch: str, own: b
     return predictions
 
 
-def read_history(config: ModelConfig, stores: Stores, data: DataRecord, batch: str) -> pd.DataFrame:
+def read_history(schema: DataSchema, stores: Stores, data: DataRecord, batch: str) -> pd.DataFrame:
     """Rows of the lookback, none for a rowwise model, with the newest label known for each; NaN where none is known.
 
-    What was sealed without a column that the config declares is left out.
+    What was sealed without a column that the schema declares is left out.
     """
 
     def listed(columns: Columns) -> list[Partition]:
         return [p for p in data.partitions if p.batch != batch and is_readable(record_of(stores.ledger, p), columns)]
 
-    past = read_rows(config, stores, listed(config.rows.columns))
-    if config.labels == "none":
+    past = read_rows(schema, stores, listed(schema.columns))
+    if schema.labels is None:
         return past
-    labels = read_labels(config, stores, listed(config.label_columns))
-    key = list(config.rows.key)
+    labels = read_labels(schema, stores, listed(schema.label_columns))
+    key = list(schema.key)
     newest = labels.drop(columns="known").drop_duplicates(key, keep="last")
     if past.empty:
-        return past.assign(**{config.labels.column: np.array([], dtype=float)})
+        return past.assign(**{schema.labels.column: np.array([], dtype=float)})
     return past.merge(newest, on=key, how="left")

@@ -4,25 +4,26 @@ import itertools
 from collections.abc import Iterator
 
 from evergreen.batches import Calendar
-from evergreen.config.contract import ModelConfig, Window
+from evergreen.config.contract import Window
+from evergreen.config.data_schema import DataSchema
 from evergreen.records import BatchRecord, Feed
 from evergreen.storage.ledger import Ledger
 from evergreen.storage.revisions import known_revisions, sealed_batches
 from evergreen.storage.stores import Stores
 
 
-def label_records(config: ModelConfig, stores: Stores, up_to: str, after: str | None = None) -> Iterator[BatchRecord]:
+def label_records(schema: DataSchema, stores: Stores, up_to: str, after: str | None = None) -> Iterator[BatchRecord]:
     """The batches that brought labels, up to one and after another, newest first: who needs few reads few."""
-    return records_with_rows(stores.ledger, config.calendar, feed_of(config), up_to, after)
+    return records_with_rows(stores.ledger, schema.calendar, feed_of(schema), up_to, after)
 
 
-def label_batches(config: ModelConfig, stores: Stores, up_to: str, after: str | None = None) -> list[str]:
+def label_batches(schema: DataSchema, stores: Stores, up_to: str, after: str | None = None) -> list[str]:
     """The batches that brought labels, up to one and after another, oldest first."""
-    return [record.batch for record in label_records(config, stores, up_to, after)][::-1]
+    return [record.batch for record in label_records(schema, stores, up_to, after)][::-1]
 
 
 def last_label_batches(
-    config: ModelConfig, stores: Stores, up_to: str, n: int, before: str | None = None, after: str | None = None
+    schema: DataSchema, stores: Stores, up_to: str, n: int, before: str | None = None, after: str | None = None
 ) -> list[str]:
     """The last batches that brought the labels of n batches, up to one, oldest first; fewer if there are not so many.
 
@@ -34,23 +35,23 @@ def last_label_batches(
     """
     taken: list[str] = []
     counted = 0
-    records = (one for one in label_records(config, stores, up_to, after) if before is None or one.batch < before)
+    records = (one for one in label_records(schema, stores, up_to, after) if before is None or one.batch < before)
     for newer, older in itertools.pairwise(itertools.chain(records, [None])):
         if newer is None or counted >= n:
             break
         taken.append(newer.batch)
-        counted += _worth(config, stores, newer, older, n - counted)
+        counted += _worth(schema, stores, newer, older, n - counted)
     return taken[::-1]
 
 
-def newest_label_batches(config: ModelConfig, stores: Stores, up_to: str, rows: int, fewest: int = 1) -> list[str]:
+def newest_label_batches(schema: DataSchema, stores: Stores, up_to: str, rows: int, fewest: int = 1) -> list[str]:
     """The newest batches that brought so many labels together, oldest first; all there are where they are fewer.
 
     :param rows: labels, as the records count them.
     :param fewest: batches at least.
     """
     taken: list[str] = []
-    for record in label_records(config, stores, up_to):
+    for record in label_records(schema, stores, up_to):
         taken.append(record.batch)
         rows -= record.clean
         if rows <= 0 and len(taken) >= fewest:
@@ -58,7 +59,7 @@ def newest_label_batches(config: ModelConfig, stores: Stores, up_to: str, rows: 
     return taken[::-1]
 
 
-def _worth(config: ModelConfig, stores: Stores, labels: BatchRecord, older: BatchRecord | None, most: int) -> int:
+def _worth(schema: DataSchema, stores: Stores, labels: BatchRecord, older: BatchRecord | None, most: int) -> int:
     """How many batches' labels a batch brought: no more than have passed since the one before that brought any.
 
     Their number tells a bulk or a backlog from a gap in which labels were lost: after that, the labels of one batch are
@@ -66,11 +67,11 @@ def _worth(config: ModelConfig, stores: Stores, labels: BatchRecord, older: Batc
 
     :param most: beyond which nobody asks.
     """
-    since = config.calendar.index(older.batch) if older is not None else -1
-    most = min(most, config.calendar.index(labels.batch) - since)
+    since = schema.calendar.index(older.batch) if older is not None else -1
+    most = min(most, schema.calendar.index(labels.batch) - since)
     if most <= 1:
         return 1
-    passed = config.calendar.between(config.calendar.shift(labels.batch, 1 - most), labels.batch)
+    passed = schema.calendar.between(schema.calendar.shift(labels.batch, 1 - most), labels.batch)
     clean = [record.clean for record in sealed_batches(stores.ledger, "rows", passed, labels.batch) if record.has_rows]
     return max(1, min(most, labels.clean * len(clean) // sum(clean))) if clean else 1
 
@@ -96,21 +97,21 @@ def records_with_rows(
         batch = max([following, *(one for one in revisions if one < batch)])
 
 
-def feed_of(config: ModelConfig) -> Feed:
+def feed_of(schema: DataSchema) -> Feed:
     """The feed that is counted: labels, or the rows of a model without any."""
-    return "rows" if config.labels == "none" else "labels"
+    return "rows" if schema.labels is None else "labels"
 
 
 def learning_span(
-    config: ModelConfig, stores: Stores, as_of: str, window: Window, before: str | None = None
+    schema: DataSchema, stores: Stores, as_of: str, window: Window, before: str | None = None
 ) -> tuple[str, str] | None:
     """First and last label batch that a model learns from; None where there is none.
 
     :param before: only those before this batch.
     """
-    known = last_label_batches(config, stores, as_of, 1 if window == "all" else window, before=before)
+    known = last_label_batches(schema, stores, as_of, 1 if window == "all" else window, before=before)
     if not known:
         return None
     # A window that reaches back to the first label is all of the past, by the same name.
-    whole = window == "all" or next(label_records(config, stores, config.calendar.shift(known[0], -1)), None) is None
-    return (config.calendar.name(0) if whole else known[0]), known[-1]
+    whole = window == "all" or next(label_records(schema, stores, schema.calendar.shift(known[0], -1)), None) is None
+    return (schema.calendar.name(0) if whole else known[0]), known[-1]

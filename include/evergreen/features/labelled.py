@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import union_categoricals
 
-from evergreen.config.contract import ModelConfig
-from evergreen.config.feeds import LabelFeed
+from evergreen.config.data_schema import DataSchema
 from evergreen.errors import FeaturesInvalid, NotReady
 from evergreen.features.history import build_features
 from evergreen.features.reading import published, read_key_objects, read_keys, read_labels, read_rows, superseded
@@ -43,33 +42,33 @@ class LabelledRows:
 
 
 def match_labels(
-    config: ModelConfig, stores: Stores, first: str, last: str, data: DataRecord | None = None
+    schema: DataSchema, stores: Stores, first: str, last: str, data: DataRecord | None = None
 ) -> LabelledRows:
     """Match rows and labels that became known from one batch to another.
 
     A row's place is the batch of its first label (or its own, if the row came later); its value is the newest one
     known at ``last``. A key that arrives twice counts as its first arrival. A later revision of a batch moves no row
-    that an earlier one has placed. Rows and labels that cannot be read under the config are left out.
+    that an earlier one has placed. Rows and labels that cannot be read under the schema are left out.
 
     :param first: first batch of the span.
     :param last: last batch of the span; nothing later is read.
     :param data: a recorded data version to read again; by default what is published.
     """
-    calendar = config.calendar
-    if config.labels == "none":
-        return _unlabelled(config, stores, calendar.between(first, last))
-    delay = config.labels.max_delay if isinstance(config.labels, LabelFeed) else 0
+    calendar = schema.calendar
+    if schema.labels is None:
+        return _unlabelled(schema, stores, calendar.between(first, last))
+    target, delay = schema.labels.column, schema.labels.max_delay
     # Twice the delay: a key whose row or first label lies before the span has its place there, not here.
     oldest = calendar.name(max(0, calendar.index(first) - 2 * delay))
     span = calendar.between(oldest, last)
-    clean = published(stores, "rows", span, last, config.rows.columns)
-    known = published(stores, "labels", span, last, config.label_columns)
+    clean = published(stores, "rows", span, last, schema.columns)
+    known = published(stores, "labels", span, last, schema.label_columns)
     if data is not None:
         listed = set(data.partitions)
         clean, known = [p for p in clean if p in listed], [p for p in known if p in listed]
-    earlier_rows = superseded(stores, "rows", span, last, config.rows.columns)
-    earlier_labels = superseded(stores, "labels", span, last, config.label_columns)
-    placed = _place([read_key_objects(config, stores, one) for one in (clean, earlier_rows, known, earlier_labels)])
+    earlier_rows = superseded(stores, "rows", span, last, schema.columns)
+    earlier_labels = superseded(stores, "labels", span, last, schema.label_columns)
+    placed = _place([read_key_objects(schema, stores, one) for one in (clean, earlier_rows, known, earlier_labels)])
     begin, end = calendar.index(first), calendar.index(last)
     # A row whose label came later than that is a new one under an old key.
     matched = placed.is_matched & (placed.batch >= placed.label - delay)
@@ -79,13 +78,13 @@ def match_labels(
     chosen = np.flatnonzero(matched & (begin <= became) & (became <= end))
     chosen = chosen[np.argsort(placed.row[chosen])]
     unlabelled = (placed.row >= 0) & (placed.value < 0) & np.isin(placed.batch, placed.batch[chosen])
-    both = read_keys(config, stores, clean, np.append(placed.row[chosen], np.sort(placed.row[unlabelled])))
+    both = read_keys(schema, stores, clean, np.append(placed.row[chosen], np.sort(placed.row[unlabelled])))
     rows, waiting = both.iloc[: len(chosen)], both.iloc[len(chosen) :].reset_index(drop=True)
-    values = read_labels(config, stores, known, placed.value[chosen])[config.labels.column]
+    values = read_labels(schema, stores, known, placed.value[chosen])[target]
     names = {n: calendar.name(n) for n in set(became[chosen].tolist())}
     rows = rows.assign(
         known=pd.Series([names[n] for n in became[chosen].tolist()], dtype=object),
-        **{config.labels.column: values},
+        **{target: values},
     )
     return LabelledRows(rows, unmatched, tuple(clean + known + earlier_rows + earlier_labels), waiting)
 
@@ -140,10 +139,10 @@ def _place(seen: list[tuple[np.ndarray, np.ndarray]]) -> _Placed:
     )
 
 
-def _unlabelled(config: ModelConfig, stores: Stores, span: list[str]) -> LabelledRows:
+def _unlabelled(schema: DataSchema, stores: Stores, span: list[str]) -> LabelledRows:
     """Where there are no labels, rows count in their place."""
-    clean = published(stores, "rows", span, span[-1], config.rows.columns)
-    rows = read_keys(config, stores, clean)
+    clean = published(stores, "rows", span, span[-1], schema.columns)
+    rows = read_keys(schema, stores, clean)
     return LabelledRows(rows.assign(known=rows["batch"]), 0, tuple(clean), rows.iloc[:0])
 
 
@@ -153,7 +152,7 @@ def blocks_of(labelled: LabelledRows) -> np.ndarray:
     return labelled.rows["batch" if single else "known"].to_numpy(dtype=str)
 
 
-def count_expected(config: ModelConfig, labelled: LabelledRows, last: str, cautious: bool = False) -> int:
+def count_expected(schema: DataSchema, labelled: LabelledRows, last: str, cautious: bool = False) -> int:
     """How many of the rows that wait may still get a label: those younger than nearly all labels were late so far.
 
     :param last: last batch of the span.
@@ -162,15 +161,15 @@ def count_expected(config: ModelConfig, labelled: LabelledRows, last: str, cauti
     """
     if labelled.rows.empty or labelled.waiting.empty:
         return 0
-    index = {one: config.calendar.index(one) for one in {*labelled.rows["batch"], *labelled.rows["known"]}}
+    index = {one: schema.calendar.index(one) for one in {*labelled.rows["batch"], *labelled.rows["known"]}}
     delays = labelled.rows["known"].map(index) - labelled.rows["batch"].map(index)
     late = int(delays.quantile(_NEARLY_ALL))
-    oldest = config.calendar.shift(last, -2 * late if cautious else 1 - late)
+    oldest = schema.calendar.shift(last, -2 * late if cautious else 1 - late)
     return int((labelled.waiting["batch"] >= oldest).sum())
 
 
 def gather_features(
-    config: ModelConfig, stores: Stores, packed: PackedModel, labelled: LabelledRows
+    today: DataSchema, stores: Stores, packed: PackedModel, labelled: LabelledRows
 ) -> tuple[pd.DataFrame, tuple[Partition, ...]]:
     """Features of labelled rows, built batch by batch with the cut that each batch's claim recorded.
 
@@ -180,25 +179,25 @@ def gather_features(
     read, sources = set(labelled.partitions), labelled.sources
     for batch, wanted in labelled.rows.groupby("batch", sort=True):
         claim = standing_claim(stores, str(batch))
-        built = build_features(config, stores, packed, claim, sources[str(batch)])
+        built = build_features(today, stores, packed, claim, sources[str(batch)])
         data = stores.ledger.get(DataRecord, claim.data)
         read.update(data.partitions if data is not None else ())
         if pieces and list(pieces[0].columns) != list(built.features.columns):
-            place = f"model {packed.contract['model']}, features.py, build_features on batch {batch}"
+            place = f"model {packed.spec.model}, features.py, build_features on batch {batch}"
             before, now = list(pieces[0].columns), list(built.features.columns)
             raise FeaturesInvalid(
                 f"{place}: returned columns {now}, and {before} for batches before; expected the same for every batch"
             )
-        positions = _positions(built.keys, wanted, config.rows.key)
+        positions = _positions(built.keys, wanted, today.key)
         pieces.append(built.features.iloc[positions])
     return concat_features(pieces), tuple(read)
 
 
-def gather_rows(config: ModelConfig, stores: Stores, labelled: LabelledRows) -> pd.DataFrame:
+def gather_rows(schema: DataSchema, stores: Stores, labelled: LabelledRows) -> pd.DataFrame:
     """The clean rows themselves, aligned with the labelled rows."""
     sources = labelled.sources
-    rows = read_rows(config, stores, [sources[batch] for batch in sorted(set(labelled.rows["batch"]))])
-    return labelled.rows[[*config.rows.key, "batch"]].merge(rows, on=[*config.rows.key, "batch"], how="left")
+    rows = read_rows(schema, stores, [sources[batch] for batch in sorted(set(labelled.rows["batch"]))])
+    return labelled.rows[[*schema.key, "batch"]].merge(rows, on=[*schema.key, "batch"], how="left")
 
 
 def standing_claim(stores: Stores, batch: str) -> ClaimRecord:

@@ -12,8 +12,8 @@ import pandas as pd
 from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from evergreen.config.contract import ModelConfig
-from evergreen.config.feeds import LabelFeed
+from evergreen.batches import Calendar
+from evergreen.config.data_schema import DataSchema
 from evergreen.features.labelled import LabelledRows, concat_features, gather_features
 from evergreen.storage.packed_model import PackedModel
 from evergreen.storage.stores import Stores
@@ -55,7 +55,7 @@ class Maturity:
 
 
 def learn_maturity(
-    config: ModelConfig,
+    schema: DataSchema,
     stores: Stores,
     packed: PackedModel,
     labelled: LabelledRows,
@@ -66,23 +66,28 @@ def learn_maturity(
 
     Rows that have waited for longer than ``labels.max_delay`` get no label any more, and tell nothing of those to come.
 
+    :param schema: under which they are labelled.
+    :param packed: what is being fitted.
     :param features: (n, features) of the labelled rows.
     :param last: last batch of the span.
     """
-    calendar, waiting = config.calendar, labelled.waiting
-    oldest = calendar.shift(last, -config.labels.max_delay) if isinstance(config.labels, LabelFeed) else last
-    if config.labels == "none" or waiting.empty or (waiting["batch"] < oldest).all():
-        return Maturity(np.ones(len(features), dtype=bool))
+    labels, calendar, waiting = schema.labels, schema.calendar, labelled.waiting
+    everything = Maturity(np.ones(len(features), dtype=bool))
+    if labels is None or waiting.empty:
+        return everything
+    oldest = calendar.shift(last, -labels.max_delay)
+    if (waiting["batch"] < oldest).all():
+        return everything
     late = replace(labelled, rows=waiting[waiting["batch"] >= oldest].reset_index(drop=True))
-    both = concat_features([features, gather_features(config, stores, packed, late)[0]])
-    batch, known = (_indices(config, labelled.rows[name]) for name in ("batch", "known"))
-    age = calendar.index(last) - np.append(batch, _indices(config, late.rows["batch"]))
-    target = labelled.rows[config.labels.column].to_numpy(dtype=float)
-    return find_mature_rows(Arrivals(both, target, known - batch, age), config.model.seed)
+    both = concat_features([features, gather_features(schema, stores, packed, late)[0]])
+    batch, known = (_indices(calendar, labelled.rows[name]) for name in ("batch", "known"))
+    age = calendar.index(last) - np.append(batch, _indices(calendar, late.rows["batch"]))
+    target = labelled.rows[labels.column].to_numpy(dtype=float)
+    return find_mature_rows(Arrivals(both, target, known - batch, age), packed.spec.seed)
 
 
-def _indices(config: ModelConfig, batches: pd.Series) -> np.ndarray:
-    return batches.map({one: config.calendar.index(one) for one in batches.unique()}).to_numpy(dtype=np.int64)
+def _indices(calendar: Calendar, batches: pd.Series) -> np.ndarray:
+    return batches.map({one: calendar.index(one) for one in batches.unique()}).to_numpy(dtype=np.int64)
 
 
 def find_mature_rows(arrivals: Arrivals, seed: int) -> Maturity:

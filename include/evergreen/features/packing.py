@@ -1,14 +1,12 @@
 """Fitting and packing: a model is fitted with the very code that is packed beside it."""
 
-import json
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -17,17 +15,18 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from sklearn.dummy import DummyClassifier
 
-from evergreen.config.contract import Metric, ModelConfig, Window
-from evergreen.config.feeds import LabelFeed, LabelsInside
+from evergreen.config.contract import Window
+from evergreen.config.data_schema import DataSchema
 from evergreen.config.fields import ColumnType
 from evergreen.config.model_folder import ModelFolder
+from evergreen.config.model_spec import ModelSpec
 from evergreen.errors import FeaturesInvalid, SourceChanged
-from evergreen.features.generations import Contract, contract_of, describe_contract
 from evergreen.features.labelled import LabelledRows, count_expected, gather_features, match_labels
 from evergreen.features.maturity import Maturity, learn_maturity
-from evergreen.losses import best_constant
+from evergreen.losses import METRICS, Metric
 from evergreen.records import DataRecord, PromotionRecord
-from evergreen.storage.packed_model import PACKED, TRUSTED_TYPES, PackedModel, load_module
+from evergreen.storage.model_from_code import ESTIMATOR, FEATURES, PACKED, TRUSTED_TYPES, load_module
+from evergreen.storage.packed_model import PackedModel, write_spec
 from evergreen.storage.stores import Stores
 
 _SPEC_TYPES = {
@@ -49,12 +48,6 @@ _EXAMPLES = {
     "date": pd.Timestamp("2000-01-01"),
 }
 _BASELINE = Path(__file__).parent / "baseline"
-_CONSTANTS: dict[Metric, str] = {
-    "mae": "estimate_median.py",
-    "rmse": "estimate_mean.py",
-    "logloss": "estimate_share.py",
-    "brier": "estimate_share.py",
-}
 
 
 @dataclass(frozen=True)
@@ -77,6 +70,36 @@ class FittedModel:
     maturity: Maturity
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """What a model is fitted by.
+
+    :param spec: its settings.
+    :param code: text of features.py and estimator.py, by file name.
+    """
+
+    spec: ModelSpec
+    code: Mapping[str, str]
+
+    @classmethod
+    def of(cls, model: ModelFolder, window: Window) -> "Recipe":
+        """The folder's own, with one window to learn from."""
+        return cls(ModelSpec.of(model.id, model.config, window), model.code)
+
+    @classmethod
+    def of_packed(cls, packed: PackedModel) -> "Recipe":
+        """A packed model's, whatever the folder says by now."""
+        return cls(packed.spec.recipe, packed.code)
+
+    @classmethod
+    def of_baseline(cls, model: ModelFolder) -> "Recipe":
+        """The best constant in place of the folder's own features and estimator."""
+        constant = METRICS[model.config.gate.metric].constant
+        files = {FEATURES: "features.py", "estimator.py": f"estimate_{constant}.py"}
+        spec = ModelSpec.of(model.id, model.config, "all").model_copy(update={"lookback": 0, "rowwise": True})
+        return cls(spec, {name: (_BASELINE / file).read_text(encoding="utf-8") for name, file in files.items()})
+
+
 @contextmanager
 def packing_folder() -> Iterator[Path]:
     """An empty folder to pack a model in; MLflow keeps a logged folder under its own name."""
@@ -87,154 +110,86 @@ def packing_folder() -> Iterator[Path]:
 
 
 def fit_model(
-    model: ModelFolder,
+    recipe: Recipe,
+    today: DataSchema,
+    metric: Metric,
     stores: Stores,
     span: tuple[str, str],
     folder: Path,
-    code: dict[str, str] | None = None,
     data: DataRecord | None = None,
 ) -> FittedModel:
     """Fit on the labels that became known in a span of batches, and pack what was fitted.
 
+    :param today: the schema of config.yaml, under which rows were sealed.
+    :param metric: by which the best constant is told.
     :param span: first and last label batch.
     :param folder: an empty folder that becomes the packed model.
-    :param code: features.py and estimator.py; by default those of the model folder.
     :param data: a recorded data version to read again; by default what is published.
     :raises FeaturesInvalid: if the model's own code raises or does not compose what skops can load.
     """
-    config, code = model.config, code or model.code
-    for name, text in code.items():
+    spec, schema = recipe.spec, recipe.spec.data_schema(today)
+    for name, text in recipe.code.items():
         (folder / name).write_text(text, encoding="utf-8")
-    contract = describe_recipe(model)
-    building = PackedModel()
-    building.folder = folder
-    building.contract = contract
-    building.features = _load(model, folder / "features.py", "features", "build_features")
-    labelled = match_labels(config, stores, *span, data)
-    features, read = gather_features(config, stores, building, labelled)
-    maturity = learn_maturity(config, stores, building, labelled, features, span[1])
+    building = PackedModel(folder, spec, _load(spec.model, folder / FEATURES, "features", "build_features"), None)
+    labelled = match_labels(schema, stores, *span, data)
+    features, read = gather_features(schema, stores, building, labelled)
+    maturity = learn_maturity(schema, stores, building, labelled, features, span[1])
     kept = labelled.rows[maturity.kept]
-    expected = count_expected(config, labelled, span[1], cautious=True)
-    building.estimator = _fit(model, folder, features[maturity.kept], kept, expected)
-    skops.io.dump(building.estimator, folder / "estimator.skops", compression=zipfile.ZIP_DEFLATED)
-    _refuse_unknown_types(model, folder)
-    contract["features"] = list(features.columns)
-    if config.labels != "none":
-        target = kept[config.labels.column].to_numpy(dtype=float)
-        contract["constant"] = best_constant(config.gate.metric, target, expected)
-    contract["left_out"] = int((~maturity.kept).sum())
-    (folder / "contract.json").write_text(json.dumps(contract, indent=1), encoding="utf-8")
-    return FittedModel(building, labelled, features, DataRecord.listing(read), span, maturity)
-
-
-def baseline_of(model: ModelFolder) -> ModelFolder:
-    """The folder with the best constant in place of its own features and estimator."""
-    config = model.config
-    code = {"features.py": "features.py", "estimator.py": _CONSTANTS[config.gate.metric]}
-    changes: dict[str, object] = {
-        "features": config.features.model_copy(update={"lookback": 0, "rowwise": True}),
-        "training": config.training.model_copy(update={"window": "all"}),
+    expected = count_expected(schema, labelled, span[1], cautious=True)
+    target = kept[schema.labels.column] if schema.labels is not None else None
+    estimator = _fit(spec, folder, features[maturity.kept], target, expected)
+    skops.io.dump(estimator, folder / ESTIMATOR, compression=zipfile.ZIP_DEFLATED)
+    _refuse_unknown_types(spec, folder)
+    constant = metric.best_constant(target.to_numpy(dtype=float), expected) if target is not None else None
+    came: dict[str, object] = {
+        "features": tuple(features.columns),
+        "constant": constant,
+        "left_out": int((~maturity.kept).sum()),
     }
-    texts = {name: (_BASELINE / file).read_text(encoding="utf-8") for name, file in code.items()}
-    return replace(model, config=config.model_copy(update=changes), code=texts)
-
-
-def with_window(model: ModelFolder, window: Window) -> ModelFolder:
-    """The folder with one window to learn from."""
-    config = model.config
-    return model.replace(config.model_copy(update={"training": config.training.model_copy(update={"window": window})}))
+    packed = replace(building, spec=spec.model_copy(update=came), estimator=estimator)
+    write_spec(folder, packed.spec)
+    return FittedModel(packed, labelled, features, DataRecord.listing(read), span, maturity)
 
 
 def rebuild_model(model: ModelFolder, stores: Stores, promotion: PromotionRecord, folder: Path) -> PackedModel:
     """Fit a promoted version anew from its record: its code from MLflow, its rows from the data version.
 
-    :param model: where the version's own record and contract do not tell; its code is not used.
+    :param model: under whose schema and metric it is read; its code and its settings are not used.
     :param folder: an empty folder that becomes the packed model.
     :returns: a model that predicts what the version does.
     :raises SourceChanged: if the data version is no longer in the ledger.
     """
-    packed = stores.models.load_version(promotion.version)
-    code = {name: (packed.folder / name).read_text(encoding="utf-8") for name in model.code}
     data = stores.ledger.get(DataRecord, promotion.data)
     if data is None:
         raise SourceChanged(f"model {model.id}: data version {promotion.data} is not in the ledger; restore it")
-    return fit_model(recipe_of(model, packed.contract), stores, promotion.trained_on, folder, code, data).packed
+    recipe, config = Recipe.of_packed(stores.models.load_version(promotion.version)), model.config
+    span, metric = promotion.trained_on, METRICS[config.gate.metric]
+    return fit_model(recipe, config.data_schema, metric, stores, span, folder, data).packed
 
 
-def recipe_of(model: ModelFolder, contract: Contract) -> ModelFolder:
-    """The folder under every setting that shaped a packed model, whatever config.yaml says by now.
-
-    What a model that was packed earlier does not tell is taken from config.yaml: its window, its labels' delay.
-
-    :param contract: the packed model's.
-    """
-    config = contract_of(model.config, contract)
-    features: dict[str, object] = {name: contract[name] for name in ("lookback", "rowwise") if name in contract}
-    shaping = {"task": contract["task"], "seed": contract["seed"], "trusted_types": tuple(contract["trusted_types"])}
-    changes: dict[str, object] = {
-        "features": config.features.model_copy(update=features),
-        "model": config.model.model_copy(update=shaping),
-        "training": config.training.model_copy(update={"window": contract.get("window", config.training.window)}),
-    }
-    if "max_delay" in contract:
-        changes["labels"] = _labels_of(config, contract)
-    return model.replace(config.model_copy(update=changes))
-
-
-def signature_of(model: ModelFolder) -> ModelSignature:
+def signature_of(columns: Mapping[str, ColumnType]) -> ModelSignature:
     """The signature: the declared columns of a row in, one prediction out."""
     inputs: list[ColSpec | TensorSpec] = [
-        ColSpec(_SPEC_TYPES[c.type], name, required=False) for name, c in model.config.rows.columns.items()
+        ColSpec(_SPEC_TYPES[c.type], name, required=False) for name, c in columns.items()
     ]
     return ModelSignature(inputs=Schema(inputs), outputs=Schema([ColSpec(DataType.double, "prediction")]))
 
 
-def example_of(columns: dict[str, ColumnType]) -> pd.DataFrame:
+def example_of(columns: Mapping[str, ColumnType]) -> pd.DataFrame:
     """One made-up row in the declared types: what an input looks like, without anybody's data."""
     return pd.DataFrame({name: [_EXAMPLES[column.type]] for name, column in columns.items()})
 
 
-def describe_recipe(model: ModelFolder) -> Contract:
-    """What is packed with a model: all of config.yaml that shapes it. ``recipe_of`` reads it back."""
-    config = model.config
-    return {
-        "model": model.id,
-        "task": config.model.task,
-        "lookback": config.features.lookback,
-        "rowwise": config.features.rowwise,
-        "trusted_types": list(config.model.trusted_types),
-        "seed": config.model.seed,
-        "window": config.training.window,
-        "max_delay": config.labels.max_delay if isinstance(config.labels, LabelFeed) else None,
-        **describe_contract(config),
-    }
-
-
-def _labels_of(config: ModelConfig, contract: Contract) -> Literal["none"] | LabelsInside:
-    """The labels that a model was packed with; where they come from does not matter once they are sealed.
-
-    :param config: under the contract, so that a target that is still declared answers to its names of today.
-    """
-    if not contract["target"]:
-        return "none"
-    target = contract["target"] if config.labels == "none" else config.labels.target
-    if contract["max_delay"] is None:
-        return LabelsInside.model_validate({"target": target})
-    return LabelFeed.model_validate({"target": target, "key": config.rows.key, "max_delay": contract["max_delay"]})
-
-
-def _fit(model: ModelFolder, folder: Path, features: pd.DataFrame, rows: pd.DataFrame, waiting: int) -> object:
-    build = _load(model, folder / "estimator.py", "estimator", "build_estimator").build_estimator
-    labels = model.config.labels
+def _fit(spec: ModelSpec, folder: Path, features: pd.DataFrame, target: pd.Series | None, waiting: int) -> object:
+    build = _load(spec.model, folder / "estimator.py", "estimator", "build_estimator").build_estimator
     try:
-        estimator = build(model.config.model.seed)
-        if labels == "none":
+        estimator = build(spec.seed)
+        if target is None:
             return estimator.fit(features)
-        target = rows[labels.column]
-        if model.config.model.task == "classification":
+        if spec.task == "classification":
             target = target.astype(np.int64)
         if isinstance(estimator, DummyClassifier):
-            # The constant that ``best_constant`` is.
+            # The constant that ``Metric.best_constant`` is.
             weights = np.append(np.ones(len(target)), np.full(2, 1 + waiting / 2))
             return estimator.fit(np.zeros((len(target) + 2, 1)), np.append(target, [0, 1]), sample_weight=weights)
         return estimator.fit(features, target)
@@ -242,26 +197,25 @@ def _fit(model: ModelFolder, folder: Path, features: pd.DataFrame, rows: pd.Data
         # A fault of the machine, not of the code: it is tried again.
         raise
     except (Exception, SystemExit) as error:
-        place = f"model {model.id}, estimator.py, on {len(features)} rows of {list(features.columns)}"
+        place = f"model {spec.model}, estimator.py, on {len(features)} rows of {list(features.columns)}"
         raise FeaturesInvalid(f"{place}: raised {type(error).__name__}: {error}") from error
 
 
-def _load(model: ModelFolder, path: Path, role: str, function: str) -> ModuleType:
+def _load(model: str, path: Path, role: str, function: str) -> ModuleType:
     try:
         module = load_module(path, role)
     except (Exception, SystemExit) as error:
-        place = f"model {model.id}, {path.name}"
+        place = f"model {model}, {path.name}"
         raise FeaturesInvalid(f"{place}: raised {type(error).__name__} on import: {error}") from error
     if not callable(getattr(module, function, None)):
-        raise FeaturesInvalid(f"model {model.id}, {path.name}: has no function {function}; expected one")
+        raise FeaturesInvalid(f"model {model}, {path.name}: has no function {function}; expected one")
     return module
 
 
-def _refuse_unknown_types(model: ModelFolder, folder: Path) -> None:
-    unknown = set(skops.io.get_untrusted_types(file=folder / "estimator.skops"))
-    unknown -= {*TRUSTED_TYPES, *model.config.model.trusted_types}
+def _refuse_unknown_types(spec: ModelSpec, folder: Path) -> None:
+    unknown = set(skops.io.get_untrusted_types(file=folder / ESTIMATOR)) - {*TRUSTED_TYPES, *spec.trusted_types}
     if unknown:
         raise FeaturesInvalid(
-            f"model {model.id}, estimator.py: composes {', '.join(sorted(unknown))}, which skops does not load "
+            f"model {spec.model}, estimator.py: composes {', '.join(sorted(unknown))}, which skops does not load "
             "unasked; compose library classes only, or trust these types under model.trusted_types in config.yaml"
         )

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from evergreen.config.contract import ModelConfig
+from evergreen.config.data_schema import DataSchema
 from evergreen.config.fields import ColumnType
 from evergreen.errors import ModelIncompatible
 from evergreen.records import BatchRecord, Feed, Partition
@@ -61,54 +61,54 @@ def partition_of(record: BatchRecord) -> Partition:
     return Partition(table=table, batch=record.batch, revision=record.revision, content=record.content)
 
 
-def read_rows(config: ModelConfig, stores: Stores, partitions: list[Partition]) -> pd.DataFrame:
+def read_rows(schema: DataSchema, stores: Stores, partitions: list[Partition]) -> pd.DataFrame:
     """Clean rows with the batch in which they arrived, by batch and key, under a 0..n-1 index.
 
-    :raises ModelIncompatible: if rows were sealed without a column that the config declares.
+    :raises ModelIncompatible: if rows were sealed without a column that the schema declares.
     """
-    return _read(config, stores, partitions, config.rows.columns, "clean", "batch")
+    return _read(schema, stores, partitions, schema.columns, "clean", "batch")
 
 
 def read_keys(
-    config: ModelConfig, stores: Stores, partitions: list[Partition], positions: np.ndarray | None = None
+    schema: DataSchema, stores: Stores, partitions: list[Partition], positions: np.ndarray | None = None
 ) -> pd.DataFrame:
     """Of clean rows the key, and the batch in which they arrived.
 
     :param positions: only these of the rows; by default all.
     """
-    columns = {name: config.rows.columns[name] for name in config.rows.key}
-    return _read(config, stores, partitions, columns, "clean", "batch", positions)
+    columns = schema.key_columns
+    return _read(schema, stores, partitions, columns, "clean", "batch", positions)
 
 
 def read_labels(
-    config: ModelConfig, stores: Stores, partitions: list[Partition], positions: np.ndarray | None = None
+    schema: DataSchema, stores: Stores, partitions: list[Partition], positions: np.ndarray | None = None
 ) -> pd.DataFrame:
     """Labels with the batch in which they became known (``known``): key, target, known.
 
     :param positions: only these of the labels; by default all.
     """
-    return _read(config, stores, partitions, config.label_columns, "labels", "known", positions)
+    return _read(schema, stores, partitions, schema.label_columns, "labels", "known", positions)
 
 
-def read_key_objects(config: ModelConfig, stores: Stores, partitions: list[Partition]) -> tuple[np.ndarray, np.ndarray]:
+def read_key_objects(schema: DataSchema, stores: Stores, partitions: list[Partition]) -> tuple[np.ndarray, np.ndarray]:
     """The keys of rows or labels, each as one object, and the batches in which they arrived.
 
     Kept by partition: where labels come late, each check meets the same partitions again.
 
     :returns: (n,) keys and (n,) indices of batches, in the partitions' order.
     """
-    columns = {name: config.rows.columns[name] for name in config.rows.key}
+    columns = schema.key_columns
     spec = repr(columns)
     keys, batches = [np.array([], dtype=object)], [np.array([], dtype=np.int64)]
     for partition in partitions:
         place = (stores.lake.table_uri(partition.table), partition, spec)
         own = _KEYS.get(place)
         if own is None:
-            frame = _read(config, stores, [partition], columns, partition.table, "batch").drop(columns="batch")
+            frame = _read(schema, stores, [partition], columns, partition.table, "batch").drop(columns="batch")
             own = key_objects(frame, list(columns))
             _KEYS.put(place, own)
         keys.append(own)
-        batches.append(np.full(len(own), config.calendar.index(partition.batch)))
+        batches.append(np.full(len(own), schema.calendar.index(partition.batch)))
     return np.concatenate(keys), np.concatenate(batches)
 
 
@@ -119,14 +119,14 @@ def key_objects(rows: pd.DataFrame, key: list[str]) -> np.ndarray:
     return keys
 
 
-def sort_order(config: ModelConfig) -> list[str]:
+def sort_order(schema: DataSchema) -> list[str]:
     """By what stored rows are sorted: the key, under each name that it had; a partition holds one of them."""
-    columns = config.rows.columns
-    return [one for name in config.rows.key for one in (name, *columns[name].renamed_from)]
+    columns = schema.columns
+    return [one for name in schema.key for one in (name, *columns[name].renamed_from)]
 
 
 def _read(
-    config: ModelConfig,
+    schema: DataSchema,
     stores: Stores,
     partitions: list[Partition],
     columns: Columns,
@@ -150,7 +150,7 @@ def _read(
                 f"{', '.join(lacking(columns, record.columns))}; they have {', '.join(record.columns)}. Rows from "
                 "before a column are read where it has renamed_from or a default in config.yaml"
             )
-        rows = stores.lake.read(partition, sort_order(config))
+        rows = stores.lake.read(partition, sort_order(schema))
         tables.append(read_as(rows, columns, record.columns if record else {}))
         arrivals.append(np.full(rows.num_rows, partition.batch, dtype=object))
     if not tables:

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from evergreen.config.contract import ModelConfig
-from evergreen.features.generations import contract_of
+from evergreen.config.data_schema import DataSchema
 from evergreen.features.history import call_features, call_predict, claimed_data, read_history
 from evergreen.records import ClaimRecord, Partition
 from evergreen.storage.lake import naive, piece_to_frame
@@ -28,37 +27,37 @@ class Streamable:
     rows: int
 
 
-def find_streamable(config: ModelConfig, stores: Stores, packed: PackedModel, claim: ClaimRecord) -> Streamable | None:
+def find_streamable(today: DataSchema, stores: Stores, packed: PackedModel, claim: ClaimRecord) -> Streamable | None:
     """A claimed batch as what can be streamed; None if its model looks beyond the row, or if it is one piece anyway.
 
     One piece is read whole, so that the check that follows finds its rows and its features in memory.
     """
     partitions = claimed_data(stores, claim).partitions
-    if len(partitions) != 1 or not packed.contract.get("rowwise", config.features.rowwise):
+    if len(partitions) != 1 or not packed.spec.rowwise:
         return None
     record = record_of(stores.ledger, partitions[0])
     if record is None:
         return None
     # Rows that the version has to read under other names are soon past: they are read whole.
-    if record.columns and not {*packed.contract["columns"], *config.rows.key} <= set(record.columns):
+    if record.columns and not {*packed.spec.columns, *today.key} <= set(record.columns):
         return None
     return Streamable(partitions[0], record.clean) if record.clean > ROWS else None
 
 
 def predict_pieces(
-    config: ModelConfig, stores: Stores, packed: PackedModel, claim: ClaimRecord, partition: Partition
+    today: DataSchema, stores: Stores, packed: PackedModel, claim: ClaimRecord, partition: Partition
 ) -> Iterator[pa.Table]:
     """What a version predicts for a partition, piece by piece: key, prediction, model_version, data_version.
 
     :raises FeaturesInvalid: as scoring the batch whole would.
     :raises SourceChanged: after the last piece, if the rows were not those of the record in canonical order.
     """
-    key, batch = list(config.rows.key), claim.as_of
-    history = read_history(contract_of(config, packed.contract), stores, claimed_data(stores, claim), batch)
+    key, batch = list(today.key), claim.as_of
+    history = read_history(packed.spec.data_schema(today), stores, claimed_data(stores, claim), batch)
     pieces = stores.lake.stream(partition, key)
 
     def predict(piece: pa.Table) -> pa.Table:
-        rows = piece_to_frame(piece.select(list(packed.contract["columns"])), pieces.nullable)
+        rows = piece_to_frame(piece.select(list(packed.spec.columns)), pieces.nullable)
         predictions = call_predict(packed, call_features(packed, rows, history, batch, own=True), batch, own=True)
         columns = {
             "prediction": pa.array(predictions),

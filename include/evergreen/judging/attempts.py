@@ -89,13 +89,13 @@ def find_due_attempt(config: ModelConfig, stores: Stores) -> DueAttempt | None:
 def holdout_of(config: ModelConfig, stores: Stores, as_of: str) -> list[str]:
     """The label batches that an attempt is judged on at least: the newest that hold ``gate.min_rows`` rows."""
     fewest = _PROVING if config.gate.confidence is not None else 1
-    return newest_label_batches(config, stores, as_of, config.gate.min_rows, fewest)
+    return newest_label_batches(config.data_schema, stores, as_of, config.gate.min_rows, fewest)
 
 
 def _find_earliest(config: ModelConfig, stores: Stores, verdict: VerdictRecord) -> str | None:
     """The first settled batch at which an attempt may be made."""
     promotion, judged = stores.ledger.last(PromotionRecord, "champion"), _last_judged(stores, verdict)
-    newest = stores.ledger.last_batch(BatchRecord, config.calendar, f"{feed_of(config)}.")
+    newest = stores.ledger.last_batch(BatchRecord, config.calendar, f"{feed_of(config.data_schema)}.")
     # A batch after which nothing was sealed is not settled: there is nothing to look for beyond it.
     if newest is None or not _is_fresh(config, stores, max(newest, verdict.as_of), promotion, judged):
         return None
@@ -136,4 +136,4 @@ def _last_judged(stores: Stores, verdict: VerdictRecord) -> str | None:
 
 
 def _labels_sealed(config: ModelConfig, stores: Stores, batch: str) -> bool:
-    return config.labels == "none" or stores.ledger.get(BatchRecord, f"labels.{batch}") is not None
+    return config.labels is None or stores.ledger.get(BatchRecord, f"labels.{batch}") is not None

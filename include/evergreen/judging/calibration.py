@@ -2,12 +2,8 @@
 
 import numpy as np
 
-from evergreen.config.contract import Metric
 
-_BINS = {"mae": 1, "rmse": 1, "logloss": 10, "brier": 10}
-
-
-def calibration_terms(metric: Metric, target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+def calibration_terms(bins: int, target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     """Terms of each row whose mean is the calibration error.
 
     Of probabilities that is the expected calibration error, the mean distance between what was predicted and how often
@@ -17,12 +13,12 @@ def calibration_terms(metric: Metric, target: np.ndarray, prediction: np.ndarray
     of the mean residual, calibration in the large (Van Calster and others, Calibration: the Achilles heel of
     predictive analytics, BMC Medicine 17, 2019), which is the same with one bin.
 
-    :param metric: tells a probability from an expected target.
+    :param bins: how many.
     :param target: (n,) known outcomes; 0 or 1 for classification.
     :param prediction: (n,) finite; expected target, or probability of 1.
     :returns: (n,) residuals, each with the sign that the sum of its bin has; so a mean over some rows may be negative.
     """
-    edges = np.quantile(prediction, np.linspace(0, 1, _BINS[metric] + 1)[1:-1])
+    edges = np.quantile(prediction, np.linspace(0, 1, bins + 1)[1:-1])
     index = np.searchsorted(edges, prediction, side="right")
     residuals = target.astype(float) - prediction
     terms: np.ndarray = np.sign(np.bincount(index, weights=residuals))[index] * residuals

@@ -7,14 +7,14 @@ import numpy as np
 import pandas as pd
 
 from evergreen.batches import Calendar
-from evergreen.config.contract import ModelConfig
+from evergreen.config.data_schema import DataSchema
 from evergreen.errors import FeaturesInvalid, ModelIncompatible, NotReady
-from evergreen.features.generations import contract_of, unpredicted
+from evergreen.features.generations import unpredicted
 from evergreen.features.history import build_features, call_predict
 from evergreen.features.known import last_label_batches
 from evergreen.features.labelled import LabelledRows, match_labels, standing_claim
 from evergreen.features.reading import key_objects, sort_order
-from evergreen.losses import row_losses
+from evergreen.losses import Metric
 from evergreen.records import ClaimRecord, DataRecord, Partition, PromotionRecord
 from evergreen.storage.cache import ByteCache
 from evergreen.storage.columns import read_as
@@ -75,25 +75,21 @@ def next_effective(ledger: Ledger, calendar: Calendar, as_of: str) -> str:
     return calendar.shift(max(as_of, claimed or as_of), 1)
 
 
-def read_through(config: ModelConfig, stores: Stores, promotion: PromotionRecord) -> ModelConfig:
-    """The config under whose names a promoted version reads, however the contract has grown since."""
-    return contract_of(config, stores.models.load_version(promotion.version).contract)
-
-
 def arrived_labels(
-    config: ModelConfig, stores: Stores, promotion: PromotionRecord, as_of: str, window: int
+    schema: DataSchema, stores: Stores, promotion: PromotionRecord, as_of: str, window: int
 ) -> LabelledRows | None:
     """Rows whose labels became known in the last batches that brought any, none of which the champion was trained on.
 
     :param window: how many batches, a bulk as many as it brings; those up to the promotion do not count.
     :returns: None where no labels have come since.
     """
-    batches = last_label_batches(config, stores, as_of, window, after=promotion.as_of)
-    return match_labels(config, stores, batches[0], as_of) if batches else None
+    batches = last_label_batches(schema, stores, as_of, window, after=promotion.as_of)
+    return match_labels(schema, stores, batches[0], as_of) if batches else None
 
 
 def champion_losses(
-    config: ModelConfig,
+    schema: DataSchema,
+    metric: Metric,
     stores: Stores,
     promotion: PromotionRecord,
     labelled: LabelledRows,
@@ -104,22 +100,22 @@ def champion_losses(
     :param refreshes: versions of its recipe, of which counts what they scored.
     :raises FeaturesInvalid: if it cannot score them, or if their mean loss is beyond all numbers: that is a fault.
     """
-    assert config.labels != "none"
-    predicted = predict_labelled(config, stores, promotion, labelled, refreshes)
-    target = labelled.rows[config.labels.column].to_numpy(dtype=float)
+    assert schema.labels is not None
+    predicted = predict_labelled(schema, stores, promotion, labelled, refreshes)
+    target = labelled.rows[schema.labels.column].to_numpy(dtype=float)
     with np.errstate(over="ignore"):
-        losses = row_losses(config.gate.metric, target, predicted)
+        losses = metric.row_losses(target, predicted)
         told = np.isfinite(losses.sum())
     if not told:
         raise FeaturesInvalid(
-            f"{config.gate.metric} cannot be told: {config.labels.column} lies between {target.min():.4g} and "
+            f"{metric.name} cannot be told: {schema.labels.column} lies between {target.min():.4g} and "
             f"{target.max():.4g}; give labels a range in expectations.yaml"
         )
     return losses
 
 
 def predict_labelled(
-    config: ModelConfig,
+    schema: DataSchema,
     stores: Stores,
     promotion: PromotionRecord,
     labelled: LabelledRows,
@@ -134,18 +130,18 @@ def predict_labelled(
     :returns: (n,) aligned with the labelled rows.
     :raises ModelIncompatible: if the version cannot read them.
     """
-    key, sources = list(config.rows.key), labelled.sources
+    key, sources = list(schema.key), labelled.sources
     packed = stores.models.load_version(promotion.version)
-    if other := unpredicted(config, packed.contract):
+    if other := unpredicted(schema, packed.spec.data_schema(schema)):
         raise ModelIncompatible(f"version {promotion.version} does not predict {', '.join(other)}, but another target")
     pieces = []
     for batch, wanted in labelled.rows.groupby("batch", sort=True):
         claim = standing_claim(stores, str(batch))
         data, own = stores.ledger.get(DataRecord, claim.data), sources[str(batch)]
         if claim.version in (promotion.version, *refreshes) and data is not None and own in data.partitions:
-            predicted = _as_scored(config, stores, claim)
+            predicted = _as_scored(schema, stores, claim)
         else:
-            predicted = _afresh(config, stores, packed, claim, own)
+            predicted = _afresh(schema, stores, packed, claim, own)
         found = predicted.find(key_objects(wanted, key))
         if np.isnan(found).any():
             raise NotReady(f"batch {batch} is claimed but not scored yet; run score_batch for it")
@@ -153,20 +149,22 @@ def predict_labelled(
     return np.concatenate(pieces) if pieces else np.array([], dtype=float)
 
 
-def read_predictions(config: ModelConfig, stores: Stores, claim: ClaimRecord) -> pd.DataFrame:
+def read_predictions(schema: DataSchema, stores: Stores, claim: ClaimRecord) -> pd.DataFrame:
     """What was predicted for a batch: key, prediction, model_version, data_version.
 
     :raises NotReady: if the batch is claimed but not scored yet.
     """
     partition = Partition(table="predictions", batch=claim.as_of, revision=claim.revision, content=claim.data)
-    rows = stores.lake.read(partition, sort_order(config))
+    rows = stores.lake.read(partition, sort_order(schema))
     if rows.num_rows == 0:
         raise NotReady(f"batch {claim.as_of} is claimed but not scored yet; run score_batch for it")
-    named = read_as(rows, {name: config.rows.columns[name] for name in config.rows.key}, {})
+    named = read_as(rows, schema.key_columns, {})
     return to_frame(rows.select(["prediction", "model_version", "data_version"])).assign(**to_frame(named))
 
 
-def read_losses(config: ModelConfig, stores: Stores, claims: list[ClaimRecord], labelled: pd.DataFrame) -> pd.DataFrame:
+def read_losses(
+    schema: DataSchema, metric: Metric, stores: Stores, claims: list[ClaimRecord], labelled: pd.DataFrame
+) -> pd.DataFrame:
     """Losses of the predictions that were made for batches, whichever version made them.
 
     :param claims: the batches' claims; each names a version.
@@ -174,37 +172,37 @@ def read_losses(config: ModelConfig, stores: Stores, claims: list[ClaimRecord], 
     :returns: (m, batch and loss) one row for each prediction whose label is among them.
     :raises NotReady: if a batch is claimed but not scored yet.
     """
-    assert config.labels != "none"
-    key, target = list(config.rows.key), config.labels.column
+    assert schema.labels is not None
+    key, target = list(schema.key), schema.labels.column
     places, pieces = labelled.groupby("batch").indices, []
     for claim in claims:
         wanted = labelled.iloc[places.get(claim.as_of, [])]
-        predicted = _as_scored(config, stores, claim).find(key_objects(wanted, key))
+        predicted = _as_scored(schema, stores, claim).find(key_objects(wanted, key))
         made = ~np.isnan(predicted)
-        losses = row_losses(config.gate.metric, wanted[target].to_numpy()[made], predicted[made])
+        losses = metric.row_losses(wanted[target].to_numpy()[made], predicted[made])
         pieces.append(pd.DataFrame({"batch": claim.as_of, "loss": losses}))
     return pd.concat(pieces, ignore_index=True)
 
 
-def _as_scored(config: ModelConfig, stores: Stores, claim: ClaimRecord) -> _Predicted:
+def _as_scored(schema: DataSchema, stores: Stores, claim: ClaimRecord) -> _Predicted:
     """What was predicted for a batch."""
-    place = (stores.lake.table_uri("predictions"), config.rows.key, claim.as_of, claim.revision, claim.data)
+    place = (stores.lake.table_uri("predictions"), schema.key, claim.as_of, claim.revision, claim.data)
     kept = _PREDICTED.get(place)
     if kept is None:
-        kept = _Predicted.of(read_predictions(config, stores, claim), list(config.rows.key))
+        kept = _Predicted.of(read_predictions(schema, stores, claim), list(schema.key))
         _PREDICTED.put(place, kept)
     return kept
 
 
-def _afresh(config: ModelConfig, stores: Stores, packed: PackedModel, claim: ClaimRecord, own: Partition) -> _Predicted:
+def _afresh(schema: DataSchema, stores: Stores, packed: PackedModel, claim: ClaimRecord, own: Partition) -> _Predicted:
     """What a version predicts for a whole batch that it has not scored as it stands."""
     # A version's folder is named by its MLflow model.
-    place = (stores.lake.table_uri("predictions"), str(packed.folder), config.rows.key, claim.as_of, claim.data, own)
+    place = (stores.lake.table_uri("predictions"), str(packed.folder), schema.key, claim.as_of, claim.data, own)
     kept = _PREDICTED.get(place)
     if kept is None:
-        built = build_features(config, stores, packed, claim, own)
+        built = build_features(schema, stores, packed, claim, own)
         predicted = built.keys.assign(prediction=call_predict(packed, built.features, claim.as_of))
-        kept = _Predicted.of(predicted, list(config.rows.key))
+        kept = _Predicted.of(predicted, list(schema.key))
         _PREDICTED.put(place, kept)
     return kept
 

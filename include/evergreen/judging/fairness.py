@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from evergreen.config.contract import GateConfig, Metric
+from evergreen.config.contract import GateConfig
 from evergreen.errors import needs_extra
-from evergreen.losses import mean_metric, row_losses
+from evergreen.losses import METRICS, Metric
 from evergreen.records import FairnessReport, GroupReport
 
 # From this probability on a row counts as selected.
@@ -56,7 +56,7 @@ def _report(
 
     def measure(prediction: np.ndarray) -> Any:
         return MetricFrame(
-            metrics=_measures(gate.metric),
+            metrics=_measures(METRICS[gate.metric]),
             y_true=target[kept],
             y_pred=prediction[kept],
             sensitive_features=values[kept],
@@ -82,10 +82,8 @@ def _report(
 
 def _measures(metric: Metric) -> dict[str, Measure]:
     """What is measured of each group, by name."""
-    common: dict[str, Measure] = {
-        metric: lambda true, predicted: mean_metric(metric, row_losses(metric, true, predicted))
-    }
-    if metric in ("mae", "rmse"):
+    common: dict[str, Measure] = {metric.name: lambda true, predicted: metric.of(metric.row_losses(true, predicted))}
+    if metric.task == "regression":
         return common | {"mean_residual": lambda true, predicted: float(np.mean(true - predicted))}
     return common | {
         "selection_rate": lambda true, predicted: _rate(predicted),

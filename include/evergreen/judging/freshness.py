@@ -11,6 +11,7 @@ from evergreen.errors import FeaturesInvalid, ModelIncompatible
 from evergreen.features.labelled import LabelledRows, blocks_of
 from evergreen.judging.champion import champion_losses
 from evergreen.judging.interval import expect_mean, expect_pooled, lower_bound, relative_to
+from evergreen.losses import METRICS
 from evergreen.records import Freshness, PromotionRecord
 from evergreen.storage.stores import Stores
 
@@ -35,10 +36,11 @@ def champion_freshness(
     if not stores.models.has_version(before.version):
         return None
     try:
-        windows = [stores.models.load_version(one.version).contract.get("window") for one in (before, champion)]
-        if windows[0] != windows[1]:
+        older, younger = (stores.models.load_version(one.version).spec for one in (before, champion))
+        if older.window != younger.window:
             return None
-        old, new = (champion_losses(config, stores, one, labelled) for one in (before, champion))
+        schema, metric = config.data_schema, METRICS[config.gate.metric]
+        old, new = (champion_losses(schema, metric, stores, one, labelled) for one in (before, champion))
     except (FeaturesInvalid, ModelIncompatible):
         return None
     blocks = blocks_of(labelled)

@@ -3,23 +3,15 @@
 import numpy as np
 import pandas as pd
 
-from evergreen.config.contract import GateConfig, SliceConfig
+from evergreen.config.contract import GateConfig, SliceConfig, Task
 from evergreen.judging.calibration import calibration_terms
 from evergreen.judging.fairness import report_fairness
 from evergreen.judging.interval import expect_mean, lower_bound, relative_to
-from evergreen.losses import mean_metric, row_losses
+from evergreen.losses import METRICS, Metric
 from evergreen.records import CalibrationJudgement, Judgement, SliceJudgement
 
 # Of the rarer class so many labels at least, to learn from and to judge on.
 HANDFUL = 5
-# What a calibration error is called, what its growth is a share of, and how much it may grow where config.yaml does not
-# say: on fitted models that refused next to no sound improvement, and nearly every gross distortion.
-_CALIBRATION = {
-    "mae": ("mean residual", " of the champion's mae", 0.15),
-    "rmse": ("mean residual", " of the champion's rmse", 0.15),
-    "logloss": ("expected calibration error", " of probability", 0.02),
-    "brier": ("expected calibration error", " of probability", 0.02),
-}
 
 
 # What overflows is refused in words.
@@ -47,12 +39,13 @@ def judge(
     :param rows: (n, columns) the rows, for slices and sensitive columns.
     :returns: the judgement, and why it is a refusal (None if it passed).
     """
-    old, new = row_losses(gate.metric, target, champion), row_losses(gate.metric, target, challenger)
+    metric = METRICS[gate.metric]
+    old, new = metric.row_losses(target, champion), metric.row_losses(target, challenger)
     gain = expect_mean(relative_to(old - new, old, blocks), blocks)
     slices = [
         judged
         for column, limit in sorted(gate.slices.items())
-        for judged in _judge_slices(column, limit, gate, old, new, blocks, rows)
+        for judged in _judge_slices(column, limit, metric, old, new, blocks, rows)
     ]
     sound = bool(np.isfinite(champion).all() and np.isfinite(challenger).all() and np.isfinite(gain.mean))
     proof = None
@@ -64,8 +57,8 @@ def judge(
         metric=gate.metric,
         rows=len(target),
         blocks=gain.blocks,
-        champion=mean_metric(gate.metric, old),
-        challenger=mean_metric(gate.metric, new),
+        champion=metric.of(old),
+        challenger=metric.of(new),
         improvement=gain.mean,
         lower=gain.ends[0],
         upper=gain.ends[1],
@@ -73,13 +66,13 @@ def judge(
         worse=gain.negative,
         proof=proof,
         slices=tuple(slices),
-        calibration=_judge_calibration(gate, target, champion, challenger, blocks) if sound else None,
+        calibration=_judge_calibration(gate, metric, target, champion, challenger, blocks) if sound else None,
         fairness=report_fairness(gate, target, champion, challenger, rows) if sound else (),
     )
-    return judgement, _refusal(gate, judgement, target)
+    return judgement, _refusal(gate, metric, judgement, target)
 
 
-def too_few_of_a_class(task: str, target: np.ndarray) -> str | None:
+def too_few_of_a_class(task: Task, target: np.ndarray) -> str | None:
     """Why outcomes tell nothing of the rarer class, None where they do; of a regression they always do.
 
     :param target: (n,) known outcomes.
@@ -93,13 +86,13 @@ def too_few_of_a_class(task: str, target: np.ndarray) -> str | None:
     return f"{fewest} of {len(target)} labels are {1 if ones == fewest else 0}; {HANDFUL} are needed to tell of them"
 
 
-def _refusal(gate: GateConfig, judgement: Judgement, target: np.ndarray) -> str | None:
+def _refusal(gate: GateConfig, metric: Metric, judgement: Judgement, target: np.ndarray) -> str | None:
     if not np.isfinite([judgement.champion, judgement.challenger, judgement.improvement]).all():
         return (
             f"{gate.metric} cannot be told: champion {judgement.champion:.4g}, challenger {judgement.challenger:.4g}; "
             "look for labels or predictions beyond all measure in the holdout"
         )
-    few = too_few_of_a_class("classification" if gate.metric in ("logloss", "brier") else "regression", target)
+    few = too_few_of_a_class(metric.task, target)
     if few is not None:
         return f"in the holdout {few}"
     seen = f"improvement {judgement.improvement:.1%} on {judgement.rows} rows"
@@ -121,27 +114,32 @@ def _refusal(gate: GateConfig, judgement: Judgement, target: np.ndarray) -> str 
             return f"slice {judged.column}={judged.value} is worse by {judged.worse_by:.1%} on {judged.rows} rows"
     calibration = judgement.calibration
     if calibration is not None and not calibration.passed:
-        what, unit, _ = _CALIBRATION[gate.metric]
+        unit = f"the champion's {metric.name}" if metric.calibration.is_relative else "probability"
         return (
-            f"calibration is worse by {calibration.worse_by:.1%}{unit} on {calibration.rows} rows: {what} "
-            f"{calibration.challenger:.4g}, the champion's {calibration.champion:.4g}"
+            f"calibration is worse by {calibration.worse_by:.1%} of {unit} on {calibration.rows} rows: "
+            f"{metric.calibration.error} {calibration.challenger:.4g}, the champion's {calibration.champion:.4g}"
         )
     return None
 
 
 def _judge_calibration(
-    gate: GateConfig, target: np.ndarray, champion: np.ndarray, challenger: np.ndarray, blocks: np.ndarray
+    gate: GateConfig,
+    metric: Metric,
+    target: np.ndarray,
+    champion: np.ndarray,
+    challenger: np.ndarray,
+    blocks: np.ndarray,
 ) -> CalibrationJudgement | None:
     """Both models' calibration; worse counts as a slice does. A constant is calibrated by saying nothing: no match."""
-    limit = gate.calibration
+    limit, calibration = gate.calibration, metric.calibration
     if limit is None or len(target) < limit.min_rows or np.ptp(champion) == 0:
         return None
-    old, new = (calibration_terms(gate.metric, target, prediction) for prediction in (champion, challenger))
+    old, new = (calibration_terms(calibration.bins, target, prediction) for prediction in (champion, challenger))
     scale = 1.0
-    if gate.metric in ("mae", "rmse"):
-        scale = mean_metric(gate.metric, row_losses(gate.metric, target, champion)) or 1.0
+    if calibration.is_relative:
+        scale = metric.of(metric.row_losses(target, champion)) or 1.0
     worse = expect_mean((new - old) / scale, blocks)
-    may_worsen = _CALIBRATION[gate.metric][2] if limit.may_worsen is None else limit.may_worsen
+    may_worsen = calibration.may_worsen if limit.may_worsen is None else limit.may_worsen
     return CalibrationJudgement(
         rows=len(target),
         champion=float(np.mean(old)),
@@ -154,7 +152,7 @@ def _judge_calibration(
 def _judge_slices(
     column: str,
     limit: SliceConfig,
-    gate: GateConfig,
+    metric: Metric,
     old: np.ndarray,
     new: np.ndarray,
     blocks: np.ndarray,
@@ -173,8 +171,8 @@ def _judge_slices(
                 column=column,
                 value=value,
                 rows=int(mask.sum()),
-                champion=mean_metric(gate.metric, old[mask]),
-                challenger=mean_metric(gate.metric, new[mask]),
+                champion=metric.of(old[mask]),
+                challenger=metric.of(new[mask]),
                 worse_by=worse.mean,
                 passed=worse.expected <= limit.may_worsen,
             )

@@ -17,18 +17,18 @@ def choose_holdout(config: ModelConfig, stores: Stores, as_of: str) -> tuple[lis
 
     :returns: no batch where no labels are known.
     """
-    holdout = holdout_of(config, stores, as_of)
-    if config.labels == "none" or not holdout:
-        return holdout, match_labels(config, stores, holdout[0] if holdout else as_of, as_of)
+    holdout, schema = holdout_of(config, stores, as_of), config.data_schema
+    if schema.labels is None or not holdout:
+        return holdout, match_labels(schema, stores, holdout[0] if holdout else as_of, as_of)
     champion = promotion_decided(stores.ledger, as_of)
-    known = label_batches(config, stores, as_of) if champion is None else []
+    known = label_batches(schema, stores, as_of) if champion is None else []
     after = champion.as_of if champion is not None else known[(len(known) - 1) // 2]
     while True:
-        labelled = match_labels(config, stores, holdout[0], as_of)
-        few = too_few_of_a_class(config.model.task, labelled.rows[config.labels.column].to_numpy())
+        labelled = match_labels(schema, stores, holdout[0], as_of)
+        few = too_few_of_a_class(config.model.task, labelled.rows[schema.labels.column].to_numpy())
         if len(labelled.rows) >= config.gate.min_rows and few is None:
             return holdout, labelled
-        earlier = last_label_batches(config, stores, as_of, 1, before=holdout[0], after=after)
+        earlier = last_label_batches(schema, stores, as_of, 1, before=holdout[0], after=after)
         if not earlier:
             return holdout, labelled
         holdout = [*earlier, *holdout]

@@ -26,6 +26,7 @@ from evergreen.records.feeds import (
     Reason,
     RevisionRecord,
     SourceFile,
+    Unscored,
 )
 from evergreen.records.incidents import Cause, IncidentRecord, NoticeRecord, ResolutionRecord, SightingRecord
 from evergreen.records.verdicts import ClosingRecord, SectionVerdict, VerdictRecord, WishRecord
@@ -61,6 +62,7 @@ __all__ = [
     "SliceJudgement",
     "SourceFile",
     "State",
+    "Unscored",
     "VerdictRecord",
     "WishRecord",
 ]

@@ -135,13 +135,22 @@ class DataRecord(Record):
         return self.id, 0
 
 
+Unscored = Literal["rejected", "missing", "empty", "no champion", "unreadable", "failed"]
+
+
 class ClaimRecord(Record):
-    """Who scores a batch: a model version by a promotion, or nobody and why; and what may be read for it."""
+    """Who scores a batch: a model version by a promotion, or nobody and why; and what may be read for it.
+
+    :ivar unscored: why nobody scores it: what became of its rows, or that the champion cannot read them or failed on
+        them; None where somebody does.
+    :ivar why: the same in words, or by which promotion.
+    """
 
     kind: ClassVar[str] = "claim"
     revision: int
     version: int | None
     promotion: int | None
+    unscored: Unscored | None = None
     why: str
     data: str
     label_cut: str | None

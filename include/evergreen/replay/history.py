@@ -1,18 +1,18 @@
 """What happened over a span of batches, read back from ledger and lake."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from evergreen.config.contract import ModelConfig
+from evergreen.config.contract import MetricName, ModelConfig
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import NotReady
 from evergreen.features.labelled import match_labels
 from evergreen.incidents import Incident, newest_incidents
 from evergreen.judging.champion import read_losses
-from evergreen.losses import mean_metric
+from evergreen.losses import METRICS
 from evergreen.records import (
     AttemptRecord,
     BatchRecord,
@@ -61,7 +61,7 @@ class History:
 
     model: str
     title: str
-    metric: str
+    metric: MetricName
     batches: tuple[BatchHistory, ...]
     incidents: tuple[Incident, ...]
     overall: float | None
@@ -96,7 +96,7 @@ def collect_history(model: ModelFolder, at: Locations, first: str, last: str, kn
 
     :param known_by: labels that became known up to this batch count; by default up to ``last``.
     """
-    config = model.config
+    config, metric = model.config, METRICS[model.config.gate.metric]
     stores = open_stores(at, model.id)
     span = [b for b in config.calendar.between(first, last) if stores.ledger.get(BatchRecord, f"rows.{b}") is not None]
     losses = _losses(config, stores, span, known_by or last)
@@ -123,7 +123,7 @@ def collect_history(model: ModelFolder, at: Locations, first: str, last: str, kn
                 attempts=tuple(attempts),
                 closings=tuple(closings),
                 promotions=tuple(one for one in promotions if one.as_of == batch),
-                error=mean_metric(config.gate.metric, own) if len(own) else None,
+                error=metric.of(own) if len(own) else None,
                 labelled=len(own),
             )
         )
@@ -131,10 +131,10 @@ def collect_history(model: ModelFolder, at: Locations, first: str, last: str, kn
     return History(
         model=model.id,
         title=config.title,
-        metric=config.gate.metric,
+        metric=metric.name,
         batches=tuple(batches),
         incidents=tuple(_incidents(stores.ledger, span)),
-        overall=mean_metric(config.gate.metric, every) if len(every) else None,
+        overall=metric.of(every) if len(every) else None,
     )
 
 
@@ -175,19 +175,18 @@ def as_table(history: History) -> pd.DataFrame:
 
 def _losses(config: ModelConfig, stores: Stores, span: list[str], known_by: str) -> dict[str, np.ndarray]:
     """Losses of the predictions that were made, by batch scored."""
-    if config.labels == "none" or not span:
+    if config.labels is None or not span:
         return {}
-    # What was predicted counts, whatever of its rows the contract of today could still read.
-    columns = {name: config.rows.columns[name] for name in config.rows.key}
-    config = config.model_copy(update={"rows": config.rows.model_copy(update={"columns": columns})})
-    labelled = match_labels(config, stores, span[0], known_by).rows
+    # What was predicted counts, whatever of its rows the schema of today could still read.
+    schema = replace(config.data_schema, columns=config.data_schema.key_columns)
+    labelled = match_labels(schema, stores, span[0], known_by).rows
     losses = {}
     for batch in span:
         claim = stores.ledger.last(ClaimRecord, batch)
         if claim is None or claim.version is None:
             continue
         try:
-            scored = read_losses(config, stores, [claim], labelled)
+            scored = read_losses(schema, METRICS[config.gate.metric], stores, [claim], labelled)
         except NotReady:
             continue
         if len(scored):

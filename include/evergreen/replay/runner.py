@@ -78,7 +78,7 @@ class Runner:
         close_verdict(self.model, self.at, attempt)
 
     def _take(self, batch: str, now: datetime, feed: Feed) -> None:
-        if feed == "labels" and self.model.config.labels == "none":
+        if feed == "labels" and self.model.config.labels is None:
             return
         if self._await(batch, now, feed):
             ingest_batch(self.model, self.at, batch, feed)

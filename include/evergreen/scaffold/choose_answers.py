@@ -14,7 +14,6 @@ from evergreen.scaffold.read_dates import DateReading
 from evergreen.scaffold.read_files import HistoryFiles
 from evergreen.scaffold.read_truths import name_truths
 from evergreen.scaffold.tell_mending import find_date_parts, write_mending
-from evergreen.sources.tables import name_given
 
 T = TypeVar("T")
 # An event time or a key that is missing more often is none.
@@ -251,10 +250,8 @@ class Chooser:
             hint = f"did you mean {close[0]}?" if close else f"there are {_some(list(self.columns))}"
             raise _UnfitError(f"{flag} {name}: no such column in {self.files.names}; {hint}")
         facts = self.columns[name]
-        if flag != "--drop" and (
-            facts.left_out.startswith(("is a name", "differs from")) or name_given(name) is not None
-        ):
-            raise _UnfitError(f"{flag} {name}: {facts.left_out}")
+        if flag != "--drop" and facts.left_out is not None and facts.left_out.kind == "header":
+            raise _UnfitError(f"{flag} {name}: {facts.left_out.why}")
         return facts
 
 

@@ -79,7 +79,7 @@ def find_keys(
 
 def _can_name(facts: ColumnFacts) -> bool:
     declarable = facts.type is not None and facts.type.type not in ("float", "boolean")
-    unusable = facts.left_out and not facts.left_out.startswith(("ids", "a category"))
+    unusable = facts.left_out is not None and facts.left_out.kind != "ids"
     return declarable and not unusable and not facts.missing and not facts.failed
 
 

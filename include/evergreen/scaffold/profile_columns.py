@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,19 @@ _ODD_NUMBER = re.compile(r"\s*[-+(]?\s*[€$£%]?\s*\d[\d.,' ]*\s*[€$£%)]?[A-
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """Why a column is not proposed.
+
+    :param kind: ``header`` where no column can be declared under its name, ``constant`` where it tells nothing, ``ids``
+        where it may still name rows, ``text`` for other text.
+    :param why: the same in words.
+    """
+
+    kind: Literal["header", "constant", "ids", "text"]
+    why: str
+
+
+@dataclass(frozen=True)
 class ColumnFacts:
     """One column.
 
@@ -37,7 +51,7 @@ class ColumnFacts:
     :param failed: rows whose value does not read as the type.
     :param distinct: how many different values there are.
     :param remark: what a reader of the config should know.
-    :param left_out: why the column is not proposed; empty where it is.
+    :param left_out: why the column is not proposed; None where it is.
     :param readings: the formats that its dates may have; the first is the proposed one.
     """
 
@@ -49,7 +63,7 @@ class ColumnFacts:
     failed: int
     distinct: int
     remark: str = ""
-    left_out: str = ""
+    left_out: LeftOut | None = None
     readings: tuple[DateReading, ...] = ()
 
     @property
@@ -83,7 +97,7 @@ def profile_columns(files: HistoryFiles) -> dict[str, ColumnFacts]:
             problem = f"differs from {twin!r} in case alone, which the lake's tables do not tell apart; rename one"
         else:
             continue
-        facts[name] = replace(one, left_out=problem)
+        facts[name] = replace(one, left_out=LeftOut("header", problem))
     return facts
 
 
@@ -117,9 +131,9 @@ def profile_column(
     if declared is None:
         facts = _as_text(facts, texts, counts)
     if not len(texts):
-        return replace(facts, left_out="holds no value")
+        return replace(facts, left_out=LeftOut("constant", "holds no value"))
     if len(texts) == 1 and not missing:
-        return replace(facts, left_out=f"holds {texts[0].as_py()!r} alone")
+        return replace(facts, left_out=LeftOut("constant", f"holds {texts[0].as_py()!r} alone"))
     if failed:
         remark = f"{failed:,} values do not read so ({_name(column.filter(pa.array(cast.failed)))}): their rows go to "
         return replace(facts, remark=f"{remark}quarantine; a category would keep them")
@@ -175,13 +189,15 @@ def _as_text(facts: ColumnFacts, texts: pa.Array, counts: np.ndarray) -> ColumnF
         return replace(facts, type=ColumnType(type="category"), remark=remark)
     odd = sum(bool(_ODD_NUMBER.fullmatch(text)) for text in texts.to_pylist()) >= _MOST * len(texts)
     if remark:
-        reason = remark
-    elif odd and not _leading_zeros(texts):
-        reason = f"numbers in a form that is not read, such as {example!r}; write them with a decimal point alone"
-    else:
-        what = "free text" if length > 30 else "ids or names"
-        reason = f"{what}: {len(texts):,} values in {held:,} rows, fewer than {_ROWS_EACH} rows each"
-    return replace(facts, left_out=reason)
+        return replace(facts, left_out=LeftOut("text", remark))
+    if odd and not _leading_zeros(texts):
+        why = f"numbers in a form that is not read, such as {example!r}; write them with a decimal point alone"
+        return replace(facts, left_out=LeftOut("text", why))
+    told = f"{len(texts):,} values in {held:,} rows, fewer than {_ROWS_EACH} rows each"
+    long = length > 30
+    return replace(
+        facts, left_out=LeftOut("text", f"free text: {told}") if long else LeftOut("ids", f"ids or names: {told}")
+    )
 
 
 def _tell_odd_ones(texts: pa.Array, counts: np.ndarray) -> str:

@@ -179,7 +179,7 @@ def _leave_out(columns: dict[str, ColumnFacts], chosen: Chosen, given: Answers) 
         if name in given.drop:
             reasons[name] = "by --drop"
         elif facts.left_out:
-            reasons[name] = facts.left_out
+            reasons[name] = facts.left_out.why
         elif len(facts.readings) > 1:
             forms = " or ".join(str(reading.form) for reading in facts.readings)
             reasons[name] = f"its dates read as {forms} alike; declare the right one"
@@ -190,9 +190,10 @@ def _leave_out(columns: dict[str, ColumnFacts], chosen: Chosen, given: Answers) 
 
 def _as_usable(facts: ColumnFacts) -> ColumnFacts:
     """A column that is kept whatever speaks against it; of one without a known type any text is a category."""
-    text = facts.type is None or facts.type.type == "string"
-    remark = facts.remark or (f"kept, although it {facts.left_out}" if facts.left_out.startswith("holds") else "")
-    return replace(facts, left_out="", remark=remark, type=ColumnType(type="category") if text else facts.type)
+    text, remark = facts.type is None or facts.type.type == "string", facts.remark
+    if not remark and facts.left_out is not None and facts.left_out.kind == "constant":
+        remark = f"kept, although it {facts.left_out.why}"
+    return replace(facts, left_out=None, remark=remark, type=ColumnType(type="category") if text else facts.type)
 
 
 def _counts_rows(facts: ColumnFacts, chosen: Chosen) -> bool:

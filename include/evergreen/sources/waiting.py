@@ -57,7 +57,7 @@ def unsettled(model: ModelFolder, at: Locations, batch: str) -> str | None:
     ledger = open_stores(at, model.id).ledger
     if ledger.get(ClaimRecord, batch) is None:
         return f"batch {batch} has not been claimed; score it before the check"
-    if model.config.labels != "none" and ledger.get(BatchRecord, f"labels.{batch}") is None:
+    if model.config.labels is not None and ledger.get(BatchRecord, f"labels.{batch}") is None:
         return f"the labels of batch {batch} are not sealed; validate them before the check"
     return None
 

@@ -9,13 +9,13 @@ from evergreen.config.contract import ModelConfig
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import NotReady
-from evergreen.features.generations import outgrown, sealed_contract
+from evergreen.features.generations import outgrown, sealed_schema
 from evergreen.features.known import label_records
 from evergreen.features.labelled import match_labels
 from evergreen.features.reading import is_readable, published, read_rows
 from evergreen.incidents import report, resolve
 from evergreen.judging.attempts import get_verdict
-from evergreen.judging.champion import promotion_decided, read_through
+from evergreen.judging.champion import promotion_decided
 from evergreen.policies import describe_situation, find_reasons, tell_over_budget
 from evergreen.records import BatchRecord, ClaimRecord, ClosingRecord, PromotionRecord, VerdictRecord
 from evergreen.sources.waiting import unsettled
@@ -122,17 +122,18 @@ def _misses_a_wish(config: ModelConfig, stores: Stores, verdict: VerdictRecord) 
 
 
 def _begins_generation(config: ModelConfig, stores: Stores, promotion: PromotionRecord, asked: str | None) -> bool:
-    """Whether the contract has outgrown the champion's, and no verdict has asked for a beginning under it yet.
+    """Whether today's schema has outgrown the champion's, and no verdict has asked for a beginning under it yet.
 
     :param asked: the newest verdict that asked.
     """
-    if not outgrown(config, stores.models.load_version(promotion.version).contract):
+    today = config.data_schema
+    if not outgrown(today, stores.models.load_version(promotion.version).spec.data_schema(today)):
         return False
     while asked is not None:
         verdict = get_verdict(stores, asked)
         rows = stores.ledger.get(BatchRecord, f"rows.{verdict.as_of}")
         labels = stores.ledger.get(BatchRecord, f"labels.{verdict.as_of}")
-        if rows is None or not rows.columns or outgrown(config, sealed_contract(rows, labels)):
+        if rows is None or not rows.columns or outgrown(today, sealed_schema(today, rows, labels)):
             return True
         if "bootstrap" in verdict.reasons:
             return False
@@ -149,9 +150,9 @@ def _can_bootstrap(config: ModelConfig, stores: Stores, as_of: str) -> bool:
     count, wanted, oldest = 0, config.training.min_labels, ""
 
     def enough() -> bool:
-        return len(match_labels(config, stores, oldest, as_of).rows) >= config.training.min_labels
+        return len(match_labels(config.data_schema, stores, oldest, as_of).rows) >= config.training.min_labels
 
-    for record in label_records(config, stores, as_of):
+    for record in label_records(config.data_schema, stores, as_of):
         if not is_readable(sealed_batch(stores.ledger, "rows", record.batch, as_of), config.rows.columns):
             break
         oldest = record.batch
@@ -180,17 +181,17 @@ def _draw(model: ModelFolder, stores: Stores, verdict: VerdictRecord) -> None:
     promotion = stores.ledger.get(PromotionRecord, "champion", number - 1) if number else None
     if not wanted or promotion is None:
         return
-    config = read_through(config, stores, promotion)
-    columns, learnt = config.rows.columns, config.calendar.between(*promotion.trained_on)
+    spec = stores.models.load_version(promotion.version).spec
+    schema, learnt = spec.data_schema(config.data_schema), config.calendar.between(*promotion.trained_on)
     covers = list(verdict.covers)
-    current = read_rows(config, stores, published(stores, "rows", covers, verdict.as_of, columns))
-    reference = read_rows(config, stores, published(stores, "rows", learnt, promotion.as_of, columns))
+    current = read_rows(schema, stores, published(stores, "rows", covers, verdict.as_of, schema.columns))
+    reference = read_rows(schema, stores, published(stores, "rows", learnt, promotion.as_of, schema.columns))
     if current.empty or reference.empty:
         return
-    watched = watched_columns(config)
-    categorical = {name for name in watched if columns[name].type in ("category", "boolean")}
+    watched = watched_columns(schema, config)
+    categorical = {name for name in watched if schema.columns[name].type in ("category", "boolean")}
     try:
-        page = render_drift(reference, current, watched, categorical, config.model.seed)
+        page = render_drift(reference, current, watched, categorical, spec.seed)
     except Exception:
         _logger.exception(
             "%s, batch %s: Evidently could not draw its report; nothing depends on it", model.id, covers[-1]

@@ -89,7 +89,7 @@ def _holdout(
     """What follows what the challenger has learnt: config.yaml may say something else than when it was trained."""
     if trained.trained_on is None:
         return []
-    holdout = label_batches(model.config, stores, attempt.as_of, after=trained.trained_on[1])
+    holdout = label_batches(model.config.data_schema, stores, attempt.as_of, after=trained.trained_on[1])
     if champion is not None and champion.as_of >= holdout[0]:
         raise NotReady(
             f"model {model.id}: promotion {champion.number} has learnt from labels up to {champion.as_of}; "
@@ -102,9 +102,9 @@ def _find(case: _Case) -> _Finding:
     config, trained, stores = case.model.config, case.trained, case.stores
     if trained.run is None and not trained.refresh:
         return _Finding(refusal=trained.why, fault=trained.fault)
-    if config.labels == "none":
+    if config.labels is None:
         return _Finding(uncovered="this model has no labels")
-    labelled = match_labels(config, stores, case.holdout[0], case.attempt.as_of)
+    labelled = match_labels(config.data_schema, stores, case.holdout[0], case.attempt.as_of)
     if len(labelled.rows) < config.gate.min_rows:
         return _Finding(refusal=f"{len(labelled.rows)} labelled rows in the holdout, {config.gate.min_rows} are needed")
     freshness = champion_freshness(config, stores, case.champion, labelled) if case.champion is not None else None
@@ -113,7 +113,7 @@ def _find(case: _Case) -> _Finding:
     old, uncovered = None, None
     try:
         if case.champion is not None:
-            old = predict_labelled(config, stores, case.champion, labelled)
+            old = predict_labelled(config.data_schema, stores, case.champion, labelled)
     except (FeaturesInvalid, ModelIncompatible) as error:
         uncovered = f"the champion cannot score the holdout: {error}"
     challenger = stores.models.load_run(trained.run)
@@ -139,8 +139,8 @@ def _is_younger(case: _Case, challenger: PackedModel) -> bool:
     if champion is None or champion.baseline or case.trained.run is None:
         return False
     code = case.stores.models.run_tags(case.trained.run)["evergreen.code"]
-    window = case.stores.models.load_version(champion.version).contract.get("window")
-    return (code, challenger.contract.get("window")) == (champion.code, window)
+    window = case.stores.models.load_version(champion.version).spec.window
+    return (code, challenger.spec.window) == (champion.code, window)
 
 
 def _conclude(case: _Case, found: _Finding) -> AttemptRecord:
@@ -178,8 +178,10 @@ def _conclude(case: _Case, found: _Finding) -> AttemptRecord:
 
 def _knows_labels(case: _Case) -> bool:
     """Whether there is a label to make a constant of."""
-    config, as_of = case.model.config, case.attempt.as_of
-    return config.labels != "none" and not match_labels(config, case.stores, config.calendar.name(0), as_of).rows.empty
+    schema, as_of = case.model.config.data_schema, case.attempt.as_of
+    if schema.labels is None:
+        return False
+    return not match_labels(schema, case.stores, schema.calendar.name(0), as_of).rows.empty
 
 
 def _told(judgement: Judgement | None) -> str:
@@ -211,20 +213,21 @@ def _compare(
     :param old: (n,) what the champion predicts for the holdout.
     """
     config, champion = case.model.config, case.champion
-    assert config.labels != "none"
+    assert config.labels is not None
     try:
-        features, _ = gather_features(config, case.stores, challenger, labelled)
+        features, _ = gather_features(config.data_schema, case.stores, challenger, labelled)
         new = call_predict(challenger, features, f"{labelled.rows['batch'].min()} to {labelled.rows['batch'].max()}")
     except (FeaturesInvalid, ModelIncompatible) as error:
         return None, str(error)
     against = f"version {champion.version}{', the baseline' if champion.baseline else ''}" if champion else ""
     if old is None:
-        constant = challenger.contract["constant"]
+        constant = challenger.spec.constant
+        assert constant is not None
         against, old = f"the constant {constant:.4g}", np.full(len(new), constant)
     target = labelled.rows[config.labels.column].to_numpy(dtype=float)
     gate, rows = config.gate, pd.DataFrame()
     if gate.slices or gate.sensitive:
-        rows = gather_rows(config, case.stores, labelled)
+        rows = gather_rows(config.data_schema, case.stores, labelled)
     return judge(gate, against, target, old, new, blocks_of(labelled), rows)
 
 

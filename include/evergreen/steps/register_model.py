@@ -5,15 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evergreen.checks.drift import PREDICTION, build_reference, watched_columns
+from evergreen.config.contract import ModelConfig
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import ApprovalMissing, FeaturesInvalid, NotReady
 from evergreen.features.history import call_predict
 from evergreen.features.known import learning_span
 from evergreen.features.labelled import gather_rows
-from evergreen.features.packing import FittedModel, baseline_of, fit_model, packing_folder, recipe_of
+from evergreen.features.packing import FittedModel, Recipe, fit_model, packing_folder
 from evergreen.incidents import report
 from evergreen.judging.attempts import DueAttempt
+from evergreen.losses import METRICS
 from evergreen.records import ApprovalRecord, AttemptRecord, ClosingRecord, PromotionRecord
 from evergreen.steps.train_model import BASELINE_TAG, log_fitted, version_tags
 from evergreen.storage.packed_model import PackedModel
@@ -56,7 +58,7 @@ def register_model(model: ModelFolder, at: Locations, attempt: DueAttempt) -> Re
                 stores.ledger.put(ClosingRecord(as_of=record.as_of, verdict=record.verdict, outcome="refused", why=why))
                 return RegisterResult(None)
             _logger.warning("%s The baseline serves.", text)
-            run = _fit(baseline_of(model), stores, attempt, record, tags={BASELINE_TAG: "yes"})
+            run = _fit(model, Recipe.of_baseline(model), stores, attempt, record, {BASELINE_TAG: "yes"})
     tags = version_tags(stores.models.run_tags(run))
     what = f"{record.why}. Fitted" if (BASELINE_TAG in tags) == record.baseline else "The baseline, fitted"
     description = f"Attempt {attempt.verdict} at batch {attempt.as_of}: {what} on labels up to then."
@@ -82,28 +84,26 @@ def require_passed(model: ModelFolder, stores: Stores, attempt: DueAttempt) -> A
 def _refit(model: ModelFolder, stores: Stores, attempt: DueAttempt, record: AttemptRecord) -> str:
     """Fit what won on all that is known at the attempt; returns its run."""
     if record.baseline:
-        return _fit(baseline_of(model), stores, attempt, record, tags={BASELINE_TAG: "yes"})
-    judged = _judged(model, stores, attempt, record)
-    code = {name: (judged.folder / name).read_text(encoding="utf-8") for name in model.code}
+        return _fit(model, Recipe.of_baseline(model), stores, attempt, record, {BASELINE_TAG: "yes"})
     # A yes may come days after the judgement, and config.yaml may say something else by then.
-    recipe = recipe_of(model, judged.contract)
-    return _fit(recipe, stores, attempt, record, code)
+    return _fit(model, Recipe.of_packed(_judged(model, stores, attempt, record)), stores, attempt, record)
 
 
 def _fit(
-    recipe: ModelFolder,
+    model: ModelFolder,
+    recipe: Recipe,
     stores: Stores,
     attempt: DueAttempt,
     record: AttemptRecord,
-    code: dict[str, str] | None = None,
     tags: dict[str, str] | None = None,
 ) -> str:
-    span = learning_span(recipe.config, stores, attempt.as_of, recipe.config.windows[0])
+    today = model.config.data_schema
+    span = learning_span(recipe.spec.data_schema(today), stores, attempt.as_of, recipe.spec.window)
     assert span is not None
     with packing_folder() as folder:
-        fitted = fit_model(recipe, stores, span, folder, code)
-        _add_reference(recipe, stores, fitted, folder)
-        return log_fitted(recipe, stores, attempt, "champion", fitted, record.code, tags)
+        fitted = fit_model(recipe, today, METRICS[model.config.gate.metric], stores, span, folder)
+        _add_reference(model.config, stores, fitted, folder)
+        return log_fitted(stores, attempt, "champion", fitted, record.code, tags)
 
 
 def _judged(model: ModelFolder, stores: Stores, attempt: DueAttempt, record: AttemptRecord) -> PackedModel:
@@ -118,13 +118,14 @@ def _judged(model: ModelFolder, stores: Stores, attempt: DueAttempt, record: Att
     return stores.models.load_run(run)
 
 
-def _add_reference(model: ModelFolder, stores: Stores, fitted: FittedModel, folder: Path) -> None:
+def _add_reference(config: ModelConfig, stores: Stores, fitted: FittedModel, folder: Path) -> None:
     """Describe what the model learnt from, so that later batches can be compared with it."""
-    config = model.config
-    rows = gather_rows(config, stores, fitted.labelled)
+    spec, today = fitted.packed.spec, config.data_schema
+    schema = spec.data_schema(today)
+    rows = gather_rows(schema, stores, fitted.labelled)
     rows = rows.assign(**{PREDICTION: call_predict(fitted.packed, fitted.features, "of its training")})
-    columns = watched_columns(config)
-    categorical = {name for name in columns if config.rows.columns[name].type in ("category", "boolean")}
+    columns = watched_columns(schema, config)
+    categorical = {name for name in columns if schema.columns[name].type in ("category", "boolean")}
     per_batch = int(rows["batch"].value_counts().median()) * config.check.every
     reference = build_reference(
         rows,
@@ -132,8 +133,8 @@ def _add_reference(model: ModelFolder, stores: Stores, fitted: FittedModel, fold
         [*columns, PREDICTION],
         rows["batch"],
         max(per_batch, 1),
-        config.model.seed,
-        divergences=dict(config.check.divergence),
-        at=rows.get(config.rows.event_time),
+        spec.seed,
+        divergences={schema.name_then(name, today): one for name, one in config.check.divergence.items()},
+        at=rows.get(schema.event_time),
     )
     reference.save(folder)

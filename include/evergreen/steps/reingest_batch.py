@@ -114,7 +114,7 @@ def _require_sealed(model: ModelFolder, stores: Stores, feed: Feed, batch: str) 
 
 def _feeds(model: ModelFolder, feed: Feed) -> tuple[Feed, ...]:
     """The feeds that one arrival fills: labels may stand inside the rows."""
-    inside = model.config.labels != "none" and source_of(model, "labels") is None
+    inside = model.config.labels is not None and source_of(model, "labels") is None
     return ("rows", "labels") if feed == "rows" and inside else (feed,)
 
 
@@ -222,7 +222,7 @@ def _read(model: ModelFolder, stores: Stores, record: BatchRecord) -> pd.DataFra
         schema = pa.schema([(name, arrow_type(column)) for name, column in columns.items()])
         return to_frame(schema.empty_table())
     partition = partition_of(record)
-    rows = stores.lake.read(partition, sort_order(config))
+    rows = stores.lake.read(partition, sort_order(config.data_schema))
     return to_frame(read_as(rows, columns, record.columns))
 
 

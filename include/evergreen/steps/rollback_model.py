@@ -93,21 +93,21 @@ def _judge(
     model: ModelFolder, stores: Stores, as_of: str, champion: PromotionRecord, chosen: PromotionRecord
 ) -> tuple[list[str], Judgement | None, str | None]:
     """The holdout, the gate's judgement, and why it would refuse."""
-    config = model.config
-    if config.labels == "none":
+    config, schema = model.config, model.config.data_schema
+    if schema.labels is None:
         return [], None, "this model has no labels to judge by"
     learnt = max(champion.trained_on[1], chosen.trained_on[1])
-    holdout = [one for one in newest_label_batches(config, stores, as_of, config.gate.min_rows) if one > learnt]
-    labelled = match_labels(config, stores, holdout[0], as_of) if holdout else None
+    holdout = [one for one in newest_label_batches(schema, stores, as_of, config.gate.min_rows) if one > learnt]
+    labelled = match_labels(schema, stores, holdout[0], as_of) if holdout else None
     if labelled is None or len(labelled.rows) < config.gate.min_rows:
         count = len(labelled.rows) if labelled is not None else 0
         return holdout, None, f"{count} labels are new to both, {config.gate.min_rows} are needed to judge"
     try:
-        old, new = (predict_labelled(config, stores, one, labelled) for one in (champion, chosen))
+        old, new = (predict_labelled(schema, stores, one, labelled) for one in (champion, chosen))
     except (FeaturesInvalid, ModelIncompatible) as error:
         return holdout, None, f"one of the two cannot score these rows: {error}"
-    rows = gather_rows(config, stores, labelled) if config.gate.slices or config.gate.sensitive else pd.DataFrame()
-    target = labelled.rows[config.labels.column].to_numpy(dtype=float)
+    rows = gather_rows(schema, stores, labelled) if config.gate.slices or config.gate.sensitive else pd.DataFrame()
+    target = labelled.rows[schema.labels.column].to_numpy(dtype=float)
     blocks = blocks_of(labelled)
     judgement, doubt = judge(config.gate, f"version {champion.version}", target, old, new, blocks, rows)
     return holdout, judgement, doubt

@@ -16,7 +16,7 @@ from evergreen.features.rowwise import find_streamable, predict_pieces
 from evergreen.incidents import report, resolve
 from evergreen.judging.attempts import find_due_attempt
 from evergreen.judging.champion import promotion_serving
-from evergreen.records import ClaimRecord
+from evergreen.records import ClaimRecord, Unscored
 from evergreen.storage.lake import describe
 from evergreen.storage.packed_model import PackedModel
 from evergreen.storage.revisions import sealed_batch
@@ -59,12 +59,12 @@ def score_batch(model: ModelFolder, at: Locations, batch: str) -> ScoreResult:
         rows = _write_predictions(model, stores, claim, packed)
     except (FeaturesInvalid, ModelIncompatible) as error:
         # Trying again would fail again: the claim's next revision says that nobody scored it, and the loop goes on.
-        failed = f"version {claim.version} failed: {error}"
         nobody: dict[str, object] = {
             "revision": claim.revision + 1,
             "version": None,
             "promotion": None,
-            "why": failed,
+            "unscored": "failed",
+            "why": f"version {claim.version} failed: {error}",
             "meta": {},
         }
         claim = stores.ledger.put(claim.model_copy(update=nobody))
@@ -78,16 +78,17 @@ def _write_predictions(model: ModelFolder, stores: Stores, claim: ClaimRecord, p
     """Predict a claimed batch and write it, in one commit; returns the number of rows."""
     facts = describe(model=model.id, version=claim.version, code=model.code_version)
     put = partial(stores.lake.replace, "predictions", claim.as_of, claim.revision, metadata=facts)
-    alone = find_streamable(model.config, stores, packed, claim)
+    today = model.config.data_schema
+    alone = find_streamable(today, stores, packed, claim)
     if alone is not None:
         try:
-            put(rows=lambda: predict_pieces(model.config, stores, packed, claim, alone.partition))
+            put(rows=lambda: predict_pieces(today, stores, packed, claim, alone.partition))
         except SourceChanged as error:
             # Read whole and sorted, the rows are told apart: in another order, or others than the record's.
             _logger.warning("%s", error)
         else:
             return alone.rows
-    built = build_features(model.config, stores, packed, claim)
+    built = build_features(today, stores, packed, claim)
     frame = built.keys.assign(
         prediction=pd.Series(call_predict(packed, built.features, claim.as_of), dtype=float),
         model_version=claim.version,
@@ -133,22 +134,25 @@ def _claim(model: ModelFolder, stores: Stores, batch: str) -> ClaimRecord:
     before = calendar.shift(batch, -1)
     if calendar.index(batch) > 0 and ledger.get(ClaimRecord, before) is None:
         raise NotReady(f"model {model.id}: batch {before} has not been claimed; score it before {batch}")
-    promotion = promotion_serving(ledger, batch)
-    contract = stores.models.load_version(promotion.version).contract if promotion is not None else {}
+    promotion, today = promotion_serving(ledger, batch), model.config.data_schema
+    spec = stores.models.load_version(promotion.version).spec if promotion is not None else None
     # What today's folder looks back on is listed as well: challengers learn from what was listed here.
-    lookback = max(model.config.features.lookback, contract.get("lookback", 0))
-    data, cut = readable(model.config, stores, batch, lookback)
+    lookback = max(model.config.features.lookback, spec.lookback if spec is not None else 0)
+    data, cut = readable(today, stores, batch, lookback)
     ledger.put(data)
+    claim = ClaimRecord(as_of=batch, revision=0, version=None, promotion=None, why="", data=data.id, label_cut=cut)
+
+    def by_nobody(unscored: Unscored, why: str) -> ClaimRecord:
+        return claim.model_copy(update={"unscored": unscored, "why": why})
+
     if record.state != "published":
-        version, number, why = None, None, f"batch {record.state}"
-    elif record.clean == 0:
-        version, number, why = None, None, "batch without a clean row"
-    elif promotion is None:
-        version, number, why = None, None, "no champion yet"
-    elif unknown := unreadable(model.config, contract):
-        gone = ", ".join(unknown)
-        version, number, why = None, None, f"version {promotion.version} reads {gone}, as config.yaml does not say"
-    else:
-        version, number = promotion.version, promotion.number
-        why = f"promotion {number}, in force from {promotion.effective_from}"
-    return ClaimRecord(as_of=batch, revision=0, version=version, promotion=number, why=why, data=data.id, label_cut=cut)
+        return by_nobody(record.state, f"batch {record.state}")
+    if record.clean == 0:
+        return by_nobody("empty", "batch without a clean row")
+    if promotion is None or spec is None:
+        return by_nobody("no champion", "no champion yet")
+    if unknown := unreadable(today, spec.data_schema(today)):
+        why = f"version {promotion.version} reads {', '.join(unknown)}, as config.yaml does not say"
+        return by_nobody("unreadable", why)
+    why = f"promotion {promotion.number}, in force from {promotion.effective_from}"
+    return claim.model_copy(update={"version": promotion.version, "promotion": promotion.number, "why": why})

@@ -17,18 +17,17 @@ from evergreen.features.known import learning_span
 from evergreen.features.labelled import LabelledRows, count_expected, gather_features, match_labels
 from evergreen.features.packing import (
     FittedModel,
-    describe_recipe,
+    Recipe,
     example_of,
     fit_model,
     packing_folder,
     signature_of,
-    with_window,
 )
 from evergreen.judging.attempts import COMPARED, DueAttempt, earlier_attempts
 from evergreen.judging.champion import champion_losses, promotion_decided
 from evergreen.judging.gate import too_few_of_a_class
 from evergreen.judging.holdout import choose_holdout
-from evergreen.losses import row_losses
+from evergreen.losses import METRICS
 from evergreen.records import AttemptRecord, Feed
 from evergreen.storage.model_store import Evidence
 from evergreen.storage.revisions import known_revisions
@@ -109,8 +108,7 @@ def train_model(model: ModelFolder, at: Locations, attempt: DueAttempt) -> Train
         if fitted is None:
             return replace(result, refresh=True)
         tags = {TRIED_TAG: json.dumps(tried), WINDOW_TAG: str(window)}
-        own = with_window(model, window)
-        run = log_fitted(own, stores, attempt, "challenger", fitted, model.code_version, tags, spent)
+        run = log_fitted(stores, attempt, "challenger", fitted, model.code_version, tags, spent)
     return replace(result, run=run, rows=int(fitted.maturity.kept.sum()))
 
 
@@ -122,26 +120,27 @@ def _try_windows(
     :param folders: that hold what was fitted until it is closed.
     """
     config, candidates = model.config, dict[Window, _Candidate]()
+    schema = config.data_schema
     lacking = TrainResult(None, None, 0, "no labels are known before the holdout")
     holdout, known = choose_holdout(config, stores, attempt.as_of)
     if not holdout:
         return candidates, lacking
     # Without labels there is nothing to choose by.
-    for window in config.windows if config.labels != "none" else config.windows[:1]:
-        span = learning_span(config, stores, attempt.as_of, window, before=holdout[0])
+    for window in config.windows if config.labels is not None else config.windows[:1]:
+        span = learning_span(schema, stores, attempt.as_of, window, before=holdout[0])
         if span is None or any(span == one.span for one in candidates.values()):
             continue
         loss = _champion_loss(model, stores, attempt, window, span, known)
         if loss is not None:
             candidates[window] = _Candidate(span, loss, None)
             continue
-        rows = match_labels(config, stores, *span)
+        rows = match_labels(schema, stores, *span)
         why = _too_little(config, rows, span[1])
         if why is None:
             try:
-                own, folder = with_window(model, window), folders.enter_context(packing_folder())
-                fitted = fit_model(own, stores, span, folder)
-                candidates[window] = _Candidate(span, _measure_loss(own.config, stores, fitted, known), fitted)
+                folder = folders.enter_context(packing_folder())
+                fitted = fit_model(Recipe.of(model, window), schema, METRICS[config.gate.metric], stores, span, folder)
+                candidates[window] = _Candidate(span, _measure_loss(config, stores, fitted, known), fitted)
             except FeaturesInvalid as error:
                 _logger.warning("%s, window %s: %s", model.id, window, error)
                 lacking = TrainResult(None, span, len(rows.rows), str(error), fault=True)
@@ -167,20 +166,19 @@ def _champion_loss(
         return None
     if (champion.code, champion.trained_on) != (model.code_version, span):
         return None
-    contract = stores.models.load_version(champion.version).contract
     # A batch that was taken in again since, or a label that may come later, makes another training set of the span.
     revised = any(known_revisions(stores.ledger, feed, attempt.as_of) for feed in _FEEDS)
-    same = {**describe_recipe(with_window(model, window)), "features": contract["features"]}
-    if revised or model.config.labels == "none" or any(contract.get(name) != value for name, value in same.items()):
+    same = Recipe.of(model, window).spec.has_recipe_of(stores.models.load_version(champion.version).spec)
+    if revised or model.config.labels is None or not same:
         return None
+    schema, metric = model.config.data_schema, METRICS[model.config.gate.metric]
     try:
-        return float(np.mean(champion_losses(model.config, stores, champion, known)))
+        return float(np.mean(champion_losses(schema, metric, stores, champion, known)))
     except (FeaturesInvalid, ModelIncompatible):
         return None
 
 
 def log_fitted(
-    model: ModelFolder,
     stores: Stores,
     attempt: DueAttempt,
     role: str,
@@ -193,11 +191,11 @@ def log_fitted(
 
     :param spent: CPU seconds that the attempt has taken so far.
     """
-    config = model.config
+    spec = fitted.packed.spec
     stores.ledger.put(fitted.data)
     evidence = Evidence(
         tags={
-            "evergreen.model": model.id,
+            "evergreen.model": spec.model,
             "evergreen.verdict": attempt.verdict,
             "evergreen.as_of": attempt.as_of,
             "evergreen.data": fitted.data.id,
@@ -206,9 +204,9 @@ def log_fitted(
             **(tags or {}),
         },
         params={
-            "seed": config.model.seed,
-            "window": config.training.window,
-            "lookback": config.features.lookback,
+            "seed": spec.seed,
+            "window": spec.window,
+            "lookback": spec.lookback,
             "features": len(fitted.features.columns),
         },
         metrics={
@@ -222,8 +220,8 @@ def log_fitted(
         source=stores.lake.table_uri("clean"),
         data=fitted.data.id,
     )
-    example = example_of(config.rows.columns)
-    return stores.models.log_model(attempt.verdict, role, fitted.packed.folder, signature_of(model), example, evidence)
+    signature, example = signature_of(spec.columns), example_of(spec.columns)
+    return stores.models.log_model(attempt.verdict, role, fitted.packed.folder, signature, example, evidence)
 
 
 def version_tags(run_tags: dict[str, str]) -> dict[str, str]:
@@ -242,10 +240,10 @@ def _too_little(config: ModelConfig, labelled: LabelledRows, last: str) -> str |
 
     :param last: last batch of the span.
     """
-    rows, waiting = labelled.rows, count_expected(config, labelled, last)
+    rows, waiting = labelled.rows, count_expected(config.data_schema, labelled, last)
     if rows.empty:
         return "no labelled row to learn from"
-    if config.labels == "none":
+    if config.labels is None:
         return None
     if waiting > len(rows):
         return (
@@ -258,16 +256,16 @@ def _too_little(config: ModelConfig, labelled: LabelledRows, last: str) -> str |
 
 def _measure_loss(config: ModelConfig, stores: Stores, fitted: FittedModel, holdout: LabelledRows) -> float:
     """Mean loss on the holdout; 0 where there are no labels to tell by."""
-    if config.labels == "none" or holdout.rows.empty:
+    if config.labels is None or holdout.rows.empty:
         return 0.0
-    features, _ = gather_features(config, stores, fitted.packed, holdout)
+    features, _ = gather_features(config.data_schema, stores, fitted.packed, holdout)
     predicted = call_predict(fitted.packed, features, f"{holdout.rows['batch'].min()} to {holdout.rows['batch'].max()}")
     with np.errstate(over="ignore"):
         target = holdout.rows[config.labels.column].to_numpy(dtype=float)
-        loss = float(np.mean(row_losses(config.gate.metric, target, predicted)))
+        loss = float(np.mean(METRICS[config.gate.metric].row_losses(target, predicted)))
     if not np.isfinite(loss):
         raise FeaturesInvalid(
-            f"model {fitted.packed.contract['model']}: {config.gate.metric} on the holdout cannot be told: predictions "
+            f"model {fitted.packed.spec.model}: {config.gate.metric} on the holdout cannot be told: predictions "
             f"lie between {predicted.min():.4g} and {predicted.max():.4g}, labels between {target.min():.4g} and "
             f"{target.max():.4g}; give labels a range in expectations.yaml, or look at features.py"
         )

@@ -20,7 +20,7 @@ def validate_batch(model: ModelFolder, at: Locations, batch: str, feed: Feed = "
     :raises NotReady: if the batch has not been ingested.
     :raises ConfigInvalid: if an expectation does not fit the declared columns.
     """
-    if feed == "labels" and model.config.labels == "none":
+    if feed == "labels" and model.config.labels is None:
         return None
     record = seal(model, at, feed, batch)
     # A batch whose rows were rejected takes the labels inside it along; one incident tells of both.
@@ -49,7 +49,7 @@ def describe_fault(model: ModelFolder, record: BatchRecord) -> str:
     """
     config = model.config
     limit = config.rows.max_quarantined
-    if record.feed == "labels" and config.labels != "none":
+    if record.feed == "labels" and config.labels is not None:
         limit = config.labels.max_quarantined
     odd = any(reason.expectation in (DELIVERED_ONCE, WHOLE_FILE) for reason in record.reasons)
     many = record.quarantined > limit / 2 * record.rows_in

@@ -32,8 +32,9 @@ from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from evergreen.errors import ModelIncompatible, Outage
-from evergreen.storage import packed_model
-from evergreen.storage.packed_model import PACKED, PackedModel
+from evergreen.storage import model_from_code
+from evergreen.storage.model_from_code import PACKED
+from evergreen.storage.packed_model import PackedModel
 
 # Its migrations of a fresh database are told at every start.
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
@@ -100,7 +101,7 @@ class ModelStore:
     ) -> str:
         """Log a packed model and its evidence as one run; returns the run's id.
 
-        :param folder: features.py, estimator.py, estimator.skops and contract.json.
+        :param folder: features.py, estimator.py, estimator.skops and spec.json.
         :param example: synthetic rows that show the input's shape; never real ones.
         """
         with _answered(self._uri):
@@ -116,7 +117,7 @@ class ModelStore:
                 mlflow.log_dict(example.to_dict(orient="split"), "input_example.json")
                 logged = mlflow.pyfunc.log_model(
                     name="model",
-                    python_model=packed_model.__file__,
+                    python_model=model_from_code.__file__,
                     artifacts={PACKED: str(folder)},
                     signature=signature,
                     pip_requirements=[f"{package}=={installed(package)}" for package in _PACKAGES],
@@ -267,7 +268,7 @@ class ModelStore:
 @functools.lru_cache(maxsize=16)
 def _open_packed(tracking_uri: str, uri: str) -> PackedModel:
     folder = mlflow.artifacts.download_artifacts(artifact_uri=uri)
-    return PackedModel().unpack(Path(folder) / "artifacts" / PACKED)
+    return PackedModel.open(Path(folder) / "artifacts" / PACKED)
 
 
 def _speak_to(uri: str) -> None:

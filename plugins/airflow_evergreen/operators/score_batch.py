@@ -27,10 +27,10 @@ class ScoreBatchOperator(StepOperator):
         claim = scored.claim
         if claim.version is None:
             why = f"model {model.id}: batch {claim.as_of} was scored by nobody: {claim.why}"
-            match claim.why:
-                case "batch rejected":
+            match claim.unscored:
+                case "rejected":
                     raise BatchRejected(f"{why}. See validate_batch")
-                case "batch missing":
+                case "missing":
                     raise BatchMissing(f"{why}. Deliver its files: they join the next open batch")
                 case _:
                     raise AirflowSkipException(why)

@@ -130,7 +130,7 @@ def land_sound(model: ModelFolder, at: Locations, day: int, feeds: tuple[str, ..
         row.replace(f"{batch_of(day)}T0{i}:00:00", f"{day:02d}-01-2024") if form else row
         for i, row in enumerate(rows_of(day))
     ]
-    target = model.config.labels.column if model.config.labels != "none" else ""
+    target = model.config.labels.column if model.config.labels is not None else ""
     sound = {"rows": csv(HEADER, *rows), "labels": csv(f"id,{target}", *labels_of(day, whole=target == "late"))}
     for feed in feeds:
         source = model.config.source if feed == "rows" else None
@@ -145,7 +145,7 @@ def take(model: ModelFolder, at: Locations, day: int) -> None:
         ingest_batch(model, at, batch)
         validate_batch(model, at, batch)
     score_batch(model, at, batch)
-    if model.config.labels != "none" and _await(model, at, batch, "labels"):
+    if model.config.labels is not None and _await(model, at, batch, "labels"):
         take_labels(model, at, batch)
 
 

@@ -67,7 +67,7 @@ def test_a_bad_label_feed(kind: Kind, tmp_path: Path) -> None:
     assert rows is not None
     assert (rows.state, rows.clean) == ("published", 4)
     check(model, at, "labels", kind)
-    labelled = match_labels(model.config, stores, "2024-01-02", "2024-01-02")
+    labelled = match_labels(model.config.data_schema, stores, "2024-01-02", "2024-01-02")
     sound = kind.clean - (kind.name == "labels for unknown keys")
     assert (len(labelled.rows), labelled.unmatched) == (sound, kind.clean - sound)
 
@@ -80,6 +80,7 @@ def test_a_correction_in_a_later_batch_counts_from_then_on(tmp_path: Path) -> No
             land(model, at, "labels", 2, {".csv": csv("id,minutes", *LABELS, "100,77")})
         take(model, at, day)
     stores = open_stores(at, model.id)
-    known_then = match_labels(model.config, stores, "2024-01-01", "2024-01-01").rows.set_index("id")["minutes"]
-    known_now = match_labels(model.config, stores, "2024-01-01", "2024-01-02").rows.set_index("id")["minutes"]
+    schema = model.config.data_schema
+    known_then = match_labels(schema, stores, "2024-01-01", "2024-01-01").rows.set_index("id")["minutes"]
+    known_now = match_labels(schema, stores, "2024-01-01", "2024-01-02").rows.set_index("id")["minutes"]
     assert (known_then[100], known_now[100]) == (4.5, 77.0)

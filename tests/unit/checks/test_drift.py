@@ -334,5 +334,6 @@ def test_watched_are_numbers_and_categories_that_are_not_left_out(write_folder, 
         "    zone: category\n    tip: float\n    flag: boolean\n    note: string\n    day: date\n    riders: integer\n"
     )
     config = load_model_folder(write_folder(config=edit_config("    zone: category\n", more))).config
-    assert watched_columns(config) == ["zone", "tip", "flag", "riders"]
-    assert PREDICTION not in watched_columns(config)
+    watched = watched_columns(config.data_schema, config)
+    assert watched == ["zone", "tip", "flag", "riders"]
+    assert PREDICTION not in watched

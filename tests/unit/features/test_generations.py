@@ -1,10 +1,12 @@
-"""A version's own contract, read against the one of today."""
+"""A version's own schema, read against the one of today."""
 
 import pytest
 import yaml
 
 from evergreen.config.contract import ModelConfig
-from evergreen.features.generations import contract_of, describe_contract, outgrown, unpredicted, unreadable
+from evergreen.config.model_spec import ModelSpec
+from evergreen.features.generations import outgrown, sealed_schema, unpredicted, unreadable
+from evergreen.records import BatchRecord
 from tests.unit.conftest import CONFIG
 
 
@@ -22,6 +24,11 @@ def renamed(**options):
     return config(distance=None, miles={"type": "float", "renamed_from": "distance"} | options)
 
 
+def read(today, made):
+    """The schema of a version that was made under one config, under another."""
+    return ModelSpec.of("taxi", made, "all").data_schema(today.data_schema)
+
+
 @pytest.mark.parametrize(
     ("today", "old_reads", "new_reads"),
     [
@@ -35,60 +42,74 @@ def renamed(**options):
     ],
 )
 def test_what_maps_is_of_one_generation_and_what_does_not_is_named(today, old_reads, new_reads):
-    contract = describe_contract(config())
-    assert unreadable(today, contract) == old_reads
-    assert outgrown(today, contract) == new_reads + old_reads
+    own = read(today, config())
+    assert unreadable(today.data_schema, own) == old_reads
+    assert outgrown(today.data_schema, own) == new_reads + old_reads
 
 
 def test_a_version_reads_under_its_own_names_what_was_sealed_under_any():
-    contract = describe_contract(renamed())
     today = config(distance=None, kilometres={"type": "float", "renamed_from": ["miles", "distance"]})
-    mine = contract_of(today, contract)
-    assert list(mine.rows.columns) == ["id", "at", "zone", "miles"]
-    assert mine.rows.columns["miles"].renamed_from == ("distance", "kilometres")
-    assert outgrown(today, describe_contract(config())) == []
+    mine = read(today, renamed())
+    assert list(mine.columns) == ["id", "at", "zone", "miles"]
+    assert mine.columns["miles"].renamed_from == ("distance", "kilometres")
+    assert mine.name_then("kilometres", today.data_schema) == "miles"
+    assert outgrown(today.data_schema, read(today, config())) == []
 
 
 def test_a_name_that_the_version_uses_for_another_column_is_not_taken():
     both = config(other="float")
     today = config(distance=None, other={"type": "float", "renamed_from": "distance"})
-    mine = contract_of(today, describe_contract(both))
-    assert mine.rows.columns["distance"].renamed_from == ()
-    assert outgrown(today, describe_contract(both)) == ["distance (float)"]
+    mine = read(today, both)
+    assert mine.columns["distance"].renamed_from == ()
+    assert outgrown(today.data_schema, mine) == ["distance (float)"]
 
 
-def test_a_version_packed_before_contracts_were_kept_whole_has_todays_past():
-    contract = {"columns": {"id": "integer", "at": "timestamp", "distance": "float", "zone": "category"}}
-    assert outgrown(renamed(), contract) == []
-    assert contract_of(renamed(), contract).rows.columns["distance"].renamed_from == ("miles",)
+def test_a_batch_that_was_sealed_under_other_names_is_told_from_another_generation():
+    columns = {"id": "integer", "at": "timestamp", "distance": "float", "zone": "string"}
+    rows = BatchRecord(as_of="2024-01-01", feed="rows", revision=0, state="published", columns=columns)
+    labels = BatchRecord(
+        as_of="2024-01-01", feed="labels", revision=0, state="published", columns={"id": "integer", "minutes": "float"}
+    )
+    today = renamed().data_schema
+    sealed = sealed_schema(today, rows, labels)
+    assert outgrown(today, sealed) == []
+    assert sealed.columns["distance"].renamed_from == ("miles",)
+    assert outgrown(config(fare="float").data_schema, sealed_schema(today, rows, None)) == ["fare (float)"]
+    other = labels.model_copy(update={"columns": {"id": "integer", "seconds": "float"}})
+    assert outgrown(today, sealed_schema(today, rows, other)) == ["minutes (float)"]
 
 
 def test_another_target_is_another_generation():
     parsed = yaml.safe_load(CONFIG)
     parsed["labels"]["target"] = {"seconds": "float"}
-    assert unpredicted(ModelConfig.model_validate(parsed), describe_contract(config())) == ["seconds (float)"]
+    today = ModelConfig.model_validate(parsed)
+    assert unpredicted(today.data_schema, read(today, config())) == ["seconds (float)"]
     parsed["labels"]["target"] = {"seconds": {"type": "float", "renamed_from": "minutes"}}
-    assert unpredicted(ModelConfig.model_validate(parsed), describe_contract(config())) == []
+    today = ModelConfig.model_validate(parsed)
+    assert unpredicted(today.data_schema, read(today, config())) == []
 
 
-def test_key_and_target_are_the_versions_own():
+def test_key_event_time_and_target_are_the_versions_own():
     parsed = yaml.safe_load(CONFIG)
     parsed["rows"]["key"] = parsed["labels"]["key"] = ["trip"]
-    parsed["rows"]["columns"] = {"trip": {"type": "integer", "renamed_from": "id"}} | {
+    parsed["rows"]["columns"] = {"trip": {"type": "integer", "renamed_from": "id"}, "ended": "timestamp"} | {
         name: column for name, column in parsed["rows"]["columns"].items() if name != "id"
     }
+    parsed["rows"]["event_time"] = "ended"
     parsed["labels"]["target"] = {"seconds": {"type": "float", "renamed_from": "minutes"}}
-    mine = contract_of(ModelConfig.model_validate(parsed), describe_contract(config()))
-    assert mine.rows.key == ("id",)
+    parsed["labels"]["max_delay"] = 1
+    mine = read(ModelConfig.model_validate(parsed), config())
+    assert (mine.key, mine.event_time) == (("id",), "at")
     assert mine.label_columns["id"].renamed_from == ("trip",)
-    assert mine.labels.target["minutes"].renamed_from == ("seconds",)
+    assert mine.labels.column == "minutes"
+    assert mine.labels.type.renamed_from == ("seconds",)
+    assert mine.labels.max_delay == config().data_schema.labels.max_delay != 1
 
 
-def test_a_contract_that_was_taken_stays_as_it_is_when_it_is_taken_again():
+def test_a_schema_that_was_read_stays_as_it_is_when_it_is_read_again():
     parsed = yaml.safe_load(CONFIG)
     parsed["rows"]["columns"] |= {"fare": "float"}
-    parsed["check"]["ignore"] = ["fare", "distance"]
-    contract = describe_contract(config())
-    mine = contract_of(ModelConfig.model_validate(parsed), contract)
-    assert "fare" not in mine.rows.columns
-    assert contract_of(mine, contract) == mine
+    spec = ModelSpec.of("taxi", config(), "all")
+    mine = spec.data_schema(ModelConfig.model_validate(parsed).data_schema)
+    assert "fare" not in mine.columns
+    assert spec.data_schema(mine) == mine

@@ -5,14 +5,19 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
+from evergreen.config.contract import ModelConfig
 from evergreen.config.model_folder import load_model_folder
+from evergreen.config.model_spec import ModelSpec
 from evergreen.errors import FeaturesInvalid
 from evergreen.features.history import call_features, call_predict, readable
 from evergreen.features.reading import published
 from evergreen.records import BatchRecord
-from evergreen.storage.packed_model import PackedModel, load_module
+from evergreen.storage.model_from_code import load_module
+from evergreen.storage.packed_model import PackedModel
 from evergreen.storage.stores import open_stores
+from tests.unit.conftest import CONFIG
 
 ROWS = pd.DataFrame({"id": [1, 2, 3], "distance": [1.0, None, 3.0]})
 
@@ -21,12 +26,12 @@ ROWS = pd.DataFrame({"id": [1, 2, 3], "distance": [1.0, None, 3.0]})
 def call(tmp_path):
     """Call one build_features on ROWS, as a packed model would."""
 
-    def run(body, features=None):
+    def run(body, features=()):
         path = tmp_path / "features.py"
         path.write_text(f"import pandas as pd\n\n\ndef build_features(batch, history):\n    {body}\n")
-        packed = PackedModel()
-        packed.contract = {"model": "taxi"} | ({"features": features} if features else {})
-        packed.features = load_module(path, "features")
+        spec = ModelSpec.of("taxi", ModelConfig.model_validate(yaml.safe_load(CONFIG)), "all")
+        spec = spec.model_copy(update={"features": tuple(features) or None})
+        packed = PackedModel(tmp_path, spec, load_module(path, "features"), None)
         return call_features(packed, ROWS, ROWS.iloc[:0], "2024-01-01")
 
     return run
@@ -90,7 +95,7 @@ def test_a_batch_reads_its_lookback_and_labels_known_before_it(
     for number in range(1, 9):
         seal(stores, "rows", number, "rejected" if number == 4 else "published", 0 if number in (2, 4) else 5)
         seal(stores, "labels", number, "missing" if number == 3 else "published", 0 if number in (2, 3) else 5)
-    data, label_cut = readable(model.config, stores, "2024-01-06", model.config.features.lookback)
+    data, label_cut = readable(model.config.data_schema, stores, "2024-01-06", model.config.features.lookback)
     assert [int(p.batch[-2:]) for p in data.partitions if p.table == "clean"] == rows
     assert [int(p.batch[-2:]) for p in data.partitions if p.table == "labels"] == labels
     assert label_cut == cut
@@ -115,5 +120,5 @@ def test_an_estimator_that_works_in_place_changes_nothing_that_is_kept():
         return np.zeros(len(features))
 
     features = pd.DataFrame({"distance": [1.5, 2.5]})
-    call_predict(SimpleNamespace(contract={"model": "taxi"}, predict_features=predict), features, "2024-01-01")
+    call_predict(SimpleNamespace(spec=SimpleNamespace(model="taxi"), predict_features=predict), features, "2024-01-01")
     assert features["distance"].tolist() == [1.5, 2.5]

@@ -22,7 +22,9 @@ def seal(write_folder, edit_config, at):
         for number in range(1, 31):
             for feed, clean in (("rows", 10), ("labels", labels.get(number, 0))):
                 stores.ledger.put(BatchRecord(as_of=day(number), feed=feed, revision=0, state="published", clean=clean))
-        return lambda up_to, n, **options: last_label_batches(model.config, stores, day(up_to), n, **options)
+        return lambda up_to, n, **options: last_label_batches(
+            model.config.data_schema, stores, day(up_to), n, **options
+        )
 
     return put
 

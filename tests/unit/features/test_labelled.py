@@ -60,7 +60,7 @@ def publish(stores):
 
 
 def match(model, stores, first, last, **options):
-    found = match_labels(model.config, stores, day(first), day(last), **options)
+    found = match_labels(model.config.data_schema, stores, day(first), day(last), **options)
     rows = found.rows[["id", "minutes", "batch", "known"]].to_dict("split")["data"]
     return [(i, minutes, int(batch[-2:]), int(known[-2:])) for i, minutes, batch, known in rows], found.unmatched
 
@@ -78,7 +78,12 @@ def test_rows_of_the_same_batches_that_have_no_label_yet_wait(model, stores, pub
     publish("labels", {1: {11: 1.0}, 2: {21: 2.0, 12: 3.0}, 4: {13: 4.0, 22: 5.0, 31: 6.0}})
 
     def waiting(first, last):
-        return match_labels(model.config, stores, day(first), day(last)).waiting[["id", "batch"]].to_numpy().tolist()
+        return (
+            match_labels(model.config.data_schema, stores, day(first), day(last))
+            .waiting[["id", "batch"]]
+            .to_numpy()
+            .tolist()
+        )
 
     assert waiting(1, 1) == [[12, day(1)], [13, day(1)]]
     assert waiting(1, 3) == [[13, day(1)], [22, day(2)]]
@@ -106,10 +111,10 @@ def test_a_correction_counts_from_its_arrival_on_and_moves_no_row(model, stores,
 def test_nothing_later_than_the_span_is_read(model, stores, publish):
     publish("rows", {1: [11, 12], 2: [21]})
     publish("labels", {1: {11: 1.0}, 2: {}})
-    before = match_labels(model.config, stores, day(1), day(2))
+    before = match_labels(model.config.data_schema, stores, day(1), day(2))
     publish("rows", {3: [31, 12]})
     publish("labels", {3: {11: 9.0, 12: 9.0, 21: 9.0}})
-    after = match_labels(model.config, stores, day(1), day(2))
+    after = match_labels(model.config.data_schema, stores, day(1), day(2))
     assert after.rows.equals(before.rows)
     assert after.partitions == before.partitions
 
@@ -146,18 +151,18 @@ def test_only_published_batches_that_hold_labels_count(model, stores, publish):
     publish("labels", {1: {11: 1.0}, 3: {12: 1.0}, 4: {}, 6: {13: 1.0}})
     for number, state in ((2, "missing"), (5, "rejected")):
         stores.ledger.put(BatchRecord(as_of=day(number), feed="labels", revision=0, state=state))
-    assert label_batches(model.config, stores, day(6)) == [day(1), day(3), day(6)]
-    assert label_batches(model.config, stores, day(6), after=day(1)) == [day(3), day(6)]
-    assert label_batches(model.config, stores, day(5)) == [day(1), day(3)]
-    assert last_label_batches(model.config, stores, day(6), 2) == [day(3), day(6)]
-    assert last_label_batches(model.config, stores, day(5), 2) == [day(1), day(3)]
-    assert last_label_batches(model.config, stores, day(6), 9) == [day(1), day(3), day(6)]
+    assert label_batches(model.config.data_schema, stores, day(6)) == [day(1), day(3), day(6)]
+    assert label_batches(model.config.data_schema, stores, day(6), after=day(1)) == [day(3), day(6)]
+    assert label_batches(model.config.data_schema, stores, day(5)) == [day(1), day(3)]
+    assert last_label_batches(model.config.data_schema, stores, day(6), 2) == [day(3), day(6)]
+    assert last_label_batches(model.config.data_schema, stores, day(5), 2) == [day(1), day(3)]
+    assert last_label_batches(model.config.data_schema, stores, day(6), 9) == [day(1), day(3), day(6)]
 
 
 def test_a_recorded_data_version_is_read_again_as_it_was(model, stores, publish):
     publish("rows", {1: [11, 12]})
     publish("labels", {1: {11: 1.0}})
-    found = match_labels(model.config, stores, day(1), day(2))
+    found = match_labels(model.config.data_schema, stores, day(1), day(2))
     data = DataRecord(as_of=day(2), partitions=found.partitions)
     publish("labels", {2: {11: 9.0, 12: 2.0}})
     assert match(model, stores, 1, 2, data=data)[0] == [(11, 1.0, 1, 1)]
@@ -169,13 +174,13 @@ def test_without_labels_rows_count_in_their_place(write_folder, edit_config, at,
     text = text.partition("LABELS")[0] + "labels: none\n" + text[text.index("features: ") :]
     model = load_model_folder(write_folder("other", config=text))
     publish("rows", {1: [11, 12], 2: [21]})
-    found = match_labels(model.config, stores, day(1), day(2))
+    found = match_labels(model.config.data_schema, stores, day(1), day(2))
     assert found.rows[["id", "batch", "known"]].to_numpy().tolist() == [
         [11, day(1), day(1)],
         [12, day(1), day(1)],
         [21, day(2), day(2)],
     ]
-    assert label_batches(model.config, stores, day(2)) == [day(1), day(2)]
+    assert label_batches(model.config.data_schema, stores, day(2)) == [day(1), day(2)]
     assert found.partitions == tuple(published(stores, "rows", [day(1), day(2)]))
 
 
@@ -201,7 +206,7 @@ def test_a_revision_counts_from_the_batch_on_at_which_it_was_made(model, stores,
     publish("labels", {1: {11: 5.0, 13: 6.0}}, revision=1, as_of=4)
     assert match(model, stores, 1, 3)[0] == [(11, 1.0, 1, 1), (21, 2.0, 2, 2)]
     assert match(model, stores, 1, 4)[0] == [(11, 5.0, 1, 1), (13, 6.0, 1, 1), (21, 2.0, 2, 2)]
-    found = match_labels(model.config, stores, day(1), day(4))
+    found = match_labels(model.config.data_schema, stores, day(1), day(4))
     assert {batch[-1]: one.revision for batch, one in found.sources.items()} == {"1": 1, "2": 0}
 
 
@@ -247,4 +252,4 @@ def test_rows_that_are_older_than_any_label_was_late_get_none_any_more(model, de
     """Days 1 to 5 have a row each that waits; labels came so many days after days 1, 2 and 3."""
     rows = pd.DataFrame({"batch": [day(n) for n in (1, 2, 3)], "known": [day(n + d) for n, d in enumerate(delays, 1)]})
     waiting = pd.DataFrame({"batch": [day(n) for n in range(1, 6)]})
-    assert count_expected(model.config, LabelledRows(rows, 0, (), waiting), day(5), cautious) == expected
+    assert count_expected(model.config.data_schema, LabelledRows(rows, 0, (), waiting), day(5), cautious) == expected

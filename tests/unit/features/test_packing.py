@@ -9,10 +9,11 @@ import yaml
 
 from evergreen.config.contract import ModelConfig
 from evergreen.config.expectations import ExpectationsConfig
-from evergreen.config.feeds import LabelFeed
 from evergreen.config.model_folder import ModelFolder
-from evergreen.features.packing import _fit, baseline_of, describe_recipe, recipe_of
-from evergreen.losses import best_constant
+from evergreen.config.model_spec import ModelSpec
+from evergreen.features.packing import Recipe, _fit
+from evergreen.losses import METRICS
+from evergreen.storage.packed_model import CODE, PackedModel, read_spec, write_spec
 from tests.unit.conftest import CONFIG
 
 OTHER = {
@@ -34,24 +35,40 @@ def labels(**changes):
 
 
 @pytest.mark.parametrize("today", [{}, OTHER, {"labels": labels(max_delay=0)}, {"labels": "none"}])
-def test_a_recipe_is_what_was_packed_whatever_the_config_says(today):
-    packed = describe_recipe(folder())
-    recipe = recipe_of(folder(**today), packed)
-    assert describe_recipe(recipe) == packed
-    assert isinstance(recipe.config.labels, LabelFeed)
+def test_a_recipe_is_what_was_packed_whatever_the_config_says(today, tmp_path):
+    for name in CODE:
+        (tmp_path / name).write_text(f"# {name}, as it was")
+    spec = Recipe.of(folder(), "all").spec.model_copy(update={"features": ("x",), "constant": 1.0, "left_out": 3})
+    write_spec(tmp_path, spec)
+    recipe = Recipe.of_packed(PackedModel(tmp_path, read_spec(tmp_path), None, None))
+    assert recipe.spec == ModelSpec.of("a", folder().config, "all")
+    assert recipe.code == {name: f"# {name}, as it was" for name in CODE}
+    schema = recipe.spec.data_schema(folder(**today).config.data_schema)
+    assert (schema.labels.column, schema.labels.max_delay) == ("minutes", folder().config.labels.max_delay)
 
 
 def test_a_model_that_was_packed_without_labels_is_fitted_without_any():
-    packed = describe_recipe(folder(labels="none"))
-    assert recipe_of(folder(), packed).config.labels == "none"
+    spec = ModelSpec.of("a", folder(labels="none").config, "all")
+    assert spec.data_schema(folder().config.data_schema).labels is None
 
 
-def test_what_a_model_packed_earlier_does_not_tell_is_todays():
-    packed = {n: one for n, one in describe_recipe(folder()).items() if n not in ("rowwise", "window", "max_delay")}
-    today = folder(**OTHER, labels=labels(max_delay=1))
-    config = recipe_of(today, packed).config
-    assert (config.training, config.labels.max_delay) == (today.config.training, 1)
-    assert config.model == folder().config.model
+@pytest.mark.parametrize(
+    ("today", "same"),
+    [
+        ({}, True),
+        ({"training": {"window": 2}}, True),
+        ({"gate": {"metric": "rmse"}}, True),
+        ({"features": OTHER["features"]}, False),
+        ({"model": OTHER["model"]}, False),
+        ({"labels": labels(max_delay=0)}, False),
+        ({"labels": labels(target={"minutes": "integer"})}, False),
+        ({"labels": "none"}, False),
+    ],
+)
+def test_two_versions_are_of_one_recipe_if_all_that_shapes_them_is_the_same(today, same):
+    spec = ModelSpec.of("a", folder().config, "all").model_copy(update={"features": ("x",), "left_out": 2})
+    assert ModelSpec.of("a", folder(**today).config, "all").has_recipe_of(spec) is same
+    assert not ModelSpec.of("a", folder(**today).config, 3).has_recipe_of(spec)
 
 
 @pytest.mark.parametrize("waiting", [0, 6])
@@ -67,12 +84,13 @@ def test_what_a_model_packed_earlier_does_not_tell_is_todays():
 )
 def test_the_baseline_predicts_the_best_constant_for_any_row(metric, task, target, waiting, tmp_path):
     of_task = {"model": {"task": task, "seed": 7}, "labels": labels(target=KINDS[task])}
-    baseline = baseline_of(folder(**of_task, gate={"metric": metric}))
-    assert (baseline.config.features.lookback, baseline.config.windows) == (0, ("all",))
+    baseline = Recipe.of_baseline(folder(**of_task, gate={"metric": metric}))
+    assert (baseline.spec.lookback, baseline.spec.window) == (0, "all")
     for name, text in baseline.code.items():
         (tmp_path / name).write_text(text)
     rows = pd.DataFrame({"minutes": target})
-    estimator = _fit(baseline, tmp_path, pd.DataFrame({"constant": 0.0}, index=rows.index), rows, waiting)
+    features = pd.DataFrame({"constant": 0.0}, index=rows.index)
+    estimator = _fit(baseline.spec, tmp_path, features, rows["minutes"], waiting)
     unseen = np.array([[1.0], [-5.0]])
     predicted = estimator.predict(unseen) if task == "regression" else estimator.predict_proba(unseen)[:, 1]
-    assert predicted == pytest.approx([best_constant(metric, np.array(target), waiting)] * 2)
+    assert predicted == pytest.approx([METRICS[metric].best_constant(np.array(target), waiting)] * 2)

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from evergreen.config.model_folder import load_model_folder
-from evergreen.features.generations import describe_contract
+from evergreen.config.model_spec import ModelSpec
 from evergreen.incidents import announce, report, resolve
 from evergreen.judging.attempts import find_due_attempt
 from evergreen.records import (
@@ -216,8 +216,8 @@ def test_three_years_cost_what_three_months_do(history, count, write_folder, edi
         "{every: 28}]", "{every: 28}, code_changed], budget: 1h"
     )
     model = load_model_folder(write_folder(config=config))
-    # No version was fitted; of one, the check reads the contract that it was made with.
-    packed = SimpleNamespace(contract=describe_contract(model.config))
+    # No version was fitted; of one, the check reads the spec that it was made with.
+    packed = SimpleNamespace(spec=ModelSpec.of(model.id, model.config, "all"))
     monkeypatch.setattr(ModelStore, "load_version", lambda _, version: packed)
     monkeypatch.setattr(ModelStore, "has_version", lambda _, version: True)
     loop, seen = Loop(model, at, history), {}

@@ -52,7 +52,7 @@ def whole(model, at):
     """The same batch predicted at once, from frames; by key."""
     stores = open_stores(at, model.id)
     claim, packed = stores.ledger.get(ClaimRecord, DAY), stores.models.load_version(1)
-    built = build_features(model.config, stores, packed, claim)
+    built = build_features(model.config.data_schema, stores, packed, claim)
     predicted = call_predict(packed, built.features, DAY)
     return built.keys.assign(prediction=predicted, model_version=1, data_version=claim.data)
 
@@ -66,7 +66,7 @@ def test_the_predictions_are_those_of_the_whole_batch(begin, rows):
     model, at = begin()
     result = score_batch(model, at, DAY)
     stores = open_stores(at, model.id)
-    assert find_streamable(model.config, stores, stores.models.load_version(1), result.claim) is not None
+    assert find_streamable(model.config.data_schema, stores, stores.models.load_version(1), result.claim) is not None
     expected = pa.Table.from_pandas(whole(model, at), preserve_index=False).replace_schema_metadata()
     assert result.rows == COUNT
     assert scored(at, model).equals(expected)
@@ -83,7 +83,7 @@ def test_a_batch_of_one_piece_is_read_whole_for_the_check_that_follows(begin, tm
     score_batch(model, at, DAY)
     claim = score_batch(model, at, "2024-01-02").claim
     stores = open_stores(at, model.id)
-    assert find_streamable(model.config, stores, stores.models.load_version(1), claim) is None
+    assert find_streamable(model.config.data_schema, stores, stores.models.load_version(1), claim) is None
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def test_each_window_is_tried_on_the_holdout_and_the_better_goes_on(trained):
     version = loop.stores.models.load_version(register_model(loop.model, loop.at, due).version)
     tags = loop.stores.models.version_tags(loop.stores.models.find_version(due.verdict))
     assert tags["evergreen.trained_on"] == f"{day(spans[best][0] + 1)} to {day(12)}"
-    assert version.contract["window"] == int(best)
+    assert version.spec.window == int(best)
 
 
 def test_nothing_is_trained_twice_whatever_the_config_says_by_now(trained):

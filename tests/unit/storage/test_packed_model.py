@@ -1,53 +1,73 @@
-"""The packed model: each version runs its own feature code, whatever else the process has loaded."""
+"""The spec of a packed model: written once, read by every later release."""
 
-import sys
+import json
 
 import pytest
+import yaml
 
-from evergreen.storage.packed_model import load_module
+from evergreen.config.contract import ModelConfig
+from evergreen.config.model_spec import ModelSpec
+from evergreen.errors import ModelIncompatible
+from evergreen.storage.packed_model import read_spec, write_spec
+from tests.unit.conftest import CONFIG
 
-
-@pytest.fixture
-def code(tmp_path):
-    def write(version, text):
-        path = tmp_path / version / "features.py"
-        path.parent.mkdir()
-        path.write_text(text)
-        return path
-
-    return write
-
-
-def test_two_versions_live_in_one_process(code):
-    one = load_module(code("one", "def answer():\n    return 1\n"), "features")
-    two = load_module(code("two", "def answer():\n    return 2\n"), "features")
-    assert (one.answer(), two.answer()) == (1, 2)
-
-
-def test_the_same_code_is_loaded_once_and_roles_do_not_mix(code):
-    text = "loaded = []\n"
-    one = load_module(code("one", text), "features")
-    assert load_module(code("two", text), "features") is one
-    assert load_module(code("three", text), "estimator") is not one
+# As it was written before the first release.
+UNNUMBERED = {
+    "model": "taxi", "task": "regression", "lookback": 2, "rowwise": False, "trusted_types": [], "seed": 7,
+    "window": "all", "max_delay": 9, "key": ["id"],
+    "columns": {"id": "integer", "at": "timestamp", "distance": "float"},
+    "declared": {
+        "id": {"type": "integer", "format": None}, "at": {"type": "timestamp", "format": None},
+        "distance": {"type": "float", "format": None, "renamed_from": ["miles"], "default": None},
+    },
+    "target": {"minutes": {"type": "float", "format": None}},
+    "features": ["distance"], "constant": 4.5, "left_out": 0,
+}  # fmt: skip
 
 
-def test_an_edited_file_is_other_code(code):
-    path = code("one", "value = 1\n")
-    before = load_module(path, "features")
-    path.write_text("value = 2\n")
-    assert (before.value, load_module(path, "features").value) == (1, 2)
+def spec(columns=()):
+    parsed = yaml.safe_load(CONFIG)
+    parsed["rows"]["columns"] |= dict(columns)
+    made = ModelSpec.of("taxi", ModelConfig.model_validate(parsed), 12)
+    return made.model_copy(update={"features": ("a", "b"), "constant": 1.5, "left_out": 3})
 
 
-def test_code_that_fails_leaves_nothing_behind(code):
-    path = code("one", "value = 1\nraise RuntimeError('half-way')\n")
-    before = set(sys.modules)
-    for _ in range(2):
-        with pytest.raises(RuntimeError, match="half-way"):
-            load_module(path, "features")
-    assert {name for name in set(sys.modules) - before if name.startswith("evergreen_")} == set()
+def test_a_spec_is_read_as_it_was_written(tmp_path):
+    made = spec({"tip": {"type": "float", "default": None, "renamed_from": "gratuity"}})
+    write_spec(tmp_path, made)
+    found = read_spec(tmp_path)
+    assert found == made
+    assert found.columns["tip"].has_default
+    assert not found.columns["distance"].has_default
+    assert json.loads((tmp_path / "spec.json").read_text())["schema_number"] == 1
 
 
-def test_no_bytecode_is_left_beside_a_model(code):
-    path = code("one", "bare = True\n")
-    load_module(path, "features")
-    assert [file.name for file in path.parent.iterdir()] == ["features.py"]
+def test_a_model_that_was_packed_before_specs_had_a_number_is_read(tmp_path):
+    (tmp_path / "contract.json").write_text(json.dumps(UNNUMBERED))
+    found = read_spec(tmp_path)
+    assert (found.lookback, found.window, found.max_delay, found.key) == (2, "all", 9, ("id",))
+    assert (found.features, found.constant, found.event_time) == (("distance",), 4.5, None)
+    assert found.columns["distance"].renamed_from == ("miles",)
+    assert found.data_schema(ModelConfig.model_validate(yaml.safe_load(CONFIG)).data_schema).event_time == "at"
+
+
+def test_labels_inside_the_rows_had_no_delay(tmp_path):
+    (tmp_path / "contract.json").write_text(json.dumps(UNNUMBERED | {"max_delay": None}))
+    assert read_spec(tmp_path).max_delay == 0
+
+
+@pytest.mark.parametrize("lost", ["rowwise", "window", "max_delay", "key", "declared", "target"])
+def test_what_a_model_packed_earlier_does_not_tell_is_not_made_up(lost, tmp_path):
+    told = {name: value for name, value in UNNUMBERED.items() if name != lost}
+    (tmp_path / "contract.json").write_text(json.dumps(told))
+    named = "columns" if lost == "declared" else lost
+    with pytest.raises(ModelIncompatible, match=rf"model taxi, .*cannot be read by this release: {named}\. .*retrain"):
+        read_spec(tmp_path)
+
+
+def test_the_spec_of_a_newer_release_is_refused_in_words(tmp_path):
+    write_spec(tmp_path, spec())
+    newer = json.loads((tmp_path / "spec.json").read_text()) | {"schema_number": 2}
+    (tmp_path / "spec.json").write_text(json.dumps(newer))
+    with pytest.raises(ModelIncompatible, match=r"schema_number\. It was packed by a newer release"):
+        read_spec(tmp_path)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from evergreen.losses import METRICS
 from evergreen.records import Judgement
 from evergreen.replay.diff.comparison import CONFIDENCE, Comparison
 from evergreen.replay.history import History
@@ -33,7 +34,7 @@ def _headline(comparison: Comparison) -> str:
     numbers = f"{metric} {judgement.challenger:.4g} instead of {judgement.champion:.4g}"
     if interval.lower == interval.upper == 0:
         return f"**{model}: equal.** {numbers}: the losses are the same, row by row."
-    of = " in squared error" if metric == "rmse" else ""
+    of = " in squared error" if METRICS[comparison.change.metric].is_root else ""
     told = f"{numbers}: {_signed(interval.mean)}{of}, {_ends(interval.lower, interval.upper)}"
     if comparison.why:
         return f"**{model}: worse in a slice.** {_cell(comparison.why)}. Over all: {told}."

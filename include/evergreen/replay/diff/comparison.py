@@ -16,7 +16,7 @@ from evergreen.features.labelled import LabelledRows, gather_rows, match_labels
 from evergreen.judging.champion import read_predictions
 from evergreen.judging.gate import judge
 from evergreen.judging.interval import MeanInterval, block_mean, two_sided
-from evergreen.losses import row_losses
+from evergreen.losses import METRICS
 from evergreen.records import ClaimRecord, Judgement
 from evergreen.replay.history import History, collect_history
 from evergreen.storage.columns import find_column
@@ -184,28 +184,28 @@ def _judge(change: Side, labelled: LabelledRows, blocks: np.ndarray) -> tuple[Ju
     :param blocks: (n,) the block of each row.
     """
     config, pairs = change.model.config, labelled.rows
-    assert config.labels != "none"
-    gate = config.gate
+    assert config.labels is not None
+    gate, metric = config.gate, METRICS[config.gate.metric]
     target, old, new = (
         pairs[name].to_numpy(dtype=float) for name in (config.labels.column, "prediction_before", "prediction")
     )
     rows = (
-        gather_rows(config, open_stores(change.at, change.model.id), labelled)
+        gather_rows(config.data_schema, open_stores(change.at, change.model.id), labelled)
         if gate.slices or gate.sensitive
         else pairs
     )
     judgement, _ = judge(gate, "base", target, old, new, blocks, rows)
-    before, now = row_losses(gate.metric, target, old), row_losses(gate.metric, target, new)
+    before, now = metric.row_losses(target, old), metric.row_losses(target, new)
     interval = two_sided((before - now) / (block_mean(before, blocks) or 1.0), blocks, CONFIDENCE)
     return judgement, interval
 
 
 def _match(side: Side, first: str, last: str) -> LabelledRows:
     """The labels that a replay knew at the end of its span."""
-    config = side.model.config
-    # What was predicted counts, whatever else the contract asks of a row.
-    config = config.model_copy(update={"rows": config.rows.model_copy(update={"columns": key_of(config)})})
-    return match_labels(config, open_stores(side.at, side.model.id), first, last)
+    schema = side.model.config.data_schema
+    # What was predicted counts, whatever else the schema asks of a row.
+    schema = replace(schema, columns=schema.key_columns)
+    return match_labels(schema, open_stores(side.at, side.model.id), first, last)
 
 
 def _predictions(side: Side, config: ModelConfig, first: str, last: str) -> pd.DataFrame:
@@ -218,7 +218,7 @@ def _predictions(side: Side, config: ModelConfig, first: str, last: str) -> pd.D
         if claim is None or claim.version is None:
             continue
         try:
-            rows = read_predictions(own, stores, claim)
+            rows = read_predictions(own.data_schema, stores, claim)
         except NotReady:
             # It was claimed and has no row.
             continue

@@ -48,7 +48,7 @@ def require_comparable(base: ModelFolder, change: ModelFolder) -> None:
     """
     old, new = base.config, change.config
     problem = None
-    if new.labels == "none" or old.labels == "none":
+    if new.labels is None or old.labels is None:
         problem = "labels: none leaves nothing to judge by"
     elif lacking(new.labels.target, kinds_of(old.labels.target)):
         problem = f"the target is {_names(new.labels.target)} and was {_names(old.labels.target)}"

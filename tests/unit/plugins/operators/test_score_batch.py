@@ -11,12 +11,13 @@ from evergreen.records import ClaimRecord
 from evergreen.steps.score_batch import ScoreResult
 
 
-def scored(version, why="promotion 1, in force from 2024-01-02", rows=7):
+def scored(version, unscored=None, why="promotion 1, in force from 2024-01-02", rows=7):
     claim = ClaimRecord(
         as_of="2024-01-02",
         revision=0,
         version=version,
         promotion=version and 1,
+        unscored=unscored,
         why=why,
         data="d",
         label_cut=None,
@@ -35,18 +36,19 @@ def test_a_scored_batch_tells_by_whom(operator, step, context_of):
 
 
 @pytest.mark.parametrize(
-    ("why", "error"),
+    ("unscored", "error"),
     [
-        ("batch rejected", BatchRejected),
-        ("batch missing", BatchMissing),
-        ("no champion yet", AirflowSkipException),
-        ("batch without a clean row", AirflowSkipException),
-        ("version 3 reads zone (category), as config.yaml does not say", AirflowSkipException),
-        ("version 3 failed: KeyError: zone", AirflowSkipException),
+        ("rejected", BatchRejected),
+        ("missing", BatchMissing),
+        ("no champion", AirflowSkipException),
+        ("empty", AirflowSkipException),
+        ("unreadable", AirflowSkipException),
+        ("failed", AirflowSkipException),
     ],
 )
-def test_a_batch_scored_by_nobody_says_why(why, error, operator, step, context_of):
-    step("score_batch", scored(None, why, 0))
+def test_a_batch_scored_by_nobody_says_why(unscored, error, operator, step, context_of):
+    why = f"in whatever words of {unscored}"
+    step("score_batch", scored(None, unscored, why, 0))
     with pytest.raises(error, match=re.escape(f"taxi: batch 2024-01-02 was scored by nobody: {why}")):
         operator.execute(context_of())
 

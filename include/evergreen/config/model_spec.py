@@ -1,0 +1,92 @@
+"""What a version was made with. It is packed with the version, and does not change with config.yaml."""
+
+from dataclasses import replace
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from evergreen.config.contract import ModelConfig, Task, Window
+from evergreen.config.data_schema import DataSchema, LabelSchema
+from evergreen.config.fields import ColumnType
+
+
+class ModelSpec(BaseModel):
+    """The settings that shaped a version, and what came of fitting it.
+
+    Whoever works with a version takes its settings from here: config.yaml may say something else by now.
+
+    :ivar schema_number: of the form that it is written in.
+    :ivar model: the model's id.
+    :ivar lookback: batches before a batch that its features read.
+    :ivar rowwise: whether they read nothing but the row.
+    :ivar window: label batches that it may learn from.
+    :ivar event_time: None in a version from before the first release, which did not tell.
+    :ivar target: name and type; empty for a model without labels.
+    :ivar max_delay: batches that a label may come after its row; 0 where labels stand inside the rows.
+    :ivar features: the names of its features, in order; None until it is fitted.
+    :ivar constant: the best constant on what it learnt from; None until it is fitted, and without labels.
+    :ivar left_out: labelled rows that it did not learn from, since their like are not due.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_number: Literal[1] = 1
+    model: str
+    task: Task
+    seed: int
+    trusted_types: tuple[str, ...]
+    lookback: int
+    rowwise: bool
+    window: Window
+    key: tuple[str, ...]
+    event_time: str | None
+    columns: dict[str, ColumnType]
+    target: dict[str, ColumnType]
+    max_delay: int
+    features: tuple[str, ...] | None = None
+    constant: float | None = None
+    left_out: int = 0
+
+    @classmethod
+    def of(cls, model_id: str, config: ModelConfig, window: Window) -> Self:
+        """What config.yaml says, for a model that is to be fitted.
+
+        :param window: which of ``config.windows``.
+        """
+        schema = config.data_schema
+        return cls(
+            model=model_id,
+            task=config.model.task,
+            seed=config.model.seed,
+            trusted_types=config.model.trusted_types,
+            lookback=config.features.lookback,
+            rowwise=config.features.rowwise,
+            window=window,
+            key=schema.key,
+            event_time=schema.event_time,
+            columns=dict(schema.columns),
+            target=schema.target,
+            max_delay=schema.labels.max_delay if schema.labels is not None else 0,
+        )
+
+    @property
+    def recipe(self) -> Self:
+        """The settings alone, as they were before the version was fitted."""
+        return self.model_copy(update={"features": None, "constant": None, "left_out": 0})
+
+    def has_recipe_of(self, other: "ModelSpec") -> bool:
+        """Whether the settings of another version are the same."""
+        # As they are written: a column's default of null and none at all are equal as values.
+        return bool(self.recipe.model_dump(mode="json") == other.recipe.model_dump(mode="json"))
+
+    def data_schema(self, today: DataSchema) -> DataSchema:
+        """The version's own key, columns and label, which also answer to today's names.
+
+        :param today: what config.yaml says, under whose names rows are sealed.
+        """
+        labels = None
+        for name, column in self.target.items():
+            labels = LabelSchema(name, column, self.max_delay)
+        own = replace(today, key=self.key, columns=self.columns, labels=labels)
+        event_time = self.event_time or own.name_then(today.event_time, today)
+        return replace(own, event_time=event_time).answering(today)
