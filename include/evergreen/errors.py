@@ -16,6 +16,7 @@
     │   ├── BatchRejected        a batch failed validation as a whole and is in quarantine
     │   ├── BatchMissing         a batch did not come in its time
     │   ├── ExtraMissing         a package that only some need is not installed
+    │   ├── RecordUnreadable     a record of the ledger is damaged, or a newer version wrote it
     │   └── ApprovalMissing      an attempt that was refused, or waits for a human
     ├── NotReady                 something earlier has not happened yet: wait, then try again
     └── Outage                   a service or a store did not answer: try again
@@ -118,6 +119,10 @@ class ApprovalMissing(Refused):
 
 class ExtraMissing(Refused):
     """A package that only some need is not installed; the message names the extra that brings it."""
+
+
+class RecordUnreadable(Refused):
+    """A record of the ledger is damaged, or was written by a newer version of Evergreen."""
 
 
 class NotReady(EvergreenError):

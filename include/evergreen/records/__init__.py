@@ -15,7 +15,7 @@ from evergreen.records.attempts import (
     PromotionRecord,
     SliceJudgement,
 )
-from evergreen.records.base import Feed, Numbers, Part, Record, State
+from evergreen.records.base import SCHEMA, Feed, Numbers, Part, Record, State
 from evergreen.records.feeds import (
     ArrivalRecord,
     BatchRecord,
@@ -32,6 +32,7 @@ from evergreen.records.incidents import Cause, IncidentRecord, NoticeRecord, Res
 from evergreen.records.verdicts import ClosingRecord, SectionVerdict, VerdictRecord, WishRecord
 
 __all__ = [
+    "SCHEMA",
     "ApprovalRecord",
     "ArrivalRecord",
     "AttemptRecord",

@@ -13,6 +13,8 @@ def _without_infinities(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+# Of the form that records are written in. A field that is added has a default; any other change makes a new number.
+SCHEMA = 1
 Feed = Literal["rows", "labels"]
 State = Literal["ok", "warn", "bad", "provisional"]
 Numbers = Annotated[dict[str, Any], BeforeValidator(_without_infinities)]
@@ -29,6 +31,7 @@ class Record(Part):
     """One decision. ``as_of`` is the last batch whose arrivals it read."""
 
     kind: ClassVar[str]
+    schema_number: int = SCHEMA
     as_of: str
     meta: dict[str, Any] = {}
 

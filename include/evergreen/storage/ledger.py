@@ -1,15 +1,19 @@
 """The ledger: append-only records, each created only if it is absent."""
 
+import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TypeVar
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, NotFoundError
+from pydantic import ValidationError
 
 from evergreen.batches import Calendar
-from evergreen.records import Record
+from evergreen.errors import RecordUnreadable
+from evergreen.records import SCHEMA, Record
 from evergreen.storage.objects import open_store, reached
 
 R = TypeVar("R", bound=Record)
@@ -66,8 +70,24 @@ class Ledger:
                     content = bytes(obstore.get(self._store, path).bytes())
             except (FileNotFoundError, NotFoundError):
                 return None
-            self._read[path] = kind.model_validate_json(content)
+            self._read[path] = self._parse(kind, path, content)
         return self._read[path]  # type: ignore[return-value]
+
+    def _parse(self, kind: type[R], path: str, content: bytes) -> R:
+        try:
+            record = kind.model_validate_json(content)
+        except ValidationError as error:
+            with suppress(ValueError, AttributeError, TypeError):
+                if (number := json.loads(content).get("schema_number", SCHEMA)) > SCHEMA:
+                    problem = f"it has schema {number}, and this version of Evergreen reads up to {SCHEMA}; upgrade it"
+                    raise RecordUnreadable(f"record {self._uri}/{path}: {problem}") from error
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the whole"
+            problem = (
+                f"is damaged: {where}: {first['msg']}; a {kind.__name__} is expected. Restore the file from a backup"
+            )
+            raise RecordUnreadable(f"record {self._uri}/{path} {problem} (docs/backup.md)") from error
+        return record
 
     def last(self, kind: type[R], id_: str) -> R | None:
         """The record with the highest number under an id; numbers have no gaps."""

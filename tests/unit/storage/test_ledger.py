@@ -9,6 +9,7 @@ import pytest
 
 import evergreen.storage.ledger
 from evergreen.batches import Calendar
+from evergreen.errors import RecordUnreadable
 from evergreen.records import BatchRecord, ClaimRecord, ClosingRecord, SightingRecord
 from evergreen.storage.ledger import Ledger
 
@@ -180,3 +181,36 @@ def test_of_many_writers_at_once_one_stands(tmp_path):
         standing = set(pool.map(write, [f"writer {i}" for i in range(8)]))
     assert len(standing) == 1
     assert {elsewhere(tmp_path).get(ClosingRecord, "2024-01-01.0").why} == standing
+
+
+DAMAGED = "is damaged: .*; a ClosingRecord is expected. Restore the file from a backup"
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", DAMAGED),
+        (b"{", DAMAGED),
+        (b"[1]", DAMAGED),
+        (b"\xff\xfe", DAMAGED),
+        (b'{"as_of": "2024-01-01"}', DAMAGED),
+        (b'{"schema_number": "two"}', DAMAGED),
+        (
+            b'{"schema_number": 2, "more": 1}',
+            "it has schema 2, and this version of Evergreen reads up to 1; upgrade it",
+        ),
+    ],
+)
+def test_a_record_that_cannot_be_read_says_which_and_what_to_do(tmp_path, content, told):
+    Ledger(str(tmp_path), "dev", "taxi").put(closing("x"))
+    [file] = tmp_path.rglob("*.json")
+    file.write_bytes(content)
+    with pytest.raises(RecordUnreadable, match=told) as error:
+        Ledger(str(tmp_path), "dev", "taxi").get(ClosingRecord, "2024-01-01.0")
+    assert str(file) in str(error.value)
+
+
+def test_records_say_the_number_of_their_schema(ledger, tmp_path):
+    ledger.put(closing("x"))
+    [file] = tmp_path.rglob("*.json")
+    assert '"schema_number": 1' in file.read_text()
