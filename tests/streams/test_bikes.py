@@ -13,7 +13,7 @@ from evergreen.config.model_folder import load_model_folder
 from evergreen.records import BatchRecord, DataRecord
 from evergreen.replay.history import History, collect_history
 from evergreen.replay.runner import for_replay, replay
-from evergreen.sources.splitting import split_history
+from evergreen.scaffold.split_history import split_history
 from evergreen.storage.stores import open_stores
 
 ROOT = Path(__file__).parent.parent.parent

@@ -1,11 +1,8 @@
 """The services of a small deployment on one machine: Airflow with LocalExecutor and SQLite, and an MLflow server."""
 
-import importlib.util
 import json
 import os
-import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,7 +15,7 @@ from typing import Any
 import httpx
 import psutil
 
-from evergreen.config.locations import demo_models
+from evergreen.demo.settings import free_port, keep_secrets, make_settings
 from evergreen.errors import Outage
 
 _COMPONENTS = ("scheduler", "dag_processor", "triggerer")
@@ -42,13 +39,12 @@ class Services:
     def __post_init__(self) -> None:
         self.home = self.home.absolute()
         self.home.mkdir(parents=True, exist_ok=True)
-        self.secrets = self._keep_secrets()
+        self.secrets = keep_secrets(self.home)
         # Some other program may sit on the usual ports: then the next free ones are taken.
         taken: set[int] = set()
-        self.api_port, self.mlflow_port, worker_logs, trigger_logs = (
-            _free_port(first, taken) for first in self.first_ports
-        )
-        self.environment = {**os.environ, **self._settings(worker_logs, trigger_logs), **self.extra}
+        ports = [free_port(first, taken) for first in self.first_ports]
+        self.api_port, self.mlflow_port = ports[:2]
+        self.environment = {**os.environ, **make_settings(self.home, ports, self.secrets), **self.extra}
 
     @property
     def airflow_url(self) -> str:
@@ -151,55 +147,6 @@ class Services:
         for name in ("scheduler", "triggerer", "dag-processor", "api-server", "mlflow"):
             self.stop_one(name)
 
-    def _settings(self, worker_logs: int, trigger_logs: int) -> dict[str, str]:
-        home, airflow = self.home, self.home / "airflow"
-        return {
-            "AIRFLOW_HOME": str(airflow),
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{airflow / 'airflow.db'}",
-            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
-            "AIRFLOW__CORE__PARALLELISM": "4",
-            "AIRFLOW__CORE__DAGS_FOLDER": str(_dags_folder()),
-            "AIRFLOW__CORE__PLUGINS_FOLDER": str(airflow / "plugins"),
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://localhost:{self.api_port}/execution/",
-            "AIRFLOW__CORE__FERNET_KEY": self.secrets["fernet"],
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
-            "AIRFLOW__API__PORT": str(self.api_port),
-            "AIRFLOW__API__BASE_URL": self.airflow_url,
-            "AIRFLOW__API__SECRET_KEY": self.secrets["api"],
-            "AIRFLOW__API_AUTH__JWT_SECRET": self.secrets["jwt"],
-            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(worker_logs),
-            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(trigger_logs),
-            # Both measured: at their defaults a task costs seconds of waiting after it has ended.
-            "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
-            "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
-            # The demo has a place of its own, whatever the shell says of another deployment.
-            "EVERGREEN_HOME": str(home),
-            "EVERGREEN_ENV": "dev",
-            "EVERGREEN_LAKE": str(home / "lake"),
-            "EVERGREEN_LANDING": str(home / "landing"),
-            "EVERGREEN_MODELS": str(demo_models()),
-            "MLFLOW_TRACKING_URI": self.mlflow_url,
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-            "OMP_NUM_THREADS": "1",
-            # Without bytecode every process pays some twenty seconds of imports.
-            "PYTHONDONTWRITEBYTECODE": "",
-        }
-
-    def _keep_secrets(self) -> dict[str, str]:
-        """Secrets and the login of this deployment, made once and readable by nobody else."""
-        path = self.home / "secrets.json"
-        if not path.exists():
-            from cryptography.fernet import Fernet
-
-            made = {"fernet": Fernet.generate_key().decode()}
-            made |= {name: secrets.token_urlsafe(48) for name in ("jwt", "api")} | {"admin": secrets.token_urlsafe(9)}
-            _write_private(path, made)
-        kept: dict[str, str] = json.loads(path.read_text())
-        _write_private(self.home / "passwords.json", {"admin": kept["admin"]})
-        return kept
-
     def _note_processes(self) -> None:
         running = {}
         for process in self.processes.values():
@@ -228,17 +175,6 @@ def uninterrupted() -> Iterator[None]:
             signal.signal(sign, handler)
 
 
-def _dags_folder() -> Path:
-    """Where the DAG files lie: a part of the installed plugin, in a checkout ``dags``."""
-    found = importlib.util.find_spec("airflow_evergreen")
-    if found is None or found.origin is None:
-        raise Outage(
-            "the package airflow_evergreen is not installed beside evergreen; pip install airflow-provider-evergreen"
-        )
-    plugin = Path(found.origin).parent
-    return installed if (installed := plugin / "wiring").is_dir() else plugin.parents[1] / "dags"
-
-
 def _end(pid: int, kill: bool) -> None:
     """End a process and its descendants, whichever sessions they have moved to."""
     try:
@@ -254,25 +190,6 @@ def _end(pid: int, kill: bool) -> None:
             member.kill()
         except psutil.NoSuchProcess:
             continue
-
-
-def _free_port(first: int, taken: set[int]) -> int:
-    for port in range(first, first + 1000):
-        if port in taken:
-            continue
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        taken.add(port)
-        return port
-    raise Outage(f"no free port from {first} on")
-
-
-def _write_private(path: Path, content: dict[str, str]) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        json.dump(content, file)
 
 
 def _answers(url: str) -> bool:

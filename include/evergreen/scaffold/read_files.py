@@ -16,8 +16,8 @@ from evergreen.config.feeds import FilesConfig
 from evergreen.config.fields import ColumnType
 from evergreen.config.patterns import FilePattern
 from evergreen.errors import FileUnreadable
+from evergreen.scaffold.read_history import as_text, read_history
 from evergreen.sources.casting import cast_column
-from evergreen.sources.history import as_text, read_history
 
 _DELIMITERS = (",", ";", "\t", "|")
 _LINES = 200

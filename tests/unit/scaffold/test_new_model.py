@@ -15,10 +15,10 @@ from evergreen.scaffold.ask_person import take_proposal
 from evergreen.scaffold.follow_names import follow_names
 from evergreen.scaffold.propose_model import propose_model
 from evergreen.scaffold.read_files import read_files
+from evergreen.scaffold.split_history import split_history
 from evergreen.scaffold.tell_proposal import tell_proposal
 from evergreen.scaffold.write_folder import require_free, write_folder
 from evergreen.sources.landing import list_files
-from evergreen.sources.splitting import split_history
 from tests.shapes import make_categorical
 
 ROWS = 400

@@ -19,8 +19,8 @@ from evergreen.config.fields import ColumnType
 from evergreen.config.model_folder import ModelFolder
 from evergreen.config.patterns import fill_batch
 from evergreen.errors import ConfigInvalid, FileUnreadable
+from evergreen.scaffold.read_history import as_text, read_history
 from evergreen.sources.casting import cast_column
-from evergreen.sources.history import as_text, read_history
 from evergreen.sources.parsing import JSON_LINES
 
 

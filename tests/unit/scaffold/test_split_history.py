@@ -12,10 +12,10 @@ from pyarrow import parquet as pq
 from evergreen.config.fields import ColumnType
 from evergreen.config.model_folder import load_model_folder
 from evergreen.errors import FileUnreadable
+from evergreen.scaffold.split_history import split_history
 from evergreen.sources.casting import cast_column
 from evergreen.sources.landing import list_files
 from evergreen.sources.parsing import parse_file
-from evergreen.sources.splitting import split_history
 
 HEADER = "id,at,distance,zone\n"
 WEEKS = ("every: day, start: 2024-01-01", "every: week, start: 2024-01-03")
