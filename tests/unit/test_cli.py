@@ -44,7 +44,8 @@ def test_without_a_lake_they_say_so_and_make_none(arguments, lived, tmp_path):
 @pytest.mark.parametrize("arguments", READING, ids=lambda one: one[0])
 def test_they_leave_a_lake_as_it_is(arguments, lived):
     before = below(lived)
-    done = call(arguments, lived, EVERGREEN_HOME=lived)
+    registry = f"sqlite:///{lived}/mlflow.db?timeout=5"
+    done = call(arguments, lived, EVERGREEN_HOME=lived, MLFLOW_TRACKING_URI=registry)
     assert "version" in done.output
     assert below(lived) == before
 

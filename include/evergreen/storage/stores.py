@@ -57,8 +57,8 @@ def require_lake(at: Locations, registry: bool = False) -> None:
             f"there is no lake at {at.lake} for EVERGREEN_ENV {at.env!r}: no batch was ever taken in there. If it is "
             "kept elsewhere, set EVERGREEN_HOME or EVERGREEN_LAKE"
         )
-    database = at.tracking_uri.removeprefix("sqlite:///")
-    if registry and database != at.tracking_uri and not Path(database).exists():
+    database = at.tracking_uri.removeprefix("sqlite:///").partition("?")[0]
+    if registry and at.tracking_uri.startswith("sqlite:///") and not Path(database).exists():
         raise Refused(
             f"there is no MLflow database at {database}: no version was ever registered there. If it is kept "
             "elsewhere, set EVERGREEN_HOME or MLFLOW_TRACKING_URI"
