@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 export PYTHONDONTWRITEBYTECODE :=
 .DEFAULT_GOAL := help
 
-.PHONY: help setup run demo new-model test test-long check bench bench-alarms bench-decisions matrix lock up down clean
+.PHONY: help setup run demo new-model test test-all test-long check size docs bench bench-alarms bench-decisions matrix lock up down clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,8 +32,13 @@ new-model: setup ## Propose a model folder from data: NAME=sales FROM="sales.csv
 	$(BIN)/evergreen new-model $(NAME) --from $(FROM)
 
 # A file is one process's; tests/conftest.py says which begin.
-test: setup ## Run all tests but the long ones
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not long"
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+test: setup ## Run the tests that want no service and no whole stream: some five minutes, for each change
+	$(PYTEST) -m "not long" tests/unit tests/dags tests/integration
+
+test-all: setup ## Run all tests but the long ones: Airflow's services, browser, PostgreSQL, Redis, S3, kills, real data
+	$(PYTEST) -m "not long"
 
 test-long: setup ## Run the tests that take minutes each: outages, ten nights, Celery, two years of bookings
 	$(BIN)/python -m pytest -m long
@@ -43,6 +48,12 @@ check: setup ## Lint, types, architecture
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+size: setup ## Count lines, modules, long functions, broad excepts, type ignores
+	$(BIN)/python -m tests.bench.size
+
+docs: setup ## Write the fields of config.yaml into docs/configuration.md, as the contract declares them
+	$(BIN)/python -m tests.configuration_page
 
 bench: setup ## Measure a year of daily batches of 1,000 rows and where the time goes, and scoring 5,000,000 rows at once
 	$(BIN)/python -m tests.bench.year 365

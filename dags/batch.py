@@ -4,11 +4,9 @@ from airflow.sdk import DAG, CronDataIntervalTimetable, TaskGroup
 
 from airflow_evergreen.dags import describe, models_for, one_run_a_batch
 from airflow_evergreen.operators.ingest_batch import IngestBatchOperator
-from airflow_evergreen.operators.ingest_labels import IngestLabelsOperator
 from airflow_evergreen.operators.score_batch import ScoreBatchOperator
 from airflow_evergreen.operators.send_alerts import SendAlertsOperator
 from airflow_evergreen.operators.validate_batch import ValidateBatchOperator
-from airflow_evergreen.operators.validate_labels import ValidateLabelsOperator
 from airflow_evergreen.sensors.wait_for_batch import WaitForBatchSensor
 
 for model in models_for("batch"):
@@ -34,7 +32,7 @@ for model in models_for("batch"):
                     feed="labels",
                     poke_interval=poll,
                 )
-                ingest_labels = IngestLabelsOperator(task_id="ingest_labels", model_id=model.id)
-                validate_labels = ValidateLabelsOperator(task_id="validate_labels", model_id=model.id)
+                ingest_labels = IngestBatchOperator(task_id="ingest_labels", model_id=model.id, feed="labels")
+                validate_labels = ValidateBatchOperator(task_id="validate_labels", model_id=model.id, feed="labels")
                 wait_for_labels >> ingest_labels >> validate_labels
     globals()[dag.dag_id] = dag

@@ -10,7 +10,7 @@ from airflow_evergreen.sensors.retrain import RetrainSensor
 
 with DAG(
     "evergreen__watch",
-    description="Waits, without a worker, for verdicts that ask for a retraining, and starts their retrain DAGs",
+    description="Waits for attempts that are due, without a worker slot, and starts the retrain DAGs of their models",
     doc_md="One run waits for open verdicts of all models, starts `<model>__retrain` for each that is due, and ends; "
     "the next run waits on. It trains nothing itself.",
     tags={"evergreen"},

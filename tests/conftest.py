@@ -29,5 +29,6 @@ def pytest_unconfigure():
 
 
 def pytest_collection_modifyitems(items):
-    """Begin with the services: no process is left with them at the end."""
-    items.sort(key=lambda item: not item.path.stem.startswith(("test_live", "test_deployment")))
+    """Begin with the services, then the streams: no process is left with what takes longest at the end."""
+    rooms = ["live", "streams"]
+    items.sort(key=lambda item: rooms.index(name) if (name := item.path.parent.name) in rooms else len(rooms))

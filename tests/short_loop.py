@@ -19,6 +19,8 @@ from evergreen.config.model_folder import ModelFolder, load_model_folder
 from evergreen.demo.stream import DemoStream
 from evergreen.replay.runner import Runner
 from evergreen.sinks import Message
+from evergreen.steps.ingest_batch import ingest_batch
+from evergreen.steps.validate_batch import validate_batch
 from evergreen.storage.model_store import ModelStore
 from evergreen.storage.objects import open_store
 
@@ -81,6 +83,12 @@ def run(model: ModelFolder, at: Locations, *numbers: int, stream: DemoStream = S
     for number in numbers:
         land(model, at, number, stream=stream)
         Runner(model, at, sinks=()).run_batch(model.config.calendar.name(number - 1))
+
+
+def take_labels(model: ModelFolder, at: Locations, batch: str) -> None:
+    """Take in and validate the labels of a batch."""
+    ingest_batch(model, at, batch, "labels")
+    validate_batch(model, at, batch, "labels")
 
 
 def fingerprint(model: ModelFolder, at: Locations, up_to: str = "9999") -> dict[str, str]:

@@ -189,7 +189,7 @@ def reingest(model_id: str, batch: str, feed: "Feed") -> None:
     from evergreen.sources.intake import look_beforehand
     from evergreen.steps.reingest_batch import describe_result, reingest_batch
 
-    model, at = get_model_folder(model_id, model_roots()), Locations.from_environment()
+    model, at = get_model_folder(model_id, model_roots()), _standing_lake()
     result = reingest_batch(model, at, batch, feed, look_beforehand(model, at, feed, batch))
     for line in describe_result(result):
         console.print(line, markup=False)
@@ -202,7 +202,7 @@ def status(model_id: str) -> None:
     """Say who serves, since when and why, and what is open."""
     from evergreen.replay.status import describe_status
 
-    for line in describe_status(get_model_folder(model_id, model_roots()), Locations.from_environment()):
+    for line in describe_status(get_model_folder(model_id, model_roots()), _standing_lake()):
         console.print(line, markup=False)
 
 
@@ -216,7 +216,7 @@ def rollback(model_id: str, version: int | None, reason: str, yes: bool) -> None
     from evergreen.replay.status import describe_judgement
     from evergreen.steps.rollback_model import plan_rollback, rollback_model
 
-    model, at = get_model_folder(model_id, model_roots()), Locations.from_environment()
+    model, at = get_model_folder(model_id, model_roots()), _standing_lake(registry=True)
     plan = plan_rollback(model, at, version, f"{getpass.getuser()}: {reason}")
     console.print(f"{model.id}: back from version {plan.instead} to version {plan.version}", markup=False)
     for line in describe_judgement(plan.attempt.judgement) if plan.attempt.judgement else ():
@@ -239,8 +239,20 @@ def why(model_id: str, version: int) -> None:
     """Tell the judgement that promoted a version."""
     from evergreen.replay.status import describe_version
 
-    for line in describe_version(get_model_folder(model_id, model_roots()), Locations.from_environment(), version):
+    for line in describe_version(get_model_folder(model_id, model_roots()), _standing_lake(), version):
         console.print(line, markup=False)
+
+
+def _standing_lake(registry: bool = False) -> Locations:
+    """Where state is kept, for commands that look at what was done before.
+
+    :param registry: whether they also load what was registered.
+    """
+    from evergreen.storage.stores import require_lake
+
+    at = Locations.from_environment()
+    require_lake(at, registry)
+    return at
 
 
 def main() -> None:

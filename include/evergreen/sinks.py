@@ -1,16 +1,16 @@
 """Where incidents are told."""
 
-import http.client
-import json
 import logging
-import urllib.error
-import urllib.request
 from dataclasses import asdict, dataclass
 from typing import Protocol
+
+import httpx
 
 from evergreen.errors import Outage
 
 _logger = logging.getLogger("airflow_evergreen.alerts")
+# It would log each URL, and who knows a webhook's may post.
+logging.getLogger("httpx").setLevel(logging.WARNING)
 _TIMEOUT = 10
 
 
@@ -63,16 +63,6 @@ class LogSink:
         return None
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirected POST becomes a GET without the message: better refused than told to nobody."""
-
-    def redirect_request(self, *_: object) -> None:
-        return None
-
-
-_OPENER = urllib.request.build_opener(_NoRedirect)
-
-
 class HttpSink:
     """A URL that takes messages as JSON by POST.
 
@@ -89,10 +79,14 @@ class HttpSink:
 
         :raises Outage: if it was not accepted.
         """
-        body = json.dumps(asdict(message)).encode()
         try:
-            request = urllib.request.Request(self._url, body, {"Content-Type": "application/json"})  # noqa: S310
-            with _OPENER.open(request, timeout=_TIMEOUT):
-                return None
-        except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
-            raise Outage(f"alert {message.incident} was not accepted: {error}") from error
+            # A redirected POST becomes a GET without the message: better refused than told to nobody.
+            with httpx.stream(
+                "POST", self._url, json=asdict(message), timeout=_TIMEOUT, follow_redirects=False
+            ) as answer:
+                refused = "" if answer.is_success else f"HTTP {answer.status_code} {answer.reason_phrase}"
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+            raise Outage(f"alert {message.incident} was not accepted: {str(error) or type(error).__name__}") from error
+        if refused:
+            raise Outage(f"alert {message.incident} was not accepted: {refused}")
+        return None

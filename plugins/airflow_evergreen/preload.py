@@ -18,7 +18,6 @@ if {"scheduler", "worker", "standalone"} & set(sys.argv[1:3]):
     import evergreen.steps.check_drift
     import evergreen.steps.close_verdict
     import evergreen.steps.ingest_batch
-    import evergreen.steps.ingest_labels
     import evergreen.steps.judge_model
     import evergreen.steps.promote_model
     import evergreen.steps.register_model
@@ -26,7 +25,6 @@ if {"scheduler", "worker", "standalone"} & set(sys.argv[1:3]):
     import evergreen.steps.send_alerts
     import evergreen.steps.train_model
     import evergreen.steps.validate_batch
-    import evergreen.steps.validate_labels
     import evergreen.steps.wait_for_batch  # noqa: F401
 
     # What is there now stays; collections in a child would copy its pages for nothing.

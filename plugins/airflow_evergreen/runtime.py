@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast, get_args
 
 from airflow.sdk import Context
 from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
@@ -59,6 +59,16 @@ def batch_of(model: ModelFolder, given: str | None, context: Context) -> str:
     if model.config.calendar.index(batch) < 0:
         raise AirflowSkipException(f"batch {batch} lies before the schedule's start {model.config.calendar.name(0)}")
     return batch
+
+
+def feed_of(given: str) -> Feed:
+    """The feed that a task is for.
+
+    :raises Refused: if there is no such feed.
+    """
+    if given not in get_args(Feed):
+        raise Refused(f"feed: found {given!r}; valid: {', '.join(get_args(Feed))}")
+    return cast("Feed", given)
 
 
 def patience(model: ModelFolder) -> timedelta | None:

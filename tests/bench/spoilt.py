@@ -65,7 +65,9 @@ def _spoilt_losses(
     shuffled[chosen] = random.permutation(shuffled[chosen])
     half = features.copy()
     for name in random.permutation(features.columns)[: len(features.columns) // 2]:
-        half[name] = features[name].iloc[np.zeros(len(features), dtype=int)].set_axis(features.index)
+        # One value for all: the first that is there, for scikit-learn bins no column without any.
+        first = int(features[name].notna().to_numpy().argmax())
+        half[name] = features[name].iloc[np.full(len(features), first)].set_axis(features.index)
     stale = slice(0, max(30, len(features) // 4))
     kinds = {
         "shuffled labels": (features, shuffled),

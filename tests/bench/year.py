@@ -23,8 +23,8 @@ from evergreen.replay.runner import Runner, for_replay
 from evergreen.steps import check_drift
 
 STEPS = (
-    "wait_for_batch", "ingest_batch", "validate_batch", "score_batch", "ingest_labels", "validate_labels",
-    "check_drift", "train_model", "judge_model", "register_model", "promote_model", "close_verdict", "send_alerts",
+    "wait_for_batch", "ingest_batch", "validate_batch", "score_batch", "check_drift", "train_model",
+    "judge_model", "register_model", "promote_model", "close_verdict", "send_alerts",
 )  # fmt: skip
 
 

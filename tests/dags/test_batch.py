@@ -40,8 +40,9 @@ def test_a_failed_alert_fails_no_run(dag):
     assert not dag.get_task("send_alerts").on_failure_fail_dagrun
 
 
-def test_labels_are_waited_for_by_their_feed(dag):
-    assert (dag.get_task("wait_for_batch").feed, dag.get_task("wait_for_labels").feed) == ("rows", "labels")
+def test_rows_and_labels_are_taken_by_their_feeds(dag):
+    assert {dag.get_task(name).feed for name in ROWS[:3]} == {"rows"}
+    assert {dag.get_task(name).feed for name in LABELS} == {"labels"}
 
 
 def test_it_runs_once_a_batch_from_the_first(dag):

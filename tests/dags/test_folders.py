@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 import yaml
 
+from airflow_evergreen import dags
 from airflow_evergreen.alerts import FailureReport
 from airflow_evergreen.dags import ReadConfigOperator
-from airflow_evergreen import dags
 from evergreen.errors import ConfigInvalid
 from tests.dags.parsing import parse
 

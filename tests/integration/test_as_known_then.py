@@ -15,12 +15,10 @@ from evergreen.records import ClaimRecord, PromotionRecord, VerdictRecord
 from evergreen.replay.runner import Runner
 from evergreen.steps.check_drift import check_drift
 from evergreen.steps.ingest_batch import ingest_batch
-from evergreen.steps.ingest_labels import ingest_labels
 from evergreen.steps.score_batch import score_batch
 from evergreen.steps.validate_batch import validate_batch
-from evergreen.steps.validate_labels import validate_labels
 from evergreen.storage.stores import open_stores
-from tests.short_loop import STREAM, fingerprint, land, records, run, short_model, tables
+from tests.short_loop import STREAM, fingerprint, land, records, run, short_model, tables, take_labels
 
 LAST = 12
 
@@ -86,8 +84,7 @@ def test_a_batch_run_three_times_and_ten_in_any_order_change_nothing(loop: tuple
         ingest_batch(model, at, batch)
         validate_batch(model, at, batch)
         score_batch(model, at, batch)
-        ingest_labels(model, at, batch)
-        validate_labels(model, at, batch)
+        take_labels(model, at, batch)
         check_drift(model, at, batch)
         Runner(model, at, sinks=()).retrain()
     assert fingerprint(model, at) == before
@@ -123,7 +120,7 @@ def test_a_check_of_an_old_batch_asks_for_nothing(tmp_path: Path) -> None:
     land(model, at, 7, 8, 9)
     for number in (7, 8, 9):
         batch = model.config.calendar.name(number - 1)
-        for step in (ingest_batch, validate_batch, score_batch, ingest_labels, validate_labels):
+        for step in (ingest_batch, validate_batch, score_batch, take_labels):
             step(model, at, batch)
     newest = check_drift(model, at, model.config.calendar.name(8))
     assert newest.action == "retrain", newest.outcomes.why

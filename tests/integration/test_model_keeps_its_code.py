@@ -130,7 +130,7 @@ def test_a_lookback_has_the_same_features_in_training_and_in_scoring(lookback: P
     assert len(at_scoring) >= 3
     from evergreen.features import history
 
-    history._BUILT._values.clear()
+    history._BUILT.clear()
     open_stores.cache_clear()
     again = open_stores(at, model.id)
     for batch, features in random.Random(1).sample(sorted(at_scoring.items()), len(at_scoring)):

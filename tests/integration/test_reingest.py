@@ -24,13 +24,11 @@ from evergreen.records import (
 from evergreen.replay.runner import Runner
 from evergreen.steps.check_drift import check_drift
 from evergreen.steps.ingest_batch import ingest_batch
-from evergreen.steps.ingest_labels import ingest_labels
 from evergreen.steps.reingest_batch import describe_result, reingest_batch
 from evergreen.steps.score_batch import score_batch
 from evergreen.steps.validate_batch import validate_batch
-from evergreen.steps.validate_labels import validate_labels
 from evergreen.storage.stores import open_stores
-from tests.short_loop import STREAM, land, records, registry, run, short_model, tables
+from tests.short_loop import STREAM, land, records, registry, run, short_model, tables, take_labels
 
 BROKEN, OPEN = "2024-01-03", "2024-01-08"
 MENDED = replace(STREAM, broken=())
@@ -43,7 +41,7 @@ def day(number: int) -> str:
 def run_again(model: ModelFolder, at: Locations, *batches: str) -> None:
     """Each step of some batches once more."""
     for batch in batches:
-        for step in (ingest_batch, validate_batch, score_batch, ingest_labels, validate_labels, check_drift):
+        for step in (ingest_batch, validate_batch, score_batch, take_labels, check_drift):
             step(model, at, batch)
         Runner(model, at, sinks=()).retrain()
 

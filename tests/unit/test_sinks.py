@@ -138,3 +138,11 @@ def test_a_redirect_is_an_outage_rather_than_a_get_without_the_message():
 def test_an_impossible_url_is_an_outage(url):
     with pytest.raises(Outage, match=r"fault-rows\.0"):
         HttpSink(url).tell(MESSAGE)
+
+
+def test_the_url_of_a_webhook_stays_out_of_the_log(caplog):
+    with serving(200) as (url, _), caplog.at_level(logging.INFO):
+        HttpSink(url).tell(MESSAGE)
+    with serving(404) as (url, _), caplog.at_level(logging.INFO), pytest.raises(Outage) as refused:
+        HttpSink(url).tell(MESSAGE)
+    assert "/hook" not in caplog.text + str(refused.value)

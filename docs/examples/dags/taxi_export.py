@@ -6,22 +6,18 @@ from airflow.providers.standard.operators.python import PythonOperator
 from airflow.sdk import DAG, CronDataIntervalTimetable
 
 from airflow_evergreen.operators.send_alerts import SendAlertsOperator
-from airflow_evergreen.sensors.wait_for_batch import WaitForBatchSensor
 from airflow_evergreen.sensors.wait_for_scores import WaitForScoresSensor
+from airflow_evergreen.sensors.wait_for_source import WaitForSourceSensor
 
 DAY = "{{ data_interval_start | ds }}"
 
 
 def export_predictions(batch: str, folder: str) -> str:
-    """Write the predictions of a batch as CSV: the lake's tables are Delta, which any reader knows."""
-    from deltalake import DeltaTable
+    """Write the predictions of a batch as CSV."""
+    from evergreen import read_predictions
 
-    from airflow_evergreen.runtime import locate
-    from evergreen.storage.stores import open_stores
-
-    table = DeltaTable(open_stores(locate(), "taxi").lake.table_uri("predictions"))
     path = f"{folder}/predictions_{batch}.csv"
-    table.to_pandas(filters=[("batch", "=", batch)]).to_csv(path, index=False)
+    read_predictions("taxi", batch).to_csv(path, index=False)
     return path
 
 
@@ -34,7 +30,7 @@ with DAG(
     params={"folder": "/data"},
 ):
     # A file that no model folder knows of: say where it lies, and what makes it complete.
-    wait_for_prices = WaitForBatchSensor(
+    wait_for_prices = WaitForSourceSensor(
         task_id="wait_for_prices",
         batch=DAY,
         location="{{ params.folder }}",

@@ -1,7 +1,6 @@
 """Sections of a check that need no labels: freshness, inputs, predictions."""
 
 import functools
-import hashlib
 import itertools
 import statistics
 from pathlib import Path
@@ -17,12 +16,9 @@ from evergreen.features.labelled import standing_claim
 from evergreen.features.reading import published, read_rows
 from evergreen.judging.champion import promotion_decided, read_predictions
 from evergreen.records import Numbers, PromotionRecord, SectionVerdict
-from evergreen.storage.cache import ByteCache
 from evergreen.storage.revisions import sealed_batches
 from evergreen.storage.stores import Stores
 
-# Policies that are compared have the first champion in common, and its inputs: a conclusion takes some kilobytes.
-_COMPARED: ByteCache[Numbers] = ByteCache(16 * 1024 * 1024, lambda _: 8192)
 # A volume is held against that of so many batches before, and says nothing with fewer of them or of their rows.
 _EARLIER = 14
 _FEWEST_EARLIER = 3
@@ -87,7 +83,7 @@ def check_predictions(
     frames = [read_predictions(config.data_schema, stores, c) for c in claims if c.version == promotion.version]
     if not frames:
         return SectionVerdict(state="provisional", why="the champion has scored none of these batches")
-    reference, _ = _reference(stores, promotion)
+    reference = _reference(stores, promotion)
     rows = pd.concat(frames, ignore_index=True)
     compared = _compare(reference.only([PREDICTION]), rows, _age(config, covers, promotion))
     return _conclude("predictions", compared)
@@ -101,17 +97,12 @@ def _compare_inputs(
     partitions = published(stores, "rows", batches, batches[-1], schema.columns)
     if not partitions:
         return None
-    reference, digest = _reference(stores, promotion)
+    reference = _reference(stores, promotion)
     age = _age(config, batches, promotion)
     # The reference has what was watched when it was made; what is ignored since then is compared no more.
     watched = [name for name in watched_columns(schema, config) if name in reference.columns]
-    place = (digest, stores.lake.table_uri("clean"), tuple(partitions), age, schema.fingerprint, tuple(watched))
-    kept = _COMPARED.get(place)
-    if kept is None:
-        rows = read_rows(schema, stores, partitions)
-        kept = _compare(reference.only(watched), rows, age, rows.get(schema.event_time), rows["batch"])
-        _COMPARED.put(place, kept)
-    return kept
+    rows = read_rows(schema, stores, partitions)
+    return _compare(reference.only(watched), rows, age, rows.get(schema.event_time), rows["batch"])
 
 
 def _compare(
@@ -159,12 +150,11 @@ def _age(config: ModelConfig, covers: list[str], promotion: PromotionRecord) -> 
     return config.calendar.index(covers[-1]) - config.calendar.index(promotion.trained_on[1])
 
 
-def _reference(stores: Stores, promotion: PromotionRecord) -> tuple[Reference, str]:
+def _reference(stores: Stores, promotion: PromotionRecord) -> Reference:
     return _load_reference(stores.models.load_version(promotion.version).folder)
 
 
 @functools.lru_cache(maxsize=32)
-def _load_reference(folder: Path) -> tuple[Reference, str]:
-    """The reference in a packed model, which never changes, and a name for what it says."""
-    reference = Reference.load(folder)
-    return reference, hashlib.sha256(repr(reference).encode()).hexdigest()
+def _load_reference(folder: Path) -> Reference:
+    """The reference in a packed model, which never changes."""
+    return Reference.load(folder)

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from evergreen.batches import Calendar, Every
 from evergreen.config.data_schema import DataSchema, LabelSchema
-from evergreen.config.feeds import FilesConfig, LabelFeed, Labels, LabelsInside, Source
+from evergreen.config.feeds import QUARANTINED, FilesConfig, LabelFeed, Labels, LabelsInside, Source
 from evergreen.config.fields import Column, ColumnType, Contract, Duration, Misfit, Percent
 from evergreen.config.policies import Decay, EveryN, Policy, RetrainConfig
 from evergreen.config.schedule import ScheduleConfig
@@ -42,10 +42,10 @@ _METRICS = {"regression": ("mae", "rmse"), "classification": ("logloss", "brier"
 class RowsConfig(Contract):
     """The columns of a row; what stands in a file beside them is left out of the clean table."""
 
-    key: tuple[str, ...] = Field(min_length=1)
-    event_time: str
-    columns: dict[str, Column] = Field(min_length=1)
-    max_quarantined: Percent = 0.5
+    key: tuple[str, ...] = Field(min_length=1, description="Columns that together name a row.")
+    event_time: str = Field(description="Column that says when a row happened.")
+    columns: dict[str, Column] = Field(min_length=1, description="The columns that are read, each with its type.")
+    max_quarantined: Percent = Field(default=0.5, description=QUARANTINED)
 
     @model_validator(mode="after")
     def _named_columns_exist(self) -> Self:
@@ -83,8 +83,11 @@ class RowsConfig(Contract):
 class FeaturesConfig(Contract):
     """How far back features look; ``rowwise`` models read nothing but the row."""
 
-    lookback: Annotated[int, Field(ge=0)] = 0
-    rowwise: bool = False
+    lookback: Annotated[int, Field(ge=0)] = Field(default=0, description="Batches of history that features may read.")
+    rowwise: bool = Field(
+        default=False,
+        description="Whether a row's features rest on nothing but the row; large batches are then scored in pieces.",
+    )
 
     @model_validator(mode="after")
     def _rowwise_looks_nowhere(self) -> Self:
@@ -94,11 +97,13 @@ class FeaturesConfig(Contract):
 
 
 class EstimatorConfig(Contract):
-    """What is fitted; ``trusted_types`` adds to the scikit-learn types that skops may load."""
+    """What is fitted."""
 
-    task: Task
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    trusted_types: tuple[str, ...] = ()
+    task: Task = Field(description="What the estimator predicts.")
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(default=0, description="Seed that `build_estimator` is given.")
+    trusted_types: tuple[str, ...] = Field(
+        default=(), description="Types that skops may load, beside those of common scikit-learn estimators."
+    )
 
 
 def _parse_window(value: Any) -> Any:
@@ -108,77 +113,124 @@ def _parse_window(value: Any) -> Any:
 
 
 class TrainingConfig(Contract):
-    """How much is learnt from: so many label batches, ``all`` of the past, or ``auto``, the better of a recent window
-    and all; and the labels that must be known to begin.
-    """
+    """How much is learnt from."""
 
-    window: Annotated[Literal["auto", "all"] | int, BeforeValidator(_parse_window)] = "auto"
-    min_labels: Annotated[int, Field(gt=0)] = 30
+    window: Annotated[Literal["auto", "all"] | int, BeforeValidator(_parse_window)] = Field(
+        default="auto",
+        description="Label batches to learn from: a number, `all` of the past, or `auto`, the best of all, a season "
+        "and a shorter span. A bulk (the labels of several batches at once) counts as that many batches.",
+    )
+    min_labels: Annotated[int, Field(gt=0)] = Field(
+        default=30, description="Labels that must be known before a first version is made."
+    )
 
 
 class SliceConfig(Contract):
     """How much worse a challenger may be on one value of a column; values with fewer rows are not judged."""
 
-    may_worsen: Percent = 0.1
-    min_rows: Annotated[int, Field(gt=0)] = 50
+    may_worsen: Percent = Field(
+        default=0.1,
+        description="How much worse a challenger may be on one value, relative to the champion's error there.",
+    )
+    min_rows: Annotated[int, Field(gt=0)] = Field(default=50, description="Rows from which on a value is judged.")
 
 
 class CalibrationConfig(Contract):
-    """How much worse a challenger may be calibrated than the champion; fewer rows are not judged.
+    """How much worse a challenger may be calibrated than the champion; fewer rows are not judged."""
 
-    In points of probability for classification (by default 2), in shares of the champion's error for regression (15 %).
-    """
-
-    may_worsen: Percent | None = None
-    min_rows: Annotated[int, Field(gt=0)] = 500
+    may_worsen: Percent | None = Field(
+        default=None,
+        description="How much worse calibrated than the champion a challenger may be: points of probability for "
+        "classification (without it 2%), shares of the champion's error for regression (without it 15%).",
+    )
+    min_rows: Annotated[int, Field(gt=0)] = Field(default=500, description="Rows from which on calibration is judged.")
 
 
 class GateConfig(Contract):
-    """What a challenger must be worth on labels that neither it nor the champion was trained on.
+    """What a challenger must be worth on labels that neither it nor the champion was trained on."""
 
-    ``min_effect`` is the improvement that is to be expected; ``min_rows`` are the labelled rows that are judged on at
-    least. ``confidence`` asks for proof: the improvement must then be beyond noise at that level too.
-    """
-
-    metric: MetricName
-    min_effect: Annotated[Percent, Field(ge=0)] = 0.01
-    min_rows: Annotated[int, Field(gt=0)] = 100
-    confidence: Annotated[Percent, Field(gt=0.5, lt=1)] | None = None
-    slices: dict[str, SliceConfig] = {}
-    calibration: CalibrationConfig | None = None
-    sensitive: tuple[str, ...] = ()
-    approval: Literal["uncovered", "required"] = "uncovered"
-    approval_wait: Duration = timedelta(days=7)
+    metric: MetricName = Field(
+        description="The error that is judged: `mae` or `rmse` of a regression, `logloss` or `brier` of a "
+        "classification."
+    )
+    min_effect: Annotated[Percent, Field(ge=0)] = Field(
+        default=0.01, description="Improvement that must be expected of a challenger, relative to the champion's error."
+    )
+    min_rows: Annotated[int, Field(gt=0)] = Field(
+        default=100, description="Labelled rows that a challenger is judged on at least."
+    )
+    confidence: Annotated[Percent, Field(gt=0.5, lt=1)] | None = Field(
+        default=None,
+        description="Confidence at which the improvement must be proven, too; without it no proof is asked for.",
+    )
+    slices: dict[str, SliceConfig] = Field(
+        default={}, description="Columns on whose single values a challenger is judged, too."
+    )
+    calibration: CalibrationConfig | None = Field(
+        default=None, description="Limits of the calibration; without it calibration is not judged."
+    )
+    sensitive: tuple[str, ...] = Field(
+        default=(),
+        description="Columns whose groups a fairness report tells apart: error, mean residual, or rates of selection "
+        "and of true and false positives, with the largest gap. Groups under `gate.min_rows` are only counted. The "
+        "report judges nothing; it needs the extra `fairness`.",
+    )
+    approval: Literal["uncovered", "required"] = Field(
+        default="uncovered",
+        description="When a person decides: where the gate cannot (no labels, a champion that cannot score), or each "
+        "time.",
+    )
+    approval_wait: Duration = Field(default=timedelta(days=7), description="Time after which silence is a no.")
 
 
 class CheckConfig(Contract):
     """How often a model is checked, over how many label batches its error is taken, and what it is told by."""
 
-    every: Annotated[int, Field(gt=0)] = 1
-    window: Annotated[int, Field(gt=0)] = 4
-    min_rows: Annotated[int, Field(gt=0)] = 200
-    ignore: tuple[str, ...] = ()
-    divergence: dict[str, Divergence] = {}
-    html: Literal["never", "not_ok", "always"] = "not_ok"
+    every: Annotated[int, Field(gt=0)] = Field(default=1, description="Batches from one check to the next.")
+    window: Annotated[int, Field(gt=0)] = Field(
+        default=4,
+        description="Label batches over which the error is taken; a bulk counts as in `training.window`.",
+    )
+    min_rows: Annotated[int, Field(gt=0)] = Field(
+        default=200, description="Labelled rows below which the error is not judged."
+    )
+    ignore: tuple[str, ...] = Field(
+        default=(), description="Columns that are not compared with what the champion learnt from."
+    )
+    divergence: dict[str, Divergence] = Field(
+        default={},
+        description="Measure by which a column is compared. Of numbers `wasserstein` (without it), `psi`, "
+        "`jensenshannon`, `kl`, `ks`; of categories and booleans `jensenshannon` (without it), `psi`, `kl`, "
+        "`chisquare`.",
+    )
+    html: Literal["never", "not_ok", "always"] = Field(
+        default="not_ok",
+        description="When Evidently's page of the inputs is drawn: never, where inputs warn, or at each check. It "
+        "needs the extra `reports`.",
+    )
 
 
 class HeavyConfig(Contract):
     """Where Airflow runs the tasks that take memory and minutes: train, judge and register."""
 
-    executor: str | None = None
-    queue: str | None = None
-    pool: str = "default_pool"
+    executor: str | None = Field(
+        default=None, description="Executor of the tasks that train, judge and register; without it Airflow's default."
+    )
+    queue: str | None = Field(default=None, description="Queue of these tasks; without it Airflow's default.")
+    pool: str = Field(default="default_pool", description="Pool of these tasks.")
 
 
 class TasksConfig(Contract):
-    """How Airflow runs a model's tasks: how often it looks for files, and how it retries what an outage has failed.
+    """How Airflow runs a model's tasks: how often it looks for files, and how it retries what an outage has failed."""
 
-    The first retry comes after ``retry_delay``, each further one after twice as long.
-    """
-
-    poll: Duration = timedelta(seconds=30)
-    retries: Annotated[int, Field(ge=0)] = 3
-    retry_delay: Duration = timedelta(minutes=1)
+    poll: Duration = Field(
+        default=timedelta(seconds=30), description="Time between two looks at what is waited for, a day at most."
+    )
+    retries: Annotated[int, Field(ge=0)] = Field(default=3, description="Retries of a task that an outage has failed.")
+    retry_delay: Duration = Field(
+        default=timedelta(minutes=1),
+        description="Time before the first retry, a day at most; each further one comes after twice as long.",
+    )
     heavy: HeavyConfig = HeavyConfig()
 
     @field_validator("poll", "retry_delay")
@@ -190,14 +242,17 @@ class TasksConfig(Contract):
 
 
 class AlertsConfig(Contract):
-    """Who is told of incidents beside the log: Slack, by the name of an Airflow connection; a URL that takes JSON.
+    """Who is told of incidents beside the log."""
 
-    ``channel`` is for a connection of type Slack API; an incoming webhook has its own.
-    """
-
-    http: str | None = None
-    slack: str | None = None
-    channel: str | None = None
+    http: str | None = Field(default=None, description="URL that takes incidents as JSON.")
+    slack: str | None = Field(
+        default=None,
+        description="Airflow connection to Slack, of type Slack API or Slack Incoming Webhook; it needs the extra "
+        "`slack`.",
+    )
+    channel: str | None = Field(
+        default=None, description="Channel, for a connection of type Slack API; an incoming webhook has its own."
+    )
 
     @field_validator("http")
     @classmethod
@@ -210,13 +265,18 @@ class AlertsConfig(Contract):
 class ModelConfig(Contract):
     """config.yaml: all that is particular to one model and is not code."""
 
-    title: str
-    description: str = ""
-    owner: str = "evergreen"
+    title: str = Field(description="The model's name for people; Airflow shows it.")
+    description: str = Field(default="", description="What the model is for; Airflow shows it.")
+    owner: str = Field(default="evergreen", description="Owner of the model's DAGs in Airflow.")
     schedule: ScheduleConfig
-    source: Source
+    source: Source = Field(
+        description="Where rows come from. `source: {NAME: {…}}` gives it a name; more than one is refused so far."
+    )
     rows: RowsConfig
-    labels: Labels
+    labels: Labels = Field(
+        description="What is to be predicted, and when it becomes known. `labels: none` where it never does: then "
+        "nothing is judged by outcomes, and a person approves each version."
+    )
     features: FeaturesConfig = FeaturesConfig()
     model: EstimatorConfig
     training: TrainingConfig = TrainingConfig()

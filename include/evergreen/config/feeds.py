@@ -9,13 +9,26 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator
 from evergreen.config.fields import Column, Contract, Delimiter, Duration, Encoding, Misfit, Percent
 from evergreen.config.patterns import FilePattern, Pattern, fill_batch
 
+_WAIT = (
+    "Time from the batch's end after which a batch that is not complete is declared missing; `forever` never gives up. "
+    "Files of which only the second look at their sizes is wanting are waited for."
+)
+_NULLS = "Texts that mean missing."
+QUARANTINED = "Share of failing rows above which the batch is rejected; above half of it an incident is opened."
+
 
 class CompleteConfig(Contract):
     """What makes a batch's files complete: a marker file, a declared count, or sizes that stay the same."""
 
-    marker: str | None = None
-    count: Annotated[int, Field(gt=0)] | None = None
-    stable: Duration = timedelta(seconds=30)
+    marker: str | None = Field(default=None, description="Name of the file that says that the others are complete.")
+    count: Annotated[int, Field(gt=0)] | None = Field(
+        default=None, description="Number of files that complete a batch."
+    )
+    stable: Duration = Field(
+        default=timedelta(seconds=30),
+        description="Time over which the sizes of the files stay the same; it counts where `marker` and `count` are "
+        "not given.",
+    )
 
     @model_validator(mode="after")
     def _one_rule(self) -> Self:
@@ -44,14 +57,25 @@ def check_marker(files: FilePattern, complete: CompleteConfig) -> None:
 class FilesConfig(Contract):
     """Files that arrive in the landing folder or in ``location``, and how they are written."""
 
-    files: Pattern
-    location: str | None = None
+    files: Pattern = Field(
+        description="Names of a batch's files, below `location`. CSV, JSON Lines (`.jsonl`, `.ndjson`) or Parquet, "
+        "each also `.gz`."
+    )
+    location: str | None = Field(
+        default=None,
+        description="Folder or URI where the files lie, such as `s3://bucket/prefix`; without it the model's folder in "
+        "`EVERGREEN_LANDING`.",
+    )
     complete: CompleteConfig = CompleteConfig()
-    wait: Duration = timedelta(hours=6)
-    late: Annotated[int, Field(ge=0)] = 31
-    delimiter: Delimiter = ","
-    encoding: Encoding = "utf-8"
-    nulls: tuple[str, ...] = ("",)
+    wait: Duration = Field(default=timedelta(hours=6), description=_WAIT)
+    late: Annotated[int, Field(ge=0)] = Field(
+        default=31,
+        description="Batches back for which late files are looked for; they join the next open batch. A row whose "
+        "event time lies further back, and more than a year, goes to quarantine.",
+    )
+    delimiter: Delimiter = Field(default=",", description="Character between two values in a CSV file.")
+    encoding: Encoding = Field(default="utf-8", description="Encoding of text files.")
+    nulls: tuple[str, ...] = Field(default=("",), description=_NULLS)
 
     @field_validator("location")
     @classmethod
@@ -67,22 +91,26 @@ class FilesConfig(Contract):
 
 
 class AnsweredConfig(Contract):
-    """What makes a batch's query ready, beside its batch's end: the first value that this one returns is true."""
+    """What makes a batch's query ready, beside its batch's end."""
 
-    sql: str
+    sql: str = Field(description="Query whose first value is true once the batch can be asked for.")
 
 
 class QueryConfig(Contract):
-    """A query a batch; ``:start``, ``:end`` (in UTC) and ``:batch`` (its name) stand for the batch.
+    """A query, asked once for each batch."""
 
-    ``database`` names the environment variable with the database's SQLAlchemy URL: credentials never stand here.
-    """
-
-    sql: str
-    database: str
-    complete: AnsweredConfig | None = None
-    wait: Duration = timedelta(hours=6)
-    nulls: tuple[str, ...] = ("",)
+    sql: str = Field(
+        description="Query that returns a batch. `:start` and `:end` (in UTC), or `:batch` (its name), stand in it for "
+        "the batch."
+    )
+    database: str = Field(
+        description="Environment variable that holds the database's SQLAlchemy URL; credentials never stand here."
+    )
+    complete: AnsweredConfig | None = Field(
+        default=None, description="When a batch can be asked for; without it at the batch's end."
+    )
+    wait: Duration = Field(default=timedelta(hours=6), description=_WAIT)
+    nulls: tuple[str, ...] = Field(default=("",), description=_NULLS)
 
     @field_validator("database")
     @classmethod
@@ -102,8 +130,10 @@ class QueryConfig(Contract):
 class LabelsInside(Contract):
     """Labels that stand inside the rows; a missing one is not known yet."""
 
-    target: dict[str, Column] = Field(min_length=1, max_length=1)
-    max_quarantined: Percent = 0.5
+    target: dict[str, Column] = Field(
+        min_length=1, max_length=1, description="The column to predict, with its type, such as `{minutes: float}`."
+    )
+    max_quarantined: Percent = Field(default=0.5, description=QUARANTINED)
 
     @property
     def column(self) -> str:
@@ -112,14 +142,15 @@ class LabelsInside(Contract):
 
 
 class LabelFeed(LabelsInside):
-    """A feed of its own: ``max_delay`` says how many batches a label may come after its row.
+    """Labels in a feed of their own."""
 
-    An older row's label is counted as unmatched.
-    """
-
-    key: tuple[str, ...] = ()
-    max_delay: Annotated[int, Field(ge=0)] = 90
-    wait: Duration = timedelta(hours=12)
+    key: tuple[str, ...] = Field(
+        default=(), description="Needed here: the columns of `rows.key`, by which a label finds its row."
+    )
+    max_delay: Annotated[int, Field(ge=0)] = Field(
+        default=90, description="Batches after its row within which a label may come; a later one counts as unmatched."
+    )
+    wait: Duration = Field(default=timedelta(hours=12), description=_WAIT)
 
 
 class LabelFiles(LabelFeed, FilesConfig):

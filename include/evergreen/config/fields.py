@@ -9,6 +9,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     SerializerFunctionWrapHandler,
     field_validator,
     model_serializer,
@@ -80,19 +81,32 @@ Truths = Annotated[tuple[str, ...], BeforeValidator(_parse_truths)]
 
 
 class ColumnType(Contract):
-    """The declared type of one column, and what stands in for it in data from before it; ISO 8601 without a format.
+    """The declared type of one column, and what stands in for it in data from before it."""
 
-    ``yes`` and ``no`` say which texts or numbers a boolean is written as; by default true and 1, false and 0.
-    ``renamed_from`` lists the names that it had before, the newest first. ``default`` fills it where it is absent
-    altogether; a null in a column that is there stays a null.
-    """
-
-    type: Literal["string", "category", "float", "integer", "boolean", "timestamp", "date"]
-    format: str | None = None
-    renamed_from: Annotated[tuple[str, ...], BeforeValidator(_parse_names)] = ()
-    default: Any = None
-    yes: Truths | None = None
-    no: Truths | None = None
+    type: Literal["string", "category", "float", "integer", "boolean", "timestamp", "date"] = Field(
+        description="Type of the column; `NAME: float` is short for it."
+    )
+    format: str | None = Field(
+        default=None,
+        description="How a timestamp or a date is written, in `strftime`'s directives; it is read in no other way. "
+        "Without it, as ISO 8601. `{timestamp: FORMAT}` for short.",
+    )
+    renamed_from: Annotated[tuple[str, ...], BeforeValidator(_parse_names)] = Field(
+        default=(), description="Names that the column had before, the newest first."
+    )
+    default: Any = Field(
+        default=None,
+        description="Value of the column in files and batches that do not have it; it may be `null`. A null in a "
+        "column that is there stays a null.",
+    )
+    yes: Truths | None = Field(
+        default=None,
+        description="Texts or numbers that mean true; case does not count. Without it `true` and `1`. "
+        "`{boolean: {yes: Y, no: N}}` for short.",
+    )
+    no: Truths | None = Field(
+        default=None, description="Texts or numbers that mean false; case does not count. Without it `false` and `0`."
+    )
 
     @field_validator("format")
     @classmethod

@@ -17,8 +17,6 @@ class Locations:
     :param landing: folder in which files arrive, one folder a model.
     :param tracking_uri: MLflow's tracking and registry URI.
     :param artifacts: where new experiments keep their artefacts; None leaves it to the MLflow server.
-    :param feeds: another lake whose rows and labels are read in place of its own: replays that differ in their
-        decisions alone share what was taken in.
     """
 
     env: str
@@ -26,7 +24,6 @@ class Locations:
     landing: str
     tracking_uri: str
     artifacts: str | None = None
-    feeds: str | None = None
 
     @classmethod
     def under(cls, folder: Path, env: str = "dev", landing: str | None = None) -> Self:

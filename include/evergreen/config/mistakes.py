@@ -46,7 +46,7 @@ def _describe(mistake: Any, place: tuple[int | str, ...], contract: type[Contrac
         case "extra_forbidden":
             known = _fields_at(place[:-1], contract)
             if place[-1] in known:
-                return "unknown field; it belongs to another form of this part; see README, Configuration"
+                return "unknown field; it belongs to another form of this part; see docs/configuration.md"
             return f"unknown field; {suggest(str(place[-1]), known)}"
         case "missing":
             return f"missing; valid: {_valid(_kinds_at(place, contract))}"
@@ -129,5 +129,5 @@ def _valid(kinds: list[Any]) -> str:
         elif get_origin(kind) is dict:
             told.append("a mapping such as {name: value}")
         else:
-            told.append(_NAMES.get(kind, "a list" if get_origin(kind) is tuple else "see README, Configuration"))
-    return f"{' or '.join(told) or 'a value'} (see README, Configuration)"
+            told.append(_NAMES.get(kind, "a list" if get_origin(kind) is tuple else "see docs/configuration.md"))
+    return f"{' or '.join(told) or 'a value'} (see docs/configuration.md)"

@@ -24,7 +24,7 @@ class EveryN(Contract):
     """Retrain every ``n`` batches."""
 
     policy: Literal["every"] = "every"
-    n: Count
+    n: Count = Field(description="Batches since the last promotion or closed retraining; `{every: 4}` for short.")
 
     def describe(self) -> str:
         """The policy in words."""
@@ -35,7 +35,9 @@ class Decay(Contract):
     """Retrain when the error has grown by ``worse_by`` over that on the serving version's own first labels."""
 
     policy: Literal["decay"] = "decay"
-    worse_by: Percent = 0.05
+    worse_by: Percent = Field(
+        default=0.05, description="Growth of the error over that on the version's own first labels, beyond noise."
+    )
 
     def describe(self) -> str:
         """The policy in words."""
@@ -77,14 +79,18 @@ Policy = Annotated[
 
 
 class RetrainConfig(Contract):
-    """When a retraining is asked for.
+    """When a retraining is asked for."""
 
-    :ivar any: the policies, of which one is enough; None for those that fit the schedule.
-    :ivar budget: CPU time that trainings may take, a batch, over the batches since the last one; None for no limit.
-    """
-
-    any: Annotated[tuple[Policy, ...], Field(min_length=1)] | None = None
-    budget: Duration | None = None
+    any: Annotated[tuple[Policy, ...], Field(min_length=1)] | None = Field(
+        default=None,
+        description="Policies, of which one is enough. Without it `decay` and every batch (of hours every sixth, of "
+        "minutes every sixtieth).",
+    )
+    budget: Duration | None = Field(
+        default=None,
+        description="CPU time that trainings may take, a batch, over the batches since the last one; without it there "
+        "is no limit.",
+    )
 
     @field_validator("budget")
     @classmethod

@@ -7,7 +7,7 @@ from typing import Any, Self
 from zoneinfo import ZoneInfo
 
 from croniter import CroniterError, croniter
-from pydantic import field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from evergreen.batches import Calendar, Every
 from evergreen.config.fields import Contract, Misfit
@@ -22,11 +22,13 @@ _YEARS = range(1700, 2201)
 class ScheduleConfig(Contract):
     """When batches end, and when the DAGs look for them; by default as a batch ends."""
 
-    every: Every
-    start: datetime
-    end: datetime | None = None
-    cron: str | None = None
-    timezone: str = "UTC"
+    every: Every = Field(description="Length of a batch. Weeks begin on the weekday of `start`, months on the 1st.")
+    start: datetime = Field(description="Start of the first batch, in UTC.")
+    end: datetime | None = Field(
+        default=None, description="A moment in the last batch, in UTC; without it batches go on."
+    )
+    cron: str | None = Field(default=None, description="When the DAGs run, once a batch; without it as a batch ends.")
+    timezone: str = Field(default="UTC", description="IANA time zone of `cron`; batches end in UTC all the same.")
 
     @field_validator("timezone")
     @classmethod

@@ -65,7 +65,9 @@ def read_yaml(path: Path) -> Any:
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigInvalid(str(path), [f"is not YAML: {' '.join(str(error).split())}"]) from error
     except RecursionError as error:
-        raise ConfigInvalid(str(path), ["is not YAML: nested too deeply; valid: the fields in the README"]) from error
+        raise ConfigInvalid(
+            str(path), ["is not YAML: nested too deeply; valid: the fields of docs/configuration.md"]
+        ) from error
     _require_small(path, read)
     return read
 

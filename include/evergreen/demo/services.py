@@ -9,14 +9,13 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 
 from evergreen.config.locations import demo_models
@@ -278,16 +277,14 @@ def _write_private(path: Path, content: dict[str, str]) -> None:
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
+        return httpx.get(url, timeout=5).status_code == 200
+    except httpx.HTTPError:
         return False
 
 
 def _get_json(url: str) -> dict[str, Any] | None:
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310
-            content: dict[str, Any] = json.load(answer)
-            return content
-    except (urllib.error.URLError, OSError, ValueError):
+        content: dict[str, Any] = httpx.get(url, timeout=5).raise_for_status().json()
+        return content
+    except (httpx.HTTPError, ValueError):
         return None

@@ -24,7 +24,7 @@ class LabelledRows:
     """Rows whose labels became known in a span of batches.
 
     :param rows: (n, key + target, batch, known) by batch and key; ``batch`` is the batch of arrival, ``known`` the
-        batch in which row and first label were both there.
+        first batch in which both the row and a label of it are known.
     :param unmatched: labels of the span that belong to no row within ``max_delay``.
     :param partitions: what was read.
     :param waiting: (m, key + batch) the rows of the same batches that have no label at the end of the span.

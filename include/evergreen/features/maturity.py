@@ -98,12 +98,12 @@ def find_mature_rows(arrivals: Arrivals, seed: int) -> Maturity:
     of them, or rows of one outcome only, would be left.
 
     :param seed: of the random ages at which arrivals are compared.
-    :returns: every row kept, without any fit, if no row waits, every label came at once, or there are fewer than
-        1,000 labels.
+    :returns: every row kept, without any fit, if 95 % of all rows have their label, every label came at once, or there
+        are fewer than 1,000 labels.
     """
     labelled = len(arrivals.target)
     everything = np.ones(labelled, dtype=bool)
-    if labelled == len(arrivals.age) or labelled < _LEAST_ROWS or not arrivals.delay.any():
+    if labelled >= _DUE * len(arrivals.age) or labelled < _LEAST_ROWS or not arrivals.delay.any():
         return Maturity(everything)
     numbers = _as_numbers(arrivals.features)
     has_label = np.arange(len(arrivals.age)) < labelled

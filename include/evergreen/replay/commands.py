@@ -17,7 +17,6 @@ from evergreen.config.locations import Locations, model_roots
 from evergreen.config.model_folder import ModelFolder, get_model_folder
 
 if TYPE_CHECKING:
-    from evergreen.replay.contenders import Contender
     from evergreen.replay.diff.comparison import Comparison
     from evergreen.replay.history import History
 
@@ -28,13 +27,7 @@ console = Console(highlight=False, soft_wrap=True)
 @click.argument("model_id", metavar="MODEL")
 @click.option("--from", "first", help="First batch, such as 2011-01-01; by default the schedule's start.")
 @click.option("--to", "last", help="Last batch; by default the last one that has files.")
-@click.option(
-    "--policies",
-    "--policy",
-    "policies",
-    help="Other policies than config.yaml's, such as never or decay+every:4; several, separated by commas, are put "
-    "side by side. config stands for config.yaml's own.",
-)
+@click.option("--policy", help="Other policies than config.yaml's, such as never or decay+every:4.")
 @click.option("--landing", type=click.Path(path_type=Path), help="Where the files are, if not in the landing folder.")
 @click.option("--into", type=click.Path(path_type=Path), help="An empty folder for state and report.")
 @click.option("--html/--no-html", default=False, help="Write an Evidently report for every check that is not ok.")
@@ -42,42 +35,25 @@ def replay(
     model_id: str,
     first: str | None,
     last: str | None,
-    policies: str | None,
+    policy: str | None,
     landing: Path | None,
     into: Path | None,
     html: bool,
 ) -> None:
     """Run a model over its history on a virtual clock, in a scratch place; the live one is not touched."""
-    from evergreen.replay.contenders import compare_policies
     from evergreen.replay.runner import for_replay
     from evergreen.replay.runner import replay as run
     from evergreen.sources.intake import last_arrived
 
-    folder, named = get_model_folder(model_id, model_roots()), policies.split(",") if policies else ["config"]
-    models = {name: for_replay(folder, first, None if name == "config" else name, html) for name in named}
-    if len(models) < len(named):
-        raise click.UsageError(f"--policies {policies}: valid: different policies")
-    place = _scratch(into, model_id)
-    model, live = next(iter(models.values())), Locations.from_environment()
+    model = for_replay(get_model_folder(model_id, model_roots()), first, policy, html)
+    place, live = _scratch(into, model_id), Locations.from_environment()
     at = Locations.under(place, landing=str(landing.absolute()) if landing else live.landing)
     calendar = model.config.calendar
     first, last = first or calendar.name(0), last or last_arrived(model, at, datetime.now(UTC))
-    span = calendar.between(first, last)
-    several = len(named) > 1
     with make_progress() as progress:
-        task = progress.add_task(f"replaying {model_id}", total=len(span) * (len(models) + 1 if several else 1))
-
-        def tell(done: str) -> None:
-            progress.update(task, advance=1, description=done)
-
-        if several:
-            contenders = compare_policies(models, place, at.landing, span, after_each=tell)
-        else:
-            run(model, at, first, last, after_each=tell)
-    if several:
-        _write_comparison(contenders, place / "report.html")
-    else:
-        write_history(model, at, first, last, place / "report.html")
+        task = progress.add_task(f"replaying {model_id}", total=len(calendar.between(first, last)))
+        run(model, at, first, last, lambda batch: progress.update(task, advance=1, description=batch))
+    write_history(model, at, first, last, place / "report.html")
 
 
 @click.command("replay-diff")
@@ -166,20 +142,6 @@ def write_history(model: ModelFolder, at: Locations, first: str, last: str, path
     console.print(f"report {path}", markup=False)
     console.print(f"table  {path.with_suffix('.csv')}", markup=False)
     return history
-
-
-def _write_comparison(contenders: "list[Contender]", path: Path) -> None:
-    """Write the report of each policy, and the one that puts them side by side; print its table."""
-    from evergreen.replay.report import write_report
-    from evergreen.replay.standings import print_standings, rank_contenders, write_standings
-
-    for one in contenders:
-        write_report(one.history, Path(one.at.lake).parent / "report.html")
-    standings = rank_contenders(contenders)
-    write_standings(contenders, standings, path)
-    print_standings(standings, contenders[0].history.metric, console)
-    console.print(f"report {path}", markup=False)
-    console.print(f"table  {path.with_suffix('.csv')}", markup=False)
 
 
 def _scratch(into: Path | None, model_id: str) -> Path:

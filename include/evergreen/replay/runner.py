@@ -17,7 +17,6 @@ from evergreen.sources.intake import source_of
 from evergreen.steps.check_drift import check_drift
 from evergreen.steps.close_verdict import close_verdict
 from evergreen.steps.ingest_batch import ingest_batch
-from evergreen.steps.ingest_labels import ingest_labels
 from evergreen.steps.judge_model import judge_model
 from evergreen.steps.promote_model import promote_model
 from evergreen.steps.register_model import register_model
@@ -25,7 +24,6 @@ from evergreen.steps.score_batch import score_batch
 from evergreen.steps.send_alerts import send_alerts
 from evergreen.steps.train_model import train_model
 from evergreen.steps.validate_batch import validate_batch
-from evergreen.steps.validate_labels import validate_labels
 from evergreen.steps.wait_for_batch import wait_for_batch
 from evergreen.storage.stores import open_stores
 
@@ -52,9 +50,9 @@ class Runner:
         :raises NotReady: if its files are not complete and may still come.
         """
         moment = now or self.model.config.calendar.end(batch)
-        self._take_rows(batch, moment)
+        self._take(batch, moment, "rows")
         score_batch(self.model, self.at, batch)
-        self._take_labels(batch, moment)
+        self._take(batch, moment, "labels")
         if (self.model.config.calendar.index(batch) + 1) % self.model.config.check.every == 0:
             check_drift(self.model, self.at, batch)
             self.retrain()
@@ -63,8 +61,8 @@ class Runner:
     def take_in(self, batch: str) -> None:
         """Only seal what came: rows and labels, which depend on no decision of the loop."""
         end = self.model.config.calendar.end(batch)
-        self._take_rows(batch, end)
-        self._take_labels(batch, end)
+        self._take(batch, end, "rows")
+        self._take(batch, end, "labels")
 
     def retrain(self) -> None:
         """Make the attempt that is due, or finish one that was left half-way."""
@@ -79,15 +77,12 @@ class Runner:
             self._promote(attempt)
         close_verdict(self.model, self.at, attempt)
 
-    def _take_rows(self, batch: str, now: datetime) -> None:
-        if self._await(batch, now, "rows"):
-            ingest_batch(self.model, self.at, batch)
-            validate_batch(self.model, self.at, batch)
-
-    def _take_labels(self, batch: str, now: datetime) -> None:
-        if self.model.config.labels is not None and self._await(batch, now, "labels"):
-            ingest_labels(self.model, self.at, batch)
-            validate_labels(self.model, self.at, batch)
+    def _take(self, batch: str, now: datetime, feed: Feed) -> None:
+        if feed == "labels" and self.model.config.labels is None:
+            return
+        if self._await(batch, now, feed):
+            ingest_batch(self.model, self.at, batch, feed)
+            validate_batch(self.model, self.at, batch, feed)
 
     def _promote(self, attempt: DueAttempt) -> None:
         version = register_model(self.model, self.at, attempt).version

@@ -82,7 +82,7 @@ def describe_version(model: ModelFolder, at: Locations, version: int) -> Iterato
         yield from describe_judgement(judgement)
     yield f"  outcome: {attempt.outcome}: {attempt.why}"
     yield f"  what serves was fitted on labels known {promotion.trained_on[0]} to {promotion.trained_on[1]}"
-    yield f"  data {promotion.data}, code {promotion.code}; MLflow {stores.models.name} version {version}"
+    yield f"  data {promotion.data}, code {promotion.code}; MLflow {at.env}.{model.id} version {version}"
 
 
 def find_attempt(stores: Stores, promotion: PromotionRecord) -> AttemptRecord:

@@ -1,4 +1,4 @@
-"""Validate the rows of a batch."""
+"""Validate what was taken in for a batch."""
 
 from evergreen.checks.deliveries import DELIVERED_ONCE
 from evergreen.checks.quarantine import WHOLE_FILE
@@ -7,21 +7,29 @@ from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.incidents import FAULT, STALE, report, resolve
 from evergreen.records import BatchRecord, Feed
+from evergreen.sources.intake import source_of
 from evergreen.storage.stores import open_stores
 
 
-def validate_batch(model: ModelFolder, at: Locations, batch: str) -> BatchRecord:
-    """Tell clean rows from the others and seal the batch: published, or rejected as a whole.
+def validate_batch(model: ModelFolder, at: Locations, batch: str, feed: Feed = "rows") -> BatchRecord | None:
+    """Tell clean rows from the others and seal the feed's batch: published, or rejected as a whole.
 
+    Keys of labels are matched when the labels are read, not here.
+
+    :returns: the sealed record; None for the labels of a model without any.
     :raises NotReady: if the batch has not been ingested.
     :raises ConfigInvalid: if an expectation does not fit the declared columns.
     """
-    record = seal(model, at, "rows", batch)
-    tell(model, at, "rows", record)
+    if feed == "labels" and model.config.labels is None:
+        return None
+    record = seal(model, at, feed, batch)
+    # A batch whose rows were rejected takes the labels inside it along; one incident tells of both.
+    if source_of(model, feed) is not None or record.state == "published":
+        _tell(model, at, feed, record)
     return record
 
 
-def tell(model: ModelFolder, at: Locations, feed: Feed, record: BatchRecord) -> None:
+def _tell(model: ModelFolder, at: Locations, feed: Feed, record: BatchRecord) -> None:
     """Open or resolve the incidents that a sealed batch stands for."""
     ledger = open_stores(at, model.id).ledger
     if record.state == "published":

@@ -33,9 +33,6 @@ _ANOTHER_NAME = (
     "A name keeps its type: give a changed column another name, with renamed_from: its old one, in config.yaml"
 )
 _CACHED_BYTES = 256 * 1024 * 1024
-# What was taken in, and depends on no decision.
-_FEEDS = ("clean", "labels")
-
 
 MakePieces = Callable[[], Iterator[pa.Table]]
 
@@ -49,12 +46,11 @@ class Lake:
     :param uri: the lake's URI or folder.
     :param env: the deployment's name.
     :param model_id: the model.
-    :param feeds: another lake of the model, whose rows and labels are read in place of its own.
     """
 
-    def __init__(self, uri: str, env: str, model_id: str, feeds: "Lake | None" = None) -> None:
+    def __init__(self, uri: str, env: str, model_id: str) -> None:
         self._root = f"{uri.rstrip('/')}/tables/{env}/{model_id}"
-        self._raw, self._feeds = f"{env}/{model_id}", feeds
+        self._raw = f"{env}/{model_id}"
         self._store = open_store(f"{uri.rstrip('/')}/raw")
         self._reports = open_store(f"{uri.rstrip('/')}/reports")
         self._types: dict[str, dict[str, pa.DataType]] = {}
@@ -63,8 +59,6 @@ class Lake:
 
     def table_uri(self, table: str) -> str:
         """Where a table lies, for Spark, DuckDB, Polars and others."""
-        if self._feeds is not None and table in _FEEDS:
-            return self._feeds.table_uri(table)
         return f"{self._root}/{table}"
 
     def replace(
@@ -141,8 +135,6 @@ class Lake:
         :param order_by: the key, by which rows are sorted.
         :raises SourceChanged: if the rows are not those that the record was made of.
         """
-        if self._feeds is not None and partition.table in _FEEDS:
-            return self._feeds.read(partition, order_by)
         kept = self._cache.get(partition)
         if kept is not None:
             return kept

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
 from obstore.store import LocalStore, ObjectStore, from_url
 
@@ -19,8 +20,8 @@ _COLOURS = re.compile(r"\x1b\[\d+m")
 @functools.lru_cache(maxsize=32)
 def open_store(uri: str) -> ObjectStore:
     """The object store at a URI or folder; a folder is made where there is none."""
-    if "://" not in uri or uri.startswith("file://"):
-        return LocalStore(prefix=Path(uri.removeprefix("file://")), mkdir=True)
+    if (folder := _folder(uri)) is not None:
+        return LocalStore(prefix=folder, mkdir=True)
     session = _session(uri)
     if session is None:
         return from_url(uri)
@@ -31,6 +32,15 @@ def open_store(uri: str) -> ObjectStore:
     options: Any = {**place, "client_options": {"allow_http": insecure}}
     store: ObjectStore = from_url(uri, credential_provider=Boto3CredentialProvider(session), **options)
     return store
+
+
+def holds_anything(uri: str) -> bool:
+    """Whether anything lies at a URI or in a folder; no folder is made to find out."""
+    folder = _folder(uri)
+    if folder is not None:
+        return folder.is_dir() and any(folder.iterdir())
+    with reached(uri):
+        return any(obstore.list(open_store(uri), chunk_size=1))
 
 
 @contextmanager
@@ -58,6 +68,10 @@ def delta_options(uri: str) -> dict[str, str] | None:
     keys = credentials.get_frozen_credentials()
     options = _place(session) | {"aws_access_key_id": keys.access_key, "aws_secret_access_key": keys.secret_key}
     return options | ({"aws_session_token": keys.token} if keys.token else {})
+
+
+def _folder(uri: str) -> Path | None:
+    return Path(uri.removeprefix("file://")) if "://" not in uri or uri.startswith("file://") else None
 
 
 def _session(uri: str) -> Any:

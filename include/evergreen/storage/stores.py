@@ -1,12 +1,15 @@
 """The three stores of one model, opened once a process."""
 
 import functools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evergreen.config.locations import Locations
+from evergreen.errors import Refused
 from evergreen.storage.ledger import Ledger
+from evergreen.storage.objects import holds_anything
 
 if TYPE_CHECKING:
     from evergreen.storage.lake import Lake
@@ -33,9 +36,7 @@ class Stores:
         """The tables."""
         from evergreen.storage.lake import Lake
 
-        shared = replace(self.at, lake=self.at.feeds, feeds=None) if self.at.feeds else None
-        feeds = open_stores(shared, self.model_id).lake if shared else None
-        return Lake(self.at.lake, self.at.env, self.model_id, feeds)
+        return Lake(self.at.lake, self.at.env, self.model_id)
 
     @cached_property
     def models(self) -> "ModelStore":
@@ -43,6 +44,25 @@ class Stores:
         from evergreen.storage.model_store import ModelStore
 
         return ModelStore(self.at.tracking_uri, self.at.artifacts, self.at.env, self.model_id)
+
+
+def require_lake(at: Locations, registry: bool = False) -> None:
+    """Refuse to go on without a lake: whoever only reads makes none.
+
+    :param registry: whether MLflow's database must be there too, where it is a file.
+    :raises Refused: naming what says where it is.
+    """
+    if not holds_anything(f"{at.lake.rstrip('/')}/ledger/{at.env}"):
+        raise Refused(
+            f"there is no lake at {at.lake} for EVERGREEN_ENV {at.env!r}: no batch was ever taken in there. If it is "
+            "kept elsewhere, set EVERGREEN_HOME or EVERGREEN_LAKE"
+        )
+    database = at.tracking_uri.removeprefix("sqlite:///")
+    if registry and database != at.tracking_uri and not Path(database).exists():
+        raise Refused(
+            f"there is no MLflow database at {database}: no version was ever registered there. If it is kept "
+            "elsewhere, set EVERGREEN_HOME or MLFLOW_TRACKING_URI"
+        )
 
 
 @functools.lru_cache(maxsize=64)

@@ -1,40 +1,27 @@
-"""Validate the rows of a batch."""
+"""Validate what was taken in for a batch."""
 
 from typing import Any
 
 from airflow.sdk import Context
 
-from airflow_evergreen.operators.step import StepOperator
+from airflow_evergreen.operators.feed import FeedOperator
+from airflow_evergreen.runtime import feed_of
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
-from evergreen.errors import BatchRejected
-from evergreen.records import BatchRecord
 
 
-class ValidateBatchOperator(StepOperator):
-    """Tell clean rows from the others and seal the batch; fail, without a retry, if it is rejected as a whole.
+class ValidateBatchOperator(FeedOperator):
+    """Tell clean rows from the others and seal the feed's batch; fail, without a retry, if it is rejected as a whole.
 
-    Returns the batch, its state and its rows in, clean and in quarantine. Parameters: see ``StepOperator``.
+    Returns the batch, its state and its rows in, clean and in quarantine. Parameters beside those of ``StepOperator``:
+
+    :param feed: ``rows`` or ``labels``. (templated)
     """
 
     def run_step(self, model: ModelFolder, at: Locations, context: Context) -> dict[str, Any]:
         """Validate."""
         from evergreen.steps.validate_batch import validate_batch
 
-        return outcome(model, validate_batch(model, at, self.as_of(model, context)))
-
-
-def outcome(model: ModelFolder, record: BatchRecord) -> dict[str, Any]:
-    """A sealed batch in numbers.
-
-    :raises BatchRejected: if it was rejected: which file, which column, what was found.
-    """
-    if record.state == "rejected":
-        reasons = "; ".join(f"{why.column or 'batch'}: {why.expectation}: {why.found}" for why in record.reasons[:5])
-        files = ", ".join(file.name for file in record.files)
-        raise BatchRejected(
-            f"model {model.id}: {record.feed} of batch {record.as_of} rejected, {record.quarantined} rows in "
-            f"quarantine, nothing published. {files}: {reasons}. Have the source mended; the loop goes on without it"
-        )
-    counts = {"rows_in": record.rows_in, "clean": record.clean, "quarantined": record.quarantined}
-    return {"batch": record.as_of, "state": record.state, **counts}
+        batch = self.as_of(model, context)
+        record = validate_batch(model, at, batch, feed_of(self.feed))
+        return self.outcome(at, record) if record is not None else {"batch": batch, "state": "no labels"}

@@ -3,17 +3,19 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow.sdk import BaseSensorOperator, Context
+from airflow.sdk import Context
 
 from airflow_evergreen.hooks.tracking import MlflowHook
-from airflow_evergreen.runtime import RETRIES, batch_of, load_model, locate, patience
+from airflow_evergreen.runtime import batch_of, load_model, locate, patience
+from airflow_evergreen.sensors.waiting import WaitingSensor
 from airflow_evergreen.triggers.batch import GRACE, BatchTrigger
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import Refused
+from evergreen.sources.landing import Look
 from evergreen.sources.waiting import unordered, unsettled
 
 
-class WaitForScoresSensor(BaseSensorOperator):
+class WaitForScoresSensor(WaitingSensor):
     """Wait, without a worker slot, until a batch is claimed and its labels are sealed.
 
     The check before it is waited for too, for an hour: then this one covers its batches as well. For the rest it waits
@@ -35,37 +37,25 @@ class WaitForScoresSensor(BaseSensorOperator):
         mlflow_conn_id: str = MlflowHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
-        kwargs.setdefault("retry_policy", RETRIES)
-        kwargs.setdefault("poke_interval", 30)
         super().__init__(**kwargs)
         self.model_id, self.batch, self.mlflow_conn_id = model_id, batch, mlflow_conn_id
-
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Look once, before anything is deferred."""
-        return self._look(context, datetime.now(UTC).isoformat())
-
-    def resume(self, context: Context, event: dict[str, Any], started: str) -> dict[str, Any]:
-        """Look again when the trigger has seen that the batch is settled, or that the time is over."""
-        return self._look(context, started)
 
     def as_of(self, model: ModelFolder, context: Context) -> str:
         """The batch that this task is for."""
         return batch_of(model, self.batch, context)
 
-    def _look(self, context: Context, started: str) -> dict[str, Any]:
+    def look(self, context: Context, before: Look | None, started: datetime) -> dict[str, Any]:
+        """Look into the ledger."""
         model = load_model(self.model_id)
         batch, limit = self.as_of(model, context), patience(model)
-        at, waited = locate(self.mlflow_conn_id), datetime.now(UTC) - datetime.fromisoformat(started)
-        lacking = unsettled(model, at, batch) or (unordered(model, at, batch) if waited < GRACE else None)
+        at, now = locate(self.mlflow_conn_id), datetime.now(UTC)
+        lacking = unsettled(model, at, batch) or (unordered(model, at, batch) if now < started + GRACE else None)
         if lacking is None:
             return {"batch": batch}
-        give_up = datetime.fromisoformat(started) + limit if limit is not None else None
-        if give_up is not None and datetime.now(UTC) >= give_up:
+        give_up = started + limit if limit is not None else None
+        if give_up is not None and now >= give_up:
             # A retry would be as patient once more.
             raise Refused(f"model {model.id}: {lacking}")
-        end = give_up.isoformat() if give_up is not None else None
-        grace = (datetime.fromisoformat(started) + GRACE).isoformat()
+        end, grace = give_up.isoformat() if give_up is not None else None, (started + GRACE).isoformat()
         trigger = BatchTrigger(batch, self.poke_interval, self.model_id, "scores", deadline=grace, give_up=end)
-        self.log.info("waiting without a worker slot: %s", lacking)
-        self.defer(trigger=trigger, method_name="resume", kwargs={"started": started})
-        raise RuntimeError("deferring returned")
+        self.wait_on(trigger, lacking, started)

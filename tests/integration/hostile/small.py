@@ -11,13 +11,11 @@ from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder, load_model_folder
 from evergreen.records import ArrivalRecord, BatchRecord, Feed
 from evergreen.steps.ingest_batch import ingest_batch
-from evergreen.steps.ingest_labels import ingest_labels
 from evergreen.steps.score_batch import score_batch
 from evergreen.steps.validate_batch import validate_batch
-from evergreen.steps.validate_labels import validate_labels
 from evergreen.steps.wait_for_batch import wait_for_batch
 from evergreen.storage.stores import open_stores
-from tests.short_loop import lay_registry, records, tables
+from tests.short_loop import lay_registry, records, tables, take_labels
 
 CONFIG: dict[str, Any] = {
     "title": "Trips",
@@ -148,8 +146,7 @@ def take(model: ModelFolder, at: Locations, day: int) -> None:
         validate_batch(model, at, batch)
     score_batch(model, at, batch)
     if model.config.labels is not None and _await(model, at, batch, "labels"):
-        ingest_labels(model, at, batch)
-        validate_labels(model, at, batch)
+        take_labels(model, at, batch)
 
 
 def _await(model: ModelFolder, at: Locations, batch: str, feed: Feed) -> bool:

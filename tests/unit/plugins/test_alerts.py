@@ -12,7 +12,7 @@ from airflow_evergreen.operators.close_verdict import CloseVerdictOperator
 from airflow_evergreen.operators.ingest_batch import IngestBatchOperator
 from airflow_evergreen.operators.send_alerts import SendAlertsOperator
 from airflow_evergreen.operators.train_model import TrainModelOperator
-from airflow_evergreen.operators.validate_labels import ValidateLabelsOperator
+from airflow_evergreen.operators.validate_batch import ValidateBatchOperator
 from airflow_evergreen.sensors.wait_for_batch import WaitForBatchSensor
 from airflow_evergreen.sensors.wait_for_scores import WaitForScoresSensor
 from evergreen.errors import BatchMissing, BatchRejected, NotReady, Outage, Refused
@@ -71,7 +71,7 @@ def test_a_killed_process_is_told_as_such(model, ledger, context_of):
     [
         WaitForBatchSensor(task_id="wait_for_batch", model_id="taxi"),
         WaitForScoresSensor(task_id="wait_for_scores", model_id="taxi"),
-        ValidateLabelsOperator(task_id="validate_labels", model_id="taxi"),
+        ValidateBatchOperator(task_id="validate_labels", model_id="taxi", feed="labels"),
     ],
     ids=lambda task: task.task_id,
 )
@@ -201,7 +201,7 @@ def test_a_later_run_resolves_only_what_is_not_newer(model, ledger, deployment, 
 def test_labels_that_fail_after_the_rows_were_told_of_are_reported(model, ledger, deployment, context_of):
     report(ledger, "failed-batch", "2024-01-01", "the lake was down")
     resolve_failure(model, deployment, "failed-batch", "2024-01-02", context_of())
-    task = ValidateLabelsOperator(task_id="validate_labels", model_id="taxi")
+    task = ValidateBatchOperator(task_id="validate_labels", model_id="taxi", feed="labels")
     FailureReport("failed-batch")(failed(context_of, Outage("the lake is down again"), task))
     again = last_incident(ledger, "failed-batch")
     assert (again.opened.n, again.opened.as_of, again.resolved) == (1, "2024-01-02", None)

@@ -16,7 +16,6 @@ from evergreen.records import ArrivalRecord, BatchRecord, ClaimRecord, RevisionR
 from evergreen.steps.ingest_batch import ingest_batch
 from evergreen.steps.reingest_batch import reingest_batch
 from evergreen.steps.validate_batch import validate_batch
-from evergreen.steps.validate_labels import validate_labels
 from evergreen.storage.lake import Lake
 from evergreen.storage.ledger import Ledger
 from evergreen.storage.revisions import sealed_batch
@@ -53,7 +52,7 @@ def seal(model, at, *rows, batch=DAY):
     land(model, at, *rows, batch=batch)
     ingest_batch(model, at, batch)
     validate_batch(model, at, batch)
-    return validate_labels(model, at, batch)
+    return validate_batch(model, at, batch, "labels")
 
 
 def row(number, distance=1.0, minutes=5.0):

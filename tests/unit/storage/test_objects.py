@@ -6,7 +6,7 @@ import pytest
 
 from evergreen.records import Partition
 from evergreen.storage.lake import Lake, content_hash
-from evergreen.storage.objects import delta_options, open_store
+from evergreen.storage.objects import delta_options, holds_anything, open_store
 from tests.s3 import SECRET, objects, s3, speaking_to
 
 ROWS = pa.table({"id": [1, 2], "value": ["a", "b"]})
@@ -45,7 +45,9 @@ def access(request, server, tmp_path, monkeypatch):
 def test_records_and_tables_are_written_by_whoever_one_is(access, request):
     place = f"s3://evergreen/{request.node.callspec.id.replace(' ', '-')}"
     store = open_store(f"{place}/ledger")
+    assert not holds_anything(f"{place}/ledger")
     obstore.put(store, "a.json", b"{}", mode="create")
+    assert holds_anything(f"{place}/ledger")
     with pytest.raises(obstore.exceptions.AlreadyExistsError):
         obstore.put(store, "a.json", b"{}", mode="create")
     lake = Lake(place, "dev", "taxi")
@@ -66,3 +68,13 @@ def test_a_folder_needs_no_keys(monkeypatch, tmp_path):
     assert delta_options(str(tmp_path)) is None
     obstore.put(open_store(str(tmp_path)), "a", b"x")
     assert (tmp_path / "a").read_bytes() == b"x"
+
+
+def test_a_folder_is_asked_without_being_made(tmp_path):
+    assert not holds_anything(str(tmp_path / "lake"))
+    assert not holds_anything((tmp_path / "lake").as_uri())
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "lake").mkdir()
+    assert not holds_anything(str(tmp_path / "lake"))
+    (tmp_path / "lake" / "a").touch()
+    assert holds_anything((tmp_path / "lake").as_uri())

@@ -6,6 +6,7 @@ import pytest
 
 from airflow_evergreen.operators.reingest_batch import ReingestBatchOperator
 from evergreen.errors import BatchRejected, NotReady
+from evergreen.records import BatchRecord, ClaimRecord
 from evergreen.steps.ingest_batch import ingest_batch
 from evergreen.steps.validate_batch import validate_batch
 
@@ -45,6 +46,23 @@ def test_what_is_as_broken_as_before_fails_naming_the_column(sealed):
     sealed(SOUND.replace("distance", "miles"))
     with pytest.raises(BatchRejected, match="distance"):
         again()
+
+
+def test_what_is_rejected_when_it_comes_again_is_named_as_itself_and_leaves_what_was_published(sealed, ledger):
+    sealed(SOUND)
+    again()
+    nobody = {"version": None, "promotion": None, "why": "", "data": "", "label_cut": None}
+    for day in range(1, 6):
+        ledger.put(ClaimRecord(as_of=f"2024-01-0{day}", revision=0, **nobody))
+    sealed(SOUND.replace("distance", "miles"))
+    for _ in range(2):
+        with pytest.raises(BatchRejected) as raised:
+            again()
+        said = str(raised.value)
+        assert said.startswith(f"model taxi: revision 2 of rows of batch {DAY} rejected, ")
+        assert "in quarantine, revision 1 is read. " in said
+        assert said.endswith(f"Have the source mended, then: evergreen reingest taxi {DAY}")
+    assert ledger.get(BatchRecord, f"rows.{DAY}", 2).as_of == "2024-01-06"
 
 
 def test_a_batch_that_nobody_took_in_is_not_ready(model, deployment):

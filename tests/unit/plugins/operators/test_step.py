@@ -14,7 +14,6 @@ from airflow_evergreen.operators.ask_retraining import AskRetrainingOperator
 from airflow_evergreen.operators.check_drift import CheckDriftOperator
 from airflow_evergreen.operators.close_verdict import CloseVerdictOperator
 from airflow_evergreen.operators.ingest_batch import IngestBatchOperator
-from airflow_evergreen.operators.ingest_labels import IngestLabelsOperator
 from airflow_evergreen.operators.judge_model import JudgeModelOperator
 from airflow_evergreen.operators.promote_model import PromoteModelOperator
 from airflow_evergreen.operators.register_model import RegisterModelOperator
@@ -23,7 +22,6 @@ from airflow_evergreen.operators.send_alerts import SendAlertsOperator
 from airflow_evergreen.operators.step import RETRIES
 from airflow_evergreen.operators.train_model import TrainModelOperator
 from airflow_evergreen.operators.validate_batch import ValidateBatchOperator
-from airflow_evergreen.operators.validate_labels import ValidateLabelsOperator
 from airflow_evergreen.sensors.wait_for_batch import WaitForBatchSensor
 from airflow_evergreen.sensors.wait_for_scores import WaitForScoresSensor
 from evergreen.errors import ConfigInvalid, EvergreenError, FileUnreadable, NotReady, Outage, Refused
@@ -35,9 +33,7 @@ JUDGED = {"attempt": "2024-01-14.0", "outcome": "passed", "why": "better"}
 PLAIN = {"model_id": "taxi"}
 OPERATORS = {
     IngestBatchOperator: PLAIN,
-    IngestLabelsOperator: PLAIN,
     ValidateBatchOperator: PLAIN,
-    ValidateLabelsOperator: PLAIN,
     ScoreBatchOperator: PLAIN,
     CheckDriftOperator: PLAIN,
     SendAlertsOperator: {**PLAIN, "failure": "failed-retrain", "attempt": ATTEMPT},
@@ -114,21 +110,28 @@ def test_a_step_is_called_with_its_batch_and_named_in_its_records(model, deploym
     ingest.side_effect = lambda *_: seen.append(acting.get()) or record
     operator = IngestBatchOperator(task_id="ingest_batch", model_id="taxi")
     assert operator.execute(context_of()) == {"batch": "2024-01-02", "files": 2, "bytes": 6}
-    (given, at, batch), _ = ingest.call_args
-    assert (given.id, at, batch) == ("taxi", deployment, "2024-01-02")
+    (given, at, batch, feed), _ = ingest.call_args
+    assert (given.id, at, batch, feed) == ("taxi", deployment, "2024-01-02", "rows")
     assert seen == [context_of()["ti"].log_url]
 
 
 def test_labels_inside_the_rows_are_no_files(model, step, context_of):
-    step("ingest_labels", None)
-    found = IngestLabelsOperator(task_id="ingest_labels", model_id="taxi").execute(context_of())
+    ingest = step("ingest_batch", None)
+    found = IngestBatchOperator(task_id="ingest_labels", model_id="taxi", feed="labels").execute(context_of())
     assert found == {"batch": "2024-01-02", "files": 0, "bytes": 0}
+    assert ingest.call_args.args[3] == "labels"
+
+
+@pytest.mark.parametrize("operator", [IngestBatchOperator, ValidateBatchOperator])
+def test_a_feed_that_is_none_is_refused_with_those_that_are(operator, model, context_of):
+    with pytest.raises(Refused, match=r"^feed: found 'label'; valid: rows, labels"):
+        operator(task_id="task", model_id="taxi", feed="label").execute(context_of())
 
 
 def test_mlflow_is_where_its_connection_says(model, step, context_of, monkeypatch):
     monkeypatch.setenv("AIRFLOW_CONN_MLFLOW_PROD", json.dumps({"conn_type": "mlflow", "host": "prod", "port": 5000}))
-    ingest = step("ingest_labels", None)
-    IngestLabelsOperator(task_id="task", model_id="taxi", mlflow_conn_id="mlflow_prod").execute(context_of())
+    ingest = step("ingest_batch", None)
+    IngestBatchOperator(task_id="task", model_id="taxi", mlflow_conn_id="mlflow_prod").execute(context_of())
     assert ingest.call_args.args[1].tracking_uri == "http://prod:5000"
 
 

@@ -5,8 +5,8 @@ import gzip
 import pandas as pd
 import pytest
 
-from evergreen.demo.faults import FAULTS, deliver_late, land_broken
 from evergreen.demo.stream import DemoStream
+from tests.demo_faults import FAULTS, deliver_late, land_broken
 
 STREAM = DemoStream(trips=60, batches=4, broken=(), shifted=(0, 0), changed=0)
 

@@ -20,7 +20,7 @@ from evergreen.records import AttemptRecord, ClaimRecord, PromotionRecord, Verdi
 from evergreen.replay.runner import Runner
 from evergreen.storage.stores import open_stores
 from tests.fake_slack import FakeSlack, fake_slack
-from tests.live import NIGHTLY, Live, make_model, running, wait_until
+from tests.live.services import NIGHTLY, Live, make_model, running, wait_until
 from tests.postgres import BIN, postgres
 from tests.short_loop import fingerprint, records, tables
 

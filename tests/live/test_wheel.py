@@ -9,11 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.compose_file import ROOT
+from tests.live.compose_file import ROOT
 
 DAG_FILE = "from airflow_evergreen import build_dags\n\nbuild_dags(globals())\n"
 UV = Path(sys.executable).parent / "uv"
-LAND = "from pathlib import Path; from evergreen.demo.stream import DemoStream; DemoStream().land(Path('landing/trips'), 1)"
+LAND = """
+from pathlib import Path
+from evergreen.demo.stream import DemoStream
+DemoStream().land(Path("landing/trips"), 1)
+"""
 IMPORTS = "import {0}; print({0}.__file__)"
 
 
@@ -100,6 +104,7 @@ def test_airflow_knows_the_provider_and_its_plugin(machine: Machine) -> None:
         ("slack", "from airflow_evergreen.hooks.slack_sink import SlackSink as S; S('x')._post_to_webhook(None)"),
         ("amazon", "from airflow_evergreen.hooks.source import Source as S; S('s3://raw/x', conn_id='x')._list()"),
     ],
+    ids=["reports", "slack", "amazon"],
 )
 def test_what_only_some_need_is_asked_for_in_words(machine: Machine, extra: str, code: str) -> None:
     told = f"try:\n    exec({code!r})\nexcept Exception as error:\n    print(type(error).__name__, error)"

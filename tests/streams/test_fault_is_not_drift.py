@@ -17,11 +17,11 @@ import yaml
 
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder, load_model_folder
-from evergreen.demo.faults import FAULTS, delay_file, deliver_late, land_broken
 from evergreen.demo.stream import DemoStream
 from evergreen.records import AttemptRecord, BatchRecord, ClaimRecord, PromotionRecord, VerdictRecord
 from evergreen.replay.runner import Runner
 from evergreen.storage.stores import Stores, open_stores
+from tests.demo_faults import FAULTS, delay_file, deliver_late, land_broken
 from tests.short_loop import TAXI, Told, registry, short_model
 
 BEFORE, FAULTY, LAST = 7, 8, 10

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from evergreen.config.locations import Locations
-from tests.live import make_model
+from tests.live.services import make_model
 from tests.short_loop import run
 
 ROOT = Path(__file__).parent.parent.parent

@@ -11,10 +11,10 @@ from evergreen.judging.attempts import find_due_attempt
 from evergreen.records import VerdictRecord
 from evergreen.replay.runner import Runner
 from evergreen.storage.stores import open_stores
-from tests.integration.test_sql_source import QUERIED, STREAM, fill
-from tests.live import make_model, running, wait_until
+from tests.live.services import make_model, running, wait_until
 from tests.s3 import s3, speaking_to
 from tests.short_loop import land, records, short_model, tables
+from tests.streams.test_sql_source import QUERIED, STREAM, fill
 
 DAYS = 6
 SCHEDULE = {"every": "day", "start": "2024-01-01", "end": f"2024-01-0{DAYS}"}

@@ -12,7 +12,7 @@ import pytest
 from evergreen.config.model_folder import ModelFolder
 from evergreen.records import BatchRecord, ClaimRecord, PromotionRecord
 from evergreen.storage.stores import open_stores
-from tests.live import make_model, running, wait_until
+from tests.live.services import make_model, running, wait_until
 from tests.short_loop import STREAM
 
 NIGHTS = 10

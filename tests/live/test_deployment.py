@@ -24,9 +24,9 @@ from evergreen.demo.feeder import feed
 from evergreen.demo.stream import DemoStream
 from evergreen.records import BatchRecord, ClaimRecord, PromotionRecord, VerdictRecord
 from evergreen.storage.stores import Stores, open_stores
-from tests.compose_file import ROOT, interpolate, make_env
-from tests.composed import POSTGRES, Composed
-from tests.live import NIGHTLY, make_model
+from tests.live.compose_file import ROOT, interpolate, make_env
+from tests.live.composed import POSTGRES, Composed
+from tests.live.services import NIGHTLY, make_model
 
 FILE = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())
 STREAM = DemoStream(batches=2, broken=())

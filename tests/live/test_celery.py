@@ -9,7 +9,7 @@ import pytest
 from evergreen.demo.feeder import feed
 from evergreen.records import PromotionRecord
 from evergreen.storage.stores import Stores, open_stores
-from tests.composed import POSTGRES, REDIS, Composed
+from tests.live.composed import POSTGRES, REDIS, Composed
 from tests.short_loop import STREAM, short_model
 
 HEAVY = {"train_model", "judge_model", "register_model"}

@@ -25,7 +25,7 @@ import yaml
 from evergreen.config.locations import Locations
 from evergreen.storage.objects import open_store
 from evergreen.storage.stores import open_stores
-from tests.compose_file import ROOT, image_environment, interpolate, make_env
+from tests.live.compose_file import ROOT, image_environment, interpolate, make_env
 from tests.s3 import MOTO
 
 POSTGRES = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)

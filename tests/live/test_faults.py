@@ -28,13 +28,11 @@ from evergreen.records import (
 from evergreen.replay.runner import Runner
 from evergreen.steps.check_drift import check_drift
 from evergreen.steps.ingest_batch import ingest_batch
-from evergreen.steps.ingest_labels import ingest_labels
 from evergreen.steps.score_batch import score_batch
 from evergreen.steps.validate_batch import validate_batch
-from evergreen.steps.validate_labels import validate_labels
 from evergreen.storage.stores import open_stores
-from tests.live import NIGHTLY, Live, make_model, running, wait_until
-from tests.short_loop import SHORT, STREAM, fingerprint, land, run
+from tests.live.services import NIGHTLY, Live, make_model, running, wait_until
+from tests.short_loop import SHORT, STREAM, fingerprint, land, run, take_labels
 
 # Few days and few models: the scheduler looks at each open run all the time. With so few labels needed, the second
 # batch's check asks for a first model.
@@ -106,7 +104,7 @@ def live(tmp_path_factory: pytest.TempPathFactory, models: dict[str, ModelFolder
 def take_second(model: ModelFolder, at: Locations) -> None:
     """Take the second batch to the check that asks for a first model, and no further."""
     land(model, at, 2)
-    for step in (ingest_batch, validate_batch, score_batch, ingest_labels, validate_labels, check_drift):
+    for step in (ingest_batch, validate_batch, score_batch, take_labels, check_drift):
         step(model, at, "2024-01-02")
 
 

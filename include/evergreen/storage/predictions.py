@@ -1,0 +1,85 @@
+"""What a model has predicted, for programs that know no more of it than its name."""
+
+from pathlib import Path
+
+import obstore
+import pandas as pd
+import pyarrow as pa
+from deltalake import DeltaTable
+from deltalake.exceptions import TableNotFoundError
+
+from evergreen.config.locations import Locations
+from evergreen.errors import ModelNotFound, NotReady
+from evergreen.records import ClaimRecord
+from evergreen.storage.lake import Lake, to_frame
+from evergreen.storage.ledger import Ledger
+from evergreen.storage.objects import delta_options, open_store, reached
+from evergreen.storage.stores import open_stores
+
+_TABLE = "predictions"
+# What stands beside the key.
+_VALUES = ("prediction", "model_version", "data_version")
+
+
+def read_predictions(model: str, batch: str, last: str | None = None, at: Locations | None = None) -> pd.DataFrame:
+    """The predictions of one batch, or of all batches from one to another, as they stand.
+
+    The model folder is not needed. A batch that nobody scored has no row: the model had no champion yet, say.
+
+    :param model: the model's id, which is the name of its folder.
+    :param batch: the batch, such as ``2024-01-31``; the first one if there is a ``last``.
+    :param last: the last batch, itself included; None for ``batch`` alone.
+    :param at: where the deployment keeps its state; None for what the environment says.
+    :returns: (n, batch + key + prediction, model_version, data_version) one row a prediction, by batch and key; times
+        in UTC without a zone.
+    :raises ModelNotFound: if there is no such lake, or no such model in it.
+    :raises NotReady: if ``batch`` alone is asked for and its scoring has not ended; if it has ended without a model
+        that could score, there are no rows.
+    """
+    at = at or Locations.from_environment()
+    _require_model(model, at)
+    stores = open_stores(at, model)
+    names = [batch] if last is None else _scored(stores.lake, batch, last)
+    pieces = [_read_batch(model, name, stores.lake, stores.ledger) for name in names]
+    columns = {name: pa.array([], pa.string()) for name in ("batch", *_VALUES)}
+    frame = to_frame(pa.concat_tables(pieces, promote_options="default") if pieces else pa.table(columns))
+    key = [name for name in frame.columns if name not in ("batch", *_VALUES)]
+    return frame[["batch", *key, *_VALUES]].sort_values(["batch", *key], ignore_index=True)
+
+
+def _require_model(model: str, at: Locations) -> None:
+    """Refuse a lake or a model that is not there, and make neither: a mistyped place stays as it was."""
+    folder = at.lake.removeprefix("file://")
+    if "://" not in folder and not (Path(folder) / "ledger").is_dir():
+        raise ModelNotFound(f"model {model}: there is no lake in {at.lake}; EVERGREEN_LAKE or EVERGREEN_HOME names it")
+    uri = f"{at.lake.rstrip('/')}/ledger"
+    with reached(uri):
+        found = obstore.list_with_delimiter(open_store(uri), prefix=at.env)["common_prefixes"]
+    models = sorted(path.rpartition("/")[2] for path in found)
+    if model not in models:
+        known = ", ".join(models) or "none"
+        raise ModelNotFound(f"no model {model!r} in {at.lake} under EVERGREEN_ENV={at.env}; there are: {known}")
+
+
+def _scored(lake: Lake, first: str, last: str) -> list[str]:
+    """The batches of a span that have predictions; names sort as time does."""
+    uri = lake.table_uri(_TABLE)
+    try:
+        with reached(uri):
+            parts = DeltaTable(uri, storage_options=delta_options(uri)).partitions()
+    except TableNotFoundError:
+        return []
+    return sorted({part["batch"] for part in parts if first <= part["batch"] <= last})
+
+
+def _read_batch(model: str, batch: str, lake: Lake, ledger: Ledger) -> pa.Table:
+    claim = ledger.last(ClaimRecord, batch)
+    if claim is None:
+        raise NotReady(f"model {model}: batch {batch} has not been scored; wait for {model}__batch, or run score_batch")
+    # Predictions count only under the newest claim; a claim without a version has none.
+    rows = lake.read_any(_TABLE, batch, claim.revision if claim.version is not None else -1)
+    if claim.version is not None and rows.num_rows == 0:
+        raise NotReady(f"model {model}: batch {batch} is claimed but not scored yet; run score_batch for it")
+    if not rows.column_names:
+        rows = pa.table({name: pa.array([], pa.string()) for name in _VALUES})
+    return rows.add_column(0, "batch", pa.repeat(batch, rows.num_rows))
