@@ -101,9 +101,7 @@ def _cadence(run: Run, window: Window, counted: list[str]) -> np.ndarray:
 
 
 def _fit(run: Run, window: Window, span: tuple[str, str], folder: Path) -> PackedModel:
-    recipe, config = Recipe.of(run.model, window), run.model.config
-    metric = METRICS[config.gate.metric]
-    return fit_model(recipe, config.data_schema, metric, run.stores, span, folder).packed
+    return fit_model(Recipe.of(run.model, window), run.model.config.data_schema, run.stores, span, folder).packed
 
 
 def _never(run: Run, counted: list[str]) -> np.ndarray:

@@ -9,7 +9,6 @@ from sklearn.base import clone
 from evergreen.features.labelled import match_labels
 from evergreen.features.packing import Recipe, fit_model, packing_folder
 from evergreen.judging.gate import judge
-from evergreen.losses import METRICS
 from evergreen.records import AttemptRecord, PromotionRecord
 from evergreen.storage.packed_model import PackedModel
 from tests.bench.streams import AHEAD, Run
@@ -33,7 +32,7 @@ def spoil(run: Run, attempts: list[AttemptRecord]) -> dict[str, tuple[int, int]]
         later = run.rows_of([n for n in run.names if n > attempt.as_of][:AHEAD])
         with packing_folder() as folder:
             recipe, schema = Recipe.of(run.model, "all"), config.data_schema
-            fitted = fit_model(recipe, schema, METRICS[gate.metric], run.stores, attempt.trained_on, folder)
+            fitted = fit_model(recipe, schema, run.stores, attempt.trained_on, folder)
             spoilt = _spoilt_losses(
                 run, fitted.packed, fitted.features, fitted.labelled.rows[target], holdout.rows, later
             )

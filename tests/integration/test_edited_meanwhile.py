@@ -31,7 +31,7 @@ OTHER: dict[str, dict[str, Any]] = {
     "model": {"seed": 8, "trusted_types": ["some.other.Type"]},
     "features": {"lookback": 2, "rowwise": False},
     "labels": {"max_delay": 0},
-    "gate": {"min_rows": 60},
+    "gate": {"min_rows": 60, "metric": "rmse"},
 }
 
 

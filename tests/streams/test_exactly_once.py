@@ -17,7 +17,7 @@ from evergreen.judging.attempts import DueAttempt
 from evergreen.records import AttemptRecord, ClaimRecord, PromotionRecord
 from evergreen.replay.runner import Runner
 from evergreen.steps.close_verdict import close_verdict
-from evergreen.steps.promote_model import mirror_champion, promote_model
+from evergreen.steps.promote_model import promote_model, sync_alias
 from evergreen.storage.stores import open_stores
 from tests.s3 import s3, speaking_to
 from tests.short_loop import registry, run, short_model
@@ -154,7 +154,7 @@ def test_an_alias_moved_by_hand_is_put_back_and_told(tmp_path: Path) -> None:
     assert "moved by hand to version 2" in moved.opened.text
     # A promotion that comes while a check looks at the ledger as it was is no hand: the alias is left alone.
     stores.models.set_champion(other, promotion.number + 1)
-    mirror_champion(model, stores, "2024-01-05")
+    sync_alias(model, stores, "2024-01-05")
     assert registry(model, at)["alias"] == "2 by promotion 2"
     stores.models.set_champion(1, promotion.number)
     Runner(model, at, sinks=()).retrain()

@@ -1,6 +1,7 @@
 """What is kept of rows that did not pass: file, row, expectation, reason, and the row as it came."""
 
 import json
+from collections.abc import Collection
 from typing import Any
 
 import pyarrow as pa
@@ -82,13 +83,14 @@ def summarise(failed: Failures, files: list[ParsedFile]) -> list[Reason]:
     return reasons
 
 
-def blame(reasons: list[Reason], path: str) -> str:
-    """The expectation that most of the rows broke, and how to say that they are right; empty if it was none.
+def blame(reasons: list[Reason], declared: Collection[str], path: str) -> str:
+    """The declared expectation that most of the rows broke, and how to say that they are right; empty if it was none.
 
+    :param declared: names of the expectations that somebody has declared.
     :param path: the file of the expectations.
     """
     most = max(reasons, key=lambda reason: reason.rows, default=None)
-    if most is None or not most.expectation.startswith("expect_"):
+    if most is None or most.expectation not in declared:
         return ""
     told = f"{most.rows} of them {most.column or 'the row'}: {most.expectation}"
     return f"; {told}; if they are right, say so in {path}: other limits, or severity: info to note it only"

@@ -100,13 +100,12 @@ def sort_batch(files: list[ParsedFile], rules: Rules) -> SortedBatch:
     _find_nulls(rows, rules, failed)
     _find_far_times(rows, rules, failed)
     _find_duplicates(rows, rules, failed)
-    whole, noted = _expect(rows, rules, failed)
+    whole, noted, declared = _expect(rows, rules, failed)
     reasons = [*summarise(failed.failures, files), *noted, *_note_defaults(files, rules)]
     broken = len(failed.failures) + sum(len(f.torn) for f in files)
     if broken > rules.max_quarantined * total:
-        found = (
-            f"{broken} of {total} rows failed, more than {rules.max_quarantined:.0%}{blame(reasons, rules.path.name)}"
-        )
+        found = f"{broken} of {total} rows failed, more than {rules.max_quarantined:.0%}"
+        found += blame(reasons, declared, rules.path.name)
         whole.append(Reason(expectation="max_quarantined", found=found, rows=broken))
     if whole:
         return reject(files, [*whole, *reasons], left_out, failed)
@@ -223,17 +222,18 @@ def _find_duplicates(rows: pa.Table, rules: Rules, failed: _Ledgered) -> None:
     failed.add(copied.index[~equal], label, key[0], "copies of this key differ from one another")
 
 
-def _expect(rows: pa.Table, rules: Rules, failed: _Ledgered) -> tuple[list[Reason], list[Reason]]:
+def _expect(rows: pa.Table, rules: Rules, failed: _Ledgered) -> tuple[list[Reason], list[Reason], set[str]]:
     """Ask the expectations of the rows that stand so far.
 
-    :returns: what fails the batch as a whole, and what is only noted.
+    :returns: what fails the batch as a whole, what is only noted, and the names of all that failed.
     """
     standing = np.array([i for i in range(rows.num_rows) if i not in failed.failures], dtype=np.int64)
     if not len(standing):
-        return [], []
+        return [], [], set()
     whole: list[Reason] = []
     noted: list[Reason] = []
-    for failure in check_expectations(to_frame(rows.take(pa.array(standing))), rules.expected, rules.path):
+    failures = check_expectations(to_frame(rows.take(pa.array(standing))), rules.expected, rules.path)
+    for failure in failures:
         if failure.severity == "warning" and len(failure.rows):
             failed.add(standing[failure.rows], failure.expectation, failure.column, failure.found)
             continue
@@ -241,4 +241,4 @@ def _expect(rows: pa.Table, rules: Rules, failed: _Ledgered) -> tuple[list[Reaso
             expectation=failure.expectation, column=failure.column, found=failure.found, rows=len(failure.rows)
         )
         (whole if failure.severity == "critical" else noted).append(reason)
-    return whole, noted
+    return whole, noted, {failure.expectation for failure in failures}

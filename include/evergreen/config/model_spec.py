@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
-from evergreen.config.contract import ModelConfig, Task, Window
+from evergreen.config.contract import MetricName, ModelConfig, Task, Window
 from evergreen.config.data_schema import DataSchema, LabelSchema
 from evergreen.config.fields import ColumnType
 
@@ -17,6 +17,7 @@ class ModelSpec(BaseModel):
 
     :ivar schema_number: of the form that it is written in.
     :ivar model: the model's id.
+    :ivar metric: by which it was to be judged, and its constant is the best.
     :ivar lookback: batches before a batch that its features read.
     :ivar rowwise: whether they read nothing but the row.
     :ivar window: label batches that it may learn from.
@@ -33,6 +34,7 @@ class ModelSpec(BaseModel):
     schema_number: Literal[1] = 1
     model: str
     task: Task
+    metric: MetricName
     seed: int
     trusted_types: tuple[str, ...]
     lookback: int
@@ -57,6 +59,7 @@ class ModelSpec(BaseModel):
         return cls(
             model=model_id,
             task=config.model.task,
+            metric=config.gate.metric,
             seed=config.model.seed,
             trusted_types=config.model.trusted_types,
             lookback=config.features.lookback,
@@ -75,9 +78,10 @@ class ModelSpec(BaseModel):
         return self.model_copy(update={"features": None, "constant": None, "left_out": 0})
 
     def has_recipe_of(self, other: "ModelSpec") -> bool:
-        """Whether the settings of another version are the same."""
+        """Whether another version's settings would make the same predictions."""
         # As they are written: a column's default of null and none at all are equal as values.
-        return bool(self.recipe.model_dump(mode="json") == other.recipe.model_dump(mode="json"))
+        mine, others = (one.recipe.model_dump(mode="json", exclude={"metric"}) for one in (self, other))
+        return bool(mine == others)
 
     def data_schema(self, today: DataSchema) -> DataSchema:
         """The version's own key, columns and label, which also answer to today's names.

@@ -1,5 +1,6 @@
 """Rows with their labels, placed by the batch in which the label became known."""
 
+import itertools
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -60,15 +61,9 @@ def match_labels(
     target, delay = schema.labels.column, schema.labels.max_delay
     # Twice the delay: a key whose row or first label lies before the span has its place there, not here.
     oldest = calendar.name(max(0, calendar.index(first) - 2 * delay))
-    span = calendar.between(oldest, last)
-    clean = published(stores, "rows", span, last, schema.columns)
-    known = published(stores, "labels", span, last, schema.label_columns)
-    if data is not None:
-        listed = set(data.partitions)
-        clean, known = [p for p in clean if p in listed], [p for p in known if p in listed]
-    earlier_rows = superseded(stores, "rows", span, last, schema.columns)
-    earlier_labels = superseded(stores, "labels", span, last, schema.label_columns)
-    placed = _place([read_key_objects(schema, stores, one) for one in (clean, earlier_rows, known, earlier_labels)])
+    partitions = _list_partitions(schema, stores, calendar.between(oldest, last), last, data)
+    clean, _, known, _ = partitions
+    placed = _place([read_key_objects(schema, stores, one) for one in partitions])
     begin, end = calendar.index(first), calendar.index(last)
     # A row whose label came later than that is a new one under an old key.
     matched = placed.is_matched & (placed.batch >= placed.label - delay)
@@ -86,7 +81,20 @@ def match_labels(
         known=pd.Series([names[n] for n in became[chosen].tolist()], dtype=object),
         **{target: values},
     )
-    return LabelledRows(rows, unmatched, tuple(clean + known + earlier_rows + earlier_labels), waiting)
+    return LabelledRows(rows, unmatched, tuple(itertools.chain(*partitions)), waiting)
+
+
+def _list_partitions(
+    schema: DataSchema, stores: Stores, span: list[str], last: str, data: DataRecord | None
+) -> tuple[list[Partition], list[Partition], list[Partition], list[Partition]]:
+    """Rows, superseded rows, labels and superseded labels of a span, as known at its last batch."""
+    rows, labels = schema.columns, schema.label_columns
+    clean, known = published(stores, "rows", span, last, rows), published(stores, "labels", span, last, labels)
+    if data is not None:
+        listed = set(data.partitions)
+        clean, known = [p for p in clean if p in listed], [p for p in known if p in listed]
+    earlier_rows = superseded(stores, "rows", span, last, rows)
+    return clean, earlier_rows, known, superseded(stores, "labels", span, last, labels)
 
 
 @dataclass(frozen=True)

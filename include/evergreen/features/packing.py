@@ -23,7 +23,7 @@ from evergreen.config.model_spec import ModelSpec
 from evergreen.errors import FeaturesInvalid, SourceChanged
 from evergreen.features.labelled import LabelledRows, count_expected, gather_features, match_labels
 from evergreen.features.maturity import Maturity, learn_maturity
-from evergreen.losses import METRICS, Metric
+from evergreen.losses import METRICS
 from evergreen.records import DataRecord, PromotionRecord
 from evergreen.storage.model_from_code import ESTIMATOR, FEATURES, PACKED, TRUSTED_TYPES, load_module
 from evergreen.storage.packed_model import PackedModel, write_spec
@@ -94,9 +94,8 @@ class Recipe:
     @classmethod
     def of_baseline(cls, model: ModelFolder) -> "Recipe":
         """The best constant in place of the folder's own features and estimator."""
-        constant = METRICS[model.config.gate.metric].constant
-        files = {FEATURES: "features.py", "estimator.py": f"estimate_{constant}.py"}
         spec = ModelSpec.of(model.id, model.config, "all").model_copy(update={"lookback": 0, "rowwise": True})
+        files = {FEATURES: "features.py", "estimator.py": f"estimate_{METRICS[spec.metric].constant}.py"}
         return cls(spec, {name: (_BASELINE / file).read_text(encoding="utf-8") for name, file in files.items()})
 
 
@@ -112,7 +111,6 @@ def packing_folder() -> Iterator[Path]:
 def fit_model(
     recipe: Recipe,
     today: DataSchema,
-    metric: Metric,
     stores: Stores,
     span: tuple[str, str],
     folder: Path,
@@ -121,7 +119,6 @@ def fit_model(
     """Fit on the labels that became known in a span of batches, and pack what was fitted.
 
     :param today: the schema of config.yaml, under which rows were sealed.
-    :param metric: by which the best constant is told.
     :param span: first and last label batch.
     :param folder: an empty folder that becomes the packed model.
     :param data: a recorded data version to read again; by default what is published.
@@ -140,7 +137,9 @@ def fit_model(
     estimator = _fit(spec, folder, features[maturity.kept], target, expected)
     skops.io.dump(estimator, folder / ESTIMATOR, compression=zipfile.ZIP_DEFLATED)
     _refuse_unknown_types(spec, folder)
-    constant = metric.best_constant(target.to_numpy(dtype=float), expected) if target is not None else None
+    constant = (
+        METRICS[spec.metric].best_constant(target.to_numpy(dtype=float), expected) if target is not None else None
+    )
     came: dict[str, object] = {
         "features": tuple(features.columns),
         "constant": constant,
@@ -154,7 +153,7 @@ def fit_model(
 def rebuild_model(model: ModelFolder, stores: Stores, promotion: PromotionRecord, folder: Path) -> PackedModel:
     """Fit a promoted version anew from its record: its code from MLflow, its rows from the data version.
 
-    :param model: under whose schema and metric it is read; its code and its settings are not used.
+    :param model: under whose schema its rows were sealed; its code and its settings are not used.
     :param folder: an empty folder that becomes the packed model.
     :returns: a model that predicts what the version does.
     :raises SourceChanged: if the data version is no longer in the ledger.
@@ -162,9 +161,8 @@ def rebuild_model(model: ModelFolder, stores: Stores, promotion: PromotionRecord
     data = stores.ledger.get(DataRecord, promotion.data)
     if data is None:
         raise SourceChanged(f"model {model.id}: data version {promotion.data} is not in the ledger; restore it")
-    recipe, config = Recipe.of_packed(stores.models.load_version(promotion.version)), model.config
-    span, metric = promotion.trained_on, METRICS[config.gate.metric]
-    return fit_model(recipe, config.data_schema, metric, stores, span, folder, data).packed
+    recipe = Recipe.of_packed(stores.models.load_version(promotion.version))
+    return fit_model(recipe, model.config.data_schema, stores, promotion.trained_on, folder, data).packed
 
 
 def signature_of(columns: Mapping[str, ColumnType]) -> ModelSignature:

@@ -63,21 +63,20 @@ def _report(
         )
 
     old, new = measure(champion), measure(challenger)
+    groups = dict(zip(named[large], counts[large], strict=True))
     return FairnessReport(
         column=column,
-        groups=tuple(
-            GroupReport(
-                value=str(name),
-                rows=int(count),
-                champion=_numbers(old.by_group.loc[name]),
-                challenger=_numbers(new.by_group.loc[name]),
-            )
-            for name, count in zip(named[large], counts[large], strict=True)
-        ),
+        groups=tuple(_tell_group(str(name), int(count), old, new) for name, count in groups.items()),
         champion_gap=_numbers(old.difference(method="between_groups")),
         challenger_gap=_numbers(new.difference(method="between_groups")),
         **left_out,
     )
+
+
+def _tell_group(name: str, rows: int, old: Any, new: Any) -> GroupReport:
+    """What two frames of measures say of a group."""
+    champion, challenger = (_numbers(frame.by_group.loc[name]) for frame in (old, new))
+    return GroupReport(value=name, rows=rows, champion=champion, challenger=challenger)
 
 
 def _measures(metric: Metric) -> dict[str, Measure]:

@@ -41,21 +41,37 @@ def judge(
     """
     metric = METRICS[gate.metric]
     old, new = metric.row_losses(target, champion), metric.row_losses(target, challenger)
+    judgement = _compare_losses(gate, against, metric, old, new, blocks, rows)
+    if np.isfinite(champion).all() and np.isfinite(challenger).all() and np.isfinite(judgement.improvement):
+        more: dict[str, object] = {
+            "proof": _prove(gate, old, new, blocks),
+            "calibration": _judge_calibration(gate, metric, target, champion, challenger, blocks),
+            "fairness": report_fairness(gate, target, champion, challenger, rows),
+        }
+        judgement = judgement.model_copy(update=more)
+    return judgement, _refusal(gate, metric, judgement, target)
+
+
+def _compare_losses(
+    gate: GateConfig,
+    against: str,
+    metric: Metric,
+    old: np.ndarray,
+    new: np.ndarray,
+    blocks: np.ndarray,
+    rows: pd.DataFrame,
+) -> Judgement:
+    """What the losses of two models tell, over all rows and by slice."""
     gain = expect_mean(relative_to(old - new, old, blocks), blocks)
     slices = [
         judged
         for column, limit in sorted(gate.slices.items())
         for judged in _judge_slices(column, limit, metric, old, new, blocks, rows)
     ]
-    sound = bool(np.isfinite(champion).all() and np.isfinite(challenger).all() and np.isfinite(gain.mean))
-    proof = None
-    if gate.confidence is not None and sound:
-        lower = lower_bound(relative_to(old - new, old, blocks), blocks, gate.confidence).lower
-        proof = lower if np.isfinite(lower) else None
-    judgement = Judgement(
+    return Judgement(
         against=against,
         metric=gate.metric,
-        rows=len(target),
+        rows=len(old),
         blocks=gain.blocks,
         champion=metric.of(old),
         challenger=metric.of(new),
@@ -64,12 +80,16 @@ def judge(
         upper=gain.ends[1],
         expected=gain.expected,
         worse=gain.negative,
-        proof=proof,
         slices=tuple(slices),
-        calibration=_judge_calibration(gate, metric, target, champion, challenger, blocks) if sound else None,
-        fairness=report_fairness(gate, target, champion, challenger, rows) if sound else (),
     )
-    return judgement, _refusal(gate, metric, judgement, target)
+
+
+def _prove(gate: GateConfig, old: np.ndarray, new: np.ndarray, blocks: np.ndarray) -> float | None:
+    """The lower bound of the improvement; None where nobody asks for one, or one block has none."""
+    if gate.confidence is None:
+        return None
+    lower = lower_bound(relative_to(old - new, old, blocks), blocks, gate.confidence).lower
+    return lower if np.isfinite(lower) else None
 
 
 def too_few_of_a_class(task: Task, target: np.ndarray) -> str | None:

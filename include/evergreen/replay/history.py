@@ -100,13 +100,8 @@ def collect_history(model: ModelFolder, at: Locations, first: str, last: str, kn
     stores = open_stores(at, model.id)
     span = [b for b in config.calendar.between(first, last) if stores.ledger.get(BatchRecord, f"rows.{b}") is not None]
     losses = _losses(config, stores, span, known_by or last)
-    decided = _decisions(stores.ledger, span)
     promotions = list(stores.ledger.all(PromotionRecord, "champion"))
-    for one in promotions:
-        # A rollback has an attempt that no verdict asked for.
-        attempt = stores.ledger.get(AttemptRecord, one.attempt)
-        if attempt is not None and attempt.version is not None:
-            decided.setdefault(one.as_of, ([], []))[0].append(attempt)
+    decided = _decisions(stores.ledger, span, promotions)
     batches = []
     sealed = {record.batch: record for record in sealed_batches(stores.ledger, "rows", span, last)}
     labels = {record.batch: record for record in sealed_batches(stores.ledger, "labels", span, last)}
@@ -194,7 +189,9 @@ def _losses(config: ModelConfig, stores: Stores, span: list[str], known_by: str)
     return losses
 
 
-def _decisions(ledger: Ledger, span: list[str]) -> dict[str, tuple[list[AttemptRecord], list[ClosingRecord]]]:
+def _decisions(
+    ledger: Ledger, span: list[str], promotions: list[PromotionRecord]
+) -> dict[str, tuple[list[AttemptRecord], list[ClosingRecord]]]:
     """Attempts and closings by the batch at which they were made."""
     found: dict[str, tuple[list[AttemptRecord], list[ClosingRecord]]] = {}
     for batch in span:
@@ -207,6 +204,11 @@ def _decisions(ledger: Ledger, span: list[str]) -> dict[str, tuple[list[AttemptR
             closing = ledger.get(ClosingRecord, verdict.id)
             if closing is not None:
                 found.setdefault(closing.as_of, ([], []))[1].append(closing)
+    for one in promotions:
+        # A rollback has an attempt that no verdict asked for.
+        attempt = ledger.get(AttemptRecord, one.attempt)
+        if attempt is not None and attempt.version is not None:
+            found.setdefault(attempt.as_of, ([], []))[0].append(attempt)
     return found
 
 

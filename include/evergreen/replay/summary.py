@@ -33,6 +33,14 @@ def print_summary(history: History, console: Console) -> None:
     facts.add_row("verdicts", f"{checked}, of which {len(asked)} asked for a retraining{f': {told}' if told else ''}")
     if warned:
         facts.add_row("  warned", f"inputs drifted at {', '.join(warned[:6])}{' …' if len(warned) > 6 else ''}")
+    _add_attempts(facts, history)
+    _add_promotions(facts, history)
+    facts.add_row(history.metric, f"{_number(history.overall)} over all scored rows with a known label")
+    facts.add_row("loop", "closed" if history.closed else "[bold]did not close[/]: no champion was replaced")
+    console.print(facts)
+
+
+def _add_attempts(facts: Table, history: History) -> None:
     outcomes = Counter(attempt.outcome for attempt in history.attempts)
     counted = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items()) or "none"
     renewed = sum(attempt.refresh and attempt.outcome == "passed" for attempt in history.attempts)
@@ -42,6 +50,9 @@ def print_summary(history: History, console: Console) -> None:
         # mended is told.
         if not attempt.refresh and (attempt.outcome != "refused" or attempt.judgement is None):
             facts.add_row(f"  {attempt.outcome}", _tell(attempt))
+
+
+def _add_promotions(facts: Table, history: History) -> None:
     judged, refreshed = history.judged_versions, Counter(history.judged_versions.values())
     for promotion in history.promotions:
         if judged[promotion.version] != promotion.version:
@@ -54,9 +65,6 @@ def print_summary(history: History, console: Console) -> None:
             f"serves from {promotion.effective_from}{told}; {history.metric} of the live model in the 3 scored batches "
             f"before {_number(before)}, since then {_number(after)}",
         )
-    facts.add_row(history.metric, f"{_number(history.overall)} over all scored rows with a known label")
-    facts.add_row("loop", "closed" if history.closed else "[bold]did not close[/]: no champion was replaced")
-    console.print(facts)
 
 
 def _tell(attempt: AttemptRecord) -> str:

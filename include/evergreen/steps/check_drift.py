@@ -4,7 +4,8 @@ import logging
 
 from evergreen.checks.drift import watched_columns
 from evergreen.checks.html import render_drift
-from evergreen.checks.sections import check_freshness, check_inputs, check_outcomes, check_predictions
+from evergreen.checks.outcomes import check_outcomes
+from evergreen.checks.sections import check_freshness, check_inputs, check_predictions
 from evergreen.config.contract import ModelConfig
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
@@ -19,7 +20,7 @@ from evergreen.judging.champion import promotion_decided
 from evergreen.policies import describe_situation, find_reasons, tell_over_budget
 from evergreen.records import BatchRecord, ClaimRecord, ClosingRecord, PromotionRecord, VerdictRecord
 from evergreen.sources.waiting import unsettled
-from evergreen.steps.promote_model import mirror_champion
+from evergreen.steps.promote_model import sync_alias
 from evergreen.storage.revisions import sealed_batch
 from evergreen.storage.stores import Stores, open_stores
 
@@ -45,7 +46,7 @@ def check_drift(model: ModelFolder, at: Locations, as_of: str) -> VerdictRecord:
         while _misses_a_wish(model.config, stores, verdict):
             verdict = _conclude(model, stores, as_of)
         verdict = stores.ledger.put(verdict)
-    mirror_champion(model, stores, as_of)
+    sync_alias(model, stores, as_of)
     _tell(model, stores, verdict)
     return verdict
 

@@ -4,12 +4,12 @@ import logging
 
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
+from evergreen.features.evidence import BASELINE_TAG, fitted_span
 from evergreen.incidents import announce, resolve
 from evergreen.judging.attempts import DueAttempt
 from evergreen.judging.champion import judged_promotion, next_effective
-from evergreen.records import PromotionRecord
+from evergreen.records import AttemptRecord, PromotionRecord
 from evergreen.steps.register_model import require_passed
-from evergreen.steps.train_model import BASELINE_TAG, fitted_span
 from evergreen.storage.stores import Stores, open_stores
 
 _logger = logging.getLogger(__name__)
@@ -25,23 +25,8 @@ def promote_model(model: ModelFolder, at: Locations, attempt: DueAttempt, versio
     judged = require_passed(model, stores, attempt)
     standing = stores.ledger.get(PromotionRecord, "champion", judged.against)
     if standing is None:
-        before = stores.ledger.get(PromotionRecord, "champion", judged.against - 1) if judged.refresh else None
-        tags = stores.models.version_tags(version)
-        promotion = PromotionRecord(
-            as_of=attempt.as_of,
-            number=judged.against + 1,
-            version=version,
-            attempt=attempt.verdict,
-            code=tags["evergreen.code"],
-            data=tags["evergreen.data"],
-            trained_on=fitted_span(tags),
-            effective_from=next_effective(stores.ledger, model.config.calendar, attempt.as_of),
-            error=judged.judgement.challenger if judged.judgement and BASELINE_TAG not in tags else None,
-            baseline=BASELINE_TAG in tags,
-            refreshes=judged_promotion(stores.ledger, before).number if before is not None else None,
-        )
-        standing = stores.ledger.put(promotion)
-    mirror_champion(model, stores, attempt.as_of)
+        standing = stores.ledger.put(_describe(model, stores, judged, version))
+    sync_alias(model, stores, attempt.as_of)
     if standing.attempt == attempt.verdict:
         as_judged = standing.baseline == judged.baseline
         why = judged.why if as_judged else "the baseline, for what was judged could not be fitted again"
@@ -58,7 +43,26 @@ def promote_model(model: ModelFolder, at: Locations, attempt: DueAttempt, versio
     return standing
 
 
-def mirror_champion(model: ModelFolder, stores: Stores, as_of: str) -> None:
+def _describe(model: ModelFolder, stores: Stores, judged: AttemptRecord, version: int) -> PromotionRecord:
+    """The promotion that an attempt leads to."""
+    before = stores.ledger.get(PromotionRecord, "champion", judged.against - 1) if judged.refresh else None
+    tags = stores.models.version_tags(version)
+    return PromotionRecord(
+        as_of=judged.as_of,
+        number=judged.against + 1,
+        version=version,
+        attempt=judged.verdict,
+        code=tags["evergreen.code"],
+        data=tags["evergreen.data"],
+        trained_on=fitted_span(tags),
+        effective_from=next_effective(stores.ledger, model.config.calendar, judged.as_of),
+        error=judged.judgement.challenger if judged.judgement and BASELINE_TAG not in tags else None,
+        baseline=BASELINE_TAG in tags,
+        refreshes=judged_promotion(stores.ledger, before).number if before is not None else None,
+    )
+
+
+def sync_alias(model: ModelFolder, stores: Stores, as_of: str) -> None:
     """Make MLflow's alias say what the ledger says.
 
     A tag that is lower than the promotion means that the alias lags; an equal one, that a hand has moved it; a higher

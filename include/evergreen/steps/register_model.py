@@ -9,15 +9,14 @@ from evergreen.config.contract import ModelConfig
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import ApprovalMissing, FeaturesInvalid, NotReady
+from evergreen.features.evidence import BASELINE_TAG, log_fitted, version_tags
 from evergreen.features.history import call_predict
 from evergreen.features.known import learning_span
 from evergreen.features.labelled import gather_rows
 from evergreen.features.packing import FittedModel, Recipe, fit_model, packing_folder
 from evergreen.incidents import report
 from evergreen.judging.attempts import DueAttempt
-from evergreen.losses import METRICS
 from evergreen.records import ApprovalRecord, AttemptRecord, ClosingRecord, PromotionRecord
-from evergreen.steps.train_model import BASELINE_TAG, log_fitted, version_tags
 from evergreen.storage.packed_model import PackedModel
 from evergreen.storage.stores import Stores, open_stores
 
@@ -101,9 +100,9 @@ def _fit(
     span = learning_span(recipe.spec.data_schema(today), stores, attempt.as_of, recipe.spec.window)
     assert span is not None
     with packing_folder() as folder:
-        fitted = fit_model(recipe, today, METRICS[model.config.gate.metric], stores, span, folder)
+        fitted = fit_model(recipe, today, stores, span, folder)
         _add_reference(model.config, stores, fitted, folder)
-        return log_fitted(stores, attempt, "champion", fitted, record.code, tags)
+        return log_fitted(stores, attempt.verdict, attempt.as_of, "champion", fitted, record.code, tags)
 
 
 def _judged(model: ModelFolder, stores: Stores, attempt: DueAttempt, record: AttemptRecord) -> PackedModel:

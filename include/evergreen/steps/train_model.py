@@ -12,29 +12,20 @@ from evergreen.config.contract import ModelConfig, Window
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import FeaturesInvalid, ModelIncompatible
+from evergreen.features.evidence import TRIED_TAG, WINDOW_TAG, fitted_span, log_fitted
 from evergreen.features.history import call_predict
 from evergreen.features.known import learning_span
 from evergreen.features.labelled import LabelledRows, count_expected, gather_features, match_labels
-from evergreen.features.packing import (
-    FittedModel,
-    Recipe,
-    example_of,
-    fit_model,
-    packing_folder,
-    signature_of,
-)
+from evergreen.features.packing import FittedModel, Recipe, fit_model, packing_folder
 from evergreen.judging.attempts import COMPARED, DueAttempt, earlier_attempts
 from evergreen.judging.champion import champion_losses, promotion_decided
 from evergreen.judging.gate import too_few_of_a_class
 from evergreen.judging.holdout import choose_holdout
 from evergreen.losses import METRICS
 from evergreen.records import AttemptRecord, Feed
-from evergreen.storage.model_store import Evidence
 from evergreen.storage.revisions import known_revisions
 from evergreen.storage.stores import Stores, open_stores
 
-TRIED_TAG, WINDOW_TAG, BASELINE_TAG = "evergreen.tried", "evergreen.window", "evergreen.baseline"
-_TRACED = {f"evergreen.{name}" for name in ("model", "verdict", "as_of", "data", "code", "trained_on")} | {BASELINE_TAG}
 _logger = logging.getLogger(__name__)
 _FEEDS: tuple[Feed, ...] = ("rows", "labels")
 # What an attempt counts of the one after it, where windows are compared.
@@ -108,7 +99,7 @@ def train_model(model: ModelFolder, at: Locations, attempt: DueAttempt) -> Train
         if fitted is None:
             return replace(result, refresh=True)
         tags = {TRIED_TAG: json.dumps(tried), WINDOW_TAG: str(window)}
-        run = log_fitted(stores, attempt, "challenger", fitted, model.code_version, tags, spent)
+        run = log_fitted(stores, attempt.verdict, attempt.as_of, "challenger", fitted, model.code_version, tags, spent)
     return replace(result, run=run, rows=int(fitted.maturity.kept.sum()))
 
 
@@ -139,7 +130,7 @@ def _try_windows(
         if why is None:
             try:
                 folder = folders.enter_context(packing_folder())
-                fitted = fit_model(Recipe.of(model, window), schema, METRICS[config.gate.metric], stores, span, folder)
+                fitted = fit_model(Recipe.of(model, window), schema, stores, span, folder)
                 candidates[window] = _Candidate(span, _measure_loss(config, stores, fitted, known), fitted)
             except FeaturesInvalid as error:
                 _logger.warning("%s, window %s: %s", model.id, window, error)
@@ -176,63 +167,6 @@ def _champion_loss(
         return float(np.mean(champion_losses(schema, metric, stores, champion, known)))
     except (FeaturesInvalid, ModelIncompatible):
         return None
-
-
-def log_fitted(
-    stores: Stores,
-    attempt: DueAttempt,
-    role: str,
-    fitted: FittedModel,
-    code: str,
-    tags: dict[str, str] | None = None,
-    spent: float = 0.0,
-) -> str:
-    """Log a fitted model with its evidence; its data version is put on record first.
-
-    :param spent: CPU seconds that the attempt has taken so far.
-    """
-    spec = fitted.packed.spec
-    stores.ledger.put(fitted.data)
-    evidence = Evidence(
-        tags={
-            "evergreen.model": spec.model,
-            "evergreen.verdict": attempt.verdict,
-            "evergreen.as_of": attempt.as_of,
-            "evergreen.data": fitted.data.id,
-            "evergreen.code": code,
-            "evergreen.trained_on": " to ".join(fitted.span),
-            **(tags or {}),
-        },
-        params={
-            "seed": spec.seed,
-            "window": spec.window,
-            "lookback": spec.lookback,
-            "features": len(fitted.features.columns),
-        },
-        metrics={
-            "learnt_rows": float(fitted.maturity.kept.sum()),
-            "unmatched_labels": float(fitted.labelled.unmatched),
-            "cpu_seconds": spent,
-            "waiting_rows": float(len(fitted.labelled.waiting)),
-            "left_out_rows": float((~fitted.maturity.kept).sum()),
-            "label_bend": fitted.maturity.bend,
-        },
-        source=stores.lake.table_uri("clean"),
-        data=fitted.data.id,
-    )
-    signature, example = signature_of(spec.columns), example_of(spec.columns)
-    return stores.models.log_model(attempt.verdict, role, fitted.packed.folder, signature, example, evidence)
-
-
-def version_tags(run_tags: dict[str, str]) -> dict[str, str]:
-    """The tags by which a version is traced to verdict, data and code: those of the run that fitted it."""
-    return {name: value for name, value in run_tags.items() if name in _TRACED}
-
-
-def fitted_span(tags: dict[str, str]) -> tuple[str, str]:
-    """First and last label batch that a run or a version was fitted on."""
-    first, _, last = tags["evergreen.trained_on"].partition(" to ")
-    return first, last
 
 
 def _too_little(config: ModelConfig, labelled: LabelledRows, last: str) -> str | None:

@@ -85,4 +85,6 @@ def _number(told: Mapping[str, Any]) -> dict[str, Any]:
     given = {name: value for name, value in told.items() if name != "declared"}
     if "max_delay" in given:
         given["max_delay"] = given["max_delay"] or 0
-    return {**given, "columns": told.get("declared"), "event_time": None}
+    # Of either metric of classification the constant is the same; which one it was of a regression was not told.
+    metric = "logloss" if told.get("task") == "classification" else "mae"
+    return {**given, "columns": told.get("declared"), "event_time": None, "metric": metric}

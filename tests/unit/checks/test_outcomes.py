@@ -1,10 +1,12 @@
 """The outcomes that a check tells, against the version's own first labels and against a constant, by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from evergreen.checks.sections import check_outcomes
+from evergreen.checks.outcomes import _outcome_schema, check_outcomes
 from evergreen.judging.champion import promotion_decided
 from tests.unit.small_loop import SmallLoop, day, doubled, make_rows
 
@@ -70,3 +72,14 @@ def test_the_baseline_is_no_worse_than_the_constant_that_it_is(outcomes):
     found = outcome(outcomes, 2)
     assert (found.state, found.numbers["constant"]) == ("ok", None)
     assert found.numbers["error"] == pytest.approx(error_of(outcomes, 2))
+
+
+def test_a_version_is_judged_under_its_own_columns_and_the_streams_delay(outcomes):
+    config = outcomes.model.config
+    promotion = promotion_decided(outcomes.stores.ledger, day(5))
+    own = config.data_schema
+    target = own.labels.type.model_copy(update={"renamed_from": (own.labels.column,)})
+    today = replace(own, labels=replace(own.labels, column="renamed", type=target, max_delay=9))
+    schema = _outcome_schema(today, outcomes.stores, promotion)
+    assert (schema.labels.column, schema.labels.max_delay) == (own.labels.column, 9)
+    assert schema.labels.type.renamed_from == ("renamed",)

@@ -47,6 +47,7 @@ def test_a_model_that_was_packed_before_specs_had_a_number_is_read(tmp_path):
     found = read_spec(tmp_path)
     assert (found.lookback, found.window, found.max_delay, found.key) == (2, "all", 9, ("id",))
     assert (found.features, found.constant, found.event_time) == (("distance",), 4.5, None)
+    assert found.metric == "mae"
     assert found.columns["distance"].renamed_from == ("miles",)
     assert found.data_schema(ModelConfig.model_validate(yaml.safe_load(CONFIG)).data_schema).event_time == "at"
 

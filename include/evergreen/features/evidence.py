@@ -1,0 +1,75 @@
+"""What is logged beside a fitted model, and by which tags a version is traced to what it was made of."""
+
+from evergreen.features.packing import FittedModel, example_of, signature_of
+from evergreen.storage.model_store import Evidence
+from evergreen.storage.stores import Stores
+
+TRIED_TAG, WINDOW_TAG, BASELINE_TAG = "evergreen.tried", "evergreen.window", "evergreen.baseline"
+_SPAN_TAG, _BETWEEN = "evergreen.trained_on", " to "
+_TRACED = {f"evergreen.{name}" for name in ("model", "verdict", "as_of", "data", "code")} | {_SPAN_TAG, BASELINE_TAG}
+
+
+def log_fitted(
+    stores: Stores,
+    attempt: str,
+    as_of: str,
+    role: str,
+    fitted: FittedModel,
+    code: str,
+    tags: dict[str, str] | None = None,
+    spent: float = 0.0,
+) -> str:
+    """Log a fitted model with its evidence as one run; its data version is put on record first.
+
+    :param attempt: what it was fitted for.
+    :param as_of: the batch that the attempt is made at.
+    :param code: the code version.
+    :param spent: CPU seconds that the attempt has taken so far.
+    :returns: the run's id.
+    """
+    spec = fitted.packed.spec
+    stores.ledger.put(fitted.data)
+    traced = {
+        "evergreen.model": spec.model,
+        "evergreen.verdict": attempt,
+        "evergreen.as_of": as_of,
+        "evergreen.data": fitted.data.id,
+        "evergreen.code": code,
+        _SPAN_TAG: _BETWEEN.join(fitted.span),
+    }
+    evidence = Evidence(
+        tags={**traced, **(tags or {})},
+        params={
+            "seed": spec.seed,
+            "window": spec.window,
+            "lookback": spec.lookback,
+            "features": len(spec.features or ()),
+        },
+        metrics=_count_rows(fitted) | {"cpu_seconds": spent},
+        source=stores.lake.table_uri("clean"),
+        data=fitted.data.id,
+    )
+    signature, example = signature_of(spec.columns), example_of(spec.columns)
+    return stores.models.log_model(attempt, role, fitted.packed.folder, signature, example, evidence)
+
+
+def version_tags(run_tags: dict[str, str]) -> dict[str, str]:
+    """The tags by which a version is traced to verdict, data and code: those of the run that fitted it."""
+    return {name: value for name, value in run_tags.items() if name in _TRACED}
+
+
+def fitted_span(tags: dict[str, str]) -> tuple[str, str]:
+    """First and last label batch that a run or a version was fitted on."""
+    first, _, last = tags[_SPAN_TAG].partition(_BETWEEN)
+    return first, last
+
+
+def _count_rows(fitted: FittedModel) -> dict[str, float]:
+    kept, labelled = fitted.maturity.kept, fitted.labelled
+    return {
+        "learnt_rows": float(kept.sum()),
+        "unmatched_labels": float(labelled.unmatched),
+        "waiting_rows": float(len(labelled.waiting)),
+        "left_out_rows": float((~kept).sum()),
+        "label_bend": fitted.maturity.bend,
+    }
