@@ -84,8 +84,14 @@ def running(home: Path, models: Path, **extra: str) -> Iterator[Live]:
     """Services over the model folders of a root, until the block ends."""
     # Tests beside this one look for free ports at the same moment: each process looks elsewhere.
     base = 20_000 + os.getpid() * 40 % 20_000
-    # A scheduler that looks at every open run several times a second takes half a core for it.
-    settings = {"EVERGREEN_MODELS": str(models), "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "1", **extra}
+    settings = {
+        "EVERGREEN_MODELS": str(models),
+        # A scheduler that looks at every open run several times a second takes half a core for it.
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "1",
+        # Model folders are there when the services start, or a test waits for one that comes later.
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "90",
+        **extra,
+    }
     services = Services(home, settings, (base, base + 10, base + 20, base + 30))
     try:
         services.start()

@@ -181,6 +181,11 @@ def shoot(page: Page, name: str, folder: Path) -> None:
     page.screenshot(path=kept / f"{name}.png")
 
 
+def leave(page: Page) -> None:
+    """Close Airflow's page until it is looked at again: without a graphics card it takes half a core to draw itself."""
+    page.goto("about:blank")
+
+
 def open_form(page: Page, live: Live, dag_id: str) -> Any:
     page.goto(f"{live.services.airflow_url}/dags/{dag_id}")
     page.get_by_role("button", name="Trigger").first.click()
@@ -201,6 +206,7 @@ def test_an_operator_retrains_with_params(
     form.get_by_role("button", name="Trigger", exact=True).click()
     by_hand = "select run_id from dag_run where dag_id = 'taxi__retrain' and run_type = 'manual'"
     (run_id,) = wait_until(lambda: live.query(by_hand), 600, "a manual run")[0]
+    leave(page)
     wait_until(lambda: live.runs("taxi__retrain")[run_id] in ("success", "failed"), 600, "the run to end")
     page.goto(f"{live.services.airflow_url}/dags/taxi__retrain/runs/{run_id}")
     page.get_by_text("Success", exact=True).first.wait_for()
@@ -216,6 +222,7 @@ def test_an_operator_retrains_with_params(
     page.goto(f"{live.services.airflow_url}/dags/taxi__retrain/runs/{made}/tasks/train_model/details")
     link = page.get_by_role("link", name="MLflow")
     assert (link.get_attribute("href") or "").startswith(f"{live.services.mlflow_url}/#/experiments/")
+    leave(page)
 
     STREAM.land(Path(live.at.landing) / model.id, STREAM.batches + 1)
     attempt = wait_until(lambda: stores.ledger.get(AttemptRecord, verdict.id), 600, "the attempt with later labels")
@@ -245,6 +252,7 @@ def test_an_operator_backfills_a_week_beside_the_live_loop(
     STREAM.land(Path(live.at.landing) / model.id, 8)
     runs = "select state from dag_run where dag_id = 'taxi__batch' and run_type = 'backfill'"
     wait_until(lambda: len(live.query(runs)) == 7, 600, "a week of runs")
+    leave(page)
     wait_until(lambda: {state for (state,) in live.query(runs)} <= {"success", "failed"}, 600, "the week to end")
     # The third day's file is broken; it is rejected again, and that is all.
     assert sorted(state for (state,) in live.query(runs)) == ["failed", *["success"] * 6]
