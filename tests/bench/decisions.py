@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from evergreen.config.contract import Window
-from evergreen.features.known import learning_span
+from evergreen.features.label_batches import training_span
 from evergreen.features.packing import Recipe, fit_model, packing_folder
 from evergreen.losses import METRICS
 from evergreen.records import PromotionRecord
@@ -93,7 +93,7 @@ def _cadence(run: Run, window: Window, counted: list[str]) -> np.ndarray:
     """Summed losses by batch of a version that is fitted anew after every batch (batches,)."""
     sums, calendar = [], run.model.config.calendar
     for name in counted:
-        span = learning_span(run.model.config.data_schema, run.stores, calendar.shift(name, -1), window)
+        span = training_span(run.model.config.data_schema, run.stores, calendar.shift(name, -1), window)
         assert span is not None
         with packing_folder() as folder:
             sums.append(float(run.losses(_fit(run, window, span, folder), run.rows_of([name])).sum()))
@@ -106,7 +106,7 @@ def _fit(run: Run, window: Window, span: tuple[str, str], folder: Path) -> Packe
 
 def _never(run: Run, counted: list[str]) -> np.ndarray:
     """Summed losses by batch of the version fitted before the first of them."""
-    span = learning_span(
+    span = training_span(
         run.model.config.data_schema, run.stores, run.model.config.calendar.shift(counted[0], -1), "all"
     )
     assert span is not None

@@ -16,7 +16,7 @@ import yaml
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder, load_model_folder
 from evergreen.demo.stream import DemoStream
-from evergreen.features.history import call_predict
+from evergreen.features.building import call_predict
 from evergreen.features.labelled import LabelledRows, gather_features, match_labels
 from evergreen.losses import METRICS
 from evergreen.records import ClaimRecord

@@ -12,7 +12,7 @@ import yaml
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import load_model_folder
 from evergreen.errors import ModelIncompatible, NotReady
-from evergreen.features.known import label_batches
+from evergreen.features.label_batches import label_batches
 from evergreen.incidents import last_incident
 from evergreen.records import (
     ArrivalRecord,

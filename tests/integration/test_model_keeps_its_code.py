@@ -10,7 +10,7 @@ from deltalake import DeltaTable
 
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import load_model_folder
-from evergreen.features.history import build_features, readable
+from evergreen.features.building import build_features, readable
 from evergreen.features.labelled import standing_claim
 from evergreen.features.packing import packing_folder, rebuild_model
 from evergreen.records import PromotionRecord
@@ -128,9 +128,9 @@ def test_a_lookback_has_the_same_features_in_training_and_in_scoring(lookback: P
             packed = stores.models.load_version(claim.version)
             at_scoring[batch] = build_features(model.config.data_schema, stores, packed, claim).features.copy()
     assert len(at_scoring) >= 3
-    from evergreen.features import history
+    from evergreen.features import building
 
-    history._BUILT.clear()
+    building._BUILT.clear()
     open_stores.cache_clear()
     again = open_stores(at, model.id)
     for batch, features in random.Random(1).sample(sorted(at_scoring.items()), len(at_scoring)):

@@ -13,7 +13,7 @@ from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder, load_model_folder
 from evergreen.demo.stream import DemoStream
 from evergreen.errors import SchemaChanged
-from evergreen.features.history import build_features
+from evergreen.features.building import build_features
 from evergreen.features.labelled import standing_claim
 from evergreen.features.packing import packing_folder, rebuild_model
 from evergreen.incidents import last_incident

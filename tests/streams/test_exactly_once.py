@@ -144,7 +144,7 @@ def test_an_alias_moved_by_hand_is_put_back_and_told(tmp_path: Path) -> None:
     run_id = stores.models.find_run(promotion.attempt, "champion")
     assert run_id is not None
     other = stores.models.create_version(run_id, "by-hand", {}, "")
-    stores.models.set_champion(other, promotion.number)
+    stores.models.move_alias(other, promotion.number)
     run(model, at, 5)
     assert registry(model, at)["alias"] == "1 by promotion 1"
     from evergreen.incidents import last_incident
@@ -153,8 +153,8 @@ def test_an_alias_moved_by_hand_is_put_back_and_told(tmp_path: Path) -> None:
     assert moved is not None
     assert "moved by hand to version 2" in moved.opened.text
     # A promotion that comes while a check looks at the ledger as it was is no hand: the alias is left alone.
-    stores.models.set_champion(other, promotion.number + 1)
+    stores.models.move_alias(other, promotion.number + 1)
     sync_alias(model, stores, "2024-01-05")
     assert registry(model, at)["alias"] == "2 by promotion 2"
-    stores.models.set_champion(1, promotion.number)
+    stores.models.move_alias(1, promotion.number)
     Runner(model, at, sinks=()).retrain()

@@ -9,13 +9,13 @@ import pyarrow.compute as pc
 
 from evergreen.checks.deliveries import find_copies, find_exchanged_dates, find_repeat, find_span, records_before
 from evergreen.checks.quarantine import keep_failing
-from evergreen.checks.sorting import Rules, SortedBatch, reject, sort_batch
+from evergreen.checks.validating import Rules, ValidatedBatch, reject, validate_files
 from evergreen.config.expectations import ExpectationConfig
 from evergreen.config.feeds import FilesConfig, LabelsInside, QueryConfig
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import FileUnreadable, NotReady
-from evergreen.features.known import records_with_rows
+from evergreen.features.label_batches import records_with_rows
 from evergreen.records import ArrivalRecord, BatchRecord, Feed, Reason, SourceFile
 from evergreen.sources.intake import fetch, require_earlier, source_of
 from evergreen.sources.parsing import JSON_LINES, lines_of, parse_file
@@ -51,10 +51,10 @@ def seal(model: ModelFolder, at: Locations, feed: Feed, batch: str) -> BatchReco
     arrival = stores.ledger.get(ArrivalRecord, f"{'rows' if inside else feed}.{batch}")
     if arrival is None:
         raise NotReady(f"model {model.id}: {feed} of batch {batch} have not been ingested; run ingest first")
-    sorted_ = sort_arrival(model, stores, feed, arrival)
-    write_sorted(model, stores, feed, arrival, sorted_)
-    brought = batch if sorted_.clean.num_rows else _brought(model, stores, feed, batch)
-    record = describe_sorted(model, feed, arrival, sorted_, batch)
+    validated = validate_arrival(model, stores, feed, arrival)
+    write_validated(model, stores, feed, arrival, validated)
+    brought = batch if validated.clean.num_rows else _brought(model, stores, feed, batch)
+    record = describe_validated(model, feed, arrival, validated, batch)
     return stores.ledger.put(record.model_copy(update={"brought": brought}))
 
 
@@ -75,15 +75,17 @@ def _brought(model: ModelFolder, stores: Stores, feed: Feed, batch: str) -> str:
     return newest.batch if newest is not None else ""
 
 
-def write_sorted(model: ModelFolder, stores: Stores, feed: Feed, arrival: ArrivalRecord, sorted_: SortedBatch) -> None:
+def write_validated(
+    model: ModelFolder, stores: Stores, feed: Feed, arrival: ArrivalRecord, validated: ValidatedBatch
+) -> None:
     """Put the clean and the quarantined rows of an arrival in their places; they count once their record stands."""
     facts = describe(model=model.id, feed=feed, code=model.code_version)
-    for table, rows in ((f"quarantine_{feed}", sorted_.quarantine), (TABLES[feed], sorted_.clean)):
+    for table, rows in ((f"quarantine_{feed}", validated.quarantine), (TABLES[feed], validated.clean)):
         stores.lake.replace(table, arrival.batch, arrival.revision, rows, facts)
 
 
-def describe_sorted(
-    model: ModelFolder, feed: Feed, arrival: ArrivalRecord, sorted_: SortedBatch, as_of: str
+def describe_validated(
+    model: ModelFolder, feed: Feed, arrival: ArrivalRecord, validated: ValidatedBatch, as_of: str
 ) -> BatchRecord:
     """The record of an arrival that was sorted."""
     return BatchRecord(
@@ -91,19 +93,19 @@ def describe_sorted(
         feed=feed,
         batch=arrival.batch,
         revision=arrival.revision,
-        state="rejected" if sorted_.rejected else "published",
+        state="rejected" if validated.rejected else "published",
         files=arrival.files,
-        rows_in=sorted_.rows_in,
-        clean=sorted_.clean.num_rows,
-        quarantined=sorted_.quarantine.num_rows,
-        content="" if sorted_.rejected else content_hash(sorted_.clean),
-        reasons=sorted_.reasons,
-        left_out=sorted_.left_out,
+        rows_in=validated.rows_in,
+        clean=validated.clean.num_rows,
+        quarantined=validated.quarantine.num_rows,
+        content="" if validated.rejected else content_hash(validated.clean),
+        reasons=validated.reasons,
+        left_out=validated.left_out,
         columns=_declared(model, feed),
     )
 
 
-def sort_arrival(model: ModelFolder, stores: Stores, feed: Feed, arrival: ArrivalRecord) -> SortedBatch:
+def validate_arrival(model: ModelFolder, stores: Stores, feed: Feed, arrival: ArrivalRecord) -> ValidatedBatch:
     """Read the files of an arrival and tell clean rows from the others; nothing is written."""
     source = source_of(model, feed) or model.config.source
     rules = _rules(model, feed, source, arrival.batch)
@@ -127,32 +129,32 @@ def sort_arrival(model: ModelFolder, stores: Stores, feed: Feed, arrival: Arriva
     kept = [file for file in parsed if file.name not in copies]
     if copies and not any(file.rows.num_rows or file.torn for file in kept):
         return reject(parsed, list(copies.values()))
-    sorted_ = sort_batch(kept, rules)
-    if feed == "rows" and not sorted_.rejected:
-        wrong = _find_misdelivered(model, arrival, before, sorted_)
-        sorted_ = reject(kept, wrong, sorted_.left_out) if wrong else sorted_
-    return _keep_copies(sorted_, [file for file in parsed if file.name in copies], copies)
+    validated = validate_files(kept, rules)
+    if feed == "rows" and not validated.rejected:
+        wrong = _find_misdelivered(model, arrival, before, validated)
+        validated = reject(kept, wrong, validated.left_out) if wrong else validated
+    return _keep_copies(validated, [file for file in parsed if file.name in copies], copies)
 
 
 def _find_misdelivered(
-    model: ModelFolder, arrival: ArrivalRecord, before: list[BatchRecord], sorted_: SortedBatch
+    model: ModelFolder, arrival: ArrivalRecord, before: list[BatchRecord], validated: ValidatedBatch
 ) -> list[Reason]:
     """What is wrong with a batch whose rows are sound one by one."""
     rows, calendar = model.config.rows, model.config.calendar
     found = [
-        find_repeat(sorted_.clean, before, ", ".join(file.name for file in arrival.files)),
-        find_exchanged_dates(sorted_.clean, rows.event_time, rows.columns[rows.event_time], calendar, arrival.batch),
+        find_repeat(validated.clean, before, ", ".join(file.name for file in arrival.files)),
+        find_exchanged_dates(validated.clean, rows.event_time, rows.columns[rows.event_time], calendar, arrival.batch),
     ]
     return [reason for reason in found if reason is not None]
 
 
-def _keep_copies(sorted_: SortedBatch, files: list[ParsedFile], copies: dict[str, Reason]) -> SortedBatch:
+def _keep_copies(validated: ValidatedBatch, files: list[ParsedFile], copies: dict[str, Reason]) -> ValidatedBatch:
     """The batch with its copied files in quarantine, each with its own reason."""
     if not files:
-        return sorted_
+        return validated
     kept = [keep_failing([file], {}, (copies[file.name],)) for file in files]
-    reasons = (*copies.values(), *sorted_.reasons)
-    return replace(sorted_, quarantine=pa.concat_tables([sorted_.quarantine, *kept]), reasons=reasons)
+    reasons = (*copies.values(), *validated.reasons)
+    return replace(validated, quarantine=pa.concat_tables([validated.quarantine, *kept]), reasons=reasons)
 
 
 def _rules(model: ModelFolder, feed: Feed, source: FilesConfig | QueryConfig, batch: str) -> Rules:

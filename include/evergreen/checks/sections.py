@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from evergreen.checks.calibrating import RECENT
-from evergreen.checks.comparing import find_drifted, judge_columns
-from evergreen.checks.drift import PREDICTION, Reference, watched_columns
+from evergreen.checks.judge_columns import find_drifted, judge_columns
+from evergreen.checks.reference import PREDICTION, Reference, watched_columns
+from evergreen.checks.thresholds import RECENT
 from evergreen.config.contract import ModelConfig
-from evergreen.features.known import records_with_rows
+from evergreen.features.label_batches import records_with_rows
 from evergreen.features.labelled import standing_claim
 from evergreen.features.reading import published, read_rows
 from evergreen.judging.champion import promotion_decided, read_predictions

@@ -9,7 +9,7 @@ from pandas.api.types import union_categoricals
 
 from evergreen.config.data_schema import DataSchema
 from evergreen.errors import FeaturesInvalid, NotReady
-from evergreen.features.history import build_features
+from evergreen.features.building import build_features
 from evergreen.features.reading import published, read_key_objects, read_keys, read_labels, read_rows, superseded
 from evergreen.records import ClaimRecord, DataRecord, Partition
 from evergreen.storage.packed_model import PackedModel

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from evergreen.config.data_schema import DataSchema
-from evergreen.features.history import call_features, call_predict, claimed_data, read_history
+from evergreen.features.building import call_features, call_predict, claimed_data, read_history
 from evergreen.records import ClaimRecord, Partition
 from evergreen.storage.lake import naive, piece_to_frame
 from evergreen.storage.packed_model import PackedModel

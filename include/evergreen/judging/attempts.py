@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from evergreen.config.contract import ModelConfig
-from evergreen.features.known import feed_of, newest_label_batches
+from evergreen.features.label_batches import feed_of, newest_label_batches
 from evergreen.records import AttemptRecord, BatchRecord, ClaimRecord, ClosingRecord, PromotionRecord, VerdictRecord
 from evergreen.storage.stores import Stores
 

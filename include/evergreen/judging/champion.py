@@ -9,9 +9,9 @@ import pandas as pd
 from evergreen.batches import Calendar
 from evergreen.config.data_schema import DataSchema
 from evergreen.errors import FeaturesInvalid, ModelIncompatible, NotReady
+from evergreen.features.building import build_features, call_predict
 from evergreen.features.generations import unpredicted
-from evergreen.features.history import build_features, call_predict
-from evergreen.features.known import last_label_batches
+from evergreen.features.label_batches import last_label_batches
 from evergreen.features.labelled import LabelledRows, match_labels, standing_claim
 from evergreen.features.reading import key_objects, sort_order
 from evergreen.losses import Metric

@@ -10,7 +10,7 @@ from evergreen.config.contract import GateConfig, ModelConfig
 from evergreen.errors import FeaturesInvalid, ModelIncompatible
 from evergreen.features.labelled import LabelledRows, blocks_of
 from evergreen.judging.champion import champion_losses
-from evergreen.judging.interval import expect_mean, expect_pooled, lower_bound, relative_to
+from evergreen.judging.uncertainty import expect_mean, expect_pooled, lower_bound, relative_to
 from evergreen.losses import METRICS
 from evergreen.records import Freshness, PromotionRecord
 from evergreen.storage.stores import Stores

@@ -6,7 +6,7 @@ import pandas as pd
 from evergreen.config.contract import GateConfig, SliceConfig, Task
 from evergreen.judging.calibration import calibration_terms
 from evergreen.judging.fairness import report_fairness
-from evergreen.judging.interval import expect_mean, lower_bound, relative_to
+from evergreen.judging.uncertainty import expect_mean, lower_bound, relative_to
 from evergreen.losses import METRICS, Metric
 from evergreen.records import CalibrationJudgement, Judgement, SliceJudgement
 

@@ -1,7 +1,7 @@
 """The holdout: later labels that neither model was trained on."""
 
 from evergreen.config.contract import ModelConfig
-from evergreen.features.known import label_batches, last_label_batches
+from evergreen.features.label_batches import label_batches, last_label_batches
 from evergreen.features.labelled import LabelledRows, match_labels
 from evergreen.judging.attempts import holdout_of
 from evergreen.judging.champion import promotion_decided

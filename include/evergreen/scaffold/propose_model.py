@@ -198,8 +198,8 @@ def _as_usable(facts: ColumnFacts) -> ColumnFacts:
 
 def _counts_rows(facts: ColumnFacts, chosen: Chosen) -> bool:
     by_time = facts.values.iloc[chosen.event.values.argsort(kind="stable")]
-    sorted_ = any(one.is_monotonic_increasing or one.is_monotonic_decreasing for one in (facts.values, by_time))
-    return bool(NAMES_A_ROW.search(facts.name)) or (facts.rows >= 20 and sorted_)
+    validated = any(one.is_monotonic_increasing or one.is_monotonic_decreasing for one in (facts.values, by_time))
+    return bool(NAMES_A_ROW.search(facts.name)) or (facts.rows >= 20 and validated)
 
 
 def _plan_features(declared: tuple[ColumnFacts, ...], chosen: Chosen, placed: PlacedRows) -> FeaturePlan:

@@ -2,16 +2,16 @@
 
 import logging
 
-from evergreen.checks.drift import watched_columns
 from evergreen.checks.html import render_drift
 from evergreen.checks.outcomes import check_outcomes
+from evergreen.checks.reference import watched_columns
 from evergreen.checks.sections import check_freshness, check_inputs, check_predictions
 from evergreen.config.contract import ModelConfig
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import NotReady
 from evergreen.features.generations import outgrown, sealed_schema
-from evergreen.features.known import label_records
+from evergreen.features.label_batches import label_records
 from evergreen.features.labelled import match_labels
 from evergreen.features.reading import is_readable, published, read_rows
 from evergreen.incidents import report, resolve

@@ -8,15 +8,15 @@ import pandas as pd
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import FeaturesInvalid, ModelIncompatible, NotReady
-from evergreen.features.history import call_predict
-from evergreen.features.known import label_batches
+from evergreen.features.building import call_predict
+from evergreen.features.label_batches import label_batches
 from evergreen.features.labelled import LabelledRows, blocks_of, gather_features, gather_rows, match_labels
 from evergreen.incidents import report, resolve
 from evergreen.judging.attempts import COMPARED, DueAttempt, earlier_attempts
 from evergreen.judging.champion import predict_labelled, promotion_decided
 from evergreen.judging.freshness import champion_freshness, judge_refresh
 from evergreen.judging.gate import judge
-from evergreen.judging.interval import error_between
+from evergreen.judging.uncertainty import error_between
 from evergreen.records import AttemptRecord, Freshness, Judgement, PromotionRecord
 from evergreen.steps.train_model import TrainResult
 from evergreen.storage.packed_model import PackedModel

@@ -83,4 +83,4 @@ def sync_alias(model: ModelFolder, stores: Stores, as_of: str) -> None:
             "decided: to serve another version, use `evergreen rollback`."
         )
         announce(stores.ledger, "moved", as_of, text)
-    stores.models.set_champion(promotion.version, promotion.number)
+    stores.models.move_alias(promotion.version, promotion.number)

@@ -4,14 +4,14 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from evergreen.checks.drift import PREDICTION, build_reference, watched_columns
+from evergreen.checks.reference import PREDICTION, build_reference, watched_columns
 from evergreen.config.contract import ModelConfig
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import ApprovalMissing, FeaturesInvalid, NotReady
+from evergreen.features.building import call_predict
 from evergreen.features.evidence import BASELINE_TAG, log_fitted, version_tags
-from evergreen.features.history import call_predict
-from evergreen.features.known import learning_span
+from evergreen.features.label_batches import training_span
 from evergreen.features.labelled import gather_rows
 from evergreen.features.packing import FittedModel, Recipe, fit_model, packing_folder
 from evergreen.incidents import report
@@ -97,7 +97,7 @@ def _fit(
     tags: dict[str, str] | None = None,
 ) -> str:
     today = model.config.data_schema
-    span = learning_span(recipe.spec.data_schema(today), stores, attempt.as_of, recipe.spec.window)
+    span = training_span(recipe.spec.data_schema(today), stores, attempt.as_of, recipe.spec.window)
     assert span is not None
     with packing_folder() as folder:
         fitted = fit_model(recipe, today, stores, span, folder)

@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 
 from evergreen.batches import Calendar
-from evergreen.checks.sealing import describe_sorted, sort_arrival, write_sorted
+from evergreen.checks.sealing import describe_validated, validate_arrival, write_validated
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import ConfigInvalid, NotReady
@@ -128,7 +128,7 @@ def _differs(model: ModelFolder, stores: Stores, arrival: ArrivalRecord) -> bool
     """Whether an arrival, sorted under today's rules, is anything but the revision before it."""
     for feed in _feeds(model, arrival.feed):
         standing = stores.ledger.get(BatchRecord, f"{feed}.{arrival.batch}", arrival.revision - 1)
-        found = describe_sorted(model, feed, arrival, sort_arrival(model, stores, feed, arrival), arrival.as_of)
+        found = describe_validated(model, feed, arrival, validate_arrival(model, stores, feed, arrival), arrival.as_of)
         placed = {"as_of": arrival.as_of, "revision": arrival.revision, "brought": None}
         if standing is None or found != standing.model_copy(update=placed):
             return True
@@ -147,10 +147,10 @@ def _seal_revision(model: ModelFolder, stores: Stores, arrival: ArrivalRecord) -
     for feed in feeds:
         record = ledger.get(BatchRecord, f"{feed}.{arrival.batch}", arrival.revision)
         if record is None:
-            sorted_, done = sort_arrival(model, stores, feed, arrival), False
-            write_sorted(model, stores, feed, arrival, sorted_)
+            validated, done = validate_arrival(model, stores, feed, arrival), False
+            write_validated(model, stores, feed, arrival, validated)
             as_of = _open_batch(ledger, model.config.calendar, arrival.batch)
-            record = ledger.put(describe_sorted(model, feed, arrival, sorted_, as_of))
+            record = ledger.put(describe_validated(model, feed, arrival, validated, as_of))
         records.append(record)
     after, good = records[0], tuple(record.feed for record in records if record.state == "published")
     if after.state != "published":

@@ -7,7 +7,7 @@ import pandas as pd
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import FeaturesInvalid, ModelIncompatible, ModelNotFound, NotReady, Refused
-from evergreen.features.known import newest_label_batches
+from evergreen.features.label_batches import newest_label_batches
 from evergreen.features.labelled import blocks_of, gather_rows, match_labels
 from evergreen.judging.attempts import DueAttempt
 from evergreen.judging.champion import predict_labelled

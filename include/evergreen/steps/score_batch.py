@@ -10,8 +10,8 @@ import pyarrow as pa
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import FeaturesInvalid, ModelIncompatible, NotReady, SourceChanged
+from evergreen.features.building import build_features, call_predict, readable
 from evergreen.features.generations import unreadable
-from evergreen.features.history import build_features, call_predict, readable
 from evergreen.features.rowwise import find_streamable, predict_pieces
 from evergreen.incidents import report, resolve
 from evergreen.judging.attempts import find_due_attempt

@@ -12,9 +12,9 @@ from evergreen.config.contract import ModelConfig, Window
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import FeaturesInvalid, ModelIncompatible
+from evergreen.features.building import call_predict
 from evergreen.features.evidence import TRIED_TAG, WINDOW_TAG, fitted_span, log_fitted
-from evergreen.features.history import call_predict
-from evergreen.features.known import learning_span
+from evergreen.features.label_batches import training_span
 from evergreen.features.labelled import LabelledRows, count_expected, gather_features, match_labels
 from evergreen.features.packing import FittedModel, Recipe, fit_model, packing_folder
 from evergreen.judging.attempts import COMPARED, DueAttempt, earlier_attempts
@@ -118,7 +118,7 @@ def _try_windows(
         return candidates, lacking
     # Without labels there is nothing to choose by.
     for window in config.windows if config.labels is not None else config.windows[:1]:
-        span = learning_span(schema, stores, attempt.as_of, window, before=holdout[0])
+        span = training_span(schema, stores, attempt.as_of, window, before=holdout[0])
         if span is None or any(span == one.span for one in candidates.values()):
             continue
         loss = _champion_loss(model, stores, attempt, window, span, known)

@@ -188,7 +188,7 @@ class ModelStore:
             version = model.aliases.get(ALIAS)
             return (int(version) if version is not None else None), int(model.tags.get(PROMOTION_TAG, 0))
 
-    def set_champion(self, version: int, promotion: int) -> None:
+    def move_alias(self, version: int, promotion: int) -> None:
         """Point the alias at a version, then say by which promotion: a lower tag means that the alias lags."""
         with _answered(self._uri):
             self._client.set_registered_model_alias(self.name, ALIAS, str(version))

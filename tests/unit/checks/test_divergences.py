@@ -14,9 +14,9 @@ from evidently.legacy.calculations.stattests import (
 from evidently.legacy.core import ColumnType
 from scipy import stats
 
-from evergreen.checks.comparing import judge_columns
 from evergreen.checks.divergences import bin_edges, compare_cells, find_cells, measure, spread_of
-from evergreen.checks.drift import build_reference
+from evergreen.checks.judge_columns import judge_columns
+from evergreen.checks.reference import build_reference
 
 OURS = {
     "wasserstein": wasserstein_stat_test,

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from evergreen.config.model_folder import load_model_folder
-from evergreen.features.known import label_batches, last_label_batches
+from evergreen.features.label_batches import label_batches, last_label_batches
 from evergreen.features.labelled import LabelledRows, _positions, count_expected, match_labels
 from evergreen.features.reading import published
 from evergreen.records import BatchRecord, DataRecord, RevisionRecord

@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 
 from evergreen.config.contract import GateConfig
 from evergreen.judging.freshness import judge_refresh
-from evergreen.judging.interval import error_between, expect_mean, expect_pooled
+from evergreen.judging.uncertainty import error_between, expect_mean, expect_pooled
 from evergreen.records import Freshness
 from evergreen.replay.runner import Runner
 from evergreen.steps.judge_model import judge_model

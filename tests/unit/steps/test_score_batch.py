@@ -14,7 +14,7 @@ from deltalake import DeltaTable
 
 from evergreen.config.locations import Locations
 from evergreen.errors import SourceChanged
-from evergreen.features.history import build_features, call_predict
+from evergreen.features.building import build_features, call_predict
 from evergreen.features.rowwise import find_streamable
 from evergreen.incidents import last_incident
 from evergreen.records import BatchRecord, ClaimRecord

@@ -15,7 +15,7 @@ from evergreen.errors import NotComparable, NotReady
 from evergreen.features.labelled import LabelledRows, gather_rows, match_labels
 from evergreen.judging.champion import read_predictions
 from evergreen.judging.gate import judge
-from evergreen.judging.interval import MeanInterval, block_mean, two_sided
+from evergreen.judging.uncertainty import MeanInterval, block_mean, two_sided
 from evergreen.losses import METRICS
 from evergreen.records import ClaimRecord, Judgement
 from evergreen.replay.history import History, collect_history

@@ -10,7 +10,7 @@ import pytest
 from evergreen.config.contract import GateConfig
 from evergreen.config.model_folder import load_model_folder
 from evergreen.errors import NotComparable
-from evergreen.judging.interval import MeanInterval, two_sided
+from evergreen.judging.uncertainty import MeanInterval, two_sided
 from evergreen.records import BatchRecord, Judgement, SliceJudgement
 from evergreen.replay.diff.comment import describe_comparison, describe_newcomer
 from evergreen.replay.diff.comparison import Comparison, conclude, group_blocks

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from evergreen.checks.calibrating import Cells, calibrate, shrink
+from evergreen.checks.calendar_columns import find_followed
 from evergreen.checks.divergences import (
     FLOORS,
     SQUARED,
@@ -25,7 +25,7 @@ from evergreen.checks.divergences import (
     spread_of,
     within_reach,
 )
-from evergreen.checks.following import find_followed
+from evergreen.checks.thresholds import Cells, calibrate, shrink
 from evergreen.config.contract import ModelConfig
 from evergreen.config.data_schema import DataSchema
 

@@ -102,7 +102,7 @@ def feed_of(schema: DataSchema) -> Feed:
     return "rows" if schema.labels is None else "labels"
 
 
-def learning_span(
+def training_span(
     schema: DataSchema, stores: Stores, as_of: str, window: Window, before: str | None = None
 ) -> tuple[str, str] | None:
     """First and last label batch that a model learns from; None where there is none.

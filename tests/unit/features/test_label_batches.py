@@ -3,7 +3,7 @@
 import pytest
 
 from evergreen.config.model_folder import load_model_folder
-from evergreen.features.known import last_label_batches
+from evergreen.features.label_batches import last_label_batches
 from evergreen.records import BatchRecord
 from evergreen.storage.stores import open_stores
 

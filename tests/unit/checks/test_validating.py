@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from evergreen.checks.sorting import Rules, reject, sort_batch
+from evergreen.checks.validating import Rules, reject, validate_files
 from evergreen.config.expectations import ExpectationsConfig
 from evergreen.config.feeds import FilesConfig
 from evergreen.config.fields import ColumnType
@@ -40,7 +40,7 @@ def rules(*expected, columns=COLUMNS, key=("id",), required=("id", "at"), nulls=
 def sort(*texts, by=None):
     """Sort CSV texts, one a file (f0.csv, f1.csv, …), each below the common header."""
     files = [parse_file(f"f{i}.csv", (HEADER + text).encode(), FILES) for i, text in enumerate(texts)]
-    done = sort_batch(files, by or rules())
+    done = validate_files(files, by or rules())
     arrived = sum(file.rows.num_rows + len(file.torn) for file in files)
     assert done.rows_in == done.clean.num_rows + done.quarantine.num_rows == arrived
     return done
@@ -183,7 +183,7 @@ def test_the_order_of_rows_does_not_change_the_clean_bytes():
 def test_a_missing_column_rejects_everything_naming_file_and_column():
     sound = parse_file("sound.csv", (HEADER + rows_of([1, 2])).encode(), FILES)
     renamed = parse_file("renamed.csv", b"id,at,distance,kind,note\n3,2024-01-01,1,a,n\n4\n", FILES)
-    done = sort_batch([sound, renamed], rules())
+    done = validate_files([sound, renamed], rules())
     assert done.rejected
     assert (done.clean.num_rows, done.quarantine.num_rows, done.rows_in) == (0, 4, 4)
     (reason,) = done.reasons
@@ -194,7 +194,7 @@ def test_a_missing_column_rejects_everything_naming_file_and_column():
 
 
 def test_every_missing_column_is_named():
-    done = sort_batch([parse_file("f.csv", b"id,kind\n1,a\n", FILES)], rules())
+    done = validate_files([parse_file("f.csv", b"id,kind\n1,a\n", FILES)], rules())
     assert [(r.column, r.found) for r in done.reasons] == [
         ("at", "no such column; undeclared ones are none"),
         ("x", "no such column; undeclared ones are none"),
@@ -203,21 +203,21 @@ def test_every_missing_column_is_named():
 
 def test_undeclared_columns_are_left_out_and_listed():
     file = parse_file("f.csv", b"note,id,at,x,kind,fare\nn,1,2024-01-01,1,a,9\n", FILES)
-    done = sort_batch([file], rules())
+    done = validate_files([file], rules())
     assert done.clean.column_names == list(COLUMNS)
     assert done.left_out == ("fare", "note")
 
 
 def test_the_order_of_columns_in_a_file_does_not_matter():
     file = parse_file("f.csv", b"kind,x,at,id\na,1,2024-01-01,1\n", FILES)
-    assert content_hash(sort_batch([file], rules()).clean) == content_hash(sort("1,2024-01-01,1,a\n").clean)
+    assert content_hash(validate_files([file], rules()).clean) == content_hash(sort("1,2024-01-01,1,a\n").clean)
 
 
 def test_a_type_that_cannot_be_read_rejects_the_batch_naming_both():
     sink = io.BytesIO()
     rows = {"id": [1, 2], "at": ["2024-01-01"] * 2, "x": [[1.0], [2.0]], "kind": ["a", "b"]}
     parquet.write_table(pa.table(rows), sink)
-    done = sort_batch([parse_file("f.parquet", sink.getvalue(), FILES)], rules())
+    done = validate_files([parse_file("f.parquet", sink.getvalue(), FILES)], rules())
     assert (done.rejected, done.quarantine.num_rows) == (True, 2)
     (reason,) = done.reasons
     assert (reason.file, reason.column, reason.expectation) == ("f.parquet", "x", "declared types")
@@ -229,7 +229,7 @@ def test_parquet_and_csv_of_the_same_rows_are_the_same_bytes():
     sink = io.BytesIO()
     rows = {"id": [2, 1], "at": ["2024-01-01"] * 2, "x": pa.array([1.5, None]), "kind": [7, 8]}
     parquet.write_table(pa.table(rows), sink)
-    typed = sort_batch([parse_file("f.parquet", sink.getvalue(), FILES)], rules())
+    typed = validate_files([parse_file("f.parquet", sink.getvalue(), FILES)], rules())
     assert content_hash(typed.clean) == content_hash(sort("2,2024-01-01,1.5,7\n1,2024-01-01,,8\n").clean)
 
 
@@ -335,7 +335,7 @@ def from_parquet(**columns):
     sink = io.BytesIO()
     rows = {"id": [1, 2], "at": ["2024-01-01"] * 2, "x": [1.0, 2.0], "kind": ["a", "b"]} | columns
     parquet.write_table(pa.table(rows), sink)
-    return sort_batch([parse_file("f.parquet", sink.getvalue(), FILES)], rules())
+    return validate_files([parse_file("f.parquet", sink.getvalue(), FILES)], rules())
 
 
 @pytest.mark.parametrize(
@@ -363,14 +363,14 @@ def test_a_renamed_column_is_read_under_either_name_and_the_new_one_wins():
     assert (kept["column"], json.loads(kept["content"])["x"]) == ("km", "far")
     assert "'far' is not a finite number" in kept["reason"]
     text = "id,at,x,km,kind\n1,2024-01-01,1.5,2.5,a\n"
-    both = sort_batch([parse_file("f.csv", text.encode(), FILES)], by)
+    both = validate_files([parse_file("f.csv", text.encode(), FILES)], by)
     assert (both.clean.column("km").to_pylist(), both.left_out) == ([2.5], ("x",))
 
 
 def test_a_default_fills_a_column_that_a_file_does_not_have_and_no_null():
     by = grown(tolls=ColumnType(type="float", default=2.5))
     with_tolls = parse_file("g.csv", b"id,at,x,kind,tolls\n2,2024-01-01,1,a,\n3,2024-01-01,1,a,4\n", FILES)
-    done = sort_batch([parse_file("f.csv", (HEADER + rows_of([1])).encode(), FILES), with_tolls], by)
+    done = validate_files([parse_file("f.csv", (HEADER + rows_of([1])).encode(), FILES), with_tolls], by)
     assert done.clean.column("tolls").to_pylist() == [2.5, None, 4.0]
     assert not done.rejected
     assert [(r.expectation, r.column, r.file, r.rows) for r in done.reasons] == [("default", "tolls", "f.csv", 1)]

@@ -11,7 +11,7 @@ from evergreen.config.contract import ModelConfig
 from evergreen.config.model_folder import load_model_folder
 from evergreen.config.model_spec import ModelSpec
 from evergreen.errors import FeaturesInvalid
-from evergreen.features.history import call_features, call_predict, readable
+from evergreen.features.building import call_features, call_predict, readable
 from evergreen.features.reading import published
 from evergreen.records import BatchRecord
 from evergreen.storage.model_from_code import load_module

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evergreen.checks.comparing import judge_columns
-from evergreen.checks.drift import build_reference
+from evergreen.checks.judge_columns import judge_columns
+from evergreen.checks.reference import build_reference
 
 CATEGORICAL = {"season", "weekend", "shift"}
 

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from evergreen.checks.calendar_columns import follows
 from evergreen.checks.divergences import LARGEST, measure
-from evergreen.checks.drift import SAMPLE, Reference, share_missing
-from evergreen.checks.following import follows
+from evergreen.checks.reference import SAMPLE, Reference, share_missing
 
 # With fewer batches than this their number is why nobody can tell; with more, it is what they hold.
 _FEW_BATCHES = 6

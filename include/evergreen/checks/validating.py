@@ -47,7 +47,7 @@ class Rules:
 
 
 @dataclass(frozen=True)
-class SortedBatch:
+class ValidatedBatch:
     """A batch taken apart.
 
     :param clean: (clean rows, declared columns) sorted by key; no rows if the batch is rejected.
@@ -70,7 +70,7 @@ class SortedBatch:
 
 
 @dataclass
-class _Ledgered:
+class _RowFailures:
     """Reasons by position of the row among all that arrived."""
 
     failures: Failures = field(default_factory=dict)
@@ -80,7 +80,7 @@ class _Ledgered:
             self.failures.setdefault(int(row), []).append((expectation, column, found))
 
 
-def sort_batch(files: list[ParsedFile], rules: Rules) -> SortedBatch:
+def validate_files(files: list[ParsedFile], rules: Rules) -> ValidatedBatch:
     """Cast, drop duplicates, ask the expectations; tell clean rows from the others.
 
     :param files: the batch's files in the order of its record.
@@ -95,7 +95,7 @@ def sort_batch(files: list[ParsedFile], rules: Rules) -> SortedBatch:
         refused = [Reason(expectation="rows arrived", found=f"no rows in {names}", rows=0, file=names)]
     if refused:
         return reject(files, refused, left_out)
-    failed = _Ledgered()
+    failed = _RowFailures()
     rows = _join(files, [columns for columns, _ in casts], rules, failed)
     _find_nulls(rows, rules, failed)
     _find_far_times(rows, rules, failed)
@@ -112,18 +112,18 @@ def sort_batch(files: list[ParsedFile], rules: Rules) -> SortedBatch:
     keep = np.array([i not in failed.failures for i in range(rows.num_rows)], dtype=bool)
     clean = rows.filter(pa.array(keep)).sort_by([(name, "ascending") for name in rules.key]).combine_chunks()
     quarantine = keep_failing(files, failed.failures, ())
-    sorted_ = SortedBatch(clean, quarantine, False, tuple(reasons), left_out)
-    if sorted_.rows_in != total:
+    validated = ValidatedBatch(clean, quarantine, False, tuple(reasons), left_out)
+    if validated.rows_in != total:
         raise AssertionError(f"{total} rows arrived, {clean.num_rows} clean and {quarantine.num_rows} quarantined")
-    return sorted_
+    return validated
 
 
 def reject(
-    files: list[ParsedFile], whole: list[Reason], left_out: tuple[str, ...] = (), failed: _Ledgered | None = None
-) -> SortedBatch:
+    files: list[ParsedFile], whole: list[Reason], left_out: tuple[str, ...] = (), failed: _RowFailures | None = None
+) -> ValidatedBatch:
     """Send all rows of a batch to quarantine, with what was wrong with the batch as a whole."""
-    quarantine = keep_failing(files, (failed or _Ledgered()).failures, tuple(whole))
-    return SortedBatch(pa.table({}), quarantine, True, tuple(whole), left_out)
+    quarantine = keep_failing(files, (failed or _RowFailures()).failures, tuple(whole))
+    return ValidatedBatch(pa.table({}), quarantine, True, tuple(whole), left_out)
 
 
 def _undeclared(file: ParsedFile, rules: Rules) -> list[str]:
@@ -167,7 +167,7 @@ def _note_defaults(files: list[ParsedFile], rules: Rules) -> list[Reason]:
     ]  # fmt: skip
 
 
-def _join(files: list[ParsedFile], casts: list[dict[str, CastColumn]], rules: Rules, failed: _Ledgered) -> pa.Table:
+def _join(files: list[ParsedFile], casts: list[dict[str, CastColumn]], rules: Rules, failed: _RowFailures) -> pa.Table:
     """The rows of all files in declared types; values that do not cast are noted."""
     schema = pa.schema([(name, arrow_type(declared)) for name, declared in rules.columns.items()])
     offset, tables = 0, [schema.empty_table()]
@@ -182,13 +182,13 @@ def _join(files: list[ParsedFile], casts: list[dict[str, CastColumn]], rules: Ru
     return pa.concat_tables(tables).combine_chunks()
 
 
-def _find_nulls(rows: pa.Table, rules: Rules, failed: _Ledgered) -> None:
+def _find_nulls(rows: pa.Table, rules: Rules, failed: _RowFailures) -> None:
     for name in rules.required:
         missing = np.flatnonzero(pc.is_null(rows.column(name)).to_numpy())
         failed.add([row for row in missing if row not in failed.failures], "not null", name, f"{name} is missing")
 
 
-def _find_far_times(rows: pa.Table, rules: Rules, failed: _Ledgered) -> None:
+def _find_far_times(rows: pa.Table, rules: Rules, failed: _RowFailures) -> None:
     """Event times far from the batch are slips of the pen, or of a clock."""
     if rules.span is None:
         return
@@ -204,7 +204,7 @@ def _find_far_times(rows: pa.Table, rules: Rules, failed: _Ledgered) -> None:
         failed.add([row], "near its batch", name, found)
 
 
-def _find_duplicates(rows: pa.Table, rules: Rules, failed: _Ledgered) -> None:
+def _find_duplicates(rows: pa.Table, rules: Rules, failed: _RowFailures) -> None:
     """Of equal copies the first stays. Copies that differ all go: nothing tells which of them is right."""
     # Taken before pandas sees them: beside a null, whole numbers would become floats and large keys would meet.
     standing = np.array([i for i in range(rows.num_rows) if i not in failed.failures], dtype=np.int64)
@@ -222,7 +222,7 @@ def _find_duplicates(rows: pa.Table, rules: Rules, failed: _Ledgered) -> None:
     failed.add(copied.index[~equal], label, key[0], "copies of this key differ from one another")
 
 
-def _expect(rows: pa.Table, rules: Rules, failed: _Ledgered) -> tuple[list[Reason], list[Reason], set[str]]:
+def _expect(rows: pa.Table, rules: Rules, failed: _RowFailures) -> tuple[list[Reason], list[Reason], set[str]]:
     """Ask the expectations of the rows that stand so far.
 
     :returns: what fails the batch as a whole, what is only noted, and the names of all that failed.

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from evergreen.judging.interval import _BELIEFS, expect_mean, lower_bound, relative_to, two_sided
+from evergreen.judging.uncertainty import _BELIEFS, expect_mean, lower_bound, relative_to, two_sided
 
 
 def test_blocks_whose_rows_go_together_by_hand():

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evergreen.checks.comparing import find_drifted, judge_columns, measure_distances
-from evergreen.checks.drift import PREDICTION, Reference, build_reference, watched_columns
+from evergreen.checks.judge_columns import find_drifted, judge_columns, measure_distances
+from evergreen.checks.reference import PREDICTION, Reference, build_reference, watched_columns
 from evergreen.config.model_folder import load_model_folder
 
 CATEGORICAL = {"zone", "flag"}
