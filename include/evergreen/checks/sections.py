@@ -14,7 +14,7 @@ from evergreen.config.contract import ModelConfig
 from evergreen.features.label_batches import records_with_rows
 from evergreen.features.labelled import standing_claim
 from evergreen.features.reading import published, read_rows
-from evergreen.judging.champion import promotion_decided, read_predictions
+from evergreen.judging.champion import predictions_of, promotion_decided
 from evergreen.records import Numbers, PromotionRecord, SectionVerdict
 from evergreen.storage.revisions import sealed_batches
 from evergreen.storage.stores import Stores
@@ -80,7 +80,7 @@ def check_predictions(
     if promotion is None:
         return NOBODY
     claims = [standing_claim(stores, batch) for batch in covers]
-    frames = [read_predictions(config.data_schema, stores, c) for c in claims if c.version == promotion.version]
+    frames = [predictions_of(config.data_schema, stores, c) for c in claims if c.version == promotion.version]
     if not frames:
         return SectionVerdict(state="provisional", why="the champion has scored none of these batches")
     reference = _reference(stores, promotion)

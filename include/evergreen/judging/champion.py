@@ -149,7 +149,7 @@ def predict_labelled(
     return np.concatenate(pieces) if pieces else np.array([], dtype=float)
 
 
-def read_predictions(schema: DataSchema, stores: Stores, claim: ClaimRecord) -> pd.DataFrame:
+def predictions_of(schema: DataSchema, stores: Stores, claim: ClaimRecord) -> pd.DataFrame:
     """What was predicted for a batch: key, prediction, model_version, data_version.
 
     :raises NotReady: if the batch is claimed but not scored yet.
@@ -189,7 +189,7 @@ def _as_scored(schema: DataSchema, stores: Stores, claim: ClaimRecord) -> _Predi
     place = (stores.lake.table_uri("predictions"), schema.key, claim.as_of, claim.revision, claim.data)
     kept = _PREDICTED.get(place)
     if kept is None:
-        kept = _Predicted.of(read_predictions(schema, stores, claim), list(schema.key))
+        kept = _Predicted.of(predictions_of(schema, stores, claim), list(schema.key))
         _PREDICTED.put(place, kept)
     return kept
 

@@ -13,7 +13,7 @@ from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import NotComparable, NotReady
 from evergreen.features.labelled import LabelledRows, gather_rows, match_labels
-from evergreen.judging.champion import read_predictions
+from evergreen.judging.champion import predictions_of
 from evergreen.judging.gate import judge
 from evergreen.judging.uncertainty import MeanInterval, block_mean, two_sided
 from evergreen.losses import METRICS
@@ -218,7 +218,7 @@ def _predictions(side: Side, config: ModelConfig, first: str, last: str) -> pd.D
         if claim is None or claim.version is None:
             continue
         try:
-            rows = read_predictions(own.data_schema, stores, claim)
+            rows = predictions_of(own.data_schema, stores, claim)
         except NotReady:
             # It was claimed and has no row.
             continue
