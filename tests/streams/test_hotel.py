@@ -222,7 +222,7 @@ def test_a_change_in_who_cancels_is_answered(loop: Drive) -> None:
 def test_what_is_kept_of_a_version_is_what_it_predicts(loop: Drive) -> None:
     """Predictions for other versions' batches are kept in memory; each version's stay its own."""
     kept = [predict_with(loop, promotion) for promotion in loop.history.promotions]
-    champion._PREDICTED._values.clear()
+    champion._PREDICTED.clear()
     assert [predict_with(loop, promotion) for promotion in loop.history.promotions] == kept
     assert len(set(kept)) == len(kept) >= 2
 
