@@ -119,8 +119,8 @@ def shortest_poll() -> float:
 
 def heavy(model: ModelFolder) -> dict[str, Any]:
     """Where a model's heavy tasks run."""
-    place = model.config.tasks.heavy
-    chosen = {"executor": place.executor, "queue": place.queue, "pool": place.pool}
+    settings = model.config.tasks.heavy
+    chosen = {"executor": settings.executor, "queue": settings.queue, "pool": settings.pool}
     return {name: value for name, value in chosen.items() if value is not None}
 
 

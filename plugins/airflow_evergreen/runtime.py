@@ -1,4 +1,4 @@
-"""What every task of a model needs to know at run time: its folder, its place, its batch."""
+"""What every task of a model needs to know at run time: its folder, its locations, its batch."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -78,7 +78,7 @@ def _brought(model: ModelFolder, stores: Stores, feed: Feed, batch: str) -> str:
 def write_validated(
     model: ModelFolder, stores: Stores, feed: Feed, arrival: ArrivalRecord, validated: ValidatedBatch
 ) -> None:
-    """Put the clean and the quarantined rows of an arrival in their places; they count once their record stands."""
+    """Put the clean and the quarantined rows of an arrival in their tables; they count once their record stands."""
     facts = describe(model=model.id, feed=feed, code=model.code_version)
     for table, rows in ((f"quarantine_{feed}", validated.quarantine), (TABLES[feed], validated.clean)):
         stores.lake.replace(table, arrival.batch, arrival.revision, rows, facts)

@@ -19,7 +19,7 @@ from evergreen.storage.stores import Stores
 
 Columns = Mapping[str, ColumnType]
 _TABLE: dict[Feed, Literal["clean", "labels"]] = {"rows": "clean", "labels": "labels"}
-# A text of a key takes some eighty bytes beside its place.
+# A text of a key takes some eighty bytes beside its pointer.
 _KEYS: ByteCache[np.ndarray] = ByteCache(128 * 1024 * 1024, lambda keys: 100 * len(keys))
 
 
@@ -101,12 +101,12 @@ def read_key_objects(schema: DataSchema, stores: Stores, partitions: list[Partit
     spec = repr(columns)
     keys, batches = [np.array([], dtype=object)], [np.array([], dtype=np.int64)]
     for partition in partitions:
-        place = (stores.lake.table_uri(partition.table), partition, spec)
-        own = _KEYS.get(place)
+        cache_key = (stores.lake.table_uri(partition.table), partition, spec)
+        own = _KEYS.get(cache_key)
         if own is None:
             frame = _read(schema, stores, [partition], columns, partition.table, "batch").drop(columns="batch")
             own = key_objects(frame, list(columns))
-            _KEYS.put(place, own)
+            _KEYS.put(cache_key, own)
         keys.append(own)
         batches.append(np.full(len(own), schema.calendar.index(partition.batch)))
     return np.concatenate(keys), np.concatenate(batches)

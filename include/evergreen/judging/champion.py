@@ -174,9 +174,9 @@ def read_losses(
     """
     assert schema.labels is not None
     key, target = list(schema.key), schema.labels.column
-    places, pieces = labelled.groupby("batch").indices, []
+    positions, pieces = labelled.groupby("batch").indices, []
     for claim in claims:
-        wanted = labelled.iloc[places.get(claim.as_of, [])]
+        wanted = labelled.iloc[positions.get(claim.as_of, [])]
         predicted = _as_scored(schema, stores, claim).find(key_objects(wanted, key))
         made = ~np.isnan(predicted)
         losses = metric.row_losses(wanted[target].to_numpy()[made], predicted[made])
@@ -186,24 +186,24 @@ def read_losses(
 
 def _as_scored(schema: DataSchema, stores: Stores, claim: ClaimRecord) -> _Predicted:
     """What was predicted for a batch."""
-    place = (stores.lake.table_uri("predictions"), schema.key, claim.as_of, claim.revision, claim.data)
-    kept = _PREDICTED.get(place)
+    cache_key = (stores.lake.table_uri("predictions"), schema.key, claim.as_of, claim.revision, claim.data)
+    kept = _PREDICTED.get(cache_key)
     if kept is None:
         kept = _Predicted.of(predictions_of(schema, stores, claim), list(schema.key))
-        _PREDICTED.put(place, kept)
+        _PREDICTED.put(cache_key, kept)
     return kept
 
 
 def _afresh(schema: DataSchema, stores: Stores, packed: PackedModel, claim: ClaimRecord, own: Partition) -> _Predicted:
     """What a version predicts for a whole batch that it has not scored as it stands."""
     # A version's folder is named by its MLflow model.
-    place = (stores.lake.table_uri("predictions"), str(packed.folder), schema.key, claim.as_of, claim.data, own)
-    kept = _PREDICTED.get(place)
+    cache_key = (stores.lake.table_uri("predictions"), str(packed.folder), schema.key, claim.as_of, claim.data, own)
+    kept = _PREDICTED.get(cache_key)
     if kept is None:
         built = build_features(schema, stores, packed, claim, own)
         predicted = built.keys.assign(prediction=call_predict(packed, built.features, claim.as_of))
         kept = _Predicted.of(predicted, list(schema.key))
-        _PREDICTED.put(place, kept)
+        _PREDICTED.put(cache_key, kept)
     return kept
 
 

@@ -113,7 +113,7 @@ def replay(
     """Run a span of batches on the virtual clock of their dates.
 
     :param model: the model folder; see ``for_replay``.
-    :param at: a scratch place, never the live one.
+    :param at: scratch locations, never the live one.
     :param after_each: called with each batch when it is done.
     """
     runner = Runner(model, at, sinks=())

@@ -1,4 +1,4 @@
-"""The landing place: which files belong to a batch, and whether they are all there."""
+"""The landing location: which files belong to a batch, and whether they are all there."""
 
 import hashlib
 from collections.abc import Callable, Iterable
@@ -9,7 +9,7 @@ from pathlib import Path
 from evergreen.batches import Calendar
 from evergreen.config.feeds import FilesConfig
 from evergreen.config.patterns import fill_batch
-from evergreen.sources.places import open_place
+from evergreen.sources.landing_location import open_landing_location
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class LandedFile:
         return hashlib.sha256(self.content).hexdigest()
 
 
-def list_files(place: str | Path, files: FilesConfig, calendar: Calendar) -> dict[str, list[str]]:
-    """Names of the files in a landing place that fit the pattern, by the batch that their name says."""
-    return group_files(open_place(place).names(), files, calendar)
+def list_files(location: str | Path, files: FilesConfig, calendar: Calendar) -> dict[str, list[str]]:
+    """Names of the files in a landing location that fit the pattern, by the batch that their name says."""
+    return group_files(open_landing_location(location).names(), files, calendar)
 
 
 def group_files(names: Iterable[str], files: FilesConfig, calendar: Calendar) -> dict[str, list[str]]:
@@ -56,22 +56,22 @@ def group_files(names: Iterable[str], files: FilesConfig, calendar: Calendar) ->
     return {batch: sorted(names) for batch, names in found.items()}
 
 
-def look(place: str | Path, files: FilesConfig, calendar: Calendar, batch: str, before: Look | None) -> Look:
+def look(location: str | Path, files: FilesConfig, calendar: Calendar, batch: str, before: Look | None) -> Look:
     """Look once whether a batch's files are complete.
 
-    :param place: a folder, or the URI of a prefix in an object store.
+    :param location: a folder, or the URI of a prefix in an object store.
     :param before: the look before this one; without a marker or a count, two looks must see the same sizes.
     """
-    landing = open_place(place)
+    landing = open_landing_location(location)
     names = group_files(landing.names(), files, calendar).get(batch, [])
     sizes = {name: landing.size(name) for name in names}
-    return judge_look(sizes, landing.exists, str(place), files, calendar, batch, before)
+    return judge_look(sizes, landing.exists, str(location), files, calendar, batch, before)
 
 
 def judge_look(
     found: dict[str, int],
     exists: Callable[[str], bool],
-    place: str,
+    location: str,
     files: FilesConfig,
     calendar: Calendar,
     batch: str,
@@ -81,11 +81,11 @@ def judge_look(
 
     :param found: the batch's files with their sizes in bytes.
     :param exists: whether a marker of some name is there.
-    :param place: where it was looked.
+    :param location: where they lie, for the message.
     """
     sizes, rule = tuple(sorted(found.items())), files.complete
     if not sizes:
-        return Look(False, f"no file fits {files.files.text} for batch {batch} in {place}", sizes)
+        return Look(False, f"no file fits {files.files.text} for batch {batch} in {location}", sizes)
     if rule.marker:
         marker = _marker(files, calendar, batch, sizes[0][0])
         return Look(exists(marker), f"{len(sizes)} files, marker {marker}", sizes)
@@ -96,12 +96,12 @@ def judge_look(
     return Look(True, f"{len(sizes)} files, sizes unchanged", sizes)
 
 
-def read_file(place: str | Path, name: str) -> LandedFile:
+def read_file(location: str | Path, name: str) -> LandedFile:
     """Read one landed file whole.
 
     :raises NotReady: if it changed while it was read.
     """
-    return LandedFile(name, open_place(place).read(name))
+    return LandedFile(name, open_landing_location(location).read(name))
 
 
 def _marker(files: FilesConfig, calendar: Calendar, batch: str, beside: str) -> str:

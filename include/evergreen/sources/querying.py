@@ -76,7 +76,7 @@ def refuses_query(error: BaseException | None) -> bool:
 def _ask(query: QueryConfig, sql: str, calendar: Calendar, batch: str, whose: str) -> tuple[list[str], list[Any]]:
     url = _url(query.database, whose)
     # Not the URL: a password may stand in any part of it.
-    place = f"{whose} of batch {batch}, {url.get_backend_name()} database of {query.database}"
+    where = f"{whose} of batch {batch}, {url.get_backend_name()} database of {query.database}"
     statement = sqlalchemy.text(sql)
     given = {"batch": batch, **_moments(url, calendar.moment(batch), calendar.end(batch))}
     asked = {name: given[name] for name in statement.compile().params if name in given}
@@ -89,22 +89,22 @@ def _ask(query: QueryConfig, sql: str, calendar: Calendar, batch: str, whose: st
                 connection.exec_driver_sql("SET TIME ZONE 'UTC'")
             result = connection.execute(statement, asked)
             if not result.returns_rows:
-                raise ConfigInvalid(place, ["returns no rows; valid: a query, such as SELECT …"])
+                raise ConfigInvalid(where, ["returns no rows; valid: a query, such as SELECT …"])
             return list(result.keys()), list(result.fetchall())
     except (OperationalError, InterfaceError) as error:
         told = _without_secrets(str(error.orig), url)
         if refuses_query(error.orig):
-            raise ConfigInvalid(place, [f"the database refuses it: {told}; mend it in config.yaml"]) from None
-        raise Outage(f"{place}: {told}") from None
+            raise ConfigInvalid(where, [f"the database refuses it: {told}; mend it in config.yaml"]) from None
+        raise Outage(f"{where}: {told}") from None
     except (NoSuchModuleError, ImportError) as error:
         problem = f"{query.database}: {error}; valid: a URL whose driver is installed"
-        raise ConfigInvalid(place, [problem]) from error
+        raise ConfigInvalid(where, [problem]) from error
     except DBAPIError as error:
         problem = f"the database refuses it: {_without_secrets(str(error.orig), url)}; mend it in config.yaml"
-        raise ConfigInvalid(place, [problem]) from None
+        raise ConfigInvalid(where, [problem]) from None
     except StatementError as error:
         problem = f"{error.args[0]}; valid beside SQL: {', '.join(f':{name}' for name in given)}"
-        raise ConfigInvalid(place, [problem]) from error
+        raise ConfigInvalid(where, [problem]) from error
 
 
 def _moments(url: sqlalchemy.URL, start: datetime, end: datetime) -> dict[str, datetime | str]:

@@ -129,8 +129,8 @@ def _differs(model: ModelFolder, stores: Stores, arrival: ArrivalRecord) -> bool
     for feed in _feeds(model, arrival.feed):
         standing = stores.ledger.get(BatchRecord, f"{feed}.{arrival.batch}", arrival.revision - 1)
         found = describe_validated(model, feed, arrival, validate_arrival(model, stores, feed, arrival), arrival.as_of)
-        placed = {"as_of": arrival.as_of, "revision": arrival.revision, "brought": None}
-        if standing is None or found != standing.model_copy(update=placed):
+        renumbered = {"as_of": arrival.as_of, "revision": arrival.revision, "brought": None}
+        if standing is None or found != standing.model_copy(update=renumbered):
             return True
     return False
 

@@ -48,7 +48,7 @@ def read_predictions(model: str, batch: str, last: str | None = None, at: Locati
 
 
 def _require_model(model: str, at: Locations) -> None:
-    """Refuse a lake or a model that is not there, and make neither: a mistyped place stays as it was."""
+    """Refuse a lake or a model that is not there, and make neither: a mistyped location stays as it was."""
     folder = at.lake.removeprefix("file://")
     if "://" not in folder and not (Path(folder) / "ledger").is_dir():
         raise ModelNotFound(f"model {model}: there is no lake in {at.lake}; EVERGREEN_LAKE or EVERGREEN_HOME names it")

@@ -21,9 +21,9 @@ def describe_comparison(comparison: Comparison) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def describe_newcomer(model_id: str, place: str, base: str) -> str:
+def describe_newcomer(model_id: str, path: str, base: str) -> str:
     """What is said of a model that the base does not have."""
-    return f"**{model_id}: new.** There is no model folder {place} at {base}: nothing to compare.\n"
+    return f"**{model_id}: new.** There is no model folder {path} at {base}: nothing to compare.\n"
 
 
 def _headline(comparison: Comparison) -> str:
