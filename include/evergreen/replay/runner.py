@@ -90,17 +90,17 @@ class Runner:
             promote_model(self.model, self.at, attempt, version)
 
     def _await(self, batch: str, now: datetime, feed: Feed) -> bool:
-        """Whether a batch came; two looks, for files whose sizes must stay the same."""
+        """Whether a batch came; two probes, for files whose sizes must stay the same."""
         seen = wait_for_batch(self.model, self.at, batch, now, None, feed)
-        if seen.state == "waiting" and seen.look is not None and seen.look.sizes:
+        if seen.state == "waiting" and seen.probe is not None and seen.probe.sizes:
             time.sleep(self._pause(feed))
-            seen = wait_for_batch(self.model, self.at, batch, now, seen.look, feed)
+            seen = wait_for_batch(self.model, self.at, batch, now, seen.probe, feed)
         if seen.state == "waiting":
             raise NotReady(f"model {self.model.id}: {feed} of batch {batch} are not complete: {seen.why}")
         return seen.state == "complete"
 
     def _pause(self, feed: Feed) -> float:
-        """Seconds between two looks; none where a marker or a count tells that the files are complete."""
+        """Seconds between two probes; none where a marker or a count tells that the files are complete."""
         source = source_of(self.model, feed)
         if not isinstance(source, FilesConfig) or source.complete.marker or source.complete.count:
             return 0

@@ -10,7 +10,7 @@ from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import NotReady, SourceChanged
 from evergreen.records import ArrivalRecord, BatchRecord, Feed, SourceFile
-from evergreen.sources.landing import LandedFile, Look, list_files, look, read_file
+from evergreen.sources.landing import LandedFile, ProbeResult, list_files, probe_files, read_file
 from evergreen.storage.revisions import known_revisions, sealed_batch
 from evergreen.storage.stores import Stores, open_stores
 
@@ -28,27 +28,29 @@ def landing_location(model: ModelFolder, at: Locations, files: FilesConfig) -> s
     return files.location or f"{at.landing.rstrip('/')}/{model.id}"
 
 
-def look_at(model: ModelFolder, at: Locations, feed: Feed, batch: str, now: datetime, before: Look | None) -> Look:
-    """Look once whether a feed's batch is complete.
+def probe_feed(
+    model: ModelFolder, at: Locations, feed: Feed, batch: str, now: datetime, before: ProbeResult | None
+) -> ProbeResult:
+    """Probe once whether a feed's batch is complete.
 
-    :param now: the moment of this look; a query is complete no sooner than its batch has ended.
+    :param now: the moment of this probe; a query is complete no sooner than its batch has ended.
     """
     source, calendar = source_of(model, feed), model.config.calendar
     if source is None:
-        return Look(True, "labels stand inside the rows", ())
+        return ProbeResult(True, "labels stand inside the rows", ())
     if isinstance(source, QueryConfig):
-        from evergreen.sources.querying import look_at_query
+        from evergreen.sources.querying import probe_query
 
-        return look_at_query(source, calendar, batch, now, f"model {model.id}, {feed}")
-    return look(landing_location(model, at, source), source, calendar, batch, before)
+        return probe_query(source, calendar, batch, now, f"model {model.id}, {feed}")
+    return probe_files(landing_location(model, at, source), source, calendar, batch, before)
 
 
-def look_beforehand(model: ModelFolder, at: Locations, feed: Feed, batch: str) -> Look | None:
-    """Where sizes must stay the same over two looks, the first one, and the time until the second; else None."""
+def probe_beforehand(model: ModelFolder, at: Locations, feed: Feed, batch: str) -> ProbeResult | None:
+    """Where sizes must stay the same over two probes, the first one, and the time until the second; else None."""
     source = source_of(model, feed)
     if not isinstance(source, FilesConfig) or source.complete.marker or source.complete.count:
         return None
-    seen = look_at(model, at, feed, batch, model.config.calendar.end(batch), None)
+    seen = probe_feed(model, at, feed, batch, model.config.calendar.end(batch), None)
     time.sleep(source.complete.stable.total_seconds() if seen.sizes else 0)
     return seen
 

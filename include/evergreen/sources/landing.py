@@ -13,13 +13,13 @@ from evergreen.sources.landing_location import open_landing_location
 
 
 @dataclass(frozen=True)
-class Look:
-    """What one look at the landing folder saw of a batch.
+class ProbeResult:
+    """What one probe of the landing folder saw of a batch.
 
     :param complete: whether the batch may be read.
     :param why: what is there, or what is missing.
     :param sizes: file names and their sizes in bytes, sorted.
-    :param settling: whether files are there that only another look can tell whole; such a batch is not overdue.
+    :param settling: whether files are there that only another probe can tell whole; such a batch is not overdue.
     """
 
     complete: bool
@@ -56,27 +56,29 @@ def group_files(names: Iterable[str], files: FilesConfig, calendar: Calendar) ->
     return {batch: sorted(names) for batch, names in found.items()}
 
 
-def look(location: str | Path, files: FilesConfig, calendar: Calendar, batch: str, before: Look | None) -> Look:
-    """Look once whether a batch's files are complete.
+def probe_files(
+    location: str | Path, files: FilesConfig, calendar: Calendar, batch: str, before: ProbeResult | None
+) -> ProbeResult:
+    """Probe once whether a batch's files are complete.
 
     :param location: a folder, or the URI of a prefix in an object store.
-    :param before: the look before this one; without a marker or a count, two looks must see the same sizes.
+    :param before: the probe before this one; without a marker or a count, two probes must see the same sizes.
     """
     landing = open_landing_location(location)
     names = group_files(landing.names(), files, calendar).get(batch, [])
     sizes = {name: landing.size(name) for name in names}
-    return judge_look(sizes, landing.exists, str(location), files, calendar, batch, before)
+    return judge_completeness(sizes, landing.exists, str(location), files, calendar, batch, before)
 
 
-def judge_look(
+def judge_completeness(
     found: dict[str, int],
     exists: Callable[[str], bool],
     location: str,
     files: FilesConfig,
     calendar: Calendar,
     batch: str,
-    before: Look | None,
-) -> Look:
+    before: ProbeResult | None,
+) -> ProbeResult:
     """Tell from a batch's files, wherever they lie, whether they are complete.
 
     :param found: the batch's files with their sizes in bytes.
@@ -85,15 +87,15 @@ def judge_look(
     """
     sizes, rule = tuple(sorted(found.items())), files.complete
     if not sizes:
-        return Look(False, f"no file fits {files.files.text} for batch {batch} in {location}", sizes)
+        return ProbeResult(False, f"no file fits {files.files.text} for batch {batch} in {location}", sizes)
     if rule.marker:
         marker = _marker(files, calendar, batch, sizes[0][0])
-        return Look(exists(marker), f"{len(sizes)} files, marker {marker}", sizes)
+        return ProbeResult(exists(marker), f"{len(sizes)} files, marker {marker}", sizes)
     if rule.count:
-        return Look(len(sizes) == rule.count, f"{len(sizes)} of {rule.count} files", sizes)
+        return ProbeResult(len(sizes) == rule.count, f"{len(sizes)} of {rule.count} files", sizes)
     if before is None or before.sizes != sizes:
-        return Look(False, f"{len(sizes)} files, sizes not yet seen twice", sizes, settling=True)
-    return Look(True, f"{len(sizes)} files, sizes unchanged", sizes)
+        return ProbeResult(False, f"{len(sizes)} files, sizes not yet seen twice", sizes, settling=True)
+    return ProbeResult(True, f"{len(sizes)} files, sizes unchanged", sizes)
 
 
 def read_file(location: str | Path, name: str) -> LandedFile:

@@ -64,7 +64,7 @@ class Folder(LandingLocation):
 class Bucket(LandingLocation):
     """A prefix in an object store; an object is replaced whole, so none is ever half written.
 
-    One listing answers for names and sizes; a location is opened anew for each look.
+    One listing answers for names and sizes; a location is opened anew for each probe.
     """
 
     def __init__(self, uri: str) -> None:

@@ -21,26 +21,26 @@ from sqlalchemy.exc import (
 from evergreen.batches import Calendar
 from evergreen.config.feeds import QueryConfig
 from evergreen.errors import ConfigInvalid, Outage
-from evergreen.sources.landing import LandedFile, Look
+from evergreen.sources.landing import LandedFile, ProbeResult
 
 _PLAIN = (bool, int, float, str, date)
 
 
-def look_at_query(query: QueryConfig, calendar: Calendar, batch: str, now: datetime, whose: str) -> Look:
-    """Look once whether a batch can be queried: it has ended, and ``complete.sql`` says so where there is one.
+def probe_query(query: QueryConfig, calendar: Calendar, batch: str, now: datetime, whose: str) -> ProbeResult:
+    """Probe once whether a batch can be queried: it has ended, and ``complete.sql`` says so where there is one.
 
-    :param now: the moment of this look.
+    :param now: the moment of this probe.
     :param whose: model and feed, for messages.
     :raises ConfigInvalid: if ``database`` names no usable URL, or the database refuses the query.
     :raises Outage: if it does not answer.
     """
     if now < calendar.end(batch):
-        return Look(False, f"batch {batch} ends at {calendar.end(batch):%Y-%m-%d %H:%M} UTC", ())
+        return ProbeResult(False, f"batch {batch} ends at {calendar.end(batch):%Y-%m-%d %H:%M} UTC", ())
     if query.complete is None:
-        return Look(True, f"batch {batch} has ended", ())
+        return ProbeResult(True, f"batch {batch} has ended", ())
     _, rows = _ask(query, query.complete.sql, calendar, batch, f"{whose}, complete.sql")
     value = rows[0][0] if rows and len(rows[0]) else None
-    return Look(bool(value), f"complete.sql returns {value!r} for batch {batch}", ())
+    return ProbeResult(bool(value), f"complete.sql returns {value!r} for batch {batch}", ())
 
 
 def run_query(query: QueryConfig, calendar: Calendar, batch: str, whose: str) -> LandedFile:

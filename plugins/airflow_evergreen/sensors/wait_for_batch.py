@@ -11,7 +11,7 @@ from airflow_evergreen.sensors.waiting import WaitingSensor
 from airflow_evergreen.triggers.batch import BatchTrigger
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import BatchMissing, NotReady, Refused
-from evergreen.sources.landing import Look
+from evergreen.sources.landing import ProbeResult
 from evergreen.sources.waiting import WaitResult
 
 
@@ -45,8 +45,8 @@ class WaitForBatchSensor(WaitingSensor):
         """The batch that this task is for."""
         return batch_of(model, self.batch, context)
 
-    def look(self, context: Context, before: Look | None, started: datetime) -> dict[str, Any]:
-        """Look; past the time to wait, declare the batch missing."""
+    def probe(self, context: Context, before: ProbeResult | None, started: datetime) -> dict[str, Any]:
+        """Probe; past the time to wait, declare the batch missing."""
         from evergreen.steps.wait_for_batch import wait_for_batch
 
         model = load_model(self.model_id)

@@ -5,7 +5,7 @@ import pytest
 
 from evergreen.config.feeds import FilesConfig
 from evergreen.errors import NotReady, Outage
-from evergreen.sources.landing import list_files, look, read_file
+from evergreen.sources.landing import list_files, probe_files, read_file
 from evergreen.sources.landing_location import Folder, open_landing_location
 from evergreen.storage.objects import open_store
 from tests.s3 import s3, speaking_to
@@ -48,20 +48,20 @@ def test_a_marker_completes_a_batch(location):
     where, put = location
     files = FilesConfig(files=PATTERN, complete={"marker": "t_{batch:%Y-%m-%d}.done"})
     put(FILE)
-    assert not look(where, files, DAYS, DAY, None).complete
+    assert not probe_files(where, files, DAYS, DAY, None).complete
     put("t_2024-01-02.done", b"")
-    assert look(where, files, DAYS, DAY, None).complete
+    assert probe_files(where, files, DAYS, DAY, None).complete
 
 
 def test_sizes_must_be_seen_twice(location):
     where, put = location
     files = FilesConfig(files=PATTERN)
     put(FILE)
-    first = look(where, files, DAYS, DAY, None)
+    first = probe_files(where, files, DAYS, DAY, None)
     put(FILE, b"a\n1\n2\n")
-    second = look(where, files, DAYS, DAY, first)
+    second = probe_files(where, files, DAYS, DAY, first)
     assert (first.complete, second.complete) == (False, False)
-    assert look(where, files, DAYS, DAY, second).complete
+    assert probe_files(where, files, DAYS, DAY, second).complete
 
 
 def test_a_file_is_read_as_it_lies_there(location):
@@ -72,7 +72,7 @@ def test_a_file_is_read_as_it_lies_there(location):
 
 def test_an_empty_location_has_no_files(location):
     where, _ = location
-    assert look(where, FilesConfig(files=PATTERN), DAYS, DAY, None).sizes == ()
+    assert probe_files(where, FilesConfig(files=PATTERN), DAYS, DAY, None).sizes == ()
 
 
 def test_an_object_that_is_gone_is_named(server):

@@ -1,4 +1,4 @@
-"""A sensor looks once, then leaves its slot; what is there, missing, or too early is told apart."""
+"""A sensor probes once, then leaves its slot; what is there, missing, or too early is told apart."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,7 +34,7 @@ def sensor(**options):
 
 
 def deferred(task, context):
-    """The deferral that the first look ends in."""
+    """The deferral that the first probe ends in."""
     with pytest.raises(TaskDeferred) as raised:
         task.execute(context)
     return raised.value

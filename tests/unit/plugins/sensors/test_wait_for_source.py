@@ -16,7 +16,7 @@ TODAY = NOW.strftime("%Y-%m-%d")
 
 
 def deferred(task, context):
-    """The deferral that the first look ends in."""
+    """The deferral that the first probe ends in."""
     with pytest.raises(TaskDeferred) as raised:
         task.execute(context)
     return raised.value
