@@ -21,13 +21,13 @@ _MOVES = 0.95
 class Cells:
     """One column of a reference, or its missing share, as counts.
 
-    :param name: the measure.
+    :param measure: how distance is measured; ``missing`` for the share without a value.
     :param counts: (batches, cells) how often each value occurs in each batch, in the order of time.
     :param compare: the measure on counts.
     :param rows: of the batches that are to be judged, as far as they hold a value.
     """
 
-    name: str
+    measure: str
     counts: np.ndarray
     compare: Comparison
     rows: int
@@ -35,7 +35,7 @@ class Cells:
     @property
     def power(self) -> int:
         """Raised to this, what sampling and what batches add to a distance is their sum."""
-        return 1 if self.name in SQUARED else 2
+        return 1 if self.measure in SQUARED else 2
 
 
 @dataclass(frozen=True)
@@ -88,13 +88,13 @@ def calibrate(columns: dict[str, Cells], seed: int) -> dict[str, Limits]:
     drawn = {name: _draw(one, random) for name, one in columns.items()}
     limits = {name: max(float(np.quantile(seen, LEVEL)), 1e-6) for name, seen in drawn.items()}
     # What stays below its floor alarms nobody: two missing values where one is rare are no reason to widen the rest.
-    widest = np.max([drawn[name] / max(limit, FLOORS[columns[name].name]) for name, limit in limits.items()], axis=0)
+    widest = np.max([drawn[name] / max(limit, FLOORS[columns[name].measure]) for name, limit in limits.items()], axis=0)
     widen = max(1.0, float(np.quantile(widest, LEVEL)))
     beyond = {name: _compare_batches(one, drawn[name], random) for name, one in columns.items()}
     level = LEVEL ** (1 / len(columns))
     # A column that would have to lie twice as far apart to reach its floor is none of those that share the level.
     heard = sum(
-        _widen(one, beyond[name], level) > FLOORS[one.name] / 2 ** (2 / one.power) for name, one in columns.items()
+        _widen(one, beyond[name], level) > FLOORS[one.measure] / 2 ** (2 / one.power) for name, one in columns.items()
     )
     level = LEVEL ** (1 / max(1, heard))
     return {
@@ -125,7 +125,7 @@ def _draw(one: Cells, random: np.random.Generator) -> np.ndarray:
     if not total.sum() or not one.rows:
         return np.zeros(_DRAWS)
     # A value that never was missing may be: Laplace's rule of succession.
-    shares = total + 1 if one.name == "missing" else total
+    shares = total + 1 if one.measure == "missing" else total
     shares = shares / shares.sum()
     references = random.multinomial(int(total.sum()), shares, _DRAWS)
     return one.compare(references, random.multinomial(one.rows, shares, _DRAWS))
@@ -166,7 +166,7 @@ def _leave_out(
 def _widen(one: Cells, beyond: _Beyond, level: float) -> float:
     """How far one more batch may lie."""
     if len(beyond.apart) < 2:
-        return LARGEST[one.name]
+        return LARGEST[one.measure]
     times = stats.t.ppf((1 + level) / 2, len(beyond.apart) - 1) ** 2
     return float((times * beyond.mean) ** (1 / one.power))
 
@@ -174,7 +174,7 @@ def _widen(one: Cells, beyond: _Beyond, level: float) -> float:
 def _furthest(one: Cells, beyond: _Beyond) -> float:
     """Twice what the furthest batch lies apart, or where a limit says nothing: another unit warns even there."""
     own = float(beyond.apart.max()) if len(beyond.apart) else 0.0
-    return max(LARGEST[one.name], float((2**2 * own) ** (1 / one.power)))
+    return max(LARGEST[one.measure], float((2**2 * own) ** (1 / one.power)))
 
 
 def _growth(one: Cells, random: np.random.Generator) -> float:

@@ -35,7 +35,7 @@ class BatchFeatures:
 _BUILT: ByteCache[BatchFeatures] = ByteCache(256 * 1024 * 1024, lambda built: built.nbytes)
 
 
-def readable(schema: DataSchema, stores: Stores, batch: str, lookback: int) -> tuple[DataRecord, str | None]:
+def list_readable_data(schema: DataSchema, stores: Stores, batch: str, lookback: int) -> tuple[DataRecord, str | None]:
     """What may be read to score a batch, as known at it: its rows, and the lookback with labels known before it.
 
     :param lookback: batches.

@@ -11,14 +11,14 @@ from evergreen.storage.columns import kinds_of, lacking
 def sealed_schema(today: DataSchema, rows: BatchRecord, labels: BatchRecord | None) -> DataSchema:
     """The schema under which a batch was sealed, as far as its records tell."""
     columns = {name: ColumnType.model_validate({"type": kind}) for name, kind in rows.columns.items()}
-    told = {name: kind for name, kind in (labels.columns if labels else {}).items() if name not in rows.columns}
+    label_kinds = {name: kind for name, kind in (labels.columns if labels else {}).items() if name not in rows.columns}
     target = None
-    for name, kind in told.items():
+    for name, kind in label_kinds.items():
         target = LabelSchema(name, ColumnType.model_validate({"type": kind}), 0)
     return replace(today, columns=columns, labels=target).answering(today)
 
 
-def unreadable(today: DataSchema, own: DataSchema) -> list[str]:
+def missing_columns(today: DataSchema, own: DataSchema) -> list[str]:
     """Columns that a version reads and today's schema no longer has; empty if it can read the rows.
 
     :param own: the version's, answering to today's names.
@@ -33,4 +33,4 @@ def unpredicted(today: DataSchema, own: DataSchema) -> list[str]:
 
 def outgrown(today: DataSchema, own: DataSchema) -> list[str]:
     """Columns that keep a schema from being of today's generation: one of the two cannot be read under the other."""
-    return lacking(today.columns, kinds_of(own.columns)) + unreadable(today, own) + unpredicted(today, own)
+    return lacking(today.columns, kinds_of(own.columns)) + missing_columns(today, own) + unpredicted(today, own)

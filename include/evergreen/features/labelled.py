@@ -17,6 +17,8 @@ from evergreen.storage.stores import Stores
 
 # Of labels, by how late they were: what came later is no rule.
 _NEARLY_ALL = 0.95
+# Names of columns are texts, so no key is called so.
+_POSITION = 0
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ def match_labels(
     # Twice the delay: a key whose row or first label lies before the span counts there, not here.
     oldest = calendar.name(max(0, calendar.index(first) - 2 * delay))
     partitions = _list_partitions(schema, stores, calendar.between(oldest, last), last, data)
-    clean, _, known, _ = partitions
+    clean, _, labels, _ = partitions
     matches = _match_keys([read_key_objects(schema, stores, one) for one in partitions])
     begin, end = calendar.index(first), calendar.index(last)
     # A row whose label came later than that is a new one under an old key.
@@ -75,7 +77,7 @@ def match_labels(
     unlabelled = (matches.row >= 0) & (matches.value < 0) & np.isin(matches.batch, matches.batch[chosen])
     both = read_keys(schema, stores, clean, np.append(matches.row[chosen], np.sort(matches.row[unlabelled])))
     rows, waiting = both.iloc[: len(chosen)], both.iloc[len(chosen) :].reset_index(drop=True)
-    values = read_labels(schema, stores, known, matches.value[chosen])[target]
+    values = read_labels(schema, stores, labels, matches.value[chosen])[target]
     names = {n: calendar.name(n) for n in set(became[chosen].tolist())}
     rows = rows.assign(
         known=pd.Series([names[n] for n in became[chosen].tolist()], dtype=object),
@@ -88,13 +90,14 @@ def _list_partitions(
     schema: DataSchema, stores: Stores, span: list[str], last: str, data: DataRecord | None
 ) -> tuple[list[Partition], list[Partition], list[Partition], list[Partition]]:
     """Rows, superseded rows, labels and superseded labels of a span, as known at its last batch."""
-    rows, labels = schema.columns, schema.label_columns
-    clean, known = published(stores, "rows", span, last, rows), published(stores, "labels", span, last, labels)
+    row_columns, label_columns = schema.columns, schema.label_columns
+    clean = published(stores, "rows", span, last, row_columns)
+    labels = published(stores, "labels", span, last, label_columns)
     if data is not None:
         listed = set(data.partitions)
-        clean, known = [p for p in clean if p in listed], [p for p in known if p in listed]
-    earlier_rows = superseded(stores, "rows", span, last, rows)
-    return clean, earlier_rows, known, superseded(stores, "labels", span, last, labels)
+        clean, labels = [p for p in clean if p in listed], [p for p in labels if p in listed]
+    earlier_rows = superseded(stores, "rows", span, last, row_columns)
+    return clean, earlier_rows, labels, superseded(stores, "labels", span, last, label_columns)
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,7 @@ def _match_keys(seen: list[tuple[np.ndarray, np.ndarray]]) -> _KeyMatches:
     """
     codes, found = pd.factorize(np.concatenate([keys for keys, _ in seen]))
     rows, old_rows, labels, old_labels = np.split(codes, np.cumsum([len(keys) for keys, _ in seen])[:-1])
-    (_, batches), (_, old_batches), (_, known), (_, old_known) = seen
+    (_, row_batches), (_, old_row_batches), (_, label_batches), (_, old_label_batches) = seen
     nowhere = np.iinfo(np.int64).max
 
     def first(codes: np.ndarray, numbers: np.ndarray) -> np.ndarray:
@@ -141,9 +144,9 @@ def _match_keys(seen: list[tuple[np.ndarray, np.ndarray]]) -> _KeyMatches:
     return _KeyMatches(
         row=row,
         value=value,
-        batch=np.append(batches, -1)[row],
-        arrived=np.minimum(first(rows, batches), first(old_rows, old_batches)),
-        label=np.minimum(first(labels, known), first(old_labels, old_known)),
+        batch=np.append(row_batches, -1)[row],
+        arrived=np.minimum(first(rows, row_batches), first(old_rows, old_row_batches)),
+        label=np.minimum(first(labels, label_batches), first(old_labels, old_label_batches)),
     )
 
 
@@ -232,6 +235,7 @@ def concat_features(pieces: list[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _positions(rows: pd.DataFrame, wanted: pd.DataFrame, key: tuple[str, ...]) -> np.ndarray:
-    # No column of a contract is named so, whatever a key is called.
-    numbered = rows[list(key)].assign(revision=np.arange(len(rows)))
-    return wanted[list(key)].merge(numbered, on=list(key), how="left")["revision"].to_numpy(dtype=np.int64)
+    """(wanted,) positions of keys among rows."""
+    numbered = rows[list(key)]
+    numbered.insert(0, _POSITION, np.arange(len(rows)))
+    return wanted[list(key)].merge(numbered, on=list(key), how="left")[_POSITION].to_numpy(dtype=np.int64)

@@ -105,8 +105,8 @@ def champion_losses(
     target = labelled.rows[schema.labels.column].to_numpy(dtype=float)
     with np.errstate(over="ignore"):
         losses = metric.row_losses(target, predicted)
-        told = np.isfinite(losses.sum())
-    if not told:
+        is_finite = np.isfinite(losses.sum())
+    if not is_finite:
         raise FeaturesInvalid(
             f"{metric.name} cannot be told: {schema.labels.column} lies between {target.min():.4g} and "
             f"{target.max():.4g}; give labels a range in expectations.yaml"

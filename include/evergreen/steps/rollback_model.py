@@ -52,9 +52,9 @@ def plan_rollback(model: ModelFolder, at: Locations, version: int | None, why: s
     candidates = older if version or not before else before
     chosen = next((one for one in reversed(candidates) if version in (None, one.version)), None)
     if chosen is None:
-        known = ", ".join(str(one) for one in sorted({one.version for one in older})) or "none"
+        versions = ", ".join(str(one) for one in sorted({one.version for one in older})) or "none"
         wanted = f"version {version}" if version is not None else "an older version"
-        raise ModelNotFound(f"model {model.id}: {wanted} has not been promoted before; valid: {known}")
+        raise ModelNotFound(f"model {model.id}: {wanted} has not been promoted before; valid: {versions}")
     holdout, judgement, doubt = _judge(model, stores, as_of, champion, chosen)
     attempt = AttemptRecord(
         as_of=as_of,
