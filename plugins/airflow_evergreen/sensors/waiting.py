@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 from airflow.sdk import BaseSensorOperator, Context
 
-from airflow_evergreen.runtime import RETRIES
+from airflow_evergreen.retries import RETRIES
 from airflow_evergreen.triggers.batch import BatchTrigger
 from evergreen.sources.landing import ProbeResult
 

@@ -7,7 +7,7 @@ import pytest
 from airflow.sdk.definitions.retry_policy import RetryAction
 from airflow.sdk.exceptions import TaskDeferred
 
-from airflow_evergreen.operators.step import RETRIES
+from airflow_evergreen.retries import RETRIES
 from airflow_evergreen.sensors.wait_for_batch import WaitForBatchSensor
 from evergreen.errors import BatchMissing, Refused
 from evergreen.incidents import last_incident
