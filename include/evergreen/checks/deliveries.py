@@ -36,8 +36,8 @@ def records_before(
 ) -> list[BatchRecord]:
     """The published batches of rows before an arrival, as they were first sealed, as far back as files may be late."""
     now = calendar.index(arrival.batch)
-    found = [ledger.get(BatchRecord, f"rows.{calendar.name(i)}") for i in range(max(0, now - _late(source)), now)]
-    return [record for record in found if record is not None and record.state == "published"]
+    records = [ledger.get(BatchRecord, f"rows.{calendar.name(i)}") for i in range(max(0, now - _late(source)), now)]
+    return [record for record in records if record is not None and record.state == "published"]
 
 
 def _late(source: FilesConfig | QueryConfig) -> int:

@@ -63,10 +63,10 @@ def check_outcomes(
     refreshes = _refreshes_between(stores, judged, promotion)
     try:
         losses = champion_losses(schema, metric, stores, judged, labelled, refreshes)
-        begun = _first_losses(config, schema, stores, judged, str(rows["known"].min()))
-    except FeaturesInvalid as failed:
-        return SectionVerdict(state="provisional", why=f"the champion cannot score these rows: {failed}")
-    outcomes = _Outcomes(losses, begun, _constant_losses(schema, metric, stores, judged, labelled))
+        first_losses = _first_losses(config, schema, stores, judged, str(rows["known"].min()))
+    except FeaturesInvalid as error:
+        return SectionVerdict(state="provisional", why=f"the champion cannot score these rows: {error}")
+    outcomes = _Outcomes(losses, first_losses, _constant_losses(schema, metric, stores, judged, labelled))
     verdict = _conclude(metric, outcomes, judged.version, worse_by)
     numbers: Numbers = {
         **verdict.numbers,

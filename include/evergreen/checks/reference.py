@@ -168,12 +168,12 @@ def build_reference(
     limits = calibrate(cells, seed)
     return replace(
         reference,
-        thresholds={name: one.noise for name, one in limits.items()},
-        spread={name: one.spread for name, one in limits.items() if one.spread},
-        furthest={name: one.furthest for name, one in limits.items() if one.spread},
-        batches={name: one.batches for name, one in limits.items()},
-        together={name: one.together for name, one in limits.items() if one.spread},
-        growth={name: one.growth for name, one in limits.items() if one.growth},
+        thresholds={name: limit.noise for name, limit in limits.items()},
+        spread={name: limit.spread for name, limit in limits.items() if limit.spread},
+        furthest={name: limit.furthest for name, limit in limits.items() if limit.spread},
+        batches={name: limit.batches for name, limit in limits.items()},
+        together={name: limit.together for name, limit in limits.items() if limit.spread},
+        growth={name: limit.growth for name, limit in limits.items() if limit.growth},
     )
 
 

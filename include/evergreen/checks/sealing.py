@@ -109,7 +109,7 @@ def validate_arrival(model: ModelFolder, stores: Stores, feed: Feed, arrival: Ar
     """Read the files of an arrival and tell clean rows from the others; nothing is written."""
     source = source_of(model, feed) or model.config.source
     rules = _rules(model, feed, source, arrival.batch)
-    names = {name for own, column in rules.columns.items() for name in (own, *column.renamed_from)}
+    names = {name for declared, column in rules.columns.items() for name in (declared, *column.renamed_from)}
     parsed: list[ParsedFile] = []
     unreadable: list[Reason] = []
     for file in arrival.files:
@@ -141,11 +141,11 @@ def _find_misdelivered(
 ) -> list[Reason]:
     """What is wrong with a batch whose rows are sound one by one."""
     rows, calendar = model.config.rows, model.config.calendar
-    found = [
+    reasons = [
         find_repeat(validated.clean, before, ", ".join(file.name for file in arrival.files)),
         find_exchanged_dates(validated.clean, rows.event_time, rows.columns[rows.event_time], calendar, arrival.batch),
     ]
-    return [reason for reason in found if reason is not None]
+    return [reason for reason in reasons if reason is not None]
 
 
 def _keep_copies(validated: ValidatedBatch, files: list[ParsedFile], copies: dict[str, Reason]) -> ValidatedBatch:

@@ -51,30 +51,30 @@ def list_readable_data(schema: DataSchema, stores: Stores, batch: str, lookback:
 
 
 def build_features(
-    today: DataSchema, stores: Stores, packed: PackedModel, claim: ClaimRecord, own: Partition | None = None
+    today: DataSchema, stores: Stores, packed: PackedModel, claim: ClaimRecord, revised: Partition | None = None
 ) -> BatchFeatures:
     """The features of a batch, from what its claim lists, under the names that the model was made with.
 
     Of the history it gets what its own lookback reaches: another model may look further back.
 
     :param today: the schema of config.yaml, under whose names rows are sealed and keys are told.
-    :param own: the batch's rows, where a later revision is to be read with the history that the claim lists.
+    :param revised: the batch's rows, where a later revision is to be read with the history that the claim lists.
     :raises FeaturesInvalid: if the model's code raises, or returns other rows than it was given.
     :raises ModelIncompatible: if the rows lack a column that the model reads.
     """
     mine, data = packed.spec.data_schema(today), claimed_data(stores, claim)
-    owned = [own] if own else [p for p in data.partitions if p.table == "clean" and p.batch == claim.as_of]
+    listed = [revised] if revised else [p for p in data.partitions if p.table == "clean" and p.batch == claim.as_of]
     # Of one claim, the same code gives the same features; a training meets most batches again.
     table, code, reach = stores.lake.table_uri("clean"), packed.features.__name__, packed.spec.lookback
-    cache_key = (table, code, mine.fingerprint, today.key, claim.as_of, claim.data, reach, *owned)
+    cache_key = (table, code, mine.fingerprint, today.key, claim.as_of, claim.data, reach, *listed)
     kept = _BUILT.get(cache_key)
     if kept is not None:
         return kept
     first = today.calendar.shift(claim.as_of, -reach)
     within = DataRecord.listing([partition for partition in data.partitions if partition.batch >= first])
-    rows, history = read_rows(mine, stores, owned), read_history(mine, stores, within, claim.as_of)
+    rows, history = read_rows(mine, stores, listed), read_history(mine, stores, within, claim.as_of)
     built = BatchFeatures(
-        read_keys(today, stores, owned).drop(columns="batch"),
+        read_keys(today, stores, listed).drop(columns="batch"),
         call_features(packed, rows[list(mine.columns)], history, claim.as_of),
     )
     _BUILT.put(cache_key, built)
@@ -93,16 +93,16 @@ def claimed_data(stores: Stores, claim: ClaimRecord) -> DataRecord:
 
 
 def call_features(
-    packed: PackedModel, rows: pd.DataFrame, history: pd.DataFrame, batch: str, own: bool = False
+    packed: PackedModel, rows: pd.DataFrame, history: pd.DataFrame, batch: str, given_away: bool = False
 ) -> pd.DataFrame:
     """Call a model's own ``build_features`` on copies, and check what it returns.
 
-    :param own: whether the rows are given away, and need not be copied.
+    :param given_away: whether the rows are given away, and need not be copied.
     :raises FeaturesInvalid: naming the model, the batch, what was returned and what was expected.
     """
     where = f"model {packed.spec.model}, features.py, build_features on batch {batch}"
     try:
-        features = packed.features.build_features(rows if own else rows.copy(), history.copy())
+        features = packed.features.build_features(rows if given_away else rows.copy(), history.copy())
     except MemoryError:
         raise
     except (Exception, SystemExit) as error:
@@ -123,16 +123,16 @@ def call_features(
     return features
 
 
-def call_predict(packed: PackedModel, features: pd.DataFrame, batch: str, own: bool = False) -> np.ndarray:
+def call_predict(packed: PackedModel, features: pd.DataFrame, batch: str, given_away: bool = False) -> np.ndarray:
     """Call a model's estimator on a copy, and check what it returns.
 
-    :param own: whether the features are given away, and need not be copied.
+    :param given_away: whether the features are given away, and need not be copied.
     :returns: (rows,) finite predictions.
     :raises FeaturesInvalid: if the estimator raises on these features, or predicts what is not a number.
     """
     where = f"model {packed.spec.model}, its estimator on batch {batch}"
     try:
-        predictions = np.asarray(packed.predict_features(features if own else features.copy()), dtype=float)
+        predictions = np.asarray(packed.predict_features(features if given_away else features.copy()), dtype=float)
     except MemoryError:
         # A fault of the machine, not of the code: it is tried again.
         raise

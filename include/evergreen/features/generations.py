@@ -18,19 +18,23 @@ def sealed_schema(today: DataSchema, rows: BatchRecord, labels: BatchRecord | No
     return replace(today, columns=columns, labels=target).answering(today)
 
 
-def missing_columns(today: DataSchema, own: DataSchema) -> list[str]:
+def missing_columns(today: DataSchema, model_schema: DataSchema) -> list[str]:
     """Columns that a version reads and today's schema no longer has; empty if it can read the rows.
 
-    :param own: the version's, answering to today's names.
+    :param model_schema: the version's, answering to today's names.
     """
-    return lacking(own.columns, kinds_of(today.columns))
+    return lacking(model_schema.columns, kinds_of(today.columns))
 
 
-def unpredicted(today: DataSchema, own: DataSchema) -> list[str]:
+def unpredicted(today: DataSchema, model_schema: DataSchema) -> list[str]:
     """Today's target, where a version predicts another."""
-    return lacking(today.target, kinds_of(own.target)) if own.labels is not None else []
+    return lacking(today.target, kinds_of(model_schema.target)) if model_schema.labels is not None else []
 
 
-def outgrown(today: DataSchema, own: DataSchema) -> list[str]:
+def outgrown(today: DataSchema, model_schema: DataSchema) -> list[str]:
     """Columns that keep a schema from being of today's generation: one of the two cannot be read under the other."""
-    return lacking(today.columns, kinds_of(own.columns)) + missing_columns(today, own) + unpredicted(today, own)
+    return (
+        lacking(today.columns, kinds_of(model_schema.columns))
+        + missing_columns(today, model_schema)
+        + unpredicted(today, model_schema)
+    )

@@ -70,17 +70,17 @@ def match_labels(
     # A row whose label came later than that is a new one under an old key.
     matched = matches.is_matched & (matches.batch >= matches.label - delay)
     unmatched = int(np.sum((begin <= matches.label) & (matches.label <= end) & ~matched))
-    became = np.maximum(matches.label, matches.arrived)
+    known_at = np.maximum(matches.label, matches.arrived)
     # In the order in which rows are stored: by batch and key.
-    chosen = np.flatnonzero(matched & (begin <= became) & (became <= end))
+    chosen = np.flatnonzero(matched & (begin <= known_at) & (known_at <= end))
     chosen = chosen[np.argsort(matches.row[chosen])]
     unlabelled = (matches.row >= 0) & (matches.value < 0) & np.isin(matches.batch, matches.batch[chosen])
-    both = read_keys(schema, stores, clean, np.append(matches.row[chosen], np.sort(matches.row[unlabelled])))
-    rows, waiting = both.iloc[: len(chosen)], both.iloc[len(chosen) :].reset_index(drop=True)
+    keys = read_keys(schema, stores, clean, np.append(matches.row[chosen], np.sort(matches.row[unlabelled])))
+    rows, waiting = keys.iloc[: len(chosen)], keys.iloc[len(chosen) :].reset_index(drop=True)
     values = read_labels(schema, stores, labels, matches.value[chosen])[target]
-    names = {n: calendar.name(n) for n in set(became[chosen].tolist())}
+    names = {n: calendar.name(n) for n in set(known_at[chosen].tolist())}
     rows = rows.assign(
-        known=pd.Series([names[n] for n in became[chosen].tolist()], dtype=object),
+        known=pd.Series([names[n] for n in known_at[chosen].tolist()], dtype=object),
         **{target: values},
     )
     return LabelledRows(rows, unmatched, tuple(itertools.chain(*partitions)), waiting)
@@ -123,22 +123,22 @@ class _KeyMatches:
         return matched
 
 
-def _match_keys(seen: list[tuple[np.ndarray, np.ndarray]]) -> _KeyMatches:
+def _match_keys(arrivals: list[tuple[np.ndarray, np.ndarray]]) -> _KeyMatches:
     """Follow each key through rows, superseded rows, labels and superseded labels.
 
-    :param seen: of each the (n,) keys and the (n,) batches in which they arrived, ascending.
+    :param arrivals: of each the (n,) keys and the (n,) batches in which they arrived, ascending.
     """
-    codes, found = pd.factorize(np.concatenate([keys for keys, _ in seen]))
-    rows, old_rows, labels, old_labels = np.split(codes, np.cumsum([len(keys) for keys, _ in seen])[:-1])
-    (_, row_batches), (_, old_row_batches), (_, label_batches), (_, old_label_batches) = seen
+    codes, unique = pd.factorize(np.concatenate([keys for keys, _ in arrivals]))
+    rows, old_rows, labels, old_labels = np.split(codes, np.cumsum([len(keys) for keys, _ in arrivals])[:-1])
+    (_, row_batches), (_, old_row_batches), (_, label_batches), (_, old_label_batches) = arrivals
     nowhere = np.iinfo(np.int64).max
 
     def first(codes: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-        earliest = np.full(len(found), nowhere)
+        earliest = np.full(len(unique), nowhere)
         np.minimum.at(earliest, codes, numbers)
         return earliest
 
-    row, value = first(rows, np.arange(len(rows))), np.full(len(found), -1)
+    row, value = first(rows, np.arange(len(rows))), np.full(len(unique), -1)
     np.maximum.at(value, labels, np.arange(len(labels)))
     row = np.where(row == nowhere, -1, row)
     return _KeyMatches(

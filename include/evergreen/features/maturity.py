@@ -131,8 +131,8 @@ def _ratio(numbers: np.ndarray, arrivals: Arrivals, seed: int) -> np.ndarray:
         outcomes = np.quantile(target, [0.1, 0.3, 0.5, 0.7, 0.9])
     others = [np.column_stack([numbers, np.full(len(age), one), age]) for one in outcomes]
     inputs = np.column_stack([numbers, target, asked])
-    own, *each = _probabilities(inputs, arrived, [np.column_stack([numbers, target, age]), *others], seed)
-    ratio: np.ndarray = np.minimum(1.0, np.min(each, axis=0) / np.maximum(own, 1e-3))
+    actual, *each = _probabilities(inputs, arrived, [np.column_stack([numbers, target, age]), *others], seed)
+    ratio: np.ndarray = np.minimum(1.0, np.min(each, axis=0) / np.maximum(actual, 1e-3))
     return ratio
 
 

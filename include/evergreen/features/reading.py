@@ -102,13 +102,13 @@ def read_key_objects(schema: DataSchema, stores: Stores, partitions: list[Partit
     keys, batches = [np.array([], dtype=object)], [np.array([], dtype=np.int64)]
     for partition in partitions:
         cache_key = (stores.lake.table_uri(partition.table), partition, spec)
-        own = _KEYS.get(cache_key)
-        if own is None:
+        objects = _KEYS.get(cache_key)
+        if objects is None:
             frame = _read(schema, stores, [partition], columns, partition.table, "batch").drop(columns="batch")
-            own = key_objects(frame, list(columns))
-            _KEYS.put(cache_key, own)
-        keys.append(own)
-        batches.append(np.full(len(own), schema.calendar.index(partition.batch)))
+            objects = key_objects(frame, list(columns))
+            _KEYS.put(cache_key, objects)
+        keys.append(objects)
+        batches.append(np.full(len(objects), schema.calendar.index(partition.batch)))
     return np.concatenate(keys), np.concatenate(batches)
 
 

@@ -137,15 +137,15 @@ def predict_labelled(
     pieces = []
     for batch, wanted in labelled.rows.groupby("batch", sort=True):
         claim = standing_claim(stores, str(batch))
-        data, own = stores.ledger.get(DataRecord, claim.data), sources[str(batch)]
-        if claim.version in (promotion.version, *refreshes) and data is not None and own in data.partitions:
+        data, partition = stores.ledger.get(DataRecord, claim.data), sources[str(batch)]
+        if claim.version in (promotion.version, *refreshes) and data is not None and partition in data.partitions:
             predicted = _as_scored(schema, stores, claim)
         else:
-            predicted = _afresh(schema, stores, packed, claim, own)
-        found = predicted.find(key_objects(wanted, key))
-        if np.isnan(found).any():
+            predicted = _afresh(schema, stores, packed, claim, partition)
+        predictions = predicted.find(key_objects(wanted, key))
+        if np.isnan(predictions).any():
             raise NotReady(f"batch {batch} is claimed but not scored yet; run score_batch for it")
-        pieces.append(found)
+        pieces.append(predictions)
     return np.concatenate(pieces) if pieces else np.array([], dtype=float)
 
 
@@ -194,13 +194,16 @@ def _as_scored(schema: DataSchema, stores: Stores, claim: ClaimRecord) -> _Predi
     return kept
 
 
-def _afresh(schema: DataSchema, stores: Stores, packed: PackedModel, claim: ClaimRecord, own: Partition) -> _Predicted:
+def _afresh(
+    schema: DataSchema, stores: Stores, packed: PackedModel, claim: ClaimRecord, partition: Partition
+) -> _Predicted:
     """What a version predicts for a whole batch that it has not scored as it stands."""
     # A version's folder is named by its MLflow model.
-    cache_key = (stores.lake.table_uri("predictions"), str(packed.folder), schema.key, claim.as_of, claim.data, own)
+    table, folder = stores.lake.table_uri("predictions"), str(packed.folder)
+    cache_key = (table, folder, schema.key, claim.as_of, claim.data, partition)
     kept = _PREDICTED.get(cache_key)
     if kept is None:
-        built = build_features(schema, stores, packed, claim, own)
+        built = build_features(schema, stores, packed, claim, partition)
         predicted = built.keys.assign(prediction=call_predict(packed, built.features, claim.as_of))
         kept = _Predicted.of(predicted, list(schema.key))
         _PREDICTED.put(cache_key, kept)

@@ -91,13 +91,13 @@ class Runner:
 
     def _await(self, batch: str, now: datetime, feed: Feed) -> bool:
         """Whether a batch came; two probes, for files whose sizes must stay the same."""
-        seen = wait_for_batch(self.model, self.at, batch, now, None, feed)
-        if seen.state == "waiting" and seen.probe is not None and seen.probe.sizes:
+        result = wait_for_batch(self.model, self.at, batch, now, None, feed)
+        if result.state == "waiting" and result.probe is not None and result.probe.sizes:
             time.sleep(self._pause(feed))
-            seen = wait_for_batch(self.model, self.at, batch, now, seen.probe, feed)
-        if seen.state == "waiting":
-            raise NotReady(f"model {self.model.id}: {feed} of batch {batch} are not complete: {seen.why}")
-        return seen.state == "complete"
+            result = wait_for_batch(self.model, self.at, batch, now, result.probe, feed)
+        if result.state == "waiting":
+            raise NotReady(f"model {self.model.id}: {feed} of batch {batch} are not complete: {result.why}")
+        return result.state == "complete"
 
     def _pause(self, feed: Feed) -> float:
         """Seconds between two probes; none where a marker or a count tells that the files are complete."""

@@ -50,9 +50,9 @@ def probe_beforehand(model: ModelFolder, at: Locations, feed: Feed, batch: str) 
     source = source_of(model, feed)
     if not isinstance(source, FilesConfig) or source.complete.marker or source.complete.count:
         return None
-    seen = probe_feed(model, at, feed, batch, model.config.calendar.end(batch), None)
-    time.sleep(source.complete.stable.total_seconds() if seen.sizes else 0)
-    return seen
+    first = probe_feed(model, at, feed, batch, model.config.calendar.end(batch), None)
+    time.sleep(source.complete.stable.total_seconds() if first.sizes else 0)
+    return first
 
 
 def last_arrived(model: ModelFolder, at: Locations, now: datetime) -> str:

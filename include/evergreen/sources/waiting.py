@@ -43,13 +43,13 @@ def probe_batch(
     if stores.ledger.get(ArrivalRecord, f"{feed}.{batch}") is not None:
         return WaitResult("complete", "already ingested")
     require_earlier(stores, model.config.calendar, model.id, feed, batch)
-    seen = probe_feed(model, at, feed, batch, now, before)
-    if seen.complete:
-        return WaitResult("complete", seen.why, seen)
+    probe = probe_feed(model, at, feed, batch, now, before)
+    if probe.complete:
+        return WaitResult("complete", probe.why, probe)
     source = source_of(model, feed)
     assert source is not None
     open_end = source.wait == timedelta.max or now < model.config.calendar.end(batch) + source.wait
-    return WaitResult("waiting" if open_end or seen.settling else "overdue", seen.why, seen)
+    return WaitResult("waiting" if open_end or probe.settling else "overdue", probe.why, probe)
 
 
 def unsettled(model: ModelFolder, at: Locations, batch: str) -> str | None:

@@ -74,12 +74,12 @@ def judge_model(model: ModelFolder, at: Locations, attempt: DueAttempt, trained:
     champion = promotion_decided(stores.ledger, attempt.as_of)
     holdout = _holdout(model, stores, attempt, trained, champion)
     case = _Case(model, stores, attempt, trained, champion, holdout)
-    found = _find(case)
-    record = _conclude(case, found)
+    finding = _find(case)
+    record = _conclude(case, finding)
     # Told before it is recorded: once the record stands, nobody may come this way again.
     if record.judgement is not None and trained.run is not None:
         _log(stores, trained.run, record.judgement)
-    _tell(model, stores, record, found)
+    _tell(model, stores, record, finding)
     return stores.ledger.put(record)
 
 
@@ -143,17 +143,17 @@ def _is_younger(case: _Case, challenger: PackedModel) -> bool:
     return (code, challenger.spec.window) == (champion.code, window)
 
 
-def _conclude(case: _Case, found: _Finding) -> AttemptRecord:
+def _conclude(case: _Case, finding: _Finding) -> AttemptRecord:
     trained, models = case.trained, case.stores.models
     tags = models.run_tags(trained.run) if trained.run is not None else {}
     metrics = models.run_metrics(trained.run) if trained.run is not None else {}
     # A refresh is of the champion's code, whatever the folder says by now.
     code = case.champion.code if case.champion and trained.refresh else case.model.code_version
-    baseline = case.champion is None and found.refusal is not None and _knows_labels(case)
-    needs_human, passed = found.needs_human, found.refusal is None or baseline
+    baseline = case.champion is None and finding.refusal is not None and _knows_labels(case)
+    needs_human, passed = finding.needs_human, finding.refusal is None or baseline
     if case.model.config.gate.approval == "required" and passed:
         needs_human = needs_human or "config.yaml says gate.approval: required"
-    why = found.refusal or needs_human or found.why or _told(found.judgement)
+    why = finding.refusal or needs_human or finding.why or _told(finding.judgement)
     return AttemptRecord(
         as_of=case.attempt.as_of,
         verdict=case.attempt.verdict,
@@ -166,11 +166,11 @@ def _conclude(case: _Case, found: _Finding) -> AttemptRecord:
         code=tags.get("evergreen.code", code),
         holdout=tuple(case.holdout),
         against=case.champion.number if case.champion else 0,
-        judgement=found.judgement,
+        judgement=finding.judgement,
         outcome="needs approval" if needs_human else "passed" if passed else "refused",
         why=f"the baseline serves: {why}" if baseline else why,
         baseline=baseline,
-        freshness=found.freshness,
+        freshness=finding.freshness,
         refresh=trained.refresh,
         meta={"run_id": trained.run, "cpu_seconds": trained.seconds},
     )
@@ -193,12 +193,12 @@ def _told(judgement: Judgement | None) -> str:
     )
 
 
-def _tell(model: ModelFolder, stores: Stores, record: AttemptRecord, found: _Finding) -> None:
+def _tell(model: ModelFolder, stores: Stores, record: AttemptRecord, finding: _Finding) -> None:
     """Tell what somebody has to mend or to decide; that a challenger is not better is nobody's alarm."""
     what, ledger = f"{model.id}: attempt {record.id} at batch {record.as_of}", stores.ledger
     serves = "The baseline serves" if record.baseline else "The champion stays" if record.against else "Nobody serves"
-    if found.fault:
-        report(ledger, "unfit", record.as_of, f"{what} has no challenger: {found.refusal}. {serves}.")
+    if finding.fault:
+        report(ledger, "unfit", record.as_of, f"{what} has no challenger: {finding.refusal}. {serves}.")
     elif record.outcome == "refused":
         resolve(ledger, "unfit", record.as_of, f"{what} has a challenger again")
     if record.outcome == "needs approval":

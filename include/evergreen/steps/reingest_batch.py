@@ -64,9 +64,9 @@ def reingest_batch(
         ended = (_seal_revision(model, stores, begun) if begun else None) or ended
     standing = _require_sealed(model, stores, feed, batch)
     # A sealed batch has ended, whatever the clock says.
-    seen = probe_feed(model, at, feed, batch, model.config.calendar.end(batch), probe)
-    if not seen.complete:
-        raise NotReady(f"model {model.id}: {feed} of batch {batch} are not complete: {seen.why}")
+    result = probe_feed(model, at, feed, batch, model.config.calendar.end(batch), probe)
+    if not result.complete:
+        raise NotReady(f"model {model.id}: {feed} of batch {batch} are not complete: {result.why}")
     as_of = _open_batch(stores.ledger, model.config.calendar, batch)
     arrival = take_in_again(model, at, feed, batch, standing.revision + 1, as_of)
     if not _differs(model, stores, arrival):
@@ -128,9 +128,9 @@ def _differs(model: ModelFolder, stores: Stores, arrival: ArrivalRecord) -> bool
     """Whether an arrival, sorted under today's rules, is anything but the revision before it."""
     for feed in _feeds(model, arrival.feed):
         standing = stores.ledger.get(BatchRecord, f"{feed}.{arrival.batch}", arrival.revision - 1)
-        found = describe_validated(model, feed, arrival, validate_arrival(model, stores, feed, arrival), arrival.as_of)
+        record = describe_validated(model, feed, arrival, validate_arrival(model, stores, feed, arrival), arrival.as_of)
         renumbered = {"as_of": arrival.as_of, "revision": arrival.revision, "brought": None}
-        if standing is None or found != standing.model_copy(update=renumbered):
+        if standing is None or record != standing.model_copy(update=renumbered):
             return True
     return False
 

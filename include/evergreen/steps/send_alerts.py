@@ -64,13 +64,13 @@ def _untold(ledger: Ledger, sink: Sink) -> list[Incident]:
 
     Of each cause: back to the newest that it has heard of, which may be over by now.
     """
-    found = []
+    incidents = []
     for cause in get_args(Cause):
         for incident in itertools.islice(incidents_of(ledger, cause), _AT_MOST):
-            found.append(incident)
+            incidents.append(incident)
             if ledger.get(NoticeRecord, f"{incident.opened.id}.opened.{sink.name}") is not None:
                 break
-    return sorted(found, key=lambda incident: (incident.opened.as_of, incident.opened.cause))
+    return sorted(incidents, key=lambda incident: (incident.opened.as_of, incident.opened.cause))
 
 
 def default_sinks(model: ModelFolder) -> tuple[Sink, ...]:

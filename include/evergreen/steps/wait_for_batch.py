@@ -23,14 +23,14 @@ def wait_for_batch(
     :returns: what was seen; never ``overdue``, which has become ``missing``.
     :raises NotReady: if the batch before has not been sealed.
     """
-    seen = probe_batch(model, at, batch, now, before, feed)
-    if seen.state != "overdue":
-        return seen
+    result = probe_batch(model, at, batch, now, before, feed)
+    if result.state != "overdue":
+        return result
     # Told before it is recorded: a sealed batch is not waited for again.
     text = (
-        f"{model.id}: {feed} of batch {batch} never came: {seen.why}. Later batches go on. "
+        f"{model.id}: {feed} of batch {batch} never came: {result.why}. Later batches go on. "
         "Deliver the files: they join the next open batch."
     )
     report(open_stores(at, model.id).ledger, STALE[feed], batch, text)
     declare_missing(model, at, feed, batch)
-    return replace(seen, state="missing")
+    return replace(result, state="missing")

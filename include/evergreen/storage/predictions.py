@@ -54,8 +54,8 @@ def _require_model(model: str, at: Locations) -> None:
         raise ModelNotFound(f"model {model}: there is no lake in {at.lake}; EVERGREEN_LAKE or EVERGREEN_HOME names it")
     uri = f"{at.lake.rstrip('/')}/ledger"
     with reached(uri):
-        found = obstore.list_with_delimiter(open_store(uri), prefix=at.env)["common_prefixes"]
-    models = sorted(path.rpartition("/")[2] for path in found)
+        prefixes = obstore.list_with_delimiter(open_store(uri), prefix=at.env)["common_prefixes"]
+    models = sorted(path.rpartition("/")[2] for path in prefixes)
     if model not in models:
         known = ", ".join(models) or "none"
         raise ModelNotFound(f"no model {model!r} in {at.lake} under EVERGREEN_ENV={at.env}; there are: {known}")

@@ -64,12 +64,12 @@ class WaitForSourceSensor(WaitingSensor):
             "conn_id": self.conn_id,
             "sql": self.sql,
         }
-        seen = Source(**where).probe(calendar, calendar.name(0), before)  # type: ignore[arg-type]
-        if seen.complete:
-            return {"batch": self.batch, "seen": seen.why}
+        probe = Source(**where).probe(calendar, calendar.name(0), before)  # type: ignore[arg-type]
+        if probe.complete:
+            return {"batch": self.batch, "seen": probe.why}
         deadline = calendar.starts_at(1) + min(self.wait, _LONGEST)
-        if datetime.now(UTC) >= deadline and not seen.settling:
-            raise BatchMissing(f"task {self.task_id}: batch {self.batch} did not come until {deadline}: {seen.why}")
+        if datetime.now(UTC) >= deadline and not probe.settling:
+            raise BatchMissing(f"task {self.task_id}: batch {self.batch} did not come until {deadline}: {probe.why}")
         trigger = BatchTrigger(
             calendar.name(0),
             self.poke_interval,
@@ -77,7 +77,7 @@ class WaitForSourceSensor(WaitingSensor):
             calendar=(self.every, calendar.start.isoformat()),
             deadline=deadline.isoformat(),
         )
-        self.wait_on(trigger, seen.why, started)
+        self.wait_on(trigger, probe.why, started)
 
     def _check_arguments(self) -> None:
         if not self.batch or (self.sql is None) == (self.location is None):

@@ -23,7 +23,7 @@ _logger = logging.getLogger(__name__)
 # How long a check waits for the one before it.
 GRACE = timedelta(hours=1)
 # Seconds between two probes for what other runs of the loop have to do first.
-_OWN = 5.0
+_LOOP_POLL = 5.0
 
 
 class BatchTrigger(BaseTrigger):
@@ -69,10 +69,10 @@ class BatchTrigger(BaseTrigger):
         said = ""
         while True:
             try:
-                done, seen = await asyncio.to_thread(self._probe, before)
+                done, probe = await asyncio.to_thread(self._probe, before)
             except (NotReady, ConfigInvalid) as error:
                 # A config.yaml that is being written is whole a moment later.
-                done, seen = _past(self.give_up), None
+                done, probe = _past(self.give_up), None
                 if str(error) != said:
                     said = str(error)
                     _logger.info("%s", said)
@@ -80,32 +80,32 @@ class BatchTrigger(BaseTrigger):
                 _logger.exception("probing for batch %s failed; a worker probes again", self.batch)
                 # Worker and trigger would chase each other if only this process cannot probe.
                 await asyncio.sleep(self.poll)
-                done, seen = True, None
+                done, probe = True, None
             if done:
                 yield TriggerEvent({"sizes": [list(size) for size in before.sizes] if before else None})
                 return
             # What the loop itself has to do first is soon done, and costs one read of the ledger to look for.
-            own = seen is None
-            before = seen
-            await asyncio.sleep(min(self.poll, _OWN) if own else self._pause())
+            waits_for_loop = probe is None
+            before = probe
+            await asyncio.sleep(min(self.poll, _LOOP_POLL) if waits_for_loop else self._pause())
 
     def _probe(self, before: ProbeResult | None) -> tuple[bool, ProbeResult | None]:
         if self.source is not None:
             every, start = self.calendar or ("day", self.batch)
-            seen = Source(**self.source).probe(
+            probe = Source(**self.source).probe(
                 Calendar(every, datetime.fromisoformat(start).replace(tzinfo=UTC)),  # type: ignore[arg-type]
                 self.batch,
                 before,
             )
-            return seen.complete or (_past(self.deadline) and not seen.settling), seen
+            return probe.complete or (_past(self.deadline) and not probe.settling), probe
         model, at = self._model, Locations.from_environment()
         if self.until == "scores":
             if unsettled(model, at, self.batch) is not None:
                 return _past(self.give_up), None
             return _past(self.deadline) or unordered(model, at, self.batch) is None, None
         feed = "labels" if self.until == "labels" else "rows"
-        found = probe_batch(model, at, self.batch, datetime.now(UTC), before, feed)  # type: ignore[arg-type]
-        return found.state != "waiting", found.probe
+        result = probe_batch(model, at, self.batch, datetime.now(UTC), before, feed)  # type: ignore[arg-type]
+        return result.state != "waiting", result.probe
 
     @property
     def _model(self) -> ModelFolder:
