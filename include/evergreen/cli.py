@@ -149,8 +149,8 @@ def rollback(model_id: str, version: int | None, reason: str, yes: bool) -> None
     if standing.attempt != plan.attempt.id:
         console.print(f"promotion {standing.number}, version {standing.version}, came before; look again", markup=False)
         sys.exit(1)
-    told = "until a challenger is expected to serve better; `retrain: {any: [never]}` in config.yaml holds it"
-    console.print(f"version {standing.version} serves from batch {standing.effective_from}, {told}", markup=False)
+    until = "until a challenger is expected to serve better; `retrain: {any: [never]}` in config.yaml holds it"
+    console.print(f"version {standing.version} serves from batch {standing.effective_from}, {until}", markup=False)
 
 
 @cli.command()

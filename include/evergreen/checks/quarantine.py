@@ -92,5 +92,5 @@ def blame(reasons: list[Reason], declared: Collection[str], path: str) -> str:
     most = max(reasons, key=lambda reason: reason.rows, default=None)
     if most is None or most.expectation not in declared:
         return ""
-    told = f"{most.rows} of them {most.column or 'the row'}: {most.expectation}"
-    return f"; {told}; if they are right, say so in {path}: other limits, or severity: info to note it only"
+    text = f"{most.rows} of them {most.column or 'the row'}: {most.expectation}"
+    return f"; {text}; if they are right, say so in {path}: other limits, or severity: info to note it only"

@@ -205,10 +205,10 @@ def _with_target(file: ParsedFile, rules: Rules, target: str) -> ParsedFile:
     if source is None:
         return file
     column = file.rows.column(source)
-    known = pc.is_valid(column)
+    has_label = pc.is_valid(column)
     if pa.types.is_string(column.type):
-        known = pc.and_(known, pc.invert(pc.is_in(column, value_set=pa.array(rules.nulls, pa.string()))))
-    mask = known.combine_chunks()
+        has_label = pc.and_(has_label, pc.invert(pc.is_in(column, value_set=pa.array(rules.nulls, pa.string()))))
+    mask = has_label.combine_chunks()
     kept = mask.to_numpy(zero_copy_only=False)
     texts = tuple(itertools.compress(file.texts, kept))
     return ParsedFile(file.name, file.rows.filter(mask), file.numbers[kept], file.torn, texts)

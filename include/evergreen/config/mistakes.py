@@ -119,15 +119,15 @@ def suggest(name: str, known: list[str]) -> str:
 
 def _valid(kinds: list[Any]) -> str:
     """What may be written where nothing, or something else, was found."""
-    told = []
+    forms = []
     for kind in kinds:
         if _is_contract(kind):
             needed = [name for name, field in kind.model_fields.items() if field.is_required()]
-            told.append(f"a mapping with {', '.join(needed or list(kind.model_fields))}")
+            forms.append(f"a mapping with {', '.join(needed or list(kind.model_fields))}")
         elif get_origin(kind) is Literal:
-            told.append("one of " + ", ".join(str(one) for one in get_args(kind)))
+            forms.append("one of " + ", ".join(str(one) for one in get_args(kind)))
         elif get_origin(kind) is dict:
-            told.append("a mapping such as {name: value}")
+            forms.append("a mapping such as {name: value}")
         else:
-            told.append(_NAMES.get(kind, "a list" if get_origin(kind) is tuple else "see docs/configuration.md"))
-    return f"{' or '.join(told) or 'a value'} (see docs/configuration.md)"
+            forms.append(_NAMES.get(kind, "a list" if get_origin(kind) is tuple else "see docs/configuration.md"))
+    return f"{' or '.join(forms) or 'a value'} (see docs/configuration.md)"

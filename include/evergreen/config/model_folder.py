@@ -121,9 +121,9 @@ def get_model_folder(model_id: str, roots: list[Path]) -> ModelFolder:
     for root in roots:
         if (root / model_id / "config.yaml").exists():
             return load_model_folder(root / model_id)
-    known = ", ".join(find_model_folders(roots)) or "none"
+    ids = ", ".join(find_model_folders(roots)) or "none"
     folders = ", ".join(str(root) for root in roots)
-    raise ModelNotFound(f"no model folder {model_id!r} in {folders} (EVERGREEN_MODELS); there are: {known}")
+    raise ModelNotFound(f"no model folder {model_id!r} in {folders} (EVERGREEN_MODELS); there are: {ids}")
 
 
 def parse_policies(text: str) -> RetrainConfig:

@@ -67,9 +67,9 @@ def refuses_query(error: BaseException | None) -> bool:
 
     That is ``ProgrammingError`` of PEP 249; to SQLite a name that it does not know is an operational error too.
     """
-    kinds, told = {kind.__name__ for kind in type(error).__mro__}, str(error)
+    kinds, message = {kind.__name__ for kind in type(error).__mro__}, str(error)
     return "ProgrammingError" in kinds or (
-        "OperationalError" in kinds and ("no such " in told or "syntax error" in told)
+        "OperationalError" in kinds and ("no such " in message or "syntax error" in message)
     )
 
 
@@ -92,10 +92,10 @@ def _ask(query: QueryConfig, sql: str, calendar: Calendar, batch: str, whose: st
                 raise ConfigInvalid(where, ["returns no rows; valid: a query, such as SELECT …"])
             return list(result.keys()), list(result.fetchall())
     except (OperationalError, InterfaceError) as error:
-        told = _without_secrets(str(error.orig), url)
+        message = _without_secrets(str(error.orig), url)
         if refuses_query(error.orig):
-            raise ConfigInvalid(where, [f"the database refuses it: {told}; mend it in config.yaml"]) from None
-        raise Outage(f"{where}: {told}") from None
+            raise ConfigInvalid(where, [f"the database refuses it: {message}; mend it in config.yaml"]) from None
+        raise Outage(f"{where}: {message}") from None
     except (NoSuchModuleError, ImportError) as error:
         problem = f"{query.database}: {error}; valid: a URL whose driver is installed"
         raise ConfigInvalid(where, [problem]) from error

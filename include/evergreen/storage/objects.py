@@ -55,8 +55,8 @@ def reached(location: str) -> Iterator[None]:
         raise
     except (BaseError, OSError) as error:
         # Below it the libraries repeat themselves, with all that they know of the request.
-        told = _COLOURS.sub("", str(error)).partition("Debug source")[0]
-        raise Outage(f"{location} did not answer: {' '.join(told.split())}") from error
+        message = _COLOURS.sub("", str(error)).partition("Debug source")[0]
+        raise Outage(f"{location} did not answer: {' '.join(message.split())}") from error
 
 
 def delta_options(uri: str) -> dict[str, str] | None:

@@ -57,8 +57,8 @@ def _require_model(model: str, at: Locations) -> None:
         prefixes = obstore.list_with_delimiter(open_store(uri), prefix=at.env)["common_prefixes"]
     models = sorted(path.rpartition("/")[2] for path in prefixes)
     if model not in models:
-        known = ", ".join(models) or "none"
-        raise ModelNotFound(f"no model {model!r} in {at.lake} under EVERGREEN_ENV={at.env}; there are: {known}")
+        valid = ", ".join(models) or "none"
+        raise ModelNotFound(f"no model {model!r} in {at.lake} under EVERGREEN_ENV={at.env}; there are: {valid}")
 
 
 def _scored(lake: Lake, first: str, last: str) -> list[str]:
