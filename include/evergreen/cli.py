@@ -107,11 +107,11 @@ def demo(policy: str | None) -> None:
 @click.option("--feed", type=click.Choice(["rows", "labels"]), default="rows", help="What to take in again.")
 def reingest(model_id: str, batch: str, feed: "Feed") -> None:
     """Take a sealed batch in again, from the files that are there now, and say what that changes."""
-    from evergreen.sources.intake import look_beforehand
+    from evergreen.sources.intake import probe_beforehand
     from evergreen.steps.reingest_batch import describe_result, reingest_batch
 
     model, at = get_model_folder(model_id, model_roots()), _standing_lake()
-    result = reingest_batch(model, at, batch, feed, look_beforehand(model, at, feed, batch))
+    result = reingest_batch(model, at, batch, feed, probe_beforehand(model, at, feed, batch))
     for line in describe_result(result):
         console.print(line, markup=False)
     sys.exit(0 if result.after.state == "published" else 1)
@@ -149,8 +149,8 @@ def rollback(model_id: str, version: int | None, reason: str, yes: bool) -> None
     if standing.attempt != plan.attempt.id:
         console.print(f"promotion {standing.number}, version {standing.version}, came before; look again", markup=False)
         sys.exit(1)
-    told = "until a challenger is expected to serve better; `retrain: {any: [never]}` in config.yaml holds it"
-    console.print(f"version {standing.version} serves from batch {standing.effective_from}, {told}", markup=False)
+    until = "until a challenger is expected to serve better; `retrain: {any: [never]}` in config.yaml holds it"
+    console.print(f"version {standing.version} serves from batch {standing.effective_from}, {until}", markup=False)
 
 
 @cli.command()

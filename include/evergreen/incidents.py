@@ -89,5 +89,5 @@ def incidents_of(ledger: Ledger, cause: Cause) -> Iterator[Incident]:
 
 def newest_incidents(ledger: Ledger) -> list[Incident]:
     """The newest incident of every cause."""
-    found = [last_incident(ledger, cause) for cause in get_args(Cause)]
-    return [incident for incident in found if incident is not None]
+    newest = [last_incident(ledger, cause) for cause in get_args(Cause)]
+    return [incident for incident in newest if incident is not None]

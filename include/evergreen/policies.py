@@ -32,8 +32,8 @@ class Situation:
 
 def find_reasons(policies: Sequence[Policy], situation: Situation) -> tuple[str, ...]:
     """The reasons for which any of the policies asks for a retraining, each once."""
-    found = [reason for policy in policies if (reason := _find_reason(policy, situation)) is not None]
-    return tuple(dict.fromkeys(found))
+    reasons = [reason for policy in policies if (reason := _find_reason(policy, situation)) is not None]
+    return tuple(dict.fromkeys(reasons))
 
 
 def describe_situation(

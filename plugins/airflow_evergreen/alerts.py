@@ -38,8 +38,8 @@ def tell_incidents(model: ModelFolder, at: Locations) -> dict[str, Any]:
     """
     from evergreen.steps.send_alerts import send_alerts
 
-    told = send_alerts(model, at, sinks_of(model))
-    return {"told": told.told, "failed": told.failed}
+    result = send_alerts(model, at, sinks_of(model))
+    return {"told": result.told, "failed": result.failed}
 
 
 class FailureReport:

@@ -112,15 +112,15 @@ def one_run_a_batch(model: ModelFolder) -> dict[str, Any]:
 
 
 def shortest_poll() -> float:
-    """Seconds between two looks of the watch: as often as any model is looked after."""
+    """Seconds between two probes of the watch: as often as any model asks for."""
     models = find_model_folders(model_roots()).values()
     return min((m.config.tasks.poll.total_seconds() for m in models if isinstance(m, ModelFolder)), default=30.0)
 
 
 def heavy(model: ModelFolder) -> dict[str, Any]:
     """Where a model's heavy tasks run."""
-    place = model.config.tasks.heavy
-    chosen = {"executor": place.executor, "queue": place.queue, "pool": place.pool}
+    settings = model.config.tasks.heavy
+    chosen = {"executor": settings.executor, "queue": settings.queue, "pool": settings.pool}
     return {name: value for name, value in chosen.items() if value is not None}
 
 

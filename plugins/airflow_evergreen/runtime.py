@@ -1,4 +1,4 @@
-"""What every task of a model needs to know at run time: its folder, its place, its batch."""
+"""What every task of a model needs to know at run time: its folder, its locations, its batch."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast, get_args
 
 from airflow.sdk import Context
-from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_evergreen.hooks.tracking import MlflowHook
@@ -16,11 +15,6 @@ from evergreen.errors import Refused
 from evergreen.records import Feed
 from evergreen.sources.intake import source_of
 from evergreen.storage.ledger import acting
-
-# Bad data is as bad the second time; an outage may be over.
-RETRIES = ExceptionRetryPolicy(
-    rules=[RetryRule("evergreen.errors.Refused", RetryAction.FAIL, reason="deterministic: a retry would fail again")]
-)
 
 
 def load_model(model_id: str) -> ModelFolder:

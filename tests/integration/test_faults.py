@@ -163,9 +163,9 @@ def test_a_file_that_grows_is_not_read_and_one_that_comes_late_joins_the_next(tm
     first = wait_for_batch(model, at, "2024-01-01", NOW)
     assert first.state == "waiting"
     path.write_bytes(gzip.compress(whole.encode()))
-    second = wait_for_batch(model, at, "2024-01-01", NOW, first.look)
+    second = wait_for_batch(model, at, "2024-01-01", NOW, first.probe)
     assert second.state == "waiting", "it has grown between the looks"
-    third = wait_for_batch(model, at, "2024-01-01", NOW, second.look)
+    third = wait_for_batch(model, at, "2024-01-01", NOW, second.probe)
     assert third.state == "complete"
     arrival = ingest_batch(model, at, "2024-01-01")
     sealed = validate_batch(model, at, "2024-01-01")

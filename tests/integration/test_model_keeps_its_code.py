@@ -10,7 +10,7 @@ from deltalake import DeltaTable
 
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import load_model_folder
-from evergreen.features.building import build_features, readable
+from evergreen.features.building import build_features, list_readable_data
 from evergreen.features.labelled import standing_claim
 from evergreen.features.packing import packing_folder, rebuild_model
 from evergreen.records import PromotionRecord
@@ -154,7 +154,7 @@ def test_a_version_keeps_the_lookback_that_it_was_made_with(lookback: Path) -> N
         claim = standing_claim(stores, batch)
         assert claim.version is not None
         packed = stores.models.load_version(claim.version)
-        own, _ = readable(model.config.data_schema, stores, batch, packed.spec.lookback)
+        own, _ = list_readable_data(model.config.data_schema, stores, batch, packed.spec.lookback)
         stores.ledger.put(own)
         alone = build_features(
             model.config.data_schema, stores, packed, claim.model_copy(update={"data": own.id})

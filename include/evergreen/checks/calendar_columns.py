@@ -64,16 +64,16 @@ def find_followed(
     parts = {name: _part(name, times) for name in _PARTS}
     followed = {}
     for column in columns:
-        known = _name(rows[column].iloc[some])
-        told = known.notna().to_numpy() & times.notna()
-        values = known.to_numpy()[told]
+        texts = _name(rows[column].iloc[some])
+        is_comparable = texts.notna().to_numpy() & times.notna()
+        values = texts.to_numpy()[is_comparable]
         if not 0 < len(set(values)) <= _MOST_VALUES:
             continue
         found: dict[str, dict[str, str]] = {
-            name: {} for name, part in parts.items() if (part[told] == values).mean() >= _NEARLY
+            name: {} for name, part in parts.items() if (part[is_comparable] == values).mean() >= _NEARLY
         }
         for name in _RECURRING if not found and len(set(values)) > 1 else ():
-            learnt = _learn(values, parts[name][told], batches.to_numpy()[some][told])
+            learnt = _learn(values, parts[name][is_comparable], batches.to_numpy()[some][is_comparable])
             found.update({name: learnt} if learnt else {})
         if found:
             followed[column] = found
@@ -87,11 +87,11 @@ def follows(followed: dict[str, dict[str, str]], values: pd.Series, at: pd.Serie
     :param at: (rows,) their event times.
     """
     some = _some(len(values))
-    known, times = _name(values.iloc[some]), _times(at.iloc[some])
-    told = known.notna().to_numpy() & times.notna()
-    if not told.any():
+    texts, times = _name(values.iloc[some]), _times(at.iloc[some])
+    is_comparable = texts.notna().to_numpy() & times.notna()
+    if not is_comparable.any():
         return None
-    seen, times = known.to_numpy()[told], times[told]
+    seen, times = texts.to_numpy()[is_comparable], times[is_comparable]
     for part, learnt in followed.items():
         names = _part(part, times)
         wanted = pd.Series(names).map(learnt).to_numpy(dtype=object) if learnt else names

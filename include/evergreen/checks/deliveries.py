@@ -36,8 +36,8 @@ def records_before(
 ) -> list[BatchRecord]:
     """The published batches of rows before an arrival, as they were first sealed, as far back as files may be late."""
     now = calendar.index(arrival.batch)
-    found = [ledger.get(BatchRecord, f"rows.{calendar.name(i)}") for i in range(max(0, now - _late(source)), now)]
-    return [record for record in found if record is not None and record.state == "published"]
+    records = [ledger.get(BatchRecord, f"rows.{calendar.name(i)}") for i in range(max(0, now - _late(source)), now)]
+    return [record for record in records if record is not None and record.state == "published"]
 
 
 def _late(source: FilesConfig | QueryConfig) -> int:
@@ -62,8 +62,8 @@ def find_copies(parsed: list[ParsedFile], arrival: ArrivalRecord, before: list[B
         if original is None or not file.rows.num_rows:
             first.append(file)
             continue
-        told = f"{file.name} is a copy of {original}"
-        found[file.name] = Reason(expectation=DELIVERED_ONCE, found=told, rows=file.rows.num_rows, file=file.name)
+        text = f"{file.name} is a copy of {original}"
+        found[file.name] = Reason(expectation=DELIVERED_ONCE, found=text, rows=file.rows.num_rows, file=file.name)
     return found
 
 
@@ -79,8 +79,8 @@ def find_repeat(clean: pa.Table, before: list[BatchRecord], names: str) -> Reaso
     content = content_hash(clean)
     for record in alike:
         if record.content == content:
-            told = f"its {clean.num_rows} rows are those of batch {record.batch}"
-            return Reason(expectation=DELIVERED_ONCE, found=told, rows=clean.num_rows, file=names)
+            text = f"its {clean.num_rows} rows are those of batch {record.batch}"
+            return Reason(expectation=DELIVERED_ONCE, found=text, rows=clean.num_rows, file=names)
     return None
 
 
@@ -106,11 +106,11 @@ def find_exchanged_dates(
     if count <= _EXCHANGED * len(outside):
         return None
     example = moments[int(np.flatnonzero(exchanged)[0])].as_py()
-    told = (
+    text = (
         f"{count} of {clean.num_rows} rows lie outside batch {batch}, such as {example:%Y-%m-%d}, and inside it with "
         f"day and month exchanged; expected {declared.format or 'ISO 8601'}"
     )
-    return Reason(expectation="order of day and month", column=event_time, found=told, rows=count)
+    return Reason(expectation="order of day and month", column=event_time, found=text, rows=count)
 
 
 def _dates(year: np.ndarray, month: np.ndarray, day: np.ndarray) -> np.ndarray:

@@ -70,11 +70,11 @@ def measure(name: str, described: dict[str, Any], values: pd.Series) -> float:
     :param values: (rows,) of a batch.
     """
     if "counts" in described:
-        seen, now = described["counts"], count_categories(values)
-        if not seen or not now:
+        before, now = described["counts"], count_categories(values)
+        if not before or not now:
             return 0.0
-        keys = sorted({*seen, *now})
-        return float(_of_counts(name)(*(np.array([side.get(key, 0) for key in keys], float) for side in (seen, now))))
+        keys = sorted({*before, *now})
+        return float(_of_counts(name)(*(np.array([side.get(key, 0) for key in keys], float) for side in (before, now))))
     points, numbers = np.asarray(described["quantiles"], float), np.sort(read_numbers(values))
     if not len(points) or not len(numbers):
         return 0.0

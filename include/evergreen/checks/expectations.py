@@ -184,10 +184,10 @@ def _is_missing(value: Any) -> bool:
 
 def _raise_if_unanswered(information: dict[str, Any], asked: ExpectationConfig, path: Path) -> None:
     """An expectation that could not be computed is no failure of the data: its settings do not fit the columns."""
-    told = [information] if "raised_exception" in information else list(information.values())
-    for one in told:
-        if one.get("raised_exception"):
-            message = " ".join(str(one["exception_message"]).split())
+    outcomes = [information] if "raised_exception" in information else list(information.values())
+    for outcome in outcomes:
+        if outcome.get("raised_exception"):
+            message = " ".join(str(outcome["exception_message"]).split())
             raise ConfigInvalid(str(path), [f"{asked.type} {asked.arguments}: cannot be computed: {message}"])
 
 

@@ -24,12 +24,12 @@ class _Outcomes:
     """Losses on the same labels, but for the first ones.
 
     :param champion: (n,) of the champion, or of the version whose recipe it carries on.
-    :param begun: its losses on its own first labels; None where too few have come.
+    :param first_losses: its losses on its own first labels; None where too few have come.
     :param constant: (n,) of the best constant of its training; None of the baseline, which it is.
     """
 
     champion: np.ndarray
-    begun: np.ndarray | None
+    first_losses: np.ndarray | None
     constant: np.ndarray | None
 
 
@@ -63,10 +63,10 @@ def check_outcomes(
     refreshes = _refreshes_between(stores, judged, promotion)
     try:
         losses = champion_losses(schema, metric, stores, judged, labelled, refreshes)
-        begun = _first_losses(config, schema, stores, judged, str(rows["known"].min()))
-    except FeaturesInvalid as failed:
-        return SectionVerdict(state="provisional", why=f"the champion cannot score these rows: {failed}")
-    outcomes = _Outcomes(losses, begun, _constant_losses(schema, metric, stores, judged, labelled))
+        first_losses = _first_losses(config, schema, stores, judged, str(rows["known"].min()))
+    except FeaturesInvalid as error:
+        return SectionVerdict(state="provisional", why=f"the champion cannot score these rows: {error}")
+    outcomes = _Outcomes(losses, first_losses, _constant_losses(schema, metric, stores, judged, labelled))
     verdict = _conclude(metric, outcomes, judged.version, worse_by)
     numbers: Numbers = {
         **verdict.numbers,
@@ -94,9 +94,9 @@ def _outcome_schema(today: DataSchema, stores: Stores, judged: PromotionRecord) 
 
 def _conclude(metric: Metric, outcomes: _Outcomes, version: int, worse_by: float) -> SectionVerdict:
     """The state and its words."""
-    losses, begun, naive = outcomes.champion, outcomes.begun, outcomes.constant
+    losses, first_losses, constant_losses = outcomes.champion, outcomes.first_losses, outcomes.constant
     error = metric.of(losses)
-    first, constant = (metric.of(one) if one is not None else None for one in (begun, naive))
+    first, constant = (metric.of(each) if each is not None else None for each in (first_losses, constant_losses))
     numbers: Numbers = {
         "metric": metric.name,
         "error": error,
@@ -105,20 +105,20 @@ def _conclude(metric: Metric, outcomes: _Outcomes, version: int, worse_by: float
         "rows": len(losses),
     }
     why = f"{metric.name} {error:.4g} on {len(losses)} rows"
-    if naive is not None and constant is not None and _is_larger(losses - naive, np.zeros(1)):
+    if constant_losses is not None and constant is not None and _is_larger(losses - constant_losses, np.zeros(1)):
         why = f"{why}, worse than a constant, which has {constant:.4g}"
         return SectionVerdict(state="bad", why=why, numbers=numbers)
-    if begun is None or first is None:
+    if first_losses is None or first is None:
         return SectionVerdict(state="ok", why=f"{why}, the first of this version", numbers=numbers)
     limit = first * (1 + worse_by)
     why = f"{why}, {first:.4g} on the first labels of version {version}, limit {limit:.4g}"
-    bad = error > limit and _is_larger(losses, begun)
+    bad = error > limit and _is_larger(losses, first_losses)
     return SectionVerdict(state="bad" if bad else "ok", why=why, numbers=numbers)
 
 
 def _is_larger(losses: np.ndarray, than: np.ndarray) -> bool:
     """Whether the mean of some losses lies above that of others by more than two standard errors."""
-    noise = sum(float(np.var(one)) / len(one) for one in (losses, than)) ** 0.5
+    noise = sum(float(np.var(each)) / len(each) for each in (losses, than)) ** 0.5
     return bool(np.mean(losses) - np.mean(than) > _BEYOND_NOISE * noise)
 
 

@@ -38,9 +38,9 @@ def keep_failing(files: list[ParsedFile], failures: Failures, whole: tuple[Reaso
         positions = range(file.rows.num_rows)
         chosen = [i for i in positions if whole or offset + i in failures]
         for i, content in zip(chosen, file.contents(chosen), strict=True):
-            own = failures.get(offset + i, [])
-            first = own[0] if own else (whole[0].expectation, whole[0].column, "")
-            reason = "; ".join(f"{column or 'row'}: {found}" for _, column, found in own) or batch_reason
+            row_failures = failures.get(offset + i, [])
+            first = row_failures[0] if row_failures else (whole[0].expectation, whole[0].column, "")
+            reason = "; ".join(f"{column or 'row'}: {found}" for _, column, found in row_failures) or batch_reason
             kept.append(_entry(file.name, int(file.numbers[i]), first, reason, content))
         for row in file.torn:
             entry = _entry(file.name, row.number, ("whole rows", None, ""), f"row {row.problem}", json.dumps(row.text))
@@ -92,5 +92,5 @@ def blame(reasons: list[Reason], declared: Collection[str], path: str) -> str:
     most = max(reasons, key=lambda reason: reason.rows, default=None)
     if most is None or most.expectation not in declared:
         return ""
-    told = f"{most.rows} of them {most.column or 'the row'}: {most.expectation}"
-    return f"; {told}; if they are right, say so in {path}: other limits, or severity: info to note it only"
+    text = f"{most.rows} of them {most.column or 'the row'}: {most.expectation}"
+    return f"; {text}; if they are right, say so in {path}: other limits, or severity: info to note it only"

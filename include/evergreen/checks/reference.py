@@ -168,12 +168,12 @@ def build_reference(
     limits = calibrate(cells, seed)
     return replace(
         reference,
-        thresholds={name: one.noise for name, one in limits.items()},
-        spread={name: one.spread for name, one in limits.items() if one.spread},
-        furthest={name: one.furthest for name, one in limits.items() if one.spread},
-        batches={name: one.batches for name, one in limits.items()},
-        together={name: one.together for name, one in limits.items() if one.spread},
-        growth={name: one.growth for name, one in limits.items() if one.growth},
+        thresholds={name: limit.noise for name, limit in limits.items()},
+        spread={name: limit.spread for name, limit in limits.items() if limit.spread},
+        furthest={name: limit.furthest for name, limit in limits.items() if limit.spread},
+        batches={name: limit.batches for name, limit in limits.items()},
+        together={name: limit.together for name, limit in limits.items() if limit.spread},
+        growth={name: limit.growth for name, limit in limits.items() if limit.growth},
     )
 
 
@@ -208,7 +208,7 @@ def _count_cells(reference: Reference, name: str, values: pd.Series, codes: np.n
         names = {one: i for i, one in enumerate(described["counts"])}
         kinds, uniques = pd.factorize(values)
         # Category, boolean or text: each unique value is named once.
-        places = np.array([names[str(one)] for one in uniques], dtype=int)[kinds] if len(uniques) else kinds
+        positions = np.array([names[str(one)] for one in uniques], dtype=int)[kinds] if len(uniques) else kinds
         there, cells = kinds >= 0, max(len(names), 1)
     else:
         quantiles = np.array(described["quantiles"] or [0.0])
@@ -217,8 +217,8 @@ def _count_cells(reference: Reference, name: str, values: pd.Series, codes: np.n
         points = find_cells(quantiles)
         numbers = values.to_numpy(dtype=float, na_value=np.nan)
         there, cells = np.isfinite(numbers), len(points)
-        places = np.searchsorted(cell_bounds(points), np.where(there, numbers, 0.0))
-    counts = np.bincount(codes[there] * cells + places[there], minlength=batches * cells).reshape(batches, cells)
+        positions = np.searchsorted(cell_bounds(points), np.where(there, numbers, 0.0))
+    counts = np.bincount(codes[there] * cells + positions[there], minlength=batches * cells).reshape(batches, cells)
     rows, divergence = reference.rows, reference.measured(name)
     compared = round(min(rows, SAMPLE) * (1 - described["missing"]))
     compare = compare_cells(divergence, points, scale, edges)

@@ -78,7 +78,7 @@ def _brought(model: ModelFolder, stores: Stores, feed: Feed, batch: str) -> str:
 def write_validated(
     model: ModelFolder, stores: Stores, feed: Feed, arrival: ArrivalRecord, validated: ValidatedBatch
 ) -> None:
-    """Put the clean and the quarantined rows of an arrival in their places; they count once their record stands."""
+    """Put the clean and the quarantined rows of an arrival in their tables; they count once their record stands."""
     facts = describe(model=model.id, feed=feed, code=model.code_version)
     for table, rows in ((f"quarantine_{feed}", validated.quarantine), (TABLES[feed], validated.clean)):
         stores.lake.replace(table, arrival.batch, arrival.revision, rows, facts)
@@ -109,7 +109,7 @@ def validate_arrival(model: ModelFolder, stores: Stores, feed: Feed, arrival: Ar
     """Read the files of an arrival and tell clean rows from the others; nothing is written."""
     source = source_of(model, feed) or model.config.source
     rules = _rules(model, feed, source, arrival.batch)
-    names = {name for own, column in rules.columns.items() for name in (own, *column.renamed_from)}
+    names = {name for declared, column in rules.columns.items() for name in (declared, *column.renamed_from)}
     parsed: list[ParsedFile] = []
     unreadable: list[Reason] = []
     for file in arrival.files:
@@ -141,11 +141,11 @@ def _find_misdelivered(
 ) -> list[Reason]:
     """What is wrong with a batch whose rows are sound one by one."""
     rows, calendar = model.config.rows, model.config.calendar
-    found = [
+    reasons = [
         find_repeat(validated.clean, before, ", ".join(file.name for file in arrival.files)),
         find_exchanged_dates(validated.clean, rows.event_time, rows.columns[rows.event_time], calendar, arrival.batch),
     ]
-    return [reason for reason in found if reason is not None]
+    return [reason for reason in reasons if reason is not None]
 
 
 def _keep_copies(validated: ValidatedBatch, files: list[ParsedFile], copies: dict[str, Reason]) -> ValidatedBatch:
@@ -205,10 +205,10 @@ def _with_target(file: ParsedFile, rules: Rules, target: str) -> ParsedFile:
     if source is None:
         return file
     column = file.rows.column(source)
-    known = pc.is_valid(column)
+    has_label = pc.is_valid(column)
     if pa.types.is_string(column.type):
-        known = pc.and_(known, pc.invert(pc.is_in(column, value_set=pa.array(rules.nulls, pa.string()))))
-    mask = known.combine_chunks()
+        has_label = pc.and_(has_label, pc.invert(pc.is_in(column, value_set=pa.array(rules.nulls, pa.string()))))
+    mask = has_label.combine_chunks()
     kept = mask.to_numpy(zero_copy_only=False)
     texts = tuple(itertools.compress(file.texts, kept))
     return ParsedFile(file.name, file.rows.filter(mask), file.numbers[kept], file.torn, texts)

@@ -121,22 +121,24 @@ def _conclude(what: str, newest: Numbers, recent: Numbers | None = None) -> Sect
     :param newest: of the batches that are checked.
     :param recent: of the last ones together.
     """
-    found = find_drifted(newest["columns"], recent["columns"] if recent else None)
-    told, drifted = [], list(found)
-    for name, together in found.items():
-        one = (recent if recent and together else newest)["columns"][name]
-        told.append(f"{name} {one['distance']:.3g} (limit {one['threshold']:.3g})")
+    drifts = find_drifted(newest["columns"], recent["columns"] if recent else None)
+    texts, drifted = [], list(drifts)
+    for name, together in drifts.items():
+        judged = (recent if recent and together else newest)["columns"][name]
+        texts.append(f"{name} {judged['distance']:.3g} (limit {judged['threshold']:.3g})")
         if recent and together:
-            told[-1] += f" in {recent['rows']} rows of the last batches together"
-    untold: dict[str, list[str]] = {}
-    for name, one in newest["columns"].items():
-        if "cannot_tell" in one and name not in drifted:
-            untold.setdefault(one["cannot_tell"], []).append(name)
-    cannot = "; ".join(f"{_list(names)} ({reason})" for reason, names in untold.items())
+            texts[-1] += f" in {recent['rows']} rows of the last batches together"
+    unjudged: dict[str, list[str]] = {}
+    for name, judged in newest["columns"].items():
+        if "cannot_tell" in judged and name not in drifted:
+            unjudged.setdefault(judged["cannot_tell"], []).append(name)
+    cannot = "; ".join(f"{_list(names)} ({reason})" for reason, names in unjudged.items())
     numbers = {**newest, "drifted": drifted, **({"recent": recent} if recent else {})}
-    if not drifted and all("cannot_tell" in one for one in newest["columns"].values() if one["measure"] != "missing"):
+    if not drifted and all(
+        "cannot_tell" in judged for judged in newest["columns"].values() if judged["measure"] != "missing"
+    ):
         return SectionVerdict(state="provisional", why=f"cannot tell of {cannot}", numbers=numbers)
-    why = f"{what} drifted: {_list(told)}" if drifted else f"{what} as in the reference"
+    why = f"{what} drifted: {_list(texts)}" if drifted else f"{what} as in the reference"
     why = f"{why}; cannot tell of {cannot}" if cannot else why
     return SectionVerdict(state="warn" if drifted else "ok", why=why, numbers=numbers)
 

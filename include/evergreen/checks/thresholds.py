@@ -21,13 +21,13 @@ _MOVES = 0.95
 class Cells:
     """One column of a reference, or its missing share, as counts.
 
-    :param name: the measure.
+    :param measure: how distance is measured; ``missing`` for the share without a value.
     :param counts: (batches, cells) how often each value occurs in each batch, in the order of time.
     :param compare: the measure on counts.
     :param rows: of the batches that are to be judged, as far as they hold a value.
     """
 
-    name: str
+    measure: str
     counts: np.ndarray
     compare: Comparison
     rows: int
@@ -35,7 +35,7 @@ class Cells:
     @property
     def power(self) -> int:
         """Raised to this, what sampling and what batches add to a distance is their sum."""
-        return 1 if self.name in SQUARED else 2
+        return 1 if self.measure in SQUARED else 2
 
 
 @dataclass(frozen=True)
@@ -85,28 +85,29 @@ def calibrate(columns: dict[str, Cells], seed: int) -> dict[str, Limits]:
     :param seed: of the resamples.
     """
     random = np.random.default_rng(seed)
-    drawn = {name: _draw(one, random) for name, one in columns.items()}
-    limits = {name: max(float(np.quantile(seen, LEVEL)), 1e-6) for name, seen in drawn.items()}
+    drawn = {name: _draw(cells, random) for name, cells in columns.items()}
+    limits = {name: max(float(np.quantile(distances, LEVEL)), 1e-6) for name, distances in drawn.items()}
     # What stays below its floor alarms nobody: two missing values where one is rare are no reason to widen the rest.
-    widest = np.max([drawn[name] / max(limit, FLOORS[columns[name].name]) for name, limit in limits.items()], axis=0)
+    widest = np.max([drawn[name] / max(limit, FLOORS[columns[name].measure]) for name, limit in limits.items()], axis=0)
     widen = max(1.0, float(np.quantile(widest, LEVEL)))
-    beyond = {name: _compare_batches(one, drawn[name], random) for name, one in columns.items()}
+    beyond = {name: _compare_batches(cells, drawn[name], random) for name, cells in columns.items()}
     level = LEVEL ** (1 / len(columns))
     # A column that would have to lie twice as far apart to reach its floor is none of those that share the level.
-    heard = sum(
-        _widen(one, beyond[name], level) > FLOORS[one.name] / 2 ** (2 / one.power) for name, one in columns.items()
+    sharing = sum(
+        _widen(cells, beyond[name], level) > FLOORS[cells.measure] / 2 ** (2 / cells.power)
+        for name, cells in columns.items()
     )
-    level = LEVEL ** (1 / max(1, heard))
+    level = LEVEL ** (1 / max(1, sharing))
     return {
         name: Limits(
             limits[name] * widen,
-            _widen(one, beyond[name], level),
-            _furthest(one, beyond[name]),
+            _widen(cells, beyond[name], level),
+            _furthest(cells, beyond[name]),
             len(beyond[name].apart),
             beyond[name].together,
-            _growth(one, random),
+            _growth(cells, random),
         )
-        for name, one in columns.items()
+        for name, cells in columns.items()
     }
 
 
@@ -119,35 +120,35 @@ def shrink(rows: int, at: int, reference: int | None) -> float:
     return (1 / max(rows, 1) + fixed) / (1 / max(at, 1) + fixed)
 
 
-def _draw(one: Cells, random: np.random.Generator) -> np.ndarray:
+def _draw(cells: Cells, random: np.random.Generator) -> np.ndarray:
     """Distances of resamples from resamples (draws,)."""
-    total = one.counts.sum(axis=0).astype(float)
-    if not total.sum() or not one.rows:
+    total = cells.counts.sum(axis=0).astype(float)
+    if not total.sum() or not cells.rows:
         return np.zeros(_DRAWS)
     # A value that never was missing may be: Laplace's rule of succession.
-    shares = total + 1 if one.name == "missing" else total
+    shares = total + 1 if cells.measure == "missing" else total
     shares = shares / shares.sum()
     references = random.multinomial(int(total.sum()), shares, _DRAWS)
-    return one.compare(references, random.multinomial(one.rows, shares, _DRAWS))
+    return cells.compare(references, random.multinomial(cells.rows, shares, _DRAWS))
 
 
-def _compare_batches(one: Cells, drawn: np.ndarray, random: np.random.Generator) -> _Beyond:
-    counts, _ = _whole_batches(one)
-    apart, mean = _leave_out(one, counts, 1, drawn, random)
+def _compare_batches(cells: Cells, drawn: np.ndarray, random: np.random.Generator) -> _Beyond:
+    counts, _ = _whole_batches(cells)
+    apart, mean = _leave_out(cells, counts, 1, drawn, random)
     n = len(counts)
     if n < 2 * RECENT or mean <= 0:
         return _Beyond(apart, mean, 1.0)
     # Of neighbours left out together, as many variances as one batch has if they move as one, and a third if each moves
     # by itself; what the others' own mean is off comes to both.
     alone = mean / (1 + 1 / (n - 1))
-    pooled = _leave_out(one, counts, RECENT, drawn, random)[1] / alone - 1 / (n - RECENT)
+    pooled = _leave_out(cells, counts, RECENT, drawn, random)[1] / alone - 1 / (n - RECENT)
     # Few batches say this roughly; half a standard error is for that.
     together = max(0.0, (RECENT * pooled - 1) / (RECENT - 1)) + 0.5 / n**0.5
     return _Beyond(apart, mean, min(1.0, float(together)))
 
 
 def _leave_out(
-    one: Cells, counts: np.ndarray, width: int, drawn: np.ndarray, random: np.random.Generator
+    cells: Cells, counts: np.ndarray, width: int, drawn: np.ndarray, random: np.random.Generator
 ) -> tuple[np.ndarray, float]:
     """Distances of ``width`` neighbouring batches from all others, to the power, and their mean beyond noise."""
     if len(counts) <= width:
@@ -155,35 +156,35 @@ def _leave_out(
     sums = np.cumsum(np.vstack([np.zeros_like(counts[:1]), counts]), axis=0)
     out = sums[width:] - sums[:-width]
     rest = counts.sum(axis=0) - out
-    apart: np.ndarray = one.compare(rest, out) ** one.power
+    apart: np.ndarray = cells.compare(rest, out) ** cells.power
     sizes = zip(out.sum(axis=1), rest.sum(axis=1), strict=True)
-    left = np.mean([shrink(int(n), one.rows, int(m)) for n, m in sizes])
+    left = np.mean([shrink(int(n), cells.rows, int(m)) for n, m in sizes])
     # What is taken off for sampling is the least it may be: by chance few batches lie closer together than later ones.
-    noise = random.choice(drawn**one.power, (_DRAWS, len(out))).mean(axis=1)
+    noise = random.choice(drawn**cells.power, (_DRAWS, len(out))).mean(axis=1)
     return apart, max(0.0, float(apart.mean()) - float(np.quantile(noise, 0.05)) * float(left))
 
 
-def _widen(one: Cells, beyond: _Beyond, level: float) -> float:
+def _widen(cells: Cells, beyond: _Beyond, level: float) -> float:
     """How far one more batch may lie."""
     if len(beyond.apart) < 2:
-        return LARGEST[one.name]
+        return LARGEST[cells.measure]
     times = stats.t.ppf((1 + level) / 2, len(beyond.apart) - 1) ** 2
-    return float((times * beyond.mean) ** (1 / one.power))
+    return float((times * beyond.mean) ** (1 / cells.power))
 
 
-def _furthest(one: Cells, beyond: _Beyond) -> float:
+def _furthest(cells: Cells, beyond: _Beyond) -> float:
     """Twice what the furthest batch lies apart, or where a limit says nothing: another unit warns even there."""
-    own = float(beyond.apart.max()) if len(beyond.apart) else 0.0
-    return max(LARGEST[one.name], float((2**2 * own) ** (1 / one.power)))
+    largest = float(beyond.apart.max()) if len(beyond.apart) else 0.0
+    return max(LARGEST[cells.measure], float((2**2 * largest) ** (1 / cells.power)))
 
 
-def _growth(one: Cells, random: np.random.Generator) -> float:
+def _growth(cells: Cells, random: np.random.Generator) -> float:
     """How fast a column moves that moves with time already within the reference; 0 for all others.
 
     Its first half lies further from its second than 95 in 100 halves of shuffled batches do from each other; the
     middles of the halves are half its batches apart.
     """
-    counts, _ = _whole_batches(one)
+    counts, _ = _whole_batches(cells)
     half = len(counts) // 2
     if half < 3:
         return 0.0
@@ -191,13 +192,13 @@ def _growth(one: Cells, random: np.random.Generator) -> float:
     halves[0, :half] = 1
     for i in range(1, _SHUFFLES + 1):
         halves[i, random.permutation(len(counts))[:half]] = 1
-    apart = one.compare(halves @ counts, (1 - halves) @ counts) ** (one.power / 2)
+    apart = cells.compare(halves @ counts, (1 - halves) @ counts) ** (cells.power / 2)
     limit = float(np.quantile(apart[1:], _MOVES))
     return float((apart[0] + limit) / (len(counts) / 2)) if apart[0] > limit else 0.0
 
 
-def _whole_batches(one: Cells) -> tuple[np.ndarray, np.ndarray]:
+def _whole_batches(cells: Cells) -> tuple[np.ndarray, np.ndarray]:
     """Batches with at least a quarter of a typical batch's values; late labels leave others with a handful of rows."""
-    sizes = one.counts.sum(axis=1)
+    sizes = cells.counts.sum(axis=1)
     kept = sizes >= max(1.0, float(np.median(sizes)) / 4)
-    return one.counts[kept], sizes[kept]
+    return cells.counts[kept], sizes[kept]

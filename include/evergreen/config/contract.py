@@ -90,7 +90,7 @@ class FeaturesConfig(Contract):
     )
 
     @model_validator(mode="after")
-    def _rowwise_looks_nowhere(self) -> Self:
+    def _rowwise_has_no_lookback(self) -> Self:
         if self.rowwise and self.lookback:
             raise ValueError("rowwise: true and a lookback exclude each other; valid: lookback: 0, or rowwise: false")
         return self

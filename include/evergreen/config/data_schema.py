@@ -76,11 +76,11 @@ class DataSchema:
         return next((one for one in (name, *today.columns[name].renamed_from) if one in self.columns), name)
 
 
-def _answering(own: Mapping[str, ColumnType], today: Mapping[str, ColumnType]) -> dict[str, ColumnType]:
+def _answering(columns: Mapping[str, ColumnType], today: Mapping[str, ColumnType]) -> dict[str, ColumnType]:
     """Columns that answer to today's names too, each name to one column."""
-    taken = {*own, *(old for column in own.values() for old in column.renamed_from)}
+    taken = {*columns, *(old for column in columns.values() for old in column.renamed_from)}
     answering = {}
-    for name, column in own.items():
+    for name, column in columns.items():
         now = next(((one, *c.renamed_from) for one, c in today.items() if name in (one, *c.renamed_from)), ())
         others = tuple(one for one in now if one not in taken)
         answering[name] = column.model_copy(update={"renamed_from": (*column.renamed_from, *others)})

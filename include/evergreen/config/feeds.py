@@ -79,7 +79,7 @@ class FilesConfig(Contract):
 
     @field_validator("location")
     @classmethod
-    def _is_a_place(cls, location: str | None) -> str | None:
+    def _is_a_location(cls, location: str | None) -> str | None:
         if location is not None and not location.startswith(("/", "s3://", "gs://", "az://", "file://")):
             raise ValueError("valid: a URI such as s3://bucket/prefix, or an absolute folder; none: EVERGREEN_LANDING")
         return location

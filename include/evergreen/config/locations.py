@@ -1,4 +1,4 @@
-"""Where things are: the one place that reads the environment."""
+"""Where things are: the one module that reads the environment."""
 
 import os
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Locations:
 
     @classmethod
     def under(cls, folder: Path, env: str = "dev", landing: str | None = None) -> Self:
-        """Everything below one folder: a scratch place, or the default on one machine."""
+        """Everything below one folder: a scratch folder, or the default on one machine."""
         folder = folder.absolute()
         return cls(
             env=env,

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from evergreen.config.fields import Contract, Misfit
 
-# Forms of one field, which pydantic names in the place of a mistake.
+# Forms of one field, which pydantic names in the path of a mistake.
 _TAGS = ("none form", "inside form", "files form", "query form")
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 80
@@ -33,23 +33,23 @@ def describe_mistakes(error: ValidationError, contract: type[Contract]) -> list[
             other["loc"][: len(mistake["loc"])] == mistake["loc"] for other in mistakes if other is not mistake
         ):
             continue
-        place = tuple(part for part in mistake["loc"] if part not in _TAGS)
-        named = ".".join(str(part) for part in place) or "the file"
-        lines.append(f"{named}: {_describe(mistake, place, contract)}")
+        path = tuple(part for part in mistake["loc"] if part not in _TAGS)
+        named = ".".join(str(part) for part in path) or "the file"
+        lines.append(f"{named}: {_describe(mistake, path, contract)}")
     return lines
 
 
-def _describe(mistake: Any, place: tuple[int | str, ...], contract: type[Contract]) -> str:
+def _describe(mistake: Any, path: tuple[int | str, ...], contract: type[Contract]) -> str:
     message = mistake["msg"].removeprefix("Input should be ")
     found = f"found {_show(mistake['input'])}"
     match mistake["type"]:
         case "extra_forbidden":
-            known = _fields_at(place[:-1], contract)
-            if place[-1] in known:
+            known = _fields_at(path[:-1], contract)
+            if path[-1] in known:
                 return "unknown field; it belongs to another form of this part; see docs/configuration.md"
-            return f"unknown field; {suggest(str(place[-1]), known)}"
+            return f"unknown field; {suggest(str(path[-1]), known)}"
         case "missing":
-            return f"missing; valid: {_valid(_kinds_at(place, contract))}"
+            return f"missing; valid: {_valid(_kinds_at(path, contract))}"
         case "value_error":
             error = mistake["ctx"]["error"]
             # Where fields disagree, the message says which; all that stands beside them would bury it.
@@ -59,7 +59,7 @@ def _describe(mistake: Any, place: tuple[int | str, ...], contract: type[Contrac
             close = difflib.get_close_matches(str(mistake["ctx"]["tag"]), [tag.strip(" '") for tag in tags.split(",")])
             return f"found {mistake['ctx']['tag']!r}; {f'did you mean {close[0]}? ' if close else ''}valid: {tags}"
         case "model_type" | "model_attributes_type" | "dataclass_type" | "dict_type":
-            return f"{found}; valid: {_valid(_kinds_at(place, contract))}"
+            return f"{found}; valid: {_valid(_kinds_at(path, contract))}"
         case _:
             return f"{found}; valid: {_WORDS.get(message, message)}"
 
@@ -71,10 +71,10 @@ def _show(value: Any) -> str:
     return shown if plain else re.sub(r"://[^\s'\"]*", "://***", shown)
 
 
-def _kinds_at(place: tuple[int | str, ...], contract: type[Contract]) -> list[Any]:
-    """What may stand at a place: contracts, and other types as they are annotated."""
+def _kinds_at(path: tuple[int | str, ...], contract: type[Contract]) -> list[Any]:
+    """What may stand at a path of fields: contracts, and other types as they are annotated."""
     kinds: list[Any] = [contract]
-    for part in place:
+    for part in path:
         kinds = [below for kind in kinds for below in _below(kind, part)]
     return kinds
 
@@ -89,7 +89,7 @@ def _below(kind: Any, part: int | str) -> list[Any]:
     fields = kind.model_fields
     if part in fields:
         return _forms(fields[part].annotation)
-    # Of several contracts in one place, pydantic names the one that was meant.
+    # Of several contracts for one field, pydantic names the one that was meant.
     named = any(get_origin(field.annotation) is Literal and field.default == part for field in fields.values())
     return [kind] if named else []
 
@@ -107,8 +107,8 @@ def _is_contract(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, Contract)
 
 
-def _fields_at(place: tuple[int | str, ...], contract: type[Contract]) -> list[str]:
-    return [name for kind in _kinds_at(place, contract) if _is_contract(kind) for name in kind.model_fields]
+def _fields_at(path: tuple[int | str, ...], contract: type[Contract]) -> list[str]:
+    return [name for kind in _kinds_at(path, contract) if _is_contract(kind) for name in kind.model_fields]
 
 
 def suggest(name: str, known: list[str]) -> str:
@@ -119,15 +119,15 @@ def suggest(name: str, known: list[str]) -> str:
 
 def _valid(kinds: list[Any]) -> str:
     """What may be written where nothing, or something else, was found."""
-    told = []
+    forms = []
     for kind in kinds:
         if _is_contract(kind):
             needed = [name for name, field in kind.model_fields.items() if field.is_required()]
-            told.append(f"a mapping with {', '.join(needed or list(kind.model_fields))}")
+            forms.append(f"a mapping with {', '.join(needed or list(kind.model_fields))}")
         elif get_origin(kind) is Literal:
-            told.append("one of " + ", ".join(str(one) for one in get_args(kind)))
+            forms.append("one of " + ", ".join(str(one) for one in get_args(kind)))
         elif get_origin(kind) is dict:
-            told.append("a mapping such as {name: value}")
+            forms.append("a mapping such as {name: value}")
         else:
-            told.append(_NAMES.get(kind, "a list" if get_origin(kind) is tuple else "see docs/configuration.md"))
-    return f"{' or '.join(told) or 'a value'} (see docs/configuration.md)"
+            forms.append(_NAMES.get(kind, "a list" if get_origin(kind) is tuple else "see docs/configuration.md"))
+    return f"{' or '.join(forms) or 'a value'} (see docs/configuration.md)"

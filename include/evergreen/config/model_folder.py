@@ -121,9 +121,9 @@ def get_model_folder(model_id: str, roots: list[Path]) -> ModelFolder:
     for root in roots:
         if (root / model_id / "config.yaml").exists():
             return load_model_folder(root / model_id)
-    known = ", ".join(find_model_folders(roots)) or "none"
-    places = ", ".join(str(root) for root in roots)
-    raise ModelNotFound(f"no model folder {model_id!r} in {places} (EVERGREEN_MODELS); there are: {known}")
+    ids = ", ".join(find_model_folders(roots)) or "none"
+    folders = ", ".join(str(root) for root in roots)
+    raise ModelNotFound(f"no model folder {model_id!r} in {folders} (EVERGREEN_MODELS); there are: {ids}")
 
 
 def parse_policies(text: str) -> RetrainConfig:
@@ -131,17 +131,17 @@ def parse_policies(text: str) -> RetrainConfig:
 
     :raises ConfigInvalid: naming the policy at fault and the valid ones.
     """
-    place = f"--policy {text}"
+    where = f"--policy {text}"
     policies: list[Any] = []
     for part in text.split("+"):
         name, *options = (one.strip() for one in part.split(":"))
         if len(options) > 1 or any("," in one for one in (name, *options)):
-            raise ConfigInvalid(place, [f"found {part.strip()}; valid: policies such as decay:5%+every:4"])
+            raise ConfigInvalid(where, [f"found {part.strip()}; valid: policies such as decay:5%+every:4"])
         policies.append({name: options[0]} if options else name)
     try:
         return RetrainConfig.model_validate({"any": policies})
     except ValidationError as error:
-        raise ConfigInvalid(place, describe_mistakes(error, RetrainConfig)) from None
+        raise ConfigInvalid(where, describe_mistakes(error, RetrainConfig)) from None
 
 
 def _read_yaml(path: Path, contract: type[C]) -> C:
@@ -165,8 +165,8 @@ def _require_declared(path: Path, expectations: ExpectationsConfig, config: Mode
             named += list(one.arguments.get("column_list") or []) if "column_list" in one.arguments else []
             for column in named:
                 if isinstance(column, str) and column not in declared:
-                    place = f"{feed}.{i}.{one.type}: found column {column!r}"
-                    problems.append(f"{place}; {suggest(column, list(declared))}")
+                    where = f"{feed}.{i}.{one.type}: found column {column!r}"
+                    problems.append(f"{where}; {suggest(column, list(declared))}")
     if problems:
         raise ConfigInvalid(str(path), problems)
 

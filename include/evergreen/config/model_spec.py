@@ -91,6 +91,6 @@ class ModelSpec(BaseModel):
         labels = None
         for name, column in self.target.items():
             labels = LabelSchema(name, column, self.max_delay)
-        own = replace(today, key=self.key, columns=self.columns, labels=labels)
-        event_time = self.event_time or own.name_then(today.event_time, today)
-        return replace(own, event_time=event_time).answering(today)
+        schema = replace(today, key=self.key, columns=self.columns, labels=labels)
+        event_time = self.event_time or schema.name_then(today.event_time, today)
+        return replace(schema, event_time=event_time).answering(today)

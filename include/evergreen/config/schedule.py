@@ -123,13 +123,13 @@ def _miscount(fires: str, zone: str, calendar: Calendar) -> str | None:
 
     As Airflow does, it is walked in wall time; whatever offset the zone has in the year, a fire means one batch.
     """
-    place = ZoneInfo(zone)
+    time_zone = ZoneInfo(zone)
     offsets = {timedelta(0)}
     if calendar.every in ("day", "week", "month"):
-        year = [(calendar.start + timedelta(days=30 * i)).astimezone(place) for i in range(13)]
+        year = [(calendar.start + timedelta(days=30 * i)).astimezone(time_zone) for i in range(13)]
         offsets = {moment.utcoffset() or timedelta(0) for moment in year}
     try:
-        walk = croniter(fires, calendar.start.astimezone(place).replace(tzinfo=None))
+        walk = croniter(fires, calendar.start.astimezone(time_zone).replace(tzinfo=None))
         walls = [walk.get_next(datetime) for _ in range(_FIRES)]
     except (CroniterError, ValueError, KeyError) as error:
         return f"which cannot be read: {error}"

@@ -51,23 +51,23 @@ def _describe(model: ModelFolder, stores: Stores, batch: str) -> str:
     assert rows is not None
     assert claim is not None
     assert verdict is not None
-    told = [f"scored by version {claim.version}" if claim.version is not None else f"not scored: {claim.why}"]
+    texts = [f"scored by version {claim.version}" if claim.version is not None else f"not scored: {claim.why}"]
     if rows.state == "rejected":
-        told.append("; ".join(f"{why.column}: {why.found}" for why in rows.reasons[:1]))
+        texts.append("; ".join(f"{why.column}: {why.found}" for why in rows.reasons[:1]))
     elif rows.quarantined:
-        told.append(f"{rows.clean} rows, {rows.quarantined} in quarantine")
+        texts.append(f"{rows.clean} rows, {rows.quarantined} in quarantine")
     if verdict.inputs.state == "warn":
-        told.append(f"inputs warn: {verdict.inputs.why}")
+        texts.append(f"inputs warn: {verdict.inputs.why}")
     if verdict.action == "retrain":
-        told.append(f"asks for a retraining: {', '.join(verdict.reasons)}")
+        texts.append(f"asks for a retraining: {', '.join(verdict.reasons)}")
     asked = verdict.last_ask
     attempt = ledger.get(AttemptRecord, asked) if asked is not None else None
     if attempt is not None and attempt.as_of == batch:
-        told.append(attempt.why if attempt.baseline else f"challenger {attempt.outcome}: {attempt.why}")
+        texts.append(attempt.why if attempt.baseline else f"challenger {attempt.outcome}: {attempt.why}")
     promotion = ledger.last(PromotionRecord, "champion")
     if promotion is not None and promotion.as_of == batch:
-        told.append(f"version {promotion.version} promoted, serves from {promotion.effective_from}")
+        texts.append(f"version {promotion.version} promoted, serves from {promotion.effective_from}")
     closing = ledger.get(ClosingRecord, asked) if asked is not None else None
     if closing is not None and closing.as_of == batch and closing.outcome not in ("promoted", "refused"):
-        told.append(f"verdict {closing.outcome}")
-    return f"{batch}  {', '.join(told)}"
+        texts.append(f"verdict {closing.outcome}")
+    return f"{batch}  {', '.join(texts)}"

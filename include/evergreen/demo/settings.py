@@ -41,7 +41,7 @@ def make_settings(home: Path, ports: list[int], secret: dict[str, str]) -> dict[
         # Both measured: at their defaults a task costs seconds of waiting after it has ended.
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
-        # The demo has a place of its own, whatever the shell says of another deployment.
+        # The demo has a home of its own, whatever the shell says of another deployment.
         "EVERGREEN_HOME": str(home),
         "EVERGREEN_ENV": "dev",
         "EVERGREEN_LAKE": str(home / "lake"),

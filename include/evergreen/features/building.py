@@ -35,7 +35,7 @@ class BatchFeatures:
 _BUILT: ByteCache[BatchFeatures] = ByteCache(256 * 1024 * 1024, lambda built: built.nbytes)
 
 
-def readable(schema: DataSchema, stores: Stores, batch: str, lookback: int) -> tuple[DataRecord, str | None]:
+def list_readable_data(schema: DataSchema, stores: Stores, batch: str, lookback: int) -> tuple[DataRecord, str | None]:
     """What may be read to score a batch, as known at it: its rows, and the lookback with labels known before it.
 
     :param lookback: batches.
@@ -51,33 +51,33 @@ def readable(schema: DataSchema, stores: Stores, batch: str, lookback: int) -> t
 
 
 def build_features(
-    today: DataSchema, stores: Stores, packed: PackedModel, claim: ClaimRecord, own: Partition | None = None
+    today: DataSchema, stores: Stores, packed: PackedModel, claim: ClaimRecord, revised: Partition | None = None
 ) -> BatchFeatures:
     """The features of a batch, from what its claim lists, under the names that the model was made with.
 
     Of the history it gets what its own lookback reaches: another model may look further back.
 
     :param today: the schema of config.yaml, under whose names rows are sealed and keys are told.
-    :param own: the batch's rows, where a later revision is to be read with the history that the claim lists.
+    :param revised: the batch's rows, where a later revision is to be read with the history that the claim lists.
     :raises FeaturesInvalid: if the model's code raises, or returns other rows than it was given.
     :raises ModelIncompatible: if the rows lack a column that the model reads.
     """
     mine, data = packed.spec.data_schema(today), claimed_data(stores, claim)
-    owned = [own] if own else [p for p in data.partitions if p.table == "clean" and p.batch == claim.as_of]
+    listed = [revised] if revised else [p for p in data.partitions if p.table == "clean" and p.batch == claim.as_of]
     # Of one claim, the same code gives the same features; a training meets most batches again.
-    code, reach = packed.features.__name__, packed.spec.lookback
-    place = (stores.lake.table_uri("clean"), code, mine.fingerprint, today.key, claim.as_of, claim.data, reach, *owned)
-    kept = _BUILT.get(place)
+    table, code, reach = stores.lake.table_uri("clean"), packed.features.__name__, packed.spec.lookback
+    cache_key = (table, code, mine.fingerprint, today.key, claim.as_of, claim.data, reach, *listed)
+    kept = _BUILT.get(cache_key)
     if kept is not None:
         return kept
     first = today.calendar.shift(claim.as_of, -reach)
     within = DataRecord.listing([partition for partition in data.partitions if partition.batch >= first])
-    rows, history = read_rows(mine, stores, owned), read_history(mine, stores, within, claim.as_of)
+    rows, history = read_rows(mine, stores, listed), read_history(mine, stores, within, claim.as_of)
     built = BatchFeatures(
-        read_keys(today, stores, owned).drop(columns="batch"),
+        read_keys(today, stores, listed).drop(columns="batch"),
         call_features(packed, rows[list(mine.columns)], history, claim.as_of),
     )
-    _BUILT.put(place, built)
+    _BUILT.put(cache_key, built)
     return built
 
 
@@ -93,58 +93,58 @@ def claimed_data(stores: Stores, claim: ClaimRecord) -> DataRecord:
 
 
 def call_features(
-    packed: PackedModel, rows: pd.DataFrame, history: pd.DataFrame, batch: str, own: bool = False
+    packed: PackedModel, rows: pd.DataFrame, history: pd.DataFrame, batch: str, given_away: bool = False
 ) -> pd.DataFrame:
     """Call a model's own ``build_features`` on copies, and check what it returns.
 
-    :param own: whether the rows are given away, and need not be copied.
+    :param given_away: whether the rows are given away, and need not be copied.
     :raises FeaturesInvalid: naming the model, the batch, what was returned and what was expected.
     """
-    place = f"model {packed.spec.model}, features.py, build_features on batch {batch}"
+    where = f"model {packed.spec.model}, features.py, build_features on batch {batch}"
     try:
-        features = packed.features.build_features(rows if own else rows.copy(), history.copy())
+        features = packed.features.build_features(rows if given_away else rows.copy(), history.copy())
     except MemoryError:
         raise
     except (Exception, SystemExit) as error:
-        raise FeaturesInvalid(f"{place}: raised {type(error).__name__}: {error}") from error
+        raise FeaturesInvalid(f"{where}: raised {type(error).__name__}: {error}") from error
     if not isinstance(features, pd.DataFrame):
-        raise FeaturesInvalid(f"{place}: returned {type(features).__name__}; expected a DataFrame")
+        raise FeaturesInvalid(f"{where}: returned {type(features).__name__}; expected a DataFrame")
     if len(features) != len(rows) or not features.index.equals(rows.index):
         raise FeaturesInvalid(
-            f"{place}: returned {len(features)} rows for {len(rows)}, or another index; "
+            f"{where}: returned {len(features)} rows for {len(rows)}, or another index; "
             "expected one row of features for each row of the batch, in its order"
         )
     names = list(features.columns)
     if len(set(names)) < len(names):
-        raise FeaturesInvalid(f"{place}: returned columns {names}; expected each name once")
+        raise FeaturesInvalid(f"{where}: returned columns {names}; expected each name once")
     trained = packed.spec.features
     if trained is not None and tuple(names) != trained:
-        raise FeaturesInvalid(f"{place}: returned columns {names}; it was trained on {list(trained)}")
+        raise FeaturesInvalid(f"{where}: returned columns {names}; it was trained on {list(trained)}")
     return features
 
 
-def call_predict(packed: PackedModel, features: pd.DataFrame, batch: str, own: bool = False) -> np.ndarray:
+def call_predict(packed: PackedModel, features: pd.DataFrame, batch: str, given_away: bool = False) -> np.ndarray:
     """Call a model's estimator on a copy, and check what it returns.
 
-    :param own: whether the features are given away, and need not be copied.
+    :param given_away: whether the features are given away, and need not be copied.
     :returns: (rows,) finite predictions.
     :raises FeaturesInvalid: if the estimator raises on these features, or predicts what is not a number.
     """
-    place = f"model {packed.spec.model}, its estimator on batch {batch}"
+    where = f"model {packed.spec.model}, its estimator on batch {batch}"
     try:
-        predictions = np.asarray(packed.predict_features(features if own else features.copy()), dtype=float)
+        predictions = np.asarray(packed.predict_features(features if given_away else features.copy()), dtype=float)
     except MemoryError:
         # A fault of the machine, not of the code: it is tried again.
         raise
     except (Exception, SystemExit) as error:
-        raise FeaturesInvalid(f"{place}: raised {type(error).__name__}: {error}") from error
+        raise FeaturesInvalid(f"{where}: raised {type(error).__name__}: {error}") from error
     if predictions.shape != (len(features),):
         found = " x ".join(str(length) for length in predictions.shape) or "one"
-        raise FeaturesInvalid(f"{place}: predicted {found} numbers; expected {len(features)}, one for each row")
+        raise FeaturesInvalid(f"{where}: predicted {found} numbers; expected {len(features)}, one for each row")
     lost = int((~np.isfinite(predictions)).sum())
     if lost:
         raise FeaturesInvalid(
-            f"{place}: {lost} of {len(predictions)} predictions are not numbers; expected finite ones"
+            f"{where}: {lost} of {len(predictions)} predictions are not numbers; expected finite ones"
         )
     return predictions
 

@@ -109,9 +109,9 @@ def training_span(
 
     :param before: only those before this batch.
     """
-    known = last_label_batches(schema, stores, as_of, 1 if window == "all" else window, before=before)
-    if not known:
+    batches = last_label_batches(schema, stores, as_of, 1 if window == "all" else window, before=before)
+    if not batches:
         return None
     # A window that reaches back to the first label is all of the past, by the same name.
-    whole = window == "all" or next(label_records(schema, stores, schema.calendar.shift(known[0], -1)), None) is None
-    return (schema.calendar.name(0) if whole else known[0]), known[-1]
+    whole = window == "all" or next(label_records(schema, stores, schema.calendar.shift(batches[0], -1)), None) is None
+    return (schema.calendar.name(0) if whole else batches[0]), batches[-1]

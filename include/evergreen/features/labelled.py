@@ -1,4 +1,4 @@
-"""Rows with their labels, placed by the batch in which the label became known."""
+"""Rows with their labels, by the batch in which the label became known."""
 
 import itertools
 from dataclasses import dataclass, field
@@ -17,6 +17,8 @@ from evergreen.storage.stores import Stores
 
 # Of labels, by how late they were: what came later is no rule.
 _NEARLY_ALL = 0.95
+# Names of columns are texts, so no key is called so.
+_POSITION = 0
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,9 @@ def match_labels(
 ) -> LabelledRows:
     """Match rows and labels that became known from one batch to another.
 
-    A row's place is the batch of its first label (or its own, if the row came later); its value is the newest one
-    known at ``last``. A key that arrives twice counts as its first arrival. A later revision of a batch moves no row
-    that an earlier one has placed. Rows and labels that cannot be read under the schema are left out.
+    A row counts in the batch of its first label (or in its own, if the row came later); its value is the newest one
+    known at ``last``. A key that arrives twice counts as its first arrival. A later revision of a batch
+    moves no row of an earlier one. Rows and labels that cannot be read under the schema are left out.
 
     :param first: first batch of the span.
     :param last: last batch of the span; nothing later is read.
@@ -59,26 +61,26 @@ def match_labels(
     if schema.labels is None:
         return _unlabelled(schema, stores, calendar.between(first, last))
     target, delay = schema.labels.column, schema.labels.max_delay
-    # Twice the delay: a key whose row or first label lies before the span has its place there, not here.
+    # Twice the delay: a key whose row or first label lies before the span counts there, not here.
     oldest = calendar.name(max(0, calendar.index(first) - 2 * delay))
     partitions = _list_partitions(schema, stores, calendar.between(oldest, last), last, data)
-    clean, _, known, _ = partitions
-    placed = _place([read_key_objects(schema, stores, one) for one in partitions])
+    clean, _, labels, _ = partitions
+    matches = _match_keys([read_key_objects(schema, stores, one) for one in partitions])
     begin, end = calendar.index(first), calendar.index(last)
     # A row whose label came later than that is a new one under an old key.
-    matched = placed.is_matched & (placed.batch >= placed.label - delay)
-    unmatched = int(np.sum((begin <= placed.label) & (placed.label <= end) & ~matched))
-    became = np.maximum(placed.label, placed.arrived)
+    matched = matches.is_matched & (matches.batch >= matches.label - delay)
+    unmatched = int(np.sum((begin <= matches.label) & (matches.label <= end) & ~matched))
+    known_at = np.maximum(matches.label, matches.arrived)
     # In the order in which rows are stored: by batch and key.
-    chosen = np.flatnonzero(matched & (begin <= became) & (became <= end))
-    chosen = chosen[np.argsort(placed.row[chosen])]
-    unlabelled = (placed.row >= 0) & (placed.value < 0) & np.isin(placed.batch, placed.batch[chosen])
-    both = read_keys(schema, stores, clean, np.append(placed.row[chosen], np.sort(placed.row[unlabelled])))
-    rows, waiting = both.iloc[: len(chosen)], both.iloc[len(chosen) :].reset_index(drop=True)
-    values = read_labels(schema, stores, known, placed.value[chosen])[target]
-    names = {n: calendar.name(n) for n in set(became[chosen].tolist())}
+    chosen = np.flatnonzero(matched & (begin <= known_at) & (known_at <= end))
+    chosen = chosen[np.argsort(matches.row[chosen])]
+    unlabelled = (matches.row >= 0) & (matches.value < 0) & np.isin(matches.batch, matches.batch[chosen])
+    keys = read_keys(schema, stores, clean, np.append(matches.row[chosen], np.sort(matches.row[unlabelled])))
+    rows, waiting = keys.iloc[: len(chosen)], keys.iloc[len(chosen) :].reset_index(drop=True)
+    values = read_labels(schema, stores, labels, matches.value[chosen])[target]
+    names = {n: calendar.name(n) for n in set(known_at[chosen].tolist())}
     rows = rows.assign(
-        known=pd.Series([names[n] for n in became[chosen].tolist()], dtype=object),
+        known=pd.Series([names[n] for n in known_at[chosen].tolist()], dtype=object),
         **{target: values},
     )
     return LabelledRows(rows, unmatched, tuple(itertools.chain(*partitions)), waiting)
@@ -88,17 +90,18 @@ def _list_partitions(
     schema: DataSchema, stores: Stores, span: list[str], last: str, data: DataRecord | None
 ) -> tuple[list[Partition], list[Partition], list[Partition], list[Partition]]:
     """Rows, superseded rows, labels and superseded labels of a span, as known at its last batch."""
-    rows, labels = schema.columns, schema.label_columns
-    clean, known = published(stores, "rows", span, last, rows), published(stores, "labels", span, last, labels)
+    row_columns, label_columns = schema.columns, schema.label_columns
+    clean = published(stores, "rows", span, last, row_columns)
+    labels = published(stores, "labels", span, last, label_columns)
     if data is not None:
         listed = set(data.partitions)
-        clean, known = [p for p in clean if p in listed], [p for p in known if p in listed]
-    earlier_rows = superseded(stores, "rows", span, last, rows)
-    return clean, earlier_rows, known, superseded(stores, "labels", span, last, labels)
+        clean, labels = [p for p in clean if p in listed], [p for p in labels if p in listed]
+    earlier_rows = superseded(stores, "rows", span, last, row_columns)
+    return clean, earlier_rows, labels, superseded(stores, "labels", span, last, label_columns)
 
 
 @dataclass(frozen=True)
-class _Placed:
+class _KeyMatches:
     """Every key that was seen, and where: each (keys,).
 
     :param row: position of its first row, -1 for none.
@@ -120,35 +123,35 @@ class _Placed:
         return matched
 
 
-def _place(seen: list[tuple[np.ndarray, np.ndarray]]) -> _Placed:
+def _match_keys(arrivals: list[tuple[np.ndarray, np.ndarray]]) -> _KeyMatches:
     """Follow each key through rows, superseded rows, labels and superseded labels.
 
-    :param seen: of each the (n,) keys and the (n,) batches in which they arrived, ascending.
+    :param arrivals: of each the (n,) keys and the (n,) batches in which they arrived, ascending.
     """
-    codes, found = pd.factorize(np.concatenate([keys for keys, _ in seen]))
-    rows, old_rows, labels, old_labels = np.split(codes, np.cumsum([len(keys) for keys, _ in seen])[:-1])
-    (_, batches), (_, old_batches), (_, known), (_, old_known) = seen
+    codes, unique = pd.factorize(np.concatenate([keys for keys, _ in arrivals]))
+    rows, old_rows, labels, old_labels = np.split(codes, np.cumsum([len(keys) for keys, _ in arrivals])[:-1])
+    (_, row_batches), (_, old_row_batches), (_, label_batches), (_, old_label_batches) = arrivals
     nowhere = np.iinfo(np.int64).max
 
-    def first(codes: np.ndarray, places: np.ndarray) -> np.ndarray:
-        earliest = np.full(len(found), nowhere)
-        np.minimum.at(earliest, codes, places)
+    def first(codes: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+        earliest = np.full(len(unique), nowhere)
+        np.minimum.at(earliest, codes, numbers)
         return earliest
 
-    row, value = first(rows, np.arange(len(rows))), np.full(len(found), -1)
+    row, value = first(rows, np.arange(len(rows))), np.full(len(unique), -1)
     np.maximum.at(value, labels, np.arange(len(labels)))
     row = np.where(row == nowhere, -1, row)
-    return _Placed(
+    return _KeyMatches(
         row=row,
         value=value,
-        batch=np.append(batches, -1)[row],
-        arrived=np.minimum(first(rows, batches), first(old_rows, old_batches)),
-        label=np.minimum(first(labels, known), first(old_labels, old_known)),
+        batch=np.append(row_batches, -1)[row],
+        arrived=np.minimum(first(rows, row_batches), first(old_rows, old_row_batches)),
+        label=np.minimum(first(labels, label_batches), first(old_labels, old_label_batches)),
     )
 
 
 def _unlabelled(schema: DataSchema, stores: Stores, span: list[str]) -> LabelledRows:
-    """Where there are no labels, rows count in their place."""
+    """Where there are no labels, rows count in their own batch."""
     clean = published(stores, "rows", span, span[-1], schema.columns)
     rows = read_keys(schema, stores, clean)
     return LabelledRows(rows.assign(known=rows["batch"]), 0, tuple(clean), rows.iloc[:0])
@@ -191,10 +194,10 @@ def gather_features(
         data = stores.ledger.get(DataRecord, claim.data)
         read.update(data.partitions if data is not None else ())
         if pieces and list(pieces[0].columns) != list(built.features.columns):
-            place = f"model {packed.spec.model}, features.py, build_features on batch {batch}"
+            where = f"model {packed.spec.model}, features.py, build_features on batch {batch}"
             before, now = list(pieces[0].columns), list(built.features.columns)
             raise FeaturesInvalid(
-                f"{place}: returned columns {now}, and {before} for batches before; expected the same for every batch"
+                f"{where}: returned columns {now}, and {before} for batches before; expected the same for every batch"
             )
         positions = _positions(built.keys, wanted, today.key)
         pieces.append(built.features.iloc[positions])
@@ -232,6 +235,7 @@ def concat_features(pieces: list[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _positions(rows: pd.DataFrame, wanted: pd.DataFrame, key: tuple[str, ...]) -> np.ndarray:
-    # No column of a contract is named so, whatever a key is called.
-    numbered = rows[list(key)].assign(revision=np.arange(len(rows)))
-    return wanted[list(key)].merge(numbered, on=list(key), how="left")["revision"].to_numpy(dtype=np.int64)
+    """(wanted,) positions of keys among rows."""
+    numbered = rows[list(key)]
+    numbered.insert(0, _POSITION, np.arange(len(rows)))
+    return wanted[list(key)].merge(numbered, on=list(key), how="left")[_POSITION].to_numpy(dtype=np.int64)

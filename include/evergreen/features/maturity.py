@@ -130,25 +130,25 @@ def _ratio(numbers: np.ndarray, arrivals: Arrivals, seed: int) -> np.ndarray:
     if len(outcomes) > 10:
         outcomes = np.quantile(target, [0.1, 0.3, 0.5, 0.7, 0.9])
     others = [np.column_stack([numbers, np.full(len(age), one), age]) for one in outcomes]
-    known = np.column_stack([numbers, target, asked])
-    own, *each = _probabilities(known, arrived, [np.column_stack([numbers, target, age]), *others], seed)
-    ratio: np.ndarray = np.minimum(1.0, np.min(each, axis=0) / np.maximum(own, 1e-3))
+    inputs = np.column_stack([numbers, target, asked])
+    actual, *each = _probabilities(inputs, arrived, [np.column_stack([numbers, target, age]), *others], seed)
+    ratio: np.ndarray = np.minimum(1.0, np.min(each, axis=0) / np.maximum(actual, 1e-3))
     return ratio
 
 
-def _probability(known: np.ndarray, happened: np.ndarray, seed: int) -> np.ndarray:
-    return _probabilities(known, happened, [known], seed)[0]
+def _probability(inputs: np.ndarray, happened: np.ndarray, seed: int) -> np.ndarray:
+    return _probabilities(inputs, happened, [inputs], seed)[0]
 
 
-def _probabilities(known: np.ndarray, happened: np.ndarray, wanted: list[np.ndarray], seed: int) -> list[np.ndarray]:
+def _probabilities(inputs: np.ndarray, happened: np.ndarray, wanted: list[np.ndarray], seed: int) -> list[np.ndarray]:
     """How probable it is that something has happened, by gradient boosting on at most 100,000 rows."""
     if happened.all() or not happened.any():
         return [np.full(len(one), float(happened[0])) for one in wanted]
-    rows = np.arange(len(known))
+    rows = np.arange(len(inputs))
     if len(rows) > _MOST_ROWS:
         rows = np.random.default_rng(seed).choice(rows, _MOST_ROWS, replace=False)
     model = HistGradientBoostingClassifier(max_iter=60, learning_rate=0.08, early_stopping=False, random_state=seed)
-    model.fit(known[rows], happened[rows])
+    model.fit(inputs[rows], happened[rows])
     return [model.predict_proba(one)[:, 1] for one in wanted]
 
 

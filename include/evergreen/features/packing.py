@@ -102,8 +102,8 @@ class Recipe:
 @contextmanager
 def packing_folder() -> Iterator[Path]:
     """An empty folder to pack a model in; MLflow keeps a logged folder under its own name."""
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place) / PACKED
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / PACKED
         folder.mkdir()
         yield folder
 
@@ -195,16 +195,16 @@ def _fit(spec: ModelSpec, folder: Path, features: pd.DataFrame, target: pd.Serie
         # A fault of the machine, not of the code: it is tried again.
         raise
     except (Exception, SystemExit) as error:
-        place = f"model {spec.model}, estimator.py, on {len(features)} rows of {list(features.columns)}"
-        raise FeaturesInvalid(f"{place}: raised {type(error).__name__}: {error}") from error
+        where = f"model {spec.model}, estimator.py, on {len(features)} rows of {list(features.columns)}"
+        raise FeaturesInvalid(f"{where}: raised {type(error).__name__}: {error}") from error
 
 
 def _load(model: str, path: Path, role: str, function: str) -> ModuleType:
     try:
         module = load_module(path, role)
     except (Exception, SystemExit) as error:
-        place = f"model {model}, {path.name}"
-        raise FeaturesInvalid(f"{place}: raised {type(error).__name__} on import: {error}") from error
+        where = f"model {model}, {path.name}"
+        raise FeaturesInvalid(f"{where}: raised {type(error).__name__} on import: {error}") from error
     if not callable(getattr(module, function, None)):
         raise FeaturesInvalid(f"model {model}, {path.name}: has no function {function}; expected one")
     return module

@@ -19,7 +19,7 @@ from evergreen.storage.stores import Stores
 
 Columns = Mapping[str, ColumnType]
 _TABLE: dict[Feed, Literal["clean", "labels"]] = {"rows": "clean", "labels": "labels"}
-# A text of a key takes some eighty bytes beside its place.
+# A text of a key takes some eighty bytes beside its pointer.
 _KEYS: ByteCache[np.ndarray] = ByteCache(128 * 1024 * 1024, lambda keys: 100 * len(keys))
 
 
@@ -101,14 +101,14 @@ def read_key_objects(schema: DataSchema, stores: Stores, partitions: list[Partit
     spec = repr(columns)
     keys, batches = [np.array([], dtype=object)], [np.array([], dtype=np.int64)]
     for partition in partitions:
-        place = (stores.lake.table_uri(partition.table), partition, spec)
-        own = _KEYS.get(place)
-        if own is None:
+        cache_key = (stores.lake.table_uri(partition.table), partition, spec)
+        objects = _KEYS.get(cache_key)
+        if objects is None:
             frame = _read(schema, stores, [partition], columns, partition.table, "batch").drop(columns="batch")
-            own = key_objects(frame, list(columns))
-            _KEYS.put(place, own)
-        keys.append(own)
-        batches.append(np.full(len(own), schema.calendar.index(partition.batch)))
+            objects = key_objects(frame, list(columns))
+            _KEYS.put(cache_key, objects)
+        keys.append(objects)
+        batches.append(np.full(len(objects), schema.calendar.index(partition.batch)))
     return np.concatenate(keys), np.concatenate(batches)
 
 

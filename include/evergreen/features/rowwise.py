@@ -58,7 +58,9 @@ def predict_pieces(
 
     def predict(piece: pa.Table) -> pa.Table:
         rows = piece_to_frame(piece.select(list(packed.spec.columns)), pieces.nullable)
-        predictions = call_predict(packed, call_features(packed, rows, history, batch, own=True), batch, own=True)
+        predictions = call_predict(
+            packed, call_features(packed, rows, history, batch, given_away=True), batch, given_away=True
+        )
         columns = {
             "prediction": pa.array(predictions),
             "model_version": pa.repeat(pa.scalar(claim.version, pa.int64()), len(rows)),

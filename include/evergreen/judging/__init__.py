@@ -1,1 +1,1 @@
-"""Judging: losses, the interval, the gate, and when an attempt is due."""
+"""Judging: the champion, the holdout, the interval of an error, the gate, and when an attempt is due."""

@@ -105,8 +105,8 @@ def champion_losses(
     target = labelled.rows[schema.labels.column].to_numpy(dtype=float)
     with np.errstate(over="ignore"):
         losses = metric.row_losses(target, predicted)
-        told = np.isfinite(losses.sum())
-    if not told:
+        is_finite = np.isfinite(losses.sum())
+    if not is_finite:
         raise FeaturesInvalid(
             f"{metric.name} cannot be told: {schema.labels.column} lies between {target.min():.4g} and "
             f"{target.max():.4g}; give labels a range in expectations.yaml"
@@ -137,15 +137,15 @@ def predict_labelled(
     pieces = []
     for batch, wanted in labelled.rows.groupby("batch", sort=True):
         claim = standing_claim(stores, str(batch))
-        data, own = stores.ledger.get(DataRecord, claim.data), sources[str(batch)]
-        if claim.version in (promotion.version, *refreshes) and data is not None and own in data.partitions:
+        data, partition = stores.ledger.get(DataRecord, claim.data), sources[str(batch)]
+        if claim.version in (promotion.version, *refreshes) and data is not None and partition in data.partitions:
             predicted = _as_scored(schema, stores, claim)
         else:
-            predicted = _afresh(schema, stores, packed, claim, own)
-        found = predicted.find(key_objects(wanted, key))
-        if np.isnan(found).any():
+            predicted = _afresh(schema, stores, packed, claim, partition)
+        predictions = predicted.find(key_objects(wanted, key))
+        if np.isnan(predictions).any():
             raise NotReady(f"batch {batch} is claimed but not scored yet; run score_batch for it")
-        pieces.append(found)
+        pieces.append(predictions)
     return np.concatenate(pieces) if pieces else np.array([], dtype=float)
 
 
@@ -174,9 +174,9 @@ def read_losses(
     """
     assert schema.labels is not None
     key, target = list(schema.key), schema.labels.column
-    places, pieces = labelled.groupby("batch").indices, []
+    positions, pieces = labelled.groupby("batch").indices, []
     for claim in claims:
-        wanted = labelled.iloc[places.get(claim.as_of, [])]
+        wanted = labelled.iloc[positions.get(claim.as_of, [])]
         predicted = _as_scored(schema, stores, claim).find(key_objects(wanted, key))
         made = ~np.isnan(predicted)
         losses = metric.row_losses(wanted[target].to_numpy()[made], predicted[made])
@@ -186,24 +186,27 @@ def read_losses(
 
 def _as_scored(schema: DataSchema, stores: Stores, claim: ClaimRecord) -> _Predicted:
     """What was predicted for a batch."""
-    place = (stores.lake.table_uri("predictions"), schema.key, claim.as_of, claim.revision, claim.data)
-    kept = _PREDICTED.get(place)
+    cache_key = (stores.lake.table_uri("predictions"), schema.key, claim.as_of, claim.revision, claim.data)
+    kept = _PREDICTED.get(cache_key)
     if kept is None:
         kept = _Predicted.of(predictions_of(schema, stores, claim), list(schema.key))
-        _PREDICTED.put(place, kept)
+        _PREDICTED.put(cache_key, kept)
     return kept
 
 
-def _afresh(schema: DataSchema, stores: Stores, packed: PackedModel, claim: ClaimRecord, own: Partition) -> _Predicted:
+def _afresh(
+    schema: DataSchema, stores: Stores, packed: PackedModel, claim: ClaimRecord, partition: Partition
+) -> _Predicted:
     """What a version predicts for a whole batch that it has not scored as it stands."""
     # A version's folder is named by its MLflow model.
-    place = (stores.lake.table_uri("predictions"), str(packed.folder), schema.key, claim.as_of, claim.data, own)
-    kept = _PREDICTED.get(place)
+    table, folder = stores.lake.table_uri("predictions"), str(packed.folder)
+    cache_key = (table, folder, schema.key, claim.as_of, claim.data, partition)
+    kept = _PREDICTED.get(cache_key)
     if kept is None:
-        built = build_features(schema, stores, packed, claim, own)
+        built = build_features(schema, stores, packed, claim, partition)
         predicted = built.keys.assign(prediction=call_predict(packed, built.features, claim.as_of))
         kept = _Predicted.of(predicted, list(schema.key))
-        _PREDICTED.put(place, kept)
+        _PREDICTED.put(cache_key, kept)
     return kept
 
 

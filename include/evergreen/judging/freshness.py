@@ -59,12 +59,12 @@ def judge_refresh(gate: GateConfig, seen: list[Freshness]) -> tuple[str, bool]:
         return why, False
     gains = np.array([one.gain for one in seen])
     worth = expect_pooled(gains, np.array([one.error for one in seen]), _FADING ** np.arange(len(seen)))
-    told = (
+    text = (
         f"refresh: newer labels were worth {worth.mean:.1%} over {len(seen)} attempts, expected {worth.expected:.1%}, "
         f"worse with a probability of {worth.negative:.0%}"
     )
     if worth.expected <= gate.min_effect:
-        return f"{told}; not above the minimum effect {gate.min_effect:.1%}", False
+        return f"{text}; not above the minimum effect {gate.min_effect:.1%}", False
     if gate.confidence is not None and lower_bound(gains, np.arange(len(gains)), gate.confidence).lower <= 0:
-        return f"{told}; not beyond noise at {100 * gate.confidence:.4g}%", False
-    return told, True
+        return f"{text}; not beyond noise at {100 * gate.confidence:.4g}%", False
+    return text, True

@@ -115,18 +115,18 @@ def _refusal(gate: GateConfig, metric: Metric, judgement: Judgement, target: np.
     few = too_few_of_a_class(metric.task, target)
     if few is not None:
         return f"in the holdout {few}"
-    seen = f"improvement {judgement.improvement:.1%} on {judgement.rows} rows"
+    improved = f"improvement {judgement.improvement:.1%} on {judgement.rows} rows"
     if judgement.expected <= gate.min_effect:
         return (
-            f"{seen}, expected {judgement.expected:.1%}, not above the minimum effect {gate.min_effect:.1%}; worse "
+            f"{improved}, expected {judgement.expected:.1%}, not above the minimum effect {gate.min_effect:.1%}; worse "
             f"with a probability of {judgement.worse:.0%}"
         )
     if gate.confidence is not None and judgement.proof is None:
-        return f"{seen} is not proven: one batch of labels has no interval"
+        return f"{improved} is not proven: one batch of labels has no interval"
     if judgement.proof is not None and judgement.proof <= 0:
         confidence = 100 * (gate.confidence or 0)
         return (
-            f"{seen} is not beyond noise: its lower bound at {confidence:.4g}% over {judgement.blocks} batches is "
+            f"{improved} is not beyond noise: its lower bound at {confidence:.4g}% over {judgement.blocks} batches is "
             f"{judgement.proof:.1%}"
         )
     for judged in judgement.slices:

@@ -21,8 +21,8 @@ def choose_holdout(config: ModelConfig, stores: Stores, as_of: str) -> tuple[lis
     if schema.labels is None or not holdout:
         return holdout, match_labels(schema, stores, holdout[0] if holdout else as_of, as_of)
     champion = promotion_decided(stores.ledger, as_of)
-    known = label_batches(schema, stores, as_of) if champion is None else []
-    after = champion.as_of if champion is not None else known[(len(known) - 1) // 2]
+    batches = label_batches(schema, stores, as_of) if champion is None else []
+    after = champion.as_of if champion is not None else batches[(len(batches) - 1) // 2]
     while True:
         labelled = match_labels(schema, stores, holdout[0], as_of)
         few = too_few_of_a_class(config.model.task, labelled.rows[schema.labels.column].to_numpy())

@@ -1,6 +1,6 @@
 """The ledger's record classes: what was decided, one small immutable object each.
 
-A record's place is ``<env>/<model id>/<kind>/<id>/<n>``. Wall time and run ids stand in ``meta``, which takes no part
+A record's path is ``<env>/<model id>/<kind>/<id>/<n>``. Wall time and run ids stand in ``meta``, which takes no part
 in equality: two runs that decide the same write equal records.
 """
 

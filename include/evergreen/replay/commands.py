@@ -46,14 +46,14 @@ def replay(
     from evergreen.sources.intake import last_arrived
 
     model = for_replay(get_model_folder(model_id, model_roots()), first, policy, html)
-    place, live = _scratch(into, model_id), Locations.from_environment()
-    at = Locations.under(place, landing=str(landing.absolute()) if landing else live.landing)
+    scratch, live = _scratch(into, model_id), Locations.from_environment()
+    at = Locations.under(scratch, landing=str(landing.absolute()) if landing else live.landing)
     calendar = model.config.calendar
     first, last = first or calendar.name(0), last or last_arrived(model, at, datetime.now(UTC))
     with make_progress() as progress:
         task = progress.add_task(f"replaying {model_id}", total=len(calendar.between(first, last)))
         run(model, at, first, last, lambda batch: progress.update(task, advance=1, description=batch))
-    write_history(model, at, first, last, place / "report.html")
+    write_history(model, at, first, last, scratch / "report.html")
 
 
 @click.command("replay-diff")
@@ -81,19 +81,19 @@ def replay_diff(
     """
     from evergreen.replay.diff.base import fetch_base
 
-    model, place = get_model_folder(model_id, model_roots()), _scratch(into, model_id)
-    base = fetch_base(model.path, ref, place / "folders")
+    model, scratch = get_model_folder(model_id, model_roots()), _scratch(into, model_id)
+    base = fetch_base(model.path, ref, scratch / "folders")
     from evergreen.replay.diff.comment import describe_comparison, describe_newcomer
     from evergreen.replay.diff.side_by_side import choose_span, require_comparable
 
     if base.model is None:
-        text, worse = describe_newcomer(model_id, base.place, base.name), False
+        text, worse = describe_newcomer(model_id, base.path, base.name), False
     else:
         require_comparable(base.model, model)
         at = Locations.from_environment()
         at = change(at, landing=str(landing.absolute())) if landing else at
         span = choose_span(model, at, first, last, datetime.now(UTC))
-        comparison = _replay_both({base.name: base.model, "this change": model}, place, at.landing, span, policy)
+        comparison = _replay_both({base.name: base.model, "this change": model}, scratch, at.landing, span, policy)
         text, worse = describe_comparison(comparison), comparison.outcome == "worse"
     if markdown is not None:
         markdown.write_text(text, encoding="utf-8")
@@ -102,7 +102,7 @@ def replay_diff(
 
 
 def _replay_both(
-    folders: dict[str, ModelFolder], place: Path, landing: str, span: tuple[str, str], policy: str | None
+    folders: dict[str, ModelFolder], scratch: Path, landing: str, span: tuple[str, str], policy: str | None
 ) -> "Comparison":
     """Replay the base and the change, which are given in this order by their names."""
     from evergreen.replay.diff.comparison import Side
@@ -111,7 +111,7 @@ def _replay_both(
 
     base, change = (
         Side(name, for_replay(folder, span[0], policy, html=False), Locations.under(under, landing=landing), under)
-        for (name, folder), under in zip(folders.items(), (place / "base", place / "change"), strict=True)
+        for (name, folder), under in zip(folders.items(), (scratch / "base", scratch / "change"), strict=True)
     )
     verbose = click.get_current_context().find_root().params["verbose"]
     with make_progress(Console(stderr=True)) as progress:
@@ -146,10 +146,10 @@ def write_history(model: ModelFolder, at: Locations, first: str, last: str, path
 
 def _scratch(into: Path | None, model_id: str) -> Path:
     """An empty folder for a replay."""
-    place = into or Path(tempfile.mkdtemp(prefix=f"replay-{model_id}-"))
-    if place.exists() and any(place.iterdir()):
-        raise click.UsageError(f"--into {place}: is not empty; a replay begins with nothing")
-    return place
+    scratch = into or Path(tempfile.mkdtemp(prefix=f"replay-{model_id}-"))
+    if scratch.exists() and any(scratch.iterdir()):
+        raise click.UsageError(f"--into {scratch}: is not empty; a replay begins with nothing")
+    return scratch
 
 
 def make_progress(to: Console = console) -> Progress:

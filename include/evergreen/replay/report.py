@@ -184,12 +184,12 @@ def _find_marks(history: History) -> Iterator[_Mark]:
 
 def _find_faults(one: BatchHistory) -> list[str]:
     """Why rows or labels of a batch did not come through, feed by feed."""
-    told = []
+    texts = []
     for record in (one.rows, one.labels):
         if record is not None and record.state != "published":
             found = [": ".join(filter(None, (r.file, r.column, r.expectation, r.found))) for r in record.reasons]
-            told.append("; ".join([f"{record.feed} {record.state}", *found]))
-    return told
+            texts.append("; ".join([f"{record.feed} {record.state}", *found]))
+    return texts
 
 
 def _tell_error(history: History, one: BatchHistory) -> str:

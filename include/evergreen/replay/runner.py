@@ -90,17 +90,17 @@ class Runner:
             promote_model(self.model, self.at, attempt, version)
 
     def _await(self, batch: str, now: datetime, feed: Feed) -> bool:
-        """Whether a batch came; two looks, for files whose sizes must stay the same."""
-        seen = wait_for_batch(self.model, self.at, batch, now, None, feed)
-        if seen.state == "waiting" and seen.look is not None and seen.look.sizes:
+        """Whether a batch came; two probes, for files whose sizes must stay the same."""
+        result = wait_for_batch(self.model, self.at, batch, now, None, feed)
+        if result.state == "waiting" and result.probe is not None and result.probe.sizes:
             time.sleep(self._pause(feed))
-            seen = wait_for_batch(self.model, self.at, batch, now, seen.look, feed)
-        if seen.state == "waiting":
-            raise NotReady(f"model {self.model.id}: {feed} of batch {batch} are not complete: {seen.why}")
-        return seen.state == "complete"
+            result = wait_for_batch(self.model, self.at, batch, now, result.probe, feed)
+        if result.state == "waiting":
+            raise NotReady(f"model {self.model.id}: {feed} of batch {batch} are not complete: {result.why}")
+        return result.state == "complete"
 
     def _pause(self, feed: Feed) -> float:
-        """Seconds between two looks; none where a marker or a count tells that the files are complete."""
+        """Seconds between two probes; none where a marker or a count tells that the files are complete."""
         source = source_of(self.model, feed)
         if not isinstance(source, FilesConfig) or source.complete.marker or source.complete.count:
             return 0
@@ -113,7 +113,7 @@ def replay(
     """Run a span of batches on the virtual clock of their dates.
 
     :param model: the model folder; see ``for_replay``.
-    :param at: a scratch place, never the live one.
+    :param at: scratch locations, never the live one.
     :param after_each: called with each batch when it is done.
     """
     runner = Runner(model, at, sinks=())

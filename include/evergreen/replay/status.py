@@ -58,8 +58,8 @@ def describe_version(model: ModelFolder, at: Locations, version: int) -> Iterato
     promotions = list(stores.ledger.all(PromotionRecord, "champion"))
     promotion = next((one for one in reversed(promotions) if one.version == version), None)
     if promotion is None:
-        known = ", ".join(str(one.version) for one in promotions) or "none"
-        raise ModelNotFound(f"model {model.id} has no promoted version {version}; promoted versions: {known}")
+        versions = ", ".join(str(one.version) for one in promotions) or "none"
+        raise ModelNotFound(f"model {model.id} has no promoted version {version}; promoted versions: {versions}")
     attempt = find_attempt(stores, promotion)
     yield f"{model.id} version {version}: promotion {promotion.number}, serves from batch {promotion.effective_from}"
     if attempt.version is None:
@@ -102,8 +102,8 @@ def describe_judgement(judgement: Judgement) -> Iterator[str]:
         f"probability of {judgement.worse:.0%}"
     )
     for judged in judgement.slices:
-        told = f"{judged.champion:.4g} to {judged.challenger:.4g} on {judged.rows} rows"
-        yield f"    {judged.column}={judged.value}: {told}"
+        text = f"{judged.champion:.4g} to {judged.challenger:.4g} on {judged.rows} rows"
+        yield f"    {judged.column}={judged.value}: {text}"
     if (calibration := judgement.calibration) is not None:
         yield (
             f"    calibration error: {calibration.champion:.4g} to {calibration.challenger:.4g} "
@@ -120,8 +120,8 @@ def describe_judgement(judgement: Judgement) -> Iterator[str]:
 
 def _tell_numbers(champion: Numbers, challenger: Numbers) -> str:
     """Each number of both models; one that only one of them has is left out."""
-    told = (f"{name} {champion[name]:.4g} to {challenger[name]:.4g}" for name in champion if name in challenger)
-    return ", ".join(told) or "none to compare"
+    texts = (f"{name} {champion[name]:.4g} to {challenger[name]:.4g}" for name in champion if name in challenger)
+    return ", ".join(texts) or "none to compare"
 
 
 def _describe_verdict(verdict: VerdictRecord) -> Iterator[str]:

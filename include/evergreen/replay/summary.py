@@ -29,8 +29,8 @@ def print_summary(history: History, console: Console) -> None:
     warned = [one.batch for one in batches if one.verdict is not None and one.verdict.inputs.state == "warn"]
     checked = sum(one.verdict is not None for one in batches)
     counts = Counter(reason for verdict in asked for reason in verdict.reasons)
-    told = ", ".join(f"{reason} {count}" for reason, count in counts.items())
-    facts.add_row("verdicts", f"{checked}, of which {len(asked)} asked for a retraining{f': {told}' if told else ''}")
+    texts = ", ".join(f"{reason} {count}" for reason, count in counts.items())
+    facts.add_row("verdicts", f"{checked}, of which {len(asked)} asked for a retraining{f': {texts}' if texts else ''}")
     if warned:
         facts.add_row("  warned", f"inputs drifted at {', '.join(warned[:6])}{' …' if len(warned) > 6 else ''}")
     _add_attempts(facts, history)
@@ -59,10 +59,10 @@ def _add_promotions(facts: Table, history: History) -> None:
             continue
         before, after = _around(history, promotion)
         refreshes = refreshed[promotion.version] - 1
-        told = f", {refreshes} refreshes" if refreshes else ""
+        text = f", {refreshes} refreshes" if refreshes else ""
         facts.add_row(
             f"version {promotion.version}",
-            f"serves from {promotion.effective_from}{told}; {history.metric} of the live model in the 3 scored batches "
+            f"serves from {promotion.effective_from}{text}; {history.metric} of the live model in the 3 scored batches "
             f"before {_number(before)}, since then {_number(after)}",
         )
 

@@ -7,8 +7,8 @@ from typing import TypeVar
 from evergreen.batches import Every
 from evergreen.errors import FolderNotWritten
 from evergreen.scaffold.answers import Answers, Ask, Chosen, Question, Task
+from evergreen.scaffold.assign_batches import EVERY, propose_every
 from evergreen.scaffold.find_keys import COPIES, count_copies, find_keys
-from evergreen.scaffold.place_rows import EVERY, propose_every
 from evergreen.scaffold.profile_columns import ColumnFacts, profile_column, read_as_dates
 from evergreen.scaffold.read_dates import DateReading
 from evergreen.scaffold.read_files import HistoryFiles

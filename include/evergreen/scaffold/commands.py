@@ -36,8 +36,8 @@ def split(
             click.echo(f"{sum(counts.values()):,} {what} in {span}: {folder}")
     if done.before:
         click.echo(f"{done.before:,} rows lie before the start, {model.config.calendar.name(0)}, and are left out")
-    if done.unplaced:
-        click.echo(f"{done.unplaced:,} labels were known before the start or never, or belong to no row: left out")
+    if done.unassigned:
+        click.echo(f"{done.unassigned:,} labels were known before the start or never, or belong to no row: left out")
 
 
 @click.command("new-model")
@@ -79,11 +79,11 @@ def new_model(
     from evergreen.scaffold.write_folder import require_free, write_folder
 
     roots = model_roots()
-    place = root or roots[0]
-    require_free(name, place, roots)
+    parent = root or roots[0]
+    require_free(name, parent, roots)
     history = read_files([*files, *more])
     outcomes = read_files(list(labels)) if labels else None
     proposal = propose_model(name, history, Answers(**given), take_proposal if yes else ask_person, outcomes)
-    folder = write_folder(proposal, place)
-    for line in tell_proposal(proposal, folder, served=place.absolute() in [root.absolute() for root in roots]):
+    folder = write_folder(proposal, parent)
+    for line in tell_proposal(proposal, folder, served=parent.absolute() in [root.absolute() for root in roots]):
         click.echo(line)

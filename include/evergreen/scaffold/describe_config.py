@@ -18,18 +18,18 @@ _DATES: dict[Every, str] = {"minute": "%Y-%m-%dT%H%M", "hour": "%Y-%m-%dT%H", "m
 
 def describe_config(proposal: ModelProposal) -> dict[str, Any]:
     """What the template of config.yaml shows."""
-    chosen, placed, files = proposal.chosen, proposal.placed, proposal.files
+    chosen, assigned, files = proposal.chosen, proposal.assigned, proposal.files
     form = _DATES.get(chosen.every, "%Y-%m-%d")
     named = proposal.labels.named if proposal.labels is not None else None
     held = chosen.event.values.dropna()
-    start = placed.calendar.start
+    start = assigned.calendar.start
     told = "" if chosen.every in ("hour", "minute") else start.date().isoformat()
     weekday = f"weeks begin on a {start:%A}" if chosen.every == "week" else ""
-    before = f"{placed.before:,} rows lie before it, the oldest {held.min():%Y-%m-%d}" if placed.before else ""
+    before = f"{assigned.before:,} rows lie before it, the oldest {held.min():%Y-%m-%d}" if assigned.before else ""
     zone = " Its text names no zone and is read as UTC." if _lacks_zone(chosen.event) else ""
     evidence = chosen.event.readings[0].evidence if chosen.event.readings else "stated by the file"
     written = [f"# {prose(evidence)}.{zone}"] if evidence else []
-    typical = int(np.median(placed.sizes))
+    typical = int(np.median(assigned.sizes))
     columns = [line for facts in proposal.declared for line in _declare(facts, written, chosen.event.name)]
     return {
         "files": prose(files.names),
@@ -38,7 +38,7 @@ def describe_config(proposal: ModelProposal) -> dict[str, Any]:
         "last": f"{held.max():%Y-%m-%d}",
         "title": f"{proposal.name}: {chosen.target.name}",
         "every": chosen.every,
-        "every_told": behind(f"{placed.span:,} batches, {typical:,} rows in the middle one"),
+        "every_told": behind(f"{assigned.span:,} batches, {typical:,} rows in the middle one"),
         "start": told or flow(start.replace(tzinfo=None).isoformat(sep=" ")),
         "start_told": behind("; ".join(part for part in (weekday, before) if part)),
         "pattern": proposal.pattern or f"{proposal.name}_{{batch:{form}}}*.csv",

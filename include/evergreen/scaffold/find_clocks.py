@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-from evergreen.scaffold.place_rows import PlacedRows
+from evergreen.scaffold.assign_batches import AssignedRows
 from evergreen.scaffold.profile_columns import ColumnFacts
 
 # Fewer batches, or values, grow by chance.
@@ -18,18 +18,20 @@ _GROWING = 0.95
 _LONG = ("year", "quarter", "month", "week of the year", "day of the year", "day of the month")
 
 
-def find_clocks(columns: list[ColumnFacts], event: ColumnFacts, placed: PlacedRows, whole_year: bool) -> dict[str, str]:
+def find_clocks(
+    columns: list[ColumnFacts], event: ColumnFacts, assigned: AssignedRows, whole_year: bool
+) -> dict[str, str]:
     """Numbers and dates that are no features, each with the reason.
 
     :param columns: those that would be proposed.
-    :param placed: the rows by batch.
+    :param assigned: the rows by batch.
     :param whole_year: whether all months were seen: they come again, and what a file says of them may be of use.
     """
     found = {}
     parts = _calendar_parts(event.values)
     for facts in columns:
         if facts.is_date and facts.name != event.name:
-            if counts_on((event.values - facts.values).dt.total_seconds(), event.values, placed):
+            if counts_on((event.values - facts.values).dt.total_seconds(), event.values, assigned):
                 found[facts.name] = f"the time from it to {event.name} only counts on from batch to batch"
         elif facts.is_number:
             part = _part_of(facts.values.astype(float), parts)
@@ -37,22 +39,22 @@ def find_clocks(columns: list[ColumnFacts], event: ColumnFacts, placed: PlacedRo
                 continue
             if part in _LONG:
                 found[facts.name] = f"is the {part} of {event.name}, which tells batches apart and not rows"
-            elif part and not varies_within(facts.values, placed):
+            elif part and not varies_within(facts.values, assigned):
                 found[facts.name] = f"is the {part} of {event.name}, one for all rows of a batch"
-            elif counts_on(facts.values.astype(float), event.values, placed):
+            elif counts_on(facts.values.astype(float), event.values, assigned):
                 found[facts.name] = "only counts on with time, so that later values lie beyond all that were learnt"
     return found
 
 
-def counts_on(values: pd.Series, moments: pd.Series, placed: PlacedRows) -> bool:
+def counts_on(values: pd.Series, moments: pd.Series, assigned: AssignedRows) -> bool:
     """Whether values grow, or fall, from batch to batch, or nearly in step with time.
 
     :param values: (rows,) numbers.
     :param moments: (rows,) event times.
     """
-    held = (values.notna() & moments.notna() & (placed.numbers >= 0)).to_numpy()
+    held = (values.notna() & moments.notna() & (assigned.numbers >= 0)).to_numpy()
     values, moments = values[held], moments[held]
-    by_batch = values.groupby(placed.numbers[held])
+    by_batch = values.groupby(assigned.numbers[held])
     if by_batch.ngroups >= _BATCHES:
         low, high = by_batch.quantile(0.01).to_numpy(), by_batch.quantile(0.99).to_numpy()
         for first, last in ((low, high), (-high, -low)):
@@ -70,14 +72,14 @@ def stands_in(columns: tuple[ColumnFacts, ...], part: str, moments: pd.Series) -
     return any(_part_of(facts.values.astype(float), parts).startswith(part) for facts in columns if facts.is_number)
 
 
-def varies_within(values: pd.Series, placed: PlacedRows) -> bool:
+def varies_within(values: pd.Series, assigned: AssignedRows) -> bool:
     """Whether most batches have more than one value."""
-    inside = placed.numbers >= 0
-    return bool(values[inside].groupby(placed.numbers[inside]).nunique().median() > 1)
+    inside = assigned.numbers >= 0
+    return bool(values[inside].groupby(assigned.numbers[inside]).nunique().median() > 1)
 
 
 def foretells(
-    part: pd.Series, columns: list[ColumnFacts], outcome: pd.Series, placed: PlacedRows, classification: bool
+    part: pd.Series, columns: list[ColumnFacts], outcome: pd.Series, assigned: AssignedRows, classification: bool
 ) -> bool:
     """Whether a part of the event time lowers the error on batches that were not learnt from.
 
@@ -86,10 +88,10 @@ def foretells(
 
     :param outcome: (rows,) the target as numbers, NaN where it is missing.
     """
-    usable = np.flatnonzero(outcome.notna() & part.notna() & (placed.numbers >= 0))
+    usable = np.flatnonzero(outcome.notna() & part.notna() & (assigned.numbers >= 0))
     usable = np.sort(np.random.default_rng(0).permutation(usable)[:_SAMPLE])
-    answer, odd = outcome.to_numpy(dtype=float)[usable], placed.numbers[usable] % 2 == 1
-    if len(set(placed.numbers[usable])) < _BATCHES or min(len(set(answer[odd])), len(set(answer[~odd]))) < 2:
+    answer, odd = outcome.to_numpy(dtype=float)[usable], assigned.numbers[usable] % 2 == 1
+    if len(set(assigned.numbers[usable])) < _BATCHES or min(len(set(answer[odd])), len(set(answer[~odd]))) < 2:
         return True
     numbers = [facts.values.to_numpy(dtype=float)[usable] for facts in columns if facts.is_number]
     clock = part.to_numpy(dtype=float)[usable]

@@ -44,7 +44,7 @@ def find_leaks(
         labelled = np.sort(np.random.default_rng(0).choice(labelled, _SAMPLE, replace=False))
     answer = outcome.iloc[labelled].to_numpy(dtype=float)
     rest = {name: facts for name, facts in columns.items() if name not in (*leaks, event_time)}
-    leaks |= _find_due(rest, outcome, target, batches, _DUE if late else _TELLING)
+    leaks |= _find_label_presence(rest, outcome, target, batches, _DUE if late else _TELLING)
     rest = {name: facts for name, facts in columns.items() if name not in (*leaks, event_time)}
     numbers = pd.DataFrame(
         {
@@ -57,16 +57,16 @@ def find_leaks(
         leaks |= _find_exact_sum(numbers, answer, target)
     for name, facts in rest.items():
         if name not in leaks and len(answer) >= _LEAST:
-            told = _tells(_as_number(facts).iloc[labelled].to_numpy(), answer, classification)
-            if told >= _TELLING:
+            score = _tells(_as_number(facts).iloc[labelled].to_numpy(), answer, classification)
+            if score >= _TELLING:
                 measure = "AUC" if classification else "R² of ranks"
-                leaks[name] = f"alone tells {target} ({measure} {told:.2f} on rows held out)"
+                leaks[name] = f"alone tells {target} ({measure} {score:.2f} on rows held out)"
     if classification:
         leaks |= _find_revisions(rest, outcome, target)
     return leaks
 
 
-def _find_due(
+def _find_label_presence(
     columns: dict[str, ColumnFacts], outcome: pd.Series, target: str, batches: np.ndarray, least: float
 ) -> dict[str, str]:
     """Columns that tell whether the target is known yet: what is learnt from are then other rows than those to come.
@@ -75,24 +75,24 @@ def _find_due(
 
     :param least: area under the curve from which a column tells it.
     """
-    known = outcome.notna().to_numpy()
-    share = pd.Series(known).groupby(batches).transform("mean").to_numpy()
+    is_labelled = outcome.notna().to_numpy()
+    share = pd.Series(is_labelled).groupby(batches).transform("mean").to_numpy()
     mixed = np.flatnonzero((share > 0) & (share < 1))
     mixed = np.sort(np.random.default_rng(0).permutation(mixed)[:_SAMPLE])
-    if not _LEAST <= known[mixed].sum() <= len(mixed) - _LEAST:
+    if not _LEAST <= is_labelled[mixed].sum() <= len(mixed) - _LEAST:
         return {}
-    weights = np.where(known, 1 / np.maximum(share, 1e-9), 1 / np.maximum(1 - share, 1e-9))[mixed]
+    weights = np.where(is_labelled, 1 / np.maximum(share, 1e-9), 1 / np.maximum(1 - share, 1e-9))[mixed]
     found = {}
     for name, facts in columns.items():
         held = facts.values.notna().to_numpy()
-        if _agree(held, known):
+        if _agree(held, is_labelled):
             found[name] = f"is there where {target} is, and nowhere else"
-        elif _agree(~held, known):
+        elif _agree(~held, is_labelled):
             found[name] = f"is there only where {target} is missing"
         else:
-            told = _tells(_as_number(facts).to_numpy()[mixed], known[mixed].astype(float), True, weights)
-            if told >= least:
-                found[name] = f"tells which rows of a batch have {target} yet (AUC {told:.2f} on rows held out)"
+            score = _tells(_as_number(facts).to_numpy()[mixed], is_labelled[mixed].astype(float), True, weights)
+            if score >= least:
+                found[name] = f"tells which rows of a batch have {target} yet (AUC {score:.2f} on rows held out)"
     return found
 
 

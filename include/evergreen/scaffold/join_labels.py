@@ -7,8 +7,8 @@ import pandas as pd
 
 from evergreen.errors import FolderNotWritten
 from evergreen.scaffold.answers import Answers
+from evergreen.scaffold.assign_batches import AssignedRows
 from evergreen.scaffold.follow_names import NamedFiles
-from evergreen.scaffold.place_rows import PlacedRows
 from evergreen.scaffold.profile_columns import ColumnFacts, profile_column
 from evergreen.scaffold.read_files import HistoryFiles, add_columns
 
@@ -41,7 +41,7 @@ class LabelHistory:
             return pd.Series(np.repeat(np.array(self.named.dates, dtype="datetime64[us]"), self.files.sizes))
         return self.known.values if self.known is not None else None
 
-    def delays(self, rows: pd.DataFrame, placed: PlacedRows) -> pd.Series:
+    def delays(self, rows: pd.DataFrame, assigned: AssignedRows) -> pd.Series:
         """(labelled rows,) batches from a row's to its label's, where the time of both is known.
 
         :param rows: the key of each row of the history, as text.
@@ -51,10 +51,10 @@ class LabelHistory:
             return pd.Series(dtype=float)
         moments = self.files.texts[list(self.key)].assign(known=told.to_numpy())
         times = rows[list(self.key)].merge(moments.drop_duplicates(list(self.key), keep="last"), how="left")["known"]
-        held = times.notna().to_numpy() & (placed.numbers >= 0)
-        calendar, stamps = placed.calendar, times[held].dt.tz_localize("UTC")
+        held = times.notna().to_numpy() & (assigned.numbers >= 0)
+        calendar, stamps = assigned.calendar, times[held].dt.tz_localize("UTC")
         known = [calendar.index(calendar.containing(stamp.to_pydatetime())) for stamp in stamps]
-        return pd.Series(np.maximum(0, np.array(known, dtype=float) - placed.numbers[held]), index=times.index[held])
+        return pd.Series(np.maximum(0, np.array(known, dtype=float) - assigned.numbers[held]), index=times.index[held])
 
 
 def join_labels(rows: HistoryFiles, labels: HistoryFiles, given: Answers) -> tuple[HistoryFiles, LabelHistory]:

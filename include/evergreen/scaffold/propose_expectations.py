@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from evergreen.scaffold.answers import Task
-from evergreen.scaffold.place_rows import PlacedRows
+from evergreen.scaffold.assign_batches import AssignedRows
 from evergreen.scaffold.profile_columns import ColumnFacts
 
 # Fewer batches, or smaller ones, do not tell what a batch looks like.
@@ -33,22 +33,22 @@ class Proposed:
 
 
 def propose_for_rows(
-    columns: list[ColumnFacts], required: set[str], placed: PlacedRows, whole_year: bool
+    columns: list[ColumnFacts], required: set[str], assigned: AssignedRows, whole_year: bool
 ) -> list[Proposed]:
     """Expectations of rows.
 
     :param columns: the declared columns.
     :param required: those in which the loop itself allows no null.
-    :param placed: the rows by batch.
+    :param assigned: the rows by batch.
     :param whole_year: whether the history spans all seasons.
     """
-    known = _is_known(placed)
-    found = [_expect_volume(placed)]
+    known = _is_known(assigned)
+    found = [_expect_volume(assigned)]
     for facts in columns:
         if facts.name not in required and not facts.is_date:
-            found += _expect_present(facts, placed, known)
+            found += _expect_present(facts, assigned, known)
         if facts.is_number and facts.name not in required:
-            found += [_expect_range(facts, placed, whole_year), *_expect_median(facts, placed)]
+            found += [_expect_range(facts, assigned, whole_year), *_expect_median(facts, assigned)]
         elif facts.type is not None and facts.type.type == "category" and facts.distinct <= _MOST_IN_SET:
             values = sorted({str(value) for value in facts.values.dropna()})
             arguments = {"column": facts.name, "value_set": values, "mostly": 0.9, "severity": "info"}
@@ -58,9 +58,9 @@ def propose_for_rows(
     return found
 
 
-def propose_for_labels(target: ColumnFacts, task: Task, placed: PlacedRows, whole_year: bool) -> list[Proposed]:
+def propose_for_labels(target: ColumnFacts, task: Task, assigned: AssignedRows, whole_year: bool) -> list[Proposed]:
     """Expectations of labels: impossible values, and labels that as a whole are of another kind."""
-    by_batch = target.values.astype(float).groupby(placed.numbers)
+    by_batch = target.values.astype(float).groupby(assigned.numbers)
     sizes = by_batch.count()
     if task == "classification":
         shares = by_batch.mean()[sizes >= _ROWS]
@@ -70,25 +70,25 @@ def propose_for_labels(target: ColumnFacts, task: Task, placed: PlacedRows, whol
         seen = f"{shares.min():.1%} to {shares.max():.1%} by batch"
         arguments = {"column": target.name, "min_value": _down(low), "max_value": _up(high), "severity": "info"}
         return [_expect_truths(target), Proposed("expect_column_mean_to_be_between", arguments, seen)]
-    return [_expect_range(target, placed, whole_year), *_expect_median(target, placed)]
+    return [_expect_range(target, assigned, whole_year), *_expect_median(target, assigned)]
 
 
-def _is_known(placed: PlacedRows) -> bool:
-    sizes = placed.sizes
+def _is_known(assigned: AssignedRows) -> bool:
+    sizes = assigned.sizes
     return len(sizes) >= _BATCHES and float(np.median(sizes)) >= _ROWS
 
 
-def _expect_volume(placed: PlacedRows) -> Proposed:
-    sizes = placed.sizes
+def _expect_volume(assigned: AssignedRows) -> Proposed:
+    sizes = assigned.sizes
     arguments = {"min_value": max(1, int(sizes.min()) // 2), "max_value": int(sizes.max()) * 3, "severity": "info"}
     seen = f"{sizes.min():,} to {sizes.max():,} a batch"
     return Proposed("expect_table_row_count_to_be_between", arguments, seen)
 
 
-def _expect_present(facts: ColumnFacts, placed: PlacedRows, known: bool) -> list[Proposed]:
+def _expect_present(facts: ColumnFacts, assigned: AssignedRows, known: bool) -> list[Proposed]:
     """A column that is always there and half gone is a fault; one with gaps may have larger gaps."""
     missing = facts.values.isna()
-    by_batch = missing.groupby(placed.numbers).mean()
+    by_batch = missing.groupby(assigned.numbers).mean()
     worst = float(by_batch[by_batch.index >= 0].max())
     if not missing.any():
         severity = "critical" if known else "info"
@@ -100,24 +100,24 @@ def _expect_present(facts: ColumnFacts, placed: PlacedRows, known: bool) -> list
     return [Proposed("expect_column_values_to_not_be_null", arguments, f"at most {worst:.1%} missing in a batch")]
 
 
-def _expect_range(facts: ColumnFacts, placed: PlacedRows, whole_year: bool) -> Proposed:
+def _expect_range(facts: ColumnFacts, assigned: AssignedRows, whole_year: bool) -> Proposed:
     """Ten times the largest value seen, below 0 as above; a count, or what no season brought below 0, stays above."""
     held = facts.values.dropna().astype(float)
     low, high = float(held.min()), float(held.max())
     reach = _TIMES * (max(abs(low), abs(high)) or 1.0)
     counted = facts.type is not None and facts.type.type == "integer" and low in (0, 1)
     floor = 0.0 if low >= 0 and (whole_year or counted) else -reach
-    severity = "info" if has_levels(facts.values, placed) else "warning"
+    severity = "info" if has_levels(facts.values, assigned) else "warning"
     arguments = {"column": facts.name, "min_value": _down(floor), "max_value": _up(reach), "severity": severity}
     return Proposed("expect_column_values_to_be_between", arguments, f"{low:.6g} to {high:.6g} seen")
 
 
-def _expect_median(facts: ColumnFacts, placed: PlacedRows) -> list[Proposed]:
+def _expect_median(facts: ColumnFacts, assigned: AssignedRows) -> list[Proposed]:
     """A batch whose middle value lies ten times beyond all that was seen is in another unit, or of another column."""
-    by_batch = facts.values.astype(float).groupby(placed.numbers)
+    by_batch = facts.values.astype(float).groupby(assigned.numbers)
     medians = by_batch.median()[by_batch.count() >= _ROWS]
     medians = medians[medians.index >= 0]
-    if len(medians) < _BATCHES or medians.min() <= 0 or has_levels(facts.values, placed):
+    if len(medians) < _BATCHES or medians.min() <= 0 or has_levels(facts.values, assigned):
         return []
     # Where values may be 0, a batch may be of zeros for the most part.
     low = {"min_value": _down(float(medians.min()) / _TIMES)} if facts.values.min() > 0 else {}
@@ -126,11 +126,11 @@ def _expect_median(facts: ColumnFacts, placed: PlacedRows) -> list[Proposed]:
     return [Proposed("expect_column_median_to_be_between", {"column": facts.name, **low, **high}, seen)]
 
 
-def has_levels(values: pd.Series, placed: PlacedRows) -> bool:
+def has_levels(values: pd.Series, assigned: AssignedRows) -> bool:
     """Whether a column hardly varies within a batch: an interest rate, a temperature, an index, a constant."""
     values = values.astype(float)
-    inside = values.notna().to_numpy() & (placed.numbers >= 0)
-    groups = values[inside].groupby(placed.numbers[inside])
+    inside = values.notna().to_numpy() & (assigned.numbers >= 0)
+    groups = values[inside].groupby(assigned.numbers[inside])
     total = float(values[inside].var())
     if not total > 0:
         return True

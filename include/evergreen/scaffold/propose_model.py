@@ -10,13 +10,13 @@ from evergreen.batches import Every
 from evergreen.config.fields import ColumnType
 from evergreen.errors import FolderNotWritten
 from evergreen.scaffold.answers import Answers, Ask, Chosen
+from evergreen.scaffold.assign_batches import AssignedRows, assign_batches
 from evergreen.scaffold.choose_answers import Chooser
 from evergreen.scaffold.find_clocks import find_clocks, foretells, stands_in, varies_within
 from evergreen.scaffold.find_keys import NAMES_A_ROW
 from evergreen.scaffold.find_leaks import find_leaks
 from evergreen.scaffold.follow_names import follow_names
 from evergreen.scaffold.join_labels import LabelHistory, join_labels
-from evergreen.scaffold.place_rows import PlacedRows, place_rows
 from evergreen.scaffold.profile_columns import ColumnFacts, profile_columns
 from evergreen.scaffold.propose_expectations import Proposed, propose_for_labels, propose_for_rows
 from evergreen.scaffold.read_files import HistoryFiles
@@ -66,7 +66,7 @@ class ModelProposal:
     files: HistoryFiles
     chosen: Chosen
     columns: dict[str, ColumnFacts]
-    placed: PlacedRows
+    assigned: AssignedRows
     declared: tuple[ColumnFacts, ...]
     leaks: dict[str, str]
     left_out: dict[str, str]
@@ -96,37 +96,37 @@ def propose_model(
     chosen = Chooser(files, columns, given, ask).choose()
     event, target = chosen.event, chosen.target
     columns[event.name] = event
-    placed, pattern = _follow(files, event.values, chosen.every)
+    assigned, pattern = _follow(files, event.values, chosen.every)
     if labels is not None:
         labels = replace(labels, named=follow_names(labels.files.paths, chosen.every))
-    whole_year = placed.calendar.starts_at(placed.span) - placed.calendar.start >= _YEAR
-    declared, leaks, left_out = _select_columns(columns, chosen, given, placed, labels, whole_year)
-    plan = _plan_features(declared, chosen, placed)
+    whole_year = assigned.calendar.starts_at(assigned.span) - assigned.calendar.start >= _YEAR
+    declared, leaks, left_out = _select_columns(columns, chosen, given, assigned, labels, whole_year)
+    plan = _plan_features(declared, chosen, assigned)
     if plan.empty:
         told = "; ".join(f"{column}: {why}" for column, why in (leaks | left_out).items())
         raise FolderNotWritten(
             [f"{files.names}: no column is left to learn {target.name} from; {told or 'it has none'}"]
         )
-    inside = placed.numbers >= 0
-    labelled = np.unique(placed.numbers[inside & target.values.notna().to_numpy()], return_counts=True)[1]
+    inside = assigned.numbers >= 0
+    labelled = np.unique(assigned.numbers[inside & target.values.notna().to_numpy()], return_counts=True)[1]
     required = {*chosen.key, event.name}
     return ModelProposal(
         name=name,
         files=files,
         chosen=chosen,
         columns=columns,
-        placed=placed,
+        assigned=assigned,
         declared=declared,
         leaks=leaks,
         left_out=left_out,
-        seasonal=_find_seasonal(declared, chosen, placed),
+        seasonal=_find_seasonal(declared, chosen, assigned),
         check_rows=min(_CHECKED, max(2, int(2 * np.median(labelled)))) if len(labelled) else _CHECKED,
         features=plan,
-        row_expectations=tuple(propose_for_rows(list(declared), required, placed, whole_year)),
-        label_expectations=tuple(propose_for_labels(target, chosen.task, placed, whole_year)),
+        row_expectations=tuple(propose_for_rows(list(declared), required, assigned, whole_year)),
+        label_expectations=tuple(propose_for_labels(target, chosen.task, assigned, whole_year)),
         pattern=pattern,
         labels=labels,
-        delays=labels.delays(files.texts, placed) if labels is not None else pd.Series(dtype=float),
+        delays=labels.delays(files.texts, assigned) if labels is not None else pd.Series(dtype=float),
     )
 
 
@@ -134,7 +134,7 @@ def _select_columns(
     columns: dict[str, ColumnFacts],
     chosen: Chosen,
     given: Answers,
-    placed: PlacedRows,
+    assigned: AssignedRows,
     labels: LabelHistory | None,
     whole_year: bool,
 ) -> tuple[tuple[ColumnFacts, ...], dict[str, str], dict[str, str]]:
@@ -149,24 +149,24 @@ def _select_columns(
     usable[event.name] = event
     classification, outcome = chosen.task == "classification", target.values.astype(float)
     late = labels is not None
-    suspected = find_leaks(usable, event.name, target.name, outcome, classification, placed.numbers, late)
+    suspected = find_leaks(usable, event.name, target.name, outcome, classification, assigned.numbers, late)
     leaks = {name: why for name, why in suspected.items() if name not in given.keep}
     rest = [facts for name, facts in usable.items() if name not in (*leaks, *given.keep)]
-    left_out |= find_clocks(rest, event, placed, whole_year)
+    left_out |= find_clocks(rest, event, assigned, whole_year)
     gone = (*left_out, *leaks, target.name)
     return tuple(facts for name, facts in columns.items() if name not in gone), leaks, left_out
 
 
-def _follow(files: HistoryFiles, moments: pd.Series, every: Every) -> tuple[PlacedRows, str | None]:
+def _follow(files: HistoryFiles, moments: pd.Series, every: Every) -> tuple[AssignedRows, str | None]:
     """The rows by batch, and the pattern of the files if most rows lie in the batch that their file is named by."""
     named = follow_names(files.paths, every)
     if named is not None:
-        placed = place_rows(moments, every, min(named.dates))
-        calendar = placed.calendar
+        assigned = assign_batches(moments, every, min(named.dates))
+        calendar = assigned.calendar
         batches = [calendar.index(calendar.containing(date.replace(tzinfo=UTC))) for date in named.dates]
-        if min(batches) >= 0 and (np.repeat(batches, files.sizes) == placed.numbers).mean() > 0.5:
-            return placed, named.pattern
-    return place_rows(moments, every), None
+        if min(batches) >= 0 and (np.repeat(batches, files.sizes) == assigned.numbers).mean() > 0.5:
+            return assigned, named.pattern
+    return assign_batches(moments, every), None
 
 
 def _leave_out(columns: dict[str, ColumnFacts], chosen: Chosen, given: Answers) -> dict[str, str]:
@@ -202,7 +202,7 @@ def _counts_rows(facts: ColumnFacts, chosen: Chosen) -> bool:
     return bool(NAMES_A_ROW.search(facts.name)) or (facts.rows >= 20 and validated)
 
 
-def _plan_features(declared: tuple[ColumnFacts, ...], chosen: Chosen, placed: PlacedRows) -> FeaturePlan:
+def _plan_features(declared: tuple[ColumnFacts, ...], chosen: Chosen, assigned: AssignedRows) -> FeaturePlan:
     outcome = chosen.target.values.astype(float)
 
     def of(*types: str) -> tuple[str, ...]:
@@ -221,21 +221,21 @@ def _plan_features(declared: tuple[ColumnFacts, ...], chosen: Chosen, placed: Pl
     calendar = {}
     for part, values, expression in (("hour", minutes, hour), ("weekday", at.weekday, "at.dt.weekday")):
         # One for all rows of a batch, it would name the batch.
-        varies = varies_within(values, placed) and not stands_in(declared, part, chosen.event.values)
+        varies = varies_within(values, assigned) and not stands_in(declared, part, chosen.event.values)
         numbers = [facts for facts in declared if facts.name not in (*chosen.key, chosen.event.name)]
-        if varies and foretells(values, numbers, outcome, placed, chosen.task == "classification"):
+        if varies and foretells(values, numbers, outcome, assigned, chosen.task == "classification"):
             calendar[part if part not in taken else f"{part}_of_event"] = expression
     return FeaturePlan(of("integer", "float"), of("boolean"), of("category"), of("timestamp", "date"), calendar)
 
 
-def _find_seasonal(declared: tuple[ColumnFacts, ...], chosen: Chosen, placed: PlacedRows) -> tuple[str, ...]:
+def _find_seasonal(declared: tuple[ColumnFacts, ...], chosen: Chosen, assigned: AssignedRows) -> tuple[str, ...]:
     """Numbers whose batches differ far more than their rows do."""
     found = []
     for facts in declared:
         if not facts.is_number or facts.name in (*chosen.key, chosen.event.name):
             continue
         values = facts.values.astype(float)
-        groups = values.groupby(placed.numbers)
+        groups = values.groupby(assigned.numbers)
         freedom = int(values.notna().sum()) - groups.ngroups
         if groups.ngroups < 8 or freedom < groups.ngroups or not values.var():
             continue

@@ -99,8 +99,8 @@ def find_readings(texts: pa.Array, counts: np.ndarray, in_order: pa.Array) -> li
 
 def _fitting(texts: pa.Array) -> list[str]:
     """Formats that read at least one of a few values, spread over the column."""
-    places = np.unique(np.linspace(0, len(texts) - 1, _SAMPLES).astype(int))
-    samples = [texts[int(place)].as_py().strip() for place in places]
+    positions = np.unique(np.linspace(0, len(texts) - 1, _SAMPLES).astype(int))
+    samples = [texts[int(position)].as_py().strip() for position in positions]
     return [form for form in _FORMATS if any(_reads(sample, form) for sample in samples)]
 
 

@@ -67,7 +67,7 @@ def read_files(paths: list[Path]) -> HistoryFiles:
 
     :raises FileUnreadable: naming the file and what is wrong with it.
     """
-    encoding, delimiter = _look_into(paths[0])
+    encoding, delimiter = _detect_format(paths[0])
     source = FilesConfig(files=FilePattern("history_{batch:%Y}.csv"), delimiter=delimiter, encoding=encoding)
     parsed = read_history(paths, source)
     first = parsed[0].rows.schema
@@ -107,7 +107,7 @@ def path_is_parquet(path: Path) -> bool:
     return path.suffix == ".parquet"
 
 
-def _look_into(path: Path) -> tuple[str, str]:
+def _detect_format(path: Path) -> tuple[str, str]:
     """Encoding and delimiter of a text file; the defaults where the file is none."""
     try:
         content = path.read_bytes()

@@ -31,13 +31,13 @@ class SplitResult:
     :param rows: rows by batch.
     :param before: rows before the schedule's start, which belong to no batch.
     :param labels: labels by the batch in which they became known; empty where there are no label files.
-    :param unplaced: labels that belong to no batch: known before the start or never, or of no row of the history.
+    :param unassigned: labels that belong to no batch: known before the start or never, or of no row of the history.
     """
 
     rows: dict[str, int]
     before: int
     labels: dict[str, int]
-    unplaced: int
+    unassigned: int
 
 
 def split_history(
@@ -76,11 +76,11 @@ def split_history(
     told, known, sizes = _read(paths, config.labels, config, label_time)
     if label_time is None:
         known = _moments_in_names(paths, sizes, config.labels)
-    places = _number(known, config) if len(known) else _of_their_rows(told, rows, batches, config)
+    label_batches = _number(known, config) if len(known) else _of_their_rows(told, rows, batches, config)
     # A batch in which no label became known has a file that says so.
-    none = range(max(int(batches.max()), int(places.max())) + 1)
-    labelled = _write(told, places, folder, config.labels, config, none)
-    return SplitResult(counts, before, labelled, int((places < 0).sum()))
+    none = range(max(int(batches.max()), int(label_batches.max())) + 1)
+    labelled = _write(told, label_batches, folder, config.labels, config, none)
+    return SplitResult(counts, before, labelled, int((label_batches < 0).sum()))
 
 
 def _read(
@@ -116,8 +116,8 @@ def _number(moments: pd.Series, config: ModelConfig) -> np.ndarray:
     codes, seen = pd.factorize(moments)
     numbers = [calendar.index(calendar.containing(moment.to_pydatetime().replace(tzinfo=UTC))) for moment in seen]
     # A code of -1, for no moment, takes the last.
-    placed: np.ndarray = np.array([*numbers, -1], dtype=np.int64)[codes]
-    return placed
+    batches: np.ndarray = np.array([*numbers, -1], dtype=np.int64)[codes]
+    return batches
 
 
 def _moments_in_names(files: list[Path], sizes: list[int], source: LabelFiles) -> pd.Series:
@@ -132,10 +132,10 @@ def _moments_in_names(files: list[Path], sizes: list[int], source: LabelFiles) -
 def _of_their_rows(labels: pa.Table, rows: pa.Table, batches: np.ndarray, config: ModelConfig) -> np.ndarray:
     """(labels,) number of the batch of each label's row; negative for a label of no row."""
     key = list(config.rows.key)
-    places = rows.select(key).to_pandas().assign(_batch=batches).drop_duplicates(key, keep="first")
-    found = labels.select(key).to_pandas().merge(places, how="left", on=key)["_batch"]
-    placed: np.ndarray = found.fillna(-1).to_numpy(dtype=np.int64)
-    return placed
+    row_batches = rows.select(key).to_pandas().assign(_batch=batches).drop_duplicates(key, keep="first")
+    found = labels.select(key).to_pandas().merge(row_batches, how="left", on=key)["_batch"]
+    numbers: np.ndarray = found.fillna(-1).to_numpy(dtype=np.int64)
+    return numbers
 
 
 def _write(
@@ -151,13 +151,13 @@ def _write(
     :param none: batches that have a file even without a row.
     """
     order = np.argsort(batches, kind="stable")
-    whole, placed = rows.take(pa.array(order)), batches[order]
+    whole, ordered = rows.take(pa.array(order)), batches[order]
     folder.mkdir(parents=True, exist_ok=True)
     counts = {}
-    for number in sorted({*placed.tolist(), *none}):
+    for number in sorted({*ordered.tolist(), *none}):
         if number < 0:
             continue
-        first, last = np.searchsorted(placed, [number, number + 1])
+        first, last = np.searchsorted(ordered, [number, number + 1])
         batch = config.calendar.name(number)
         moment = config.calendar.moment(batch)
         counts[batch] = int(last - first)

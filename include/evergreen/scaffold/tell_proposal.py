@@ -14,13 +14,13 @@ def tell_proposal(proposal: ModelProposal, folder: Path, served: bool) -> list[s
     :param folder: the folder that was written.
     :param served: whether models are looked for beside it.
     """
-    chosen, placed, files = proposal.chosen, proposal.placed, proposal.files
+    chosen, assigned, files = proposal.chosen, proposal.assigned, proposal.files
     held = chosen.event.values.dropna()
     span = f"{held.min():%Y-%m-%d} to {held.max():%Y-%m-%d}"
     told = [
         ("read", f"{files.names}: {files.rows.num_rows:,} rows, {files.rows.num_columns} columns, {span}"),
         ("target", f"{chosen.target.name}: {chosen.task}"),
-        ("batches", f"{placed.span:,}, one a {chosen.every}, from {placed.calendar.name(0)} on"),
+        ("batches", f"{assigned.span:,}, one a {chosen.every}, from {assigned.calendar.name(0)} on"),
     ]
     if chosen.event.readings:
         reading = chosen.event.readings[0]
@@ -31,18 +31,18 @@ def tell_proposal(proposal: ModelProposal, folder: Path, served: bool) -> list[s
     told += [("mind", line) for line in _tell_labels(proposal)]
     remarked = [facts for facts in proposal.declared if facts.remark]
     told += [("mind", f"{facts.name}: {facts.remark}") for facts in remarked]
-    if placed.before:
+    if assigned.before:
         told.append(
-            ("mind", f"{placed.before:,} rows lie before {placed.calendar.name(0)}, the start: `split` drops them")
+            ("mind", f"{assigned.before:,} rows lie before {assigned.calendar.name(0)}, the start: `split` drops them")
         )
-    if placed.after:
-        told.append(("mind", f"{placed.after:,} rows lie far after {placed.last}: the replay below stops there"))
+    if assigned.after:
+        told.append(("mind", f"{assigned.after:,} rows lie far after {assigned.last}: the replay below stops there"))
     told += [("leak?", f"{name} is left out: {why}") for name, why in proposal.leaks.items()]
     told += [("left out", f"{name or repr(name)}: {why}") for name, why in proposal.left_out.items()]
     told.append(("wrote", f"{folder}: config.yaml, expectations.yaml, features.py, estimator.py"))
     next_ = [] if served else [f"export EVERGREEN_MODELS={shlex.quote(str(folder.parent))}"]
     next_.append(f"evergreen split {proposal.name} {_join(files)}{_tell_split(proposal)}")
-    next_.append(f"evergreen replay {proposal.name}" + (f" --to {placed.last}" if placed.last else ""))
+    next_.append(f"evergreen replay {proposal.name}" + (f" --to {assigned.last}" if assigned.last else ""))
     told += [("next" if i == 0 else "", line) for i, line in enumerate(next_)]
     return [f"{what:<9} {text}" for what, text in told]
 

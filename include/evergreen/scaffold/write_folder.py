@@ -25,10 +25,10 @@ def require_free(name: str, root: Path, roots: list[Path]) -> None:
     :raises ConfigInvalid: if the name cannot be a model's id.
     """
     require_name(root / name)
-    for place in (root, *roots):
-        if (place / name).exists():
+    for parent in (root, *roots):
+        if (parent / name).exists():
             problem = "is there already, and nothing is overwritten; take another name, or move it away"
-            raise FolderNotWritten([f"{place / name}: {problem}"])
+            raise FolderNotWritten([f"{parent / name}: {problem}"])
 
 
 def write_folder(proposal: ModelProposal, root: Path) -> Path:
@@ -38,8 +38,8 @@ def write_folder(proposal: ModelProposal, root: Path) -> Path:
     """
     root.mkdir(parents=True, exist_ok=True)
     texts = render_folder(proposal)
-    with tempfile.TemporaryDirectory(dir=root, prefix=".new-model-") as place:
-        draft = Path(place) / proposal.name
+    with tempfile.TemporaryDirectory(dir=root, prefix=".new-model-") as scratch:
+        draft = Path(scratch) / proposal.name
         draft.mkdir()
         for file, text in texts.items():
             (draft / file).write_text(text, encoding="utf-8")

@@ -69,9 +69,9 @@ def _cast_text(text: pa.Array, declared: ColumnType) -> tuple[pa.Array, str]:
             return _within(whole), f"a whole number from {_SMALLEST} to {_LARGEST}"
         case "boolean":
             lower = pc.utf8_lower(pc.utf8_trim_whitespace(text))
-            told = f"{' or '.join(declared.yes)}, {' or '.join(declared.no)}" if declared.yes and declared.no else ""
+            valid = f"{' or '.join(declared.yes)}, {' or '.join(declared.no)}" if declared.yes and declared.no else ""
             truths = declared.truths
-            return pa.array([truths.get(v) for v in lower.to_pylist()], pa.bool_()), told or "true or false"
+            return pa.array([truths.get(v) for v in lower.to_pylist()], pa.bool_()), valid or "true or false"
         case _:
             form = declared.format or "ISO8601"
             # pandas reads "now" and "today" as the moment of reading.

@@ -10,7 +10,7 @@ from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import NotReady, SourceChanged
 from evergreen.records import ArrivalRecord, BatchRecord, Feed, SourceFile
-from evergreen.sources.landing import LandedFile, Look, list_files, look, read_file
+from evergreen.sources.landing import LandedFile, ProbeResult, list_files, probe_files, read_file
 from evergreen.storage.revisions import known_revisions, sealed_batch
 from evergreen.storage.stores import Stores, open_stores
 
@@ -23,34 +23,36 @@ def source_of(model: ModelFolder, feed: Feed) -> FilesConfig | QueryConfig | Non
     return labels if isinstance(labels, FilesConfig | QueryConfig) else None
 
 
-def landing_place(model: ModelFolder, at: Locations, files: FilesConfig) -> str:
+def landing_location(model: ModelFolder, at: Locations, files: FilesConfig) -> str:
     """The folder or URI at which a model's files arrive."""
     return files.location or f"{at.landing.rstrip('/')}/{model.id}"
 
 
-def look_at(model: ModelFolder, at: Locations, feed: Feed, batch: str, now: datetime, before: Look | None) -> Look:
-    """Look once whether a feed's batch is complete.
+def probe_feed(
+    model: ModelFolder, at: Locations, feed: Feed, batch: str, now: datetime, before: ProbeResult | None
+) -> ProbeResult:
+    """Probe once whether a feed's batch is complete.
 
-    :param now: the moment of this look; a query is complete no sooner than its batch has ended.
+    :param now: the moment of this probe; a query is complete no sooner than its batch has ended.
     """
     source, calendar = source_of(model, feed), model.config.calendar
     if source is None:
-        return Look(True, "labels stand inside the rows", ())
+        return ProbeResult(True, "labels stand inside the rows", ())
     if isinstance(source, QueryConfig):
-        from evergreen.sources.querying import look_at_query
+        from evergreen.sources.querying import probe_query
 
-        return look_at_query(source, calendar, batch, now, f"model {model.id}, {feed}")
-    return look(landing_place(model, at, source), source, calendar, batch, before)
+        return probe_query(source, calendar, batch, now, f"model {model.id}, {feed}")
+    return probe_files(landing_location(model, at, source), source, calendar, batch, before)
 
 
-def look_beforehand(model: ModelFolder, at: Locations, feed: Feed, batch: str) -> Look | None:
-    """Where sizes must stay the same over two looks, the first one, and the time until the second; else None."""
+def probe_beforehand(model: ModelFolder, at: Locations, feed: Feed, batch: str) -> ProbeResult | None:
+    """Where sizes must stay the same over two probes, the first one, and the time until the second; else None."""
     source = source_of(model, feed)
     if not isinstance(source, FilesConfig) or source.complete.marker or source.complete.count:
         return None
-    seen = look_at(model, at, feed, batch, model.config.calendar.end(batch), None)
-    time.sleep(source.complete.stable.total_seconds() if seen.sizes else 0)
-    return seen
+    first = probe_feed(model, at, feed, batch, model.config.calendar.end(batch), None)
+    time.sleep(source.complete.stable.total_seconds() if first.sizes else 0)
+    return first
 
 
 def last_arrived(model: ModelFolder, at: Locations, now: datetime) -> str:
@@ -61,10 +63,10 @@ def last_arrived(model: ModelFolder, at: Locations, now: datetime) -> str:
     source, schedule = model.config.source, model.config.schedule
     if isinstance(source, QueryConfig):
         return schedule.last_ended(min(now, schedule.end) if schedule.end else now)
-    place = landing_place(model, at, source)
-    listed = list_files(place, source, schedule.calendar)
+    location = landing_location(model, at, source)
+    listed = list_files(location, source, schedule.calendar)
     if not listed:
-        raise NotReady(f"model {model.id}: no file in {place} fits {source.files}; deliver some, or say --landing")
+        raise NotReady(f"model {model.id}: no file in {location} fits {source.files}; deliver some, or say --landing")
     return max(listed)
 
 
@@ -105,8 +107,8 @@ def take_in_again(
     if isinstance(source, QueryConfig):
         copied = _copy(stores, _arrived(model, at, stores, feed, batch), feed, batch)
         return ArrivalRecord(as_of=as_of, feed=feed, batch=batch, revision=revision, files=copied)
-    place = landing_place(model, at, source)
-    listed = list_files(place, source, calendar)
+    location = landing_location(model, at, source)
+    listed = list_files(location, source, calendar)
     before = stores.ledger.get(ArrivalRecord, f"{feed}.{batch}", revision - 1)
     later = calendar.between(batch, calendar.shift(batch, source.late))[1:]
     elsewhere = _taken(stores, feed, later)
@@ -115,9 +117,9 @@ def take_in_again(
     names += [name for b in sorted(listed) if b != batch for name in listed[b] if name in joined]
     if not names:
         raise NotReady(
-            f"model {model.id}: no file of {feed} for batch {batch} in {place}; put them back, then try again"
+            f"model {model.id}: no file of {feed} for batch {batch} in {location}; put them back, then try again"
         )
-    copied = _copy(stores, (read_file(place, name) for name in names), feed, batch)
+    copied = _copy(stores, (read_file(location, name) for name in names), feed, batch)
     return ArrivalRecord(as_of=as_of, feed=feed, batch=batch, revision=revision, files=copied)
 
 
@@ -137,9 +139,9 @@ def _arrived(model: ModelFolder, at: Locations, stores: Stores, feed: Feed, batc
 
         yield run_query(source, calendar, batch, f"model {model.id}, {feed}")
         return
-    place = landing_place(model, at, source)
-    for name in _names_for(stores, place, source, calendar, feed, batch):
-        yield read_file(place, name)
+    location = landing_location(model, at, source)
+    for name in _names_for(stores, location, source, calendar, feed, batch):
+        yield read_file(location, name)
 
 
 def fetch(stores: Stores, file: SourceFile) -> LandedFile:
@@ -165,12 +167,14 @@ def require_earlier(stores: Stores, calendar: Calendar, model_id: str, feed: Fee
         raise NotReady(f"model {model_id}: {feed} of batch {before} are not sealed; process it before {batch}")
 
 
-def _names_for(stores: Stores, place: str, files: FilesConfig, calendar: Calendar, feed: Feed, batch: str) -> list[str]:
+def _names_for(
+    stores: Stores, location: str, files: FilesConfig, calendar: Calendar, feed: Feed, batch: str
+) -> list[str]:
     """The batch's own files, then files of earlier batches that came too late for them.
 
     Files of a rejected batch are held until somebody takes that batch in again.
     """
-    listed = list_files(place, files, calendar)
+    listed = list_files(location, files, calendar)
     first = max(0, calendar.index(batch) - files.late)
     earlier = [calendar.name(i) for i in range(first, calendar.index(batch))]
     taken = _taken(stores, feed, earlier)
@@ -186,6 +190,6 @@ def _names_for(stores: Stores, place: str, files: FilesConfig, calendar: Calenda
 def _taken(stores: Stores, feed: Feed, batches: list[str]) -> set[str]:
     """Names of the files that some batches have taken, in any revision that was read."""
     revisions = known_revisions(stores.ledger, feed)
-    places = [(f"{feed}.{batch}", n) for batch in batches for n in range(revisions.get(batch, 0) + 1)]
-    arrived = [stores.ledger.get(ArrivalRecord, *place) for place in places]
+    addresses = [(f"{feed}.{batch}", n) for batch in batches for n in range(revisions.get(batch, 0) + 1)]
+    arrived = [stores.ledger.get(ArrivalRecord, *address) for address in addresses]
     return {file.name for arrival in arrived if arrival for file in arrival.files}

@@ -1,4 +1,4 @@
-"""The landing place: which files belong to a batch, and whether they are all there."""
+"""The landing location: which files belong to a batch, and whether they are all there."""
 
 import hashlib
 from collections.abc import Callable, Iterable
@@ -9,17 +9,17 @@ from pathlib import Path
 from evergreen.batches import Calendar
 from evergreen.config.feeds import FilesConfig
 from evergreen.config.patterns import fill_batch
-from evergreen.sources.places import open_place
+from evergreen.sources.landing_location import open_landing_location
 
 
 @dataclass(frozen=True)
-class Look:
-    """What one look at the landing folder saw of a batch.
+class ProbeResult:
+    """What one probe of the landing folder saw of a batch.
 
     :param complete: whether the batch may be read.
     :param why: what is there, or what is missing.
     :param sizes: file names and their sizes in bytes, sorted.
-    :param settling: whether files are there that only another look can tell whole; such a batch is not overdue.
+    :param settling: whether files are there that only another probe can tell whole; such a batch is not overdue.
     """
 
     complete: bool
@@ -41,9 +41,9 @@ class LandedFile:
         return hashlib.sha256(self.content).hexdigest()
 
 
-def list_files(place: str | Path, files: FilesConfig, calendar: Calendar) -> dict[str, list[str]]:
-    """Names of the files in a landing place that fit the pattern, by the batch that their name says."""
-    return group_files(open_place(place).names(), files, calendar)
+def list_files(location: str | Path, files: FilesConfig, calendar: Calendar) -> dict[str, list[str]]:
+    """Names of the files in a landing location that fit the pattern, by the batch that their name says."""
+    return group_files(open_landing_location(location).names(), files, calendar)
 
 
 def group_files(names: Iterable[str], files: FilesConfig, calendar: Calendar) -> dict[str, list[str]]:
@@ -56,52 +56,54 @@ def group_files(names: Iterable[str], files: FilesConfig, calendar: Calendar) ->
     return {batch: sorted(names) for batch, names in found.items()}
 
 
-def look(place: str | Path, files: FilesConfig, calendar: Calendar, batch: str, before: Look | None) -> Look:
-    """Look once whether a batch's files are complete.
+def probe_files(
+    location: str | Path, files: FilesConfig, calendar: Calendar, batch: str, before: ProbeResult | None
+) -> ProbeResult:
+    """Probe once whether a batch's files are complete.
 
-    :param place: a folder, or the URI of a prefix in an object store.
-    :param before: the look before this one; without a marker or a count, two looks must see the same sizes.
+    :param location: a folder, or the URI of a prefix in an object store.
+    :param before: the probe before this one; without a marker or a count, two probes must see the same sizes.
     """
-    landing = open_place(place)
+    landing = open_landing_location(location)
     names = group_files(landing.names(), files, calendar).get(batch, [])
     sizes = {name: landing.size(name) for name in names}
-    return judge_look(sizes, landing.exists, str(place), files, calendar, batch, before)
+    return judge_completeness(sizes, landing.exists, str(location), files, calendar, batch, before)
 
 
-def judge_look(
+def judge_completeness(
     found: dict[str, int],
     exists: Callable[[str], bool],
-    place: str,
+    location: str,
     files: FilesConfig,
     calendar: Calendar,
     batch: str,
-    before: Look | None,
-) -> Look:
+    before: ProbeResult | None,
+) -> ProbeResult:
     """Tell from a batch's files, wherever they lie, whether they are complete.
 
     :param found: the batch's files with their sizes in bytes.
     :param exists: whether a marker of some name is there.
-    :param place: where it was looked.
+    :param location: where they lie, for the message.
     """
     sizes, rule = tuple(sorted(found.items())), files.complete
     if not sizes:
-        return Look(False, f"no file fits {files.files.text} for batch {batch} in {place}", sizes)
+        return ProbeResult(False, f"no file fits {files.files.text} for batch {batch} in {location}", sizes)
     if rule.marker:
         marker = _marker(files, calendar, batch, sizes[0][0])
-        return Look(exists(marker), f"{len(sizes)} files, marker {marker}", sizes)
+        return ProbeResult(exists(marker), f"{len(sizes)} files, marker {marker}", sizes)
     if rule.count:
-        return Look(len(sizes) == rule.count, f"{len(sizes)} of {rule.count} files", sizes)
+        return ProbeResult(len(sizes) == rule.count, f"{len(sizes)} of {rule.count} files", sizes)
     if before is None or before.sizes != sizes:
-        return Look(False, f"{len(sizes)} files, sizes not yet seen twice", sizes, settling=True)
-    return Look(True, f"{len(sizes)} files, sizes unchanged", sizes)
+        return ProbeResult(False, f"{len(sizes)} files, sizes not yet seen twice", sizes, settling=True)
+    return ProbeResult(True, f"{len(sizes)} files, sizes unchanged", sizes)
 
 
-def read_file(place: str | Path, name: str) -> LandedFile:
+def read_file(location: str | Path, name: str) -> LandedFile:
     """Read one landed file whole.
 
     :raises NotReady: if it changed while it was read.
     """
-    return LandedFile(name, open_place(place).read(name))
+    return LandedFile(name, open_landing_location(location).read(name))
 
 
 def _marker(files: FilesConfig, calendar: Calendar, batch: str, beside: str) -> str:

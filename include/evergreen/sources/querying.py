@@ -21,26 +21,26 @@ from sqlalchemy.exc import (
 from evergreen.batches import Calendar
 from evergreen.config.feeds import QueryConfig
 from evergreen.errors import ConfigInvalid, Outage
-from evergreen.sources.landing import LandedFile, Look
+from evergreen.sources.landing import LandedFile, ProbeResult
 
 _PLAIN = (bool, int, float, str, date)
 
 
-def look_at_query(query: QueryConfig, calendar: Calendar, batch: str, now: datetime, whose: str) -> Look:
-    """Look once whether a batch can be queried: it has ended, and ``complete.sql`` says so where there is one.
+def probe_query(query: QueryConfig, calendar: Calendar, batch: str, now: datetime, whose: str) -> ProbeResult:
+    """Probe once whether a batch can be queried: it has ended, and ``complete.sql`` says so where there is one.
 
-    :param now: the moment of this look.
+    :param now: the moment of this probe.
     :param whose: model and feed, for messages.
     :raises ConfigInvalid: if ``database`` names no usable URL, or the database refuses the query.
     :raises Outage: if it does not answer.
     """
     if now < calendar.end(batch):
-        return Look(False, f"batch {batch} ends at {calendar.end(batch):%Y-%m-%d %H:%M} UTC", ())
+        return ProbeResult(False, f"batch {batch} ends at {calendar.end(batch):%Y-%m-%d %H:%M} UTC", ())
     if query.complete is None:
-        return Look(True, f"batch {batch} has ended", ())
+        return ProbeResult(True, f"batch {batch} has ended", ())
     _, rows = _ask(query, query.complete.sql, calendar, batch, f"{whose}, complete.sql")
     value = rows[0][0] if rows and len(rows[0]) else None
-    return Look(bool(value), f"complete.sql returns {value!r} for batch {batch}", ())
+    return ProbeResult(bool(value), f"complete.sql returns {value!r} for batch {batch}", ())
 
 
 def run_query(query: QueryConfig, calendar: Calendar, batch: str, whose: str) -> LandedFile:
@@ -67,16 +67,16 @@ def refuses_query(error: BaseException | None) -> bool:
 
     That is ``ProgrammingError`` of PEP 249; to SQLite a name that it does not know is an operational error too.
     """
-    kinds, told = {kind.__name__ for kind in type(error).__mro__}, str(error)
+    kinds, message = {kind.__name__ for kind in type(error).__mro__}, str(error)
     return "ProgrammingError" in kinds or (
-        "OperationalError" in kinds and ("no such " in told or "syntax error" in told)
+        "OperationalError" in kinds and ("no such " in message or "syntax error" in message)
     )
 
 
 def _ask(query: QueryConfig, sql: str, calendar: Calendar, batch: str, whose: str) -> tuple[list[str], list[Any]]:
     url = _url(query.database, whose)
     # Not the URL: a password may stand in any part of it.
-    place = f"{whose} of batch {batch}, {url.get_backend_name()} database of {query.database}"
+    where = f"{whose} of batch {batch}, {url.get_backend_name()} database of {query.database}"
     statement = sqlalchemy.text(sql)
     given = {"batch": batch, **_moments(url, calendar.moment(batch), calendar.end(batch))}
     asked = {name: given[name] for name in statement.compile().params if name in given}
@@ -89,22 +89,22 @@ def _ask(query: QueryConfig, sql: str, calendar: Calendar, batch: str, whose: st
                 connection.exec_driver_sql("SET TIME ZONE 'UTC'")
             result = connection.execute(statement, asked)
             if not result.returns_rows:
-                raise ConfigInvalid(place, ["returns no rows; valid: a query, such as SELECT …"])
+                raise ConfigInvalid(where, ["returns no rows; valid: a query, such as SELECT …"])
             return list(result.keys()), list(result.fetchall())
     except (OperationalError, InterfaceError) as error:
-        told = _without_secrets(str(error.orig), url)
+        message = _without_secrets(str(error.orig), url)
         if refuses_query(error.orig):
-            raise ConfigInvalid(place, [f"the database refuses it: {told}; mend it in config.yaml"]) from None
-        raise Outage(f"{place}: {told}") from None
+            raise ConfigInvalid(where, [f"the database refuses it: {message}; mend it in config.yaml"]) from None
+        raise Outage(f"{where}: {message}") from None
     except (NoSuchModuleError, ImportError) as error:
         problem = f"{query.database}: {error}; valid: a URL whose driver is installed"
-        raise ConfigInvalid(place, [problem]) from error
+        raise ConfigInvalid(where, [problem]) from error
     except DBAPIError as error:
         problem = f"the database refuses it: {_without_secrets(str(error.orig), url)}; mend it in config.yaml"
-        raise ConfigInvalid(place, [problem]) from None
+        raise ConfigInvalid(where, [problem]) from None
     except StatementError as error:
         problem = f"{error.args[0]}; valid beside SQL: {', '.join(f':{name}' for name in given)}"
-        raise ConfigInvalid(place, [problem]) from error
+        raise ConfigInvalid(where, [problem]) from error
 
 
 def _moments(url: sqlalchemy.URL, start: datetime, end: datetime) -> dict[str, datetime | str]:

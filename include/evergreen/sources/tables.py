@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-_BY_PLACE = re.compile(r"field \d+ \((.*)\)")
+_BY_POSITION = re.compile(r"field \d+ \((.*)\)")
 
 
 def name_fields(header: list[str], declared: Collection[str] = ()) -> list[str]:
-    """The header's names, each once: a field without a name, or of a name that stands twice, is called by its place.
+    """The header's names, each once: a field without a name, or of a name that stands twice, is called by its position.
 
     :param declared: names that have to be told apart.
     :raises ValueError: naming those of them that stand twice.
@@ -30,8 +30,8 @@ def name_fields(header: list[str], declared: Collection[str] = ()) -> list[str]:
 
 
 def name_given(column: str) -> str | None:
-    """The name that the header gives to a field that is called by its place; None for any other column."""
-    found = _BY_PLACE.fullmatch(column)
+    """The name that the header gives to a field that is called by its position; None for any other column."""
+    found = _BY_POSITION.fullmatch(column)
     return found[1] if found else None
 
 

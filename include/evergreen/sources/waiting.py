@@ -1,4 +1,4 @@
-"""Whether a batch can be taken: looked at from the outside, without changing anything."""
+"""Whether a batch can be taken: probed from the outside, without changing anything."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -7,8 +7,8 @@ from typing import Literal
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.records import ArrivalRecord, BatchRecord, ClaimRecord, Feed, VerdictRecord
-from evergreen.sources.intake import look_at, require_earlier, source_of
-from evergreen.sources.landing import Look
+from evergreen.sources.intake import probe_feed, require_earlier, source_of
+from evergreen.sources.landing import ProbeResult
 from evergreen.storage.stores import open_stores
 
 
@@ -19,21 +19,21 @@ class WaitResult:
     :param state: ``complete`` (or already ingested), ``waiting``, ``overdue`` (its time to wait is over), or
         ``missing`` (declared so).
     :param why: what was seen.
-    :param look: the look itself, to be handed to the next one.
+    :param probe: the probe itself, to be handed to the next one.
     """
 
     state: Literal["complete", "waiting", "overdue", "missing"]
     why: str
-    look: Look | None = None
+    probe: ProbeResult | None = None
 
 
-def look_for_batch(
-    model: ModelFolder, at: Locations, batch: str, now: datetime, before: Look | None = None, feed: Feed = "rows"
+def probe_batch(
+    model: ModelFolder, at: Locations, batch: str, now: datetime, before: ProbeResult | None = None, feed: Feed = "rows"
 ) -> WaitResult:
-    """Look once whether a batch is complete.
+    """Probe once whether a batch is complete.
 
-    :param now: the moment of this look; ``wait`` counts from the batch's end.
-    :param before: the look before this one, needed where sizes must stay the same over two looks.
+    :param now: the moment of this probe; ``wait`` counts from the batch's end.
+    :param before: the probe before this one, needed where sizes must stay the same over two probes.
     :raises NotReady: if the batch before has not been sealed.
     """
     stores = open_stores(at, model.id)
@@ -43,13 +43,13 @@ def look_for_batch(
     if stores.ledger.get(ArrivalRecord, f"{feed}.{batch}") is not None:
         return WaitResult("complete", "already ingested")
     require_earlier(stores, model.config.calendar, model.id, feed, batch)
-    seen = look_at(model, at, feed, batch, now, before)
-    if seen.complete:
-        return WaitResult("complete", seen.why, seen)
+    probe = probe_feed(model, at, feed, batch, now, before)
+    if probe.complete:
+        return WaitResult("complete", probe.why, probe)
     source = source_of(model, feed)
     assert source is not None
     open_end = source.wait == timedelta.max or now < model.config.calendar.end(batch) + source.wait
-    return WaitResult("waiting" if open_end or seen.settling else "overdue", seen.why, seen)
+    return WaitResult("waiting" if open_end or probe.settling else "overdue", probe.why, probe)
 
 
 def unsettled(model: ModelFolder, at: Locations, batch: str) -> str | None:

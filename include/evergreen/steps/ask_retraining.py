@@ -64,14 +64,14 @@ def _put_verdict(stores: Stores, wish: WishRecord, why: str) -> None:
     as_of, _, n = wish.verdict.rpartition(".")
     if stores.ledger.get(VerdictRecord, as_of, int(n)) is not None:
         return
-    seen = stores.ledger.get(VerdictRecord, as_of, int(n) - 1)
-    assert seen is not None
+    verdict = stores.ledger.get(VerdictRecord, as_of, int(n) - 1)
+    assert verdict is not None
     asking: dict[str, object] = {
         "n": int(n),
         "reasons": ("asked",),
         "action": "retrain",
         "last_ask": wish.verdict,
-        "previous_ask": seen.last_ask,
+        "previous_ask": verdict.last_ask,
         "meta": {"asked": why},
     }
-    stores.ledger.put(seen.model_copy(update=asking))
+    stores.ledger.put(verdict.model_copy(update=asking))

@@ -44,7 +44,7 @@ class _Finding:
     """What the gate finds.
 
     :param refusal: why the challenger does not pass, if it does not.
-    :param uncovered: why a human has to decide, if one has.
+    :param needs_human: why a human has to decide, if one has.
     :param fault: whether it is the folder's code that failed.
     :param freshness: what newer labels were worth.
     :param why: why it passes, where that is not told by the judgement.
@@ -52,7 +52,7 @@ class _Finding:
 
     judgement: Judgement | None = None
     refusal: str | None = None
-    uncovered: str | None = None
+    needs_human: str | None = None
     fault: bool = False
     freshness: Freshness | None = None
     why: str = ""
@@ -74,12 +74,12 @@ def judge_model(model: ModelFolder, at: Locations, attempt: DueAttempt, trained:
     champion = promotion_decided(stores.ledger, attempt.as_of)
     holdout = _holdout(model, stores, attempt, trained, champion)
     case = _Case(model, stores, attempt, trained, champion, holdout)
-    found = _find(case)
-    record = _conclude(case, found)
+    finding = _find(case)
+    record = _conclude(case, finding)
     # Told before it is recorded: once the record stands, nobody may come this way again.
     if record.judgement is not None and trained.run is not None:
         _log(stores, trained.run, record.judgement)
-    _tell(model, stores, record, found)
+    _tell(model, stores, record, finding)
     return stores.ledger.put(record)
 
 
@@ -103,26 +103,26 @@ def _find(case: _Case) -> _Finding:
     if trained.run is None and not trained.refresh:
         return _Finding(refusal=trained.why, fault=trained.fault)
     if config.labels is None:
-        return _Finding(uncovered="this model has no labels")
+        return _Finding(needs_human="this model has no labels")
     labelled = match_labels(config.data_schema, stores, case.holdout[0], case.attempt.as_of)
     if len(labelled.rows) < config.gate.min_rows:
         return _Finding(refusal=f"{len(labelled.rows)} labelled rows in the holdout, {config.gate.min_rows} are needed")
     freshness = champion_freshness(config, stores, case.champion, labelled) if case.champion is not None else None
     if trained.run is None:
         return _find_refresh(case, freshness)
-    old, uncovered = None, None
+    old, needs_human = None, None
     try:
         if case.champion is not None:
             old = predict_labelled(config.data_schema, stores, case.champion, labelled)
     except (FeaturesInvalid, ModelIncompatible) as error:
-        uncovered = f"the champion cannot score the holdout: {error}"
+        needs_human = f"the champion cannot score the holdout: {error}"
     challenger = stores.models.load_run(trained.run)
     judgement, refusal = _compare(case, labelled, old, challenger)
     if judgement is not None and old is not None and _is_younger(case, challenger):
         spread = error_between(judgement.lower, judgement.upper)
         freshness = Freshness(gain=judgement.improvement, error=spread) if np.isfinite(spread) else None
-    uncovered = uncovered if refusal is None else None
-    return _Finding(judgement, refusal, uncovered, fault=judgement is None, freshness=freshness)
+    needs_human = needs_human if refusal is None else None
+    return _Finding(judgement, refusal, needs_human, fault=judgement is None, freshness=freshness)
 
 
 def _find_refresh(case: _Case, freshness: Freshness | None) -> _Finding:
@@ -143,17 +143,17 @@ def _is_younger(case: _Case, challenger: PackedModel) -> bool:
     return (code, challenger.spec.window) == (champion.code, window)
 
 
-def _conclude(case: _Case, found: _Finding) -> AttemptRecord:
+def _conclude(case: _Case, finding: _Finding) -> AttemptRecord:
     trained, models = case.trained, case.stores.models
     tags = models.run_tags(trained.run) if trained.run is not None else {}
     metrics = models.run_metrics(trained.run) if trained.run is not None else {}
     # A refresh is of the champion's code, whatever the folder says by now.
     code = case.champion.code if case.champion and trained.refresh else case.model.code_version
-    baseline = case.champion is None and found.refusal is not None and _knows_labels(case)
-    uncovered, passed = found.uncovered, found.refusal is None or baseline
+    baseline = case.champion is None and finding.refusal is not None and _knows_labels(case)
+    needs_human, passed = finding.needs_human, finding.refusal is None or baseline
     if case.model.config.gate.approval == "required" and passed:
-        uncovered = uncovered or "config.yaml says gate.approval: required"
-    why = found.refusal or uncovered or found.why or _told(found.judgement)
+        needs_human = needs_human or "config.yaml says gate.approval: required"
+    why = finding.refusal or needs_human or finding.why or _told(finding.judgement)
     return AttemptRecord(
         as_of=case.attempt.as_of,
         verdict=case.attempt.verdict,
@@ -166,11 +166,11 @@ def _conclude(case: _Case, found: _Finding) -> AttemptRecord:
         code=tags.get("evergreen.code", code),
         holdout=tuple(case.holdout),
         against=case.champion.number if case.champion else 0,
-        judgement=found.judgement,
-        outcome="needs approval" if uncovered else "passed" if passed else "refused",
+        judgement=finding.judgement,
+        outcome="needs approval" if needs_human else "passed" if passed else "refused",
         why=f"the baseline serves: {why}" if baseline else why,
         baseline=baseline,
-        freshness=found.freshness,
+        freshness=finding.freshness,
         refresh=trained.refresh,
         meta={"run_id": trained.run, "cpu_seconds": trained.seconds},
     )
@@ -193,12 +193,12 @@ def _told(judgement: Judgement | None) -> str:
     )
 
 
-def _tell(model: ModelFolder, stores: Stores, record: AttemptRecord, found: _Finding) -> None:
+def _tell(model: ModelFolder, stores: Stores, record: AttemptRecord, finding: _Finding) -> None:
     """Tell what somebody has to mend or to decide; that a challenger is not better is nobody's alarm."""
     what, ledger = f"{model.id}: attempt {record.id} at batch {record.as_of}", stores.ledger
     serves = "The baseline serves" if record.baseline else "The champion stays" if record.against else "Nobody serves"
-    if found.fault:
-        report(ledger, "unfit", record.as_of, f"{what} has no challenger: {found.refusal}. {serves}.")
+    if finding.fault:
+        report(ledger, "unfit", record.as_of, f"{what} has no challenger: {finding.refusal}. {serves}.")
     elif record.outcome == "refused":
         resolve(ledger, "unfit", record.as_of, f"{what} has a challenger again")
     if record.outcome == "needs approval":

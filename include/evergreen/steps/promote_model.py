@@ -25,7 +25,7 @@ def promote_model(model: ModelFolder, at: Locations, attempt: DueAttempt, versio
     judged = require_passed(model, stores, attempt)
     standing = stores.ledger.get(PromotionRecord, "champion", judged.against)
     if standing is None:
-        standing = stores.ledger.put(_describe(model, stores, judged, version))
+        standing = stores.ledger.put(_build_promotion(model, stores, judged, version))
     sync_alias(model, stores, attempt.as_of)
     if standing.attempt == attempt.verdict:
         as_judged = standing.baseline == judged.baseline
@@ -43,7 +43,7 @@ def promote_model(model: ModelFolder, at: Locations, attempt: DueAttempt, versio
     return standing
 
 
-def _describe(model: ModelFolder, stores: Stores, judged: AttemptRecord, version: int) -> PromotionRecord:
+def _build_promotion(model: ModelFolder, stores: Stores, judged: AttemptRecord, version: int) -> PromotionRecord:
     """The promotion that an attempt leads to."""
     before = stores.ledger.get(PromotionRecord, "champion", judged.against - 1) if judged.refresh else None
     tags = stores.models.version_tags(version)

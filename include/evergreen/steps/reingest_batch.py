@@ -14,8 +14,8 @@ from evergreen.errors import ConfigInvalid, NotReady
 from evergreen.features.reading import partition_of, sort_order
 from evergreen.incidents import FAULT, STALE, resolve_mended
 from evergreen.records import ArrivalRecord, BatchRecord, ClaimRecord, Feed, RevisionRecord
-from evergreen.sources.intake import look_at, source_of, take_in_again
-from evergreen.sources.landing import Look
+from evergreen.sources.intake import probe_feed, source_of, take_in_again
+from evergreen.sources.landing import ProbeResult
 from evergreen.steps.validate_batch import describe_fault
 from evergreen.storage.columns import arrow_type, read_as
 from evergreen.storage.lake import to_frame
@@ -44,14 +44,14 @@ class ReingestResult:
 
 
 def reingest_batch(
-    model: ModelFolder, at: Locations, batch: str, feed: Feed = "rows", look: Look | None = None
+    model: ModelFolder, at: Locations, batch: str, feed: Feed = "rows", probe: ProbeResult | None = None
 ) -> ReingestResult:
     """Make a further revision of a batch from the files that are there now, and say what it changes.
 
     It is read from the batch on that is open now. Claims, predictions and verdicts that stand are left as they are. The
     same files under the same rules make no revision; one that was begun and not ended is ended.
 
-    :param look: an earlier look, where sizes must stay the same over two.
+    :param probe: an earlier probe, where sizes must stay the same over two.
     :raises NotReady: if the batch is not sealed, or its files are not there or not complete.
     :raises ConfigInvalid: if the feed has no files of its own.
     """
@@ -64,9 +64,9 @@ def reingest_batch(
         ended = (_seal_revision(model, stores, begun) if begun else None) or ended
     standing = _require_sealed(model, stores, feed, batch)
     # A sealed batch has ended, whatever the clock says.
-    seen = look_at(model, at, feed, batch, model.config.calendar.end(batch), look)
-    if not seen.complete:
-        raise NotReady(f"model {model.id}: {feed} of batch {batch} are not complete: {seen.why}")
+    result = probe_feed(model, at, feed, batch, model.config.calendar.end(batch), probe)
+    if not result.complete:
+        raise NotReady(f"model {model.id}: {feed} of batch {batch} are not complete: {result.why}")
     as_of = _open_batch(stores.ledger, model.config.calendar, batch)
     arrival = take_in_again(model, at, feed, batch, standing.revision + 1, as_of)
     if not _differs(model, stores, arrival):
@@ -128,9 +128,9 @@ def _differs(model: ModelFolder, stores: Stores, arrival: ArrivalRecord) -> bool
     """Whether an arrival, sorted under today's rules, is anything but the revision before it."""
     for feed in _feeds(model, arrival.feed):
         standing = stores.ledger.get(BatchRecord, f"{feed}.{arrival.batch}", arrival.revision - 1)
-        found = describe_validated(model, feed, arrival, validate_arrival(model, stores, feed, arrival), arrival.as_of)
-        placed = {"as_of": arrival.as_of, "revision": arrival.revision, "brought": None}
-        if standing is None or found != standing.model_copy(update=placed):
+        record = describe_validated(model, feed, arrival, validate_arrival(model, stores, feed, arrival), arrival.as_of)
+        renumbered = {"as_of": arrival.as_of, "revision": arrival.revision, "brought": None}
+        if standing is None or record != standing.model_copy(update=renumbered):
             return True
     return False
 

@@ -47,14 +47,14 @@ def plan_rollback(model: ModelFolder, at: Locations, version: int | None, why: s
     if not promotions or as_of is None:
         raise NotReady(f"model {model.id}: nobody serves yet; there is nothing to go back from")
     champion = promotions[-1]
-    older = [one for one in promotions if one.version != champion.version]
-    before = [one for one in older if one.version < champion.version and not one.baseline]
+    older = [promotion for promotion in promotions if promotion.version != champion.version]
+    before = [promotion for promotion in older if promotion.version < champion.version and not promotion.baseline]
     candidates = older if version or not before else before
-    chosen = next((one for one in reversed(candidates) if version in (None, one.version)), None)
+    chosen = next((promotion for promotion in reversed(candidates) if version in (None, promotion.version)), None)
     if chosen is None:
-        known = ", ".join(str(one) for one in sorted({one.version for one in older})) or "none"
+        versions = ", ".join(map(str, sorted({promotion.version for promotion in older}))) or "none"
         wanted = f"version {version}" if version is not None else "an older version"
-        raise ModelNotFound(f"model {model.id}: {wanted} has not been promoted before; valid: {known}")
+        raise ModelNotFound(f"model {model.id}: {wanted} has not been promoted before; valid: {versions}")
     holdout, judgement, doubt = _judge(model, stores, as_of, champion, chosen)
     attempt = AttemptRecord(
         as_of=as_of,

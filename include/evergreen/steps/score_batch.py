@@ -10,8 +10,8 @@ import pyarrow as pa
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import FeaturesInvalid, ModelIncompatible, NotReady, SourceChanged
-from evergreen.features.building import build_features, call_predict, readable
-from evergreen.features.generations import unreadable
+from evergreen.features.building import build_features, call_predict, list_readable_data
+from evergreen.features.generations import missing_columns
 from evergreen.features.rowwise import find_streamable, predict_pieces
 from evergreen.incidents import report, resolve
 from evergreen.judging.attempts import find_due_attempt
@@ -138,7 +138,7 @@ def _claim(model: ModelFolder, stores: Stores, batch: str) -> ClaimRecord:
     spec = stores.models.load_version(promotion.version).spec if promotion is not None else None
     # What today's folder looks back on is listed as well: challengers learn from what was listed here.
     lookback = max(model.config.features.lookback, spec.lookback if spec is not None else 0)
-    data, cut = readable(today, stores, batch, lookback)
+    data, cut = list_readable_data(today, stores, batch, lookback)
     ledger.put(data)
     claim = ClaimRecord(as_of=batch, revision=0, version=None, promotion=None, why="", data=data.id, label_cut=cut)
 
@@ -151,7 +151,7 @@ def _claim(model: ModelFolder, stores: Stores, batch: str) -> ClaimRecord:
         return by_nobody("empty", "batch without a clean row")
     if promotion is None or spec is None:
         return by_nobody("no champion", "no champion yet")
-    if unknown := unreadable(today, spec.data_schema(today)):
+    if unknown := missing_columns(today, spec.data_schema(today)):
         why = f"version {promotion.version} reads {', '.join(unknown)}, as config.yaml does not say"
         return by_nobody("unreadable", why)
     why = f"promotion {promotion.number}, in force from {promotion.effective_from}"

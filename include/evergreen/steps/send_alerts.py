@@ -42,8 +42,8 @@ def send_alerts(model: ModelFolder, at: Locations, sinks: tuple[Sink, ...] | Non
     ledger = open_stores(at, model.id).ledger
     told = failed = 0
     for sink in default_sinks(model) if sinks is None else sinks:
-        told_of = [one for incident in _untold(ledger, sink) for one in _messages(model, incident)]
-        left = [one for one in told_of if ledger.get(NoticeRecord, f"{one[1].incident}.{one[0]}.{sink.name}") is None]
+        messages = [one for incident in _untold(ledger, sink) for one in _messages(model, incident)]
+        left = [one for one in messages if ledger.get(NoticeRecord, f"{one[1].incident}.{one[0]}.{sink.name}") is None]
         for number, (event, message) in enumerate(left):
             first = ledger.get(NoticeRecord, f"{message.incident}.opened.{sink.name}")
             try:
@@ -64,13 +64,13 @@ def _untold(ledger: Ledger, sink: Sink) -> list[Incident]:
 
     Of each cause: back to the newest that it has heard of, which may be over by now.
     """
-    found = []
+    incidents = []
     for cause in get_args(Cause):
         for incident in itertools.islice(incidents_of(ledger, cause), _AT_MOST):
-            found.append(incident)
+            incidents.append(incident)
             if ledger.get(NoticeRecord, f"{incident.opened.id}.opened.{sink.name}") is not None:
                 break
-    return sorted(found, key=lambda incident: (incident.opened.as_of, incident.opened.cause))
+    return sorted(incidents, key=lambda incident: (incident.opened.as_of, incident.opened.cause))
 
 
 def default_sinks(model: ModelFolder) -> tuple[Sink, ...]:
@@ -87,9 +87,9 @@ def _messages(model: ModelFolder, incident: Incident) -> list[tuple[str, Message
         link = opened.meta.get("by", "")
         return Message(model.id, opened.id, event, as_of, text, incident.sightings, model.config.title, link)
 
-    told = [("opened", message("opened", opened.as_of, opened.text))]
+    messages = [("opened", message("opened", opened.as_of, opened.text))]
     if seen is not None:
-        told.append((f"seen-{seen.n}", message("seen again", seen.as_of, seen.text)))
+        messages.append((f"seen-{seen.n}", message("seen again", seen.as_of, seen.text)))
     if over is not None and over.text != opened.text:
-        told.append(("resolved", message("resolved", over.as_of, over.text)))
-    return told
+        messages.append(("resolved", message("resolved", over.as_of, over.text)))
+    return messages

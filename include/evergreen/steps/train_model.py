@@ -113,7 +113,7 @@ def _try_windows(
     config, candidates = model.config, dict[Window, _Candidate]()
     schema = config.data_schema
     lacking = TrainResult(None, None, 0, "no labels are known before the holdout")
-    holdout, known = choose_holdout(config, stores, attempt.as_of)
+    holdout, holdout_rows = choose_holdout(config, stores, attempt.as_of)
     if not holdout:
         return candidates, lacking
     # Without labels there is nothing to choose by.
@@ -121,7 +121,7 @@ def _try_windows(
         span = training_span(schema, stores, attempt.as_of, window, before=holdout[0])
         if span is None or any(span == one.span for one in candidates.values()):
             continue
-        loss = _champion_loss(model, stores, attempt, window, span, known)
+        loss = _champion_loss(model, stores, attempt, window, span, holdout_rows)
         if loss is not None:
             candidates[window] = _Candidate(span, loss, None)
             continue
@@ -131,7 +131,7 @@ def _try_windows(
             try:
                 folder = folders.enter_context(packing_folder())
                 fitted = fit_model(Recipe.of(model, window), schema, stores, span, folder)
-                candidates[window] = _Candidate(span, _measure_loss(config, stores, fitted, known), fitted)
+                candidates[window] = _Candidate(span, _measure_loss(config, stores, fitted, holdout_rows), fitted)
             except FeaturesInvalid as error:
                 _logger.warning("%s, window %s: %s", model.id, window, error)
                 lacking = TrainResult(None, span, len(rows.rows), str(error), fault=True)
@@ -149,11 +149,16 @@ def _read_result(stores: Stores, run: str) -> TrainResult:
 
 
 def _champion_loss(
-    model: ModelFolder, stores: Stores, attempt: DueAttempt, window: Window, span: tuple[str, str], known: LabelledRows
+    model: ModelFolder,
+    stores: Stores,
+    attempt: DueAttempt,
+    window: Window,
+    span: tuple[str, str],
+    holdout_rows: LabelledRows,
 ) -> float | None:
     """The champion's mean loss on the holdout where a challenger of the window would learn just what it has learnt."""
     champion = promotion_decided(stores.ledger, attempt.as_of)
-    if champion is None or champion.baseline or known.rows.empty:
+    if champion is None or champion.baseline or holdout_rows.rows.empty:
         return None
     if (champion.code, champion.trained_on) != (model.code_version, span):
         return None
@@ -164,7 +169,7 @@ def _champion_loss(
         return None
     schema, metric = model.config.data_schema, METRICS[model.config.gate.metric]
     try:
-        return float(np.mean(champion_losses(schema, metric, stores, champion, known)))
+        return float(np.mean(champion_losses(schema, metric, stores, champion, holdout_rows)))
     except (FeaturesInvalid, ModelIncompatible):
         return None
 

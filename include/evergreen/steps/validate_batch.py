@@ -55,7 +55,7 @@ def describe_fault(model: ModelFolder, record: BatchRecord) -> str:
     many = record.quarantined > limit / 2 * record.rows_in
     if record.state == "missing" or not (record.state == "rejected" or odd or many):
         return ""
-    told = [f"{reason.column or 'batch'}: {reason.expectation}: {reason.found}" for reason in record.reasons[:5]]
+    reasons = [f"{reason.column or 'batch'}: {reason.expectation}: {reason.found}" for reason in record.reasons[:5]]
     files = ", ".join(file.name for file in record.files)
     lead = f"{model.id}: {record.feed} of batch {record.batch}"
     if record.state == "rejected":
@@ -66,4 +66,4 @@ def describe_fault(model: ModelFolder, record: BatchRecord) -> str:
     again = (
         f"Have the source mended, or mend what is wrong here, then: evergreen reingest {model.id} {record.batch}{feed}"
     )
-    return f"{lead}. {files}: {'; '.join(told)}. {again}"
+    return f"{lead}. {files}: {'; '.join(reasons)}. {again}"

@@ -1,4 +1,4 @@
-"""Wait for a batch: look once, and declare it missing when its time is over."""
+"""Wait for a batch: probe once, and declare it missing when its time is over."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -8,29 +8,29 @@ from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.incidents import STALE, report
 from evergreen.records import Feed
-from evergreen.sources.landing import Look
-from evergreen.sources.waiting import WaitResult, look_for_batch
+from evergreen.sources.landing import ProbeResult
+from evergreen.sources.waiting import WaitResult, probe_batch
 from evergreen.storage.stores import open_stores
 
 
 def wait_for_batch(
-    model: ModelFolder, at: Locations, batch: str, now: datetime, before: Look | None = None, feed: Feed = "rows"
+    model: ModelFolder, at: Locations, batch: str, now: datetime, before: ProbeResult | None = None, feed: Feed = "rows"
 ) -> WaitResult:
-    """Look once whether the files of a batch are complete; past the time to wait, declare it missing.
+    """Probe once whether the files of a batch are complete; past the time to wait, declare it missing.
 
-    :param now: the moment of this look; ``wait`` counts from the batch's end.
-    :param before: the look before this one, needed where sizes must stay the same over two looks.
+    :param now: the moment of this probe; ``wait`` counts from the batch's end.
+    :param before: the probe before this one, needed where sizes must stay the same over two probes.
     :returns: what was seen; never ``overdue``, which has become ``missing``.
     :raises NotReady: if the batch before has not been sealed.
     """
-    seen = look_for_batch(model, at, batch, now, before, feed)
-    if seen.state != "overdue":
-        return seen
+    result = probe_batch(model, at, batch, now, before, feed)
+    if result.state != "overdue":
+        return result
     # Told before it is recorded: a sealed batch is not waited for again.
     text = (
-        f"{model.id}: {feed} of batch {batch} never came: {seen.why}. Later batches go on. "
+        f"{model.id}: {feed} of batch {batch} never came: {result.why}. Later batches go on. "
         "Deliver the files: they join the next open batch."
     )
     report(open_stores(at, model.id).ledger, STALE[feed], batch, text)
     declare_missing(model, at, feed, batch)
-    return replace(seen, state="missing")
+    return replace(result, state="missing")

@@ -38,12 +38,12 @@ def lacking(columns: Mapping[str, ColumnType], held: Mapping[str, str]) -> list[
     :param held: the columns that the rows were sealed with, and their stored types.
     :returns: each with its declared type, for a message; empty if the rows can be read.
     """
-    found = []
+    lacks = []
     for name, column in columns.items():
         source = find_column(name, column, held)
         if not column.has_default if source is None else held[source] != column.kind:
-            found.append(f"{name} ({column.type})")
-    return found
+            lacks.append(f"{name} ({column.type})")
+    return lacks
 
 
 def read_as(rows: pa.Table, columns: Mapping[str, ColumnType], held: Mapping[str, str]) -> pa.Table:

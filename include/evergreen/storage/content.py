@@ -40,8 +40,8 @@ class ContentHash:
 def content_hash(rows: pa.Table) -> str:
     """Hash of canonical rows: their CSV text, sorted by whoever calls. Equal rows give equal hashes, however stored.
 
-    Columns count by name, not by place, and one without a value does not count: a table that gains a column later has
-    nulls in the batches before.
+    Columns count by name, not by position, and one without a value does not count: a table that gains a column later
+    has nulls in the batches before.
     """
     whole = ContentHash(name for name in rows.column_names if rows.column(name).null_count < rows.num_rows)
     whole.update(rows)

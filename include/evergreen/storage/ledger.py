@@ -40,7 +40,7 @@ class Ledger:
         self._highest: dict[str, int] = {}
 
     def put(self, record: R) -> R:
-        """Write a record if its place is free.
+        """Write a record if its address is free.
 
         :returns: the record that stands there: this one, or the one that was there before.
         """
@@ -62,7 +62,7 @@ class Ledger:
         return stamped
 
     def get(self, kind: type[R], id_: str, n: int = 0) -> R | None:
-        """The record at a place, or None."""
+        """The record at an address, or None."""
         path = self._path(kind, id_, n)
         if path not in self._read:
             try:
@@ -103,13 +103,13 @@ class Ledger:
 
     def last_batch(self, kind: type[R], calendar: Calendar, prefix: str = "") -> str | None:
         """The newest batch that has a record of a kind; batches are taken in order, so there are no gaps."""
-        place = f"{kind.kind}/{prefix}"
-        n = self._gallop(place, lambda i: self.get(kind, f"{prefix}{calendar.name(i)}") is not None)
+        key = f"{kind.kind}/{prefix}"
+        n = self._gallop(key, lambda i: self.get(kind, f"{prefix}{calendar.name(i)}") is not None)
         return calendar.name(n) if n >= 0 else None
 
-    def _gallop(self, place: str, exists: Callable[[int], bool]) -> int:
+    def _gallop(self, key: str, exists: Callable[[int], bool]) -> int:
         """The highest number that exists in an unbroken row from 0, or -1."""
-        low = self._highest.get(place, -1)
+        low = self._highest.get(key, -1)
         step = 1
         while exists(low + step):
             low += step
@@ -118,7 +118,7 @@ class Ledger:
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (middle, high) if exists(middle) else (low, middle)
-        self._highest[place] = low
+        self._highest[key] = low
         return low
 
     def _path(self, kind: type[Record], id_: str, n: int) -> str:

@@ -154,8 +154,10 @@ class ModelStore:
     def find_version(self, attempt: str) -> int | None:
         """The version that an attempt was registered as, or None."""
         with _answered(self._uri):
-            found = self._client.search_model_versions(f"name = '{self.name}' and tags.`{ATTEMPT_TAG}` = '{attempt}'")
-            return min((int(version.version) for version in found), default=None)
+            versions = self._client.search_model_versions(
+                f"name = '{self.name}' and tags.`{ATTEMPT_TAG}` = '{attempt}'"
+            )
+            return min((int(version.version) for version in versions), default=None)
 
     def create_version(self, run_id: str, attempt: str, tags: Mapping[str, str], description: str) -> int:
         """Register a run's model as the next version. MLflow never deduplicates: look for the attempt first."""
@@ -236,17 +238,17 @@ class ModelStore:
 
     @functools.cached_property
     def _experiment(self) -> str:
-        found = self._client.get_experiment_by_name(self._experiment_name)
-        if found is not None:
-            return str(found.experiment_id)
+        experiment = self._client.get_experiment_by_name(self._experiment_name)
+        if experiment is not None:
+            return str(experiment.experiment_id)
         try:
             location = f"{self._artifacts}/{self._experiment_name}" if self._artifacts else None
             return str(self._client.create_experiment(self._experiment_name, artifact_location=location))
         except MlflowException:
-            found = self._client.get_experiment_by_name(self._experiment_name)
-            if found is None:
+            experiment = self._client.get_experiment_by_name(self._experiment_name)
+            if experiment is None:
                 raise
-            return str(found.experiment_id)
+            return str(experiment.experiment_id)
 
     def _search(self, query: str) -> list[Run]:
         return list(self._client.search_runs([self._experiment], query, run_view_type=ViewType.ACTIVE_ONLY))

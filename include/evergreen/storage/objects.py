@@ -27,9 +27,9 @@ def open_store(uri: str) -> ObjectStore:
         return from_url(uri)
     from obstore.auth.boto3 import Boto3CredentialProvider
 
-    place = _place(session)
-    insecure = place.pop("aws_allow_http", "false") == "true"
-    options: Any = {**place, "client_options": {"allow_http": insecure}}
+    endpoint = _s3_endpoint(session)
+    insecure = endpoint.pop("aws_allow_http", "false") == "true"
+    options: Any = {**endpoint, "client_options": {"allow_http": insecure}}
     store: ObjectStore = from_url(uri, credential_provider=Boto3CredentialProvider(session), **options)
     return store
 
@@ -44,10 +44,10 @@ def holds_anything(uri: str) -> bool:
 
 
 @contextmanager
-def reached(place: str) -> Iterator[None]:
+def reached(location: str) -> Iterator[None]:
     """Turn a store that does not answer into an outage, which is retried. That something is not there is an answer.
 
-    :param place: what was asked, for the message.
+    :param location: what was asked, for the message.
     """
     try:
         yield
@@ -55,8 +55,8 @@ def reached(place: str) -> Iterator[None]:
         raise
     except (BaseError, OSError) as error:
         # Below it the libraries repeat themselves, with all that they know of the request.
-        told = _COLOURS.sub("", str(error)).partition("Debug source")[0]
-        raise Outage(f"{place} did not answer: {' '.join(told.split())}") from error
+        message = _COLOURS.sub("", str(error)).partition("Debug source")[0]
+        raise Outage(f"{location} did not answer: {' '.join(message.split())}") from error
 
 
 def delta_options(uri: str) -> dict[str, str] | None:
@@ -66,7 +66,7 @@ def delta_options(uri: str) -> dict[str, str] | None:
     if session is None or credentials is None:
         return None
     keys = credentials.get_frozen_credentials()
-    options = _place(session) | {"aws_access_key_id": keys.access_key, "aws_secret_access_key": keys.secret_key}
+    options = _s3_endpoint(session) | {"aws_access_key_id": keys.access_key, "aws_secret_access_key": keys.secret_key}
     return options | ({"aws_session_token": keys.token} if keys.token else {})
 
 
@@ -90,7 +90,7 @@ def _open_session(profile: str) -> Any:
     return boto3.Session(profile_name=profile)
 
 
-def _place(session: Any) -> dict[str, str]:
+def _s3_endpoint(session: Any) -> dict[str, str]:
     """Region and address of a profile's S3."""
     meta = session.client("s3").meta
     options = {"aws_region": meta.region_name or "us-east-1"}

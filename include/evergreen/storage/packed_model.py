@@ -69,22 +69,22 @@ def read_spec(folder: Path) -> ModelSpec:
     :raises ModelIncompatible: if it was packed by a release that writes it otherwise.
     """
     unnumbered = not (folder / SPEC).exists()
-    told = json.loads((folder / (_UNNUMBERED if unnumbered else SPEC)).read_text(encoding="utf-8"))
+    content = json.loads((folder / (_UNNUMBERED if unnumbered else SPEC)).read_text(encoding="utf-8"))
     try:
-        return ModelSpec.model_validate(_number(told) if unnumbered else told)
+        return ModelSpec.model_validate(_number(content) if unnumbered else content)
     except ValidationError as error:
         fields = ", ".join(sorted({".".join(str(part) for part in one["loc"][:1]) for one in error.errors()}))
         raise ModelIncompatible(
-            f"model {told.get('model')}, {folder}: what it was made with cannot be read by this release: {fields}. It "
-            "was packed by a newer release, or before 0.2.0; retrain the model, or run the release that packed it"
+            f"model {content.get('model')}, {folder}: what it was made with cannot be read by this release: {fields}. "
+            "It was packed by a newer release, or before 0.2.0; retrain the model, or run the release that packed it"
         ) from error
 
 
-def _number(told: Mapping[str, Any]) -> dict[str, Any]:
+def _number(content: Mapping[str, Any]) -> dict[str, Any]:
     """A spec from before the first release in the form of today."""
-    given = {name: value for name, value in told.items() if name != "declared"}
+    given = {name: value for name, value in content.items() if name != "declared"}
     if "max_delay" in given:
         given["max_delay"] = given["max_delay"] or 0
     # Of either metric of classification the constant is the same; which one it was of a regression was not told.
-    metric = "logloss" if told.get("task") == "classification" else "mae"
-    return {**given, "columns": told.get("declared"), "event_time": None, "metric": metric}
+    metric = "logloss" if content.get("task") == "classification" else "mae"
+    return {**given, "columns": content.get("declared"), "event_time": None, "metric": metric}

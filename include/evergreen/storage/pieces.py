@@ -94,19 +94,19 @@ class _StoredFile(io.RawIOBase):
         self._size = int(obstore.head(store, path)["size"])
 
     def read(self, size: int = -1) -> bytes:
-        """Bytes from the place on."""
+        """Bytes from the position on."""
         end = self._size if size < 0 else min(self._at + size, self._size)
         found = bytes(obstore.get_range(self._store, self._path, start=self._at, end=end)) if end > self._at else b""
         self._at += len(found)
         return found
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a place."""
+        """Go to a position."""
         self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
         return self._at
 
     def tell(self) -> int:
-        """The place."""
+        """The position."""
         return self._at
 
     def readable(self) -> bool:
@@ -114,7 +114,7 @@ class _StoredFile(io.RawIOBase):
         return True
 
     def seekable(self) -> bool:
-        """It can be read from any place."""
+        """It can be read from any position."""
         return True
 
 

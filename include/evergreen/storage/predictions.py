@@ -48,17 +48,17 @@ def read_predictions(model: str, batch: str, last: str | None = None, at: Locati
 
 
 def _require_model(model: str, at: Locations) -> None:
-    """Refuse a lake or a model that is not there, and make neither: a mistyped place stays as it was."""
+    """Refuse a lake or a model that is not there, and make neither: a mistyped location stays as it was."""
     folder = at.lake.removeprefix("file://")
     if "://" not in folder and not (Path(folder) / "ledger").is_dir():
         raise ModelNotFound(f"model {model}: there is no lake in {at.lake}; EVERGREEN_LAKE or EVERGREEN_HOME names it")
     uri = f"{at.lake.rstrip('/')}/ledger"
     with reached(uri):
-        found = obstore.list_with_delimiter(open_store(uri), prefix=at.env)["common_prefixes"]
-    models = sorted(path.rpartition("/")[2] for path in found)
+        prefixes = obstore.list_with_delimiter(open_store(uri), prefix=at.env)["common_prefixes"]
+    models = sorted(path.rpartition("/")[2] for path in prefixes)
     if model not in models:
-        known = ", ".join(models) or "none"
-        raise ModelNotFound(f"no model {model!r} in {at.lake} under EVERGREEN_ENV={at.env}; there are: {known}")
+        valid = ", ".join(models) or "none"
+        raise ModelNotFound(f"no model {model!r} in {at.lake} under EVERGREEN_ENV={at.env}; there are: {valid}")
 
 
 def _scored(lake: Lake, first: str, last: str) -> list[str]:

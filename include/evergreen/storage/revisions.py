@@ -18,8 +18,8 @@ def known_revisions(ledger: Ledger, feed: Feed, as_of: str | None = None) -> dic
 def sealed_batches(ledger: Ledger, feed: Feed, batches: list[str], as_of: str | None = None) -> list[BatchRecord]:
     """The records of those of the batches that are sealed, each in the revision known at a batch."""
     revisions = known_revisions(ledger, feed, as_of)
-    found = [ledger.get(BatchRecord, f"{feed}.{batch}", revisions.get(batch, 0)) for batch in batches]
-    return [record for record in found if record is not None]
+    records = [ledger.get(BatchRecord, f"{feed}.{batch}", revisions.get(batch, 0)) for batch in batches]
+    return [record for record in records if record is not None]
 
 
 def sealed_batch(ledger: Ledger, feed: Feed, batch: str, as_of: str | None = None) -> BatchRecord | None:

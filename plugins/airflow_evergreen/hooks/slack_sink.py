@@ -86,12 +86,12 @@ def _plain(message: Message) -> str:
 def _blocks(message: Message) -> list[dict[str, Any]]:
     icon = _ICONS.get(message.event, "")
     again = f", reported {message.sightings} times" if message.sightings > 1 else ""
-    told = [
+    blocks = [
         _section(f"{icon} *{_escape(_plain(message))}*{again}"),
         # Slack takes 3,000 characters a section; what is longer stands in the log that the link leads to.
         _section(_escape(message.text)[:2900]),
     ]
-    return [*told, _section(f"<{message.link}|Open in Airflow>")] if message.link else told
+    return [*blocks, _section(f"<{message.link}|Open in Airflow>")] if message.link else blocks
 
 
 def _escape(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Files or a query outside any model folder, looked at for completeness."""
+"""Files or a query outside any model folder, probed for completeness."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import AirflowException
 from evergreen.batches import Calendar
 from evergreen.config.feeds import FilesConfig
 from evergreen.errors import ExtraMissing, Outage, Refused, needs_extra
-from evergreen.sources.landing import Look, group_files, judge_look, look
+from evergreen.sources.landing import ProbeResult, group_files, judge_completeness, probe_files
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Source:
     conn_id: str | None = None
     sql: str | None = None
 
-    def look(self, calendar: Calendar, batch: str, before: Look | None) -> Look:
-        """Look once.
+    def probe(self, calendar: Calendar, batch: str, before: ProbeResult | None) -> ProbeResult:
+        """Probe once.
 
         :raises Outage: if the store or the database did not answer.
         :raises Refused: if the database refuses the query, or the connection's provider is not installed.
@@ -41,13 +41,13 @@ class Source:
         files = FilesConfig.model_validate({"files": self.files, "complete": self.complete})
         assert self.location is not None
         if not self.location.startswith("s3://"):
-            return look(Path(self.location), files, calendar, batch, before)
+            return probe_files(Path(self.location), files, calendar, batch, before)
         sizes = self._list()
         names = group_files(sizes, files, calendar).get(batch, [])
         found = {name: sizes[name] for name in names}
-        return judge_look(found, sizes.__contains__, self.location, files, calendar, batch, before)
+        return judge_completeness(found, sizes.__contains__, self.location, files, calendar, batch, before)
 
-    def _ask(self) -> Look:
+    def _ask(self) -> ProbeResult:
         from evergreen.sources.querying import refuses_query
 
         connection, asked = BaseHook.get_connection(str(self.conn_id)), f"connection {self.conn_id}, {self.sql}"
@@ -63,7 +63,7 @@ class Source:
                 raise Refused(f"{asked}: the database refuses it: {error}; mend the query") from error
             raise Outage(f"{asked}: {error}") from error
         value = row[0] if row else None
-        return Look(bool(value), f"{asked}: first value {value!r}", ())
+        return ProbeResult(bool(value), f"{asked}: first value {value!r}", ())
 
     def _list(self) -> dict[str, int]:
         """Names below an S3 location with their sizes."""

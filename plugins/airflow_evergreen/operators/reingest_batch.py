@@ -21,10 +21,10 @@ class ReingestBatchOperator(FeedOperator):
 
     def run_step(self, model: ModelFolder, at: Locations, context: Context) -> dict[str, Any]:
         """Take it in again."""
-        from evergreen.sources.intake import look_beforehand
+        from evergreen.sources.intake import probe_beforehand
         from evergreen.steps.reingest_batch import reingest_batch
 
         batch, feed = self.as_of(model, context), feed_of(self.feed)
-        result = reingest_batch(model, at, batch, feed, look_beforehand(model, at, feed, batch))
+        result = reingest_batch(model, at, batch, feed, probe_beforehand(model, at, feed, batch))
         changes = {what: getattr(result.revision, what, 0) for what in ("added", "removed", "changed")}
         return {**self.outcome(at, result.after), "revision": result.after.revision, **changes}

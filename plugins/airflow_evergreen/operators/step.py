@@ -6,7 +6,8 @@ from typing import Any
 from airflow.sdk import BaseOperator, Context
 
 from airflow_evergreen.hooks.tracking import MlflowHook
-from airflow_evergreen.runtime import RETRIES, acting_for, batch_of, load_model, locate
+from airflow_evergreen.retries import RETRIES
+from airflow_evergreen.runtime import acting_for, batch_of, load_model, locate
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 

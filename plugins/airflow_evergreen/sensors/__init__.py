@@ -1,1 +1,1 @@
-"""What waits: each looks once, then leaves its worker slot to others."""
+"""What waits: each probes once, then leaves its worker slot to others."""

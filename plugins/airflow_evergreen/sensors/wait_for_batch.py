@@ -11,7 +11,7 @@ from airflow_evergreen.sensors.waiting import WaitingSensor
 from airflow_evergreen.triggers.batch import BatchTrigger
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import BatchMissing, NotReady, Refused
-from evergreen.sources.landing import Look
+from evergreen.sources.landing import ProbeResult
 from evergreen.sources.waiting import WaitResult
 
 
@@ -45,8 +45,8 @@ class WaitForBatchSensor(WaitingSensor):
         """The batch that this task is for."""
         return batch_of(model, self.batch, context)
 
-    def look(self, context: Context, before: Look | None, started: datetime) -> dict[str, Any]:
-        """Look; past the time to wait, declare the batch missing."""
+    def probe(self, context: Context, before: ProbeResult | None, started: datetime) -> dict[str, Any]:
+        """Probe; past the time to wait, declare the batch missing."""
         from evergreen.steps.wait_for_batch import wait_for_batch
 
         model = load_model(self.model_id)
@@ -54,18 +54,18 @@ class WaitForBatchSensor(WaitingSensor):
         give_up = started + limit if limit is not None else None
         try:
             with acting_for(context):
-                seen = wait_for_batch(model, locate(self.mlflow_conn_id), batch, datetime.now(UTC), before, feed)
+                result = wait_for_batch(model, locate(self.mlflow_conn_id), batch, datetime.now(UTC), before, feed)
         except NotReady as earlier:
             if give_up is not None and datetime.now(UTC) >= give_up:
                 # A retry would be as patient once more.
                 raise Refused(str(earlier)) from earlier
-            seen = WaitResult("waiting", "an earlier batch has to be processed first")
-        if seen.state == "missing":
+            result = WaitResult("waiting", "an earlier batch has to be processed first")
+        if result.state == "missing":
             raise BatchMissing(
-                f"model {model.id}: {feed} of batch {batch} did not come in their time: {seen.why}. Declared missing; "
-                "later batches go on. Deliver the files: they join the next open batch"
+                f"model {model.id}: {feed} of batch {batch} did not come in their time: {result.why}. Declared "
+                "missing; later batches go on. Deliver the files: they join the next open batch"
             )
-        if seen.state == "complete":
-            return {"batch": batch, "seen": seen.why}
+        if result.state == "complete":
+            return {"batch": batch, "seen": result.why}
         end = give_up.isoformat() if give_up is not None else None
-        self.wait_on(BatchTrigger(batch, self.poke_interval, self.model_id, feed, give_up=end), seen.why, started)
+        self.wait_on(BatchTrigger(batch, self.poke_interval, self.model_id, feed, give_up=end), result.why, started)

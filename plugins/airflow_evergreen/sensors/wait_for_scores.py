@@ -11,7 +11,7 @@ from airflow_evergreen.sensors.waiting import WaitingSensor
 from airflow_evergreen.triggers.batch import GRACE, BatchTrigger
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import Refused
-from evergreen.sources.landing import Look
+from evergreen.sources.landing import ProbeResult
 from evergreen.sources.waiting import unordered, unsettled
 
 
@@ -44,8 +44,8 @@ class WaitForScoresSensor(WaitingSensor):
         """The batch that this task is for."""
         return batch_of(model, self.batch, context)
 
-    def look(self, context: Context, before: Look | None, started: datetime) -> dict[str, Any]:
-        """Look into the ledger."""
+    def probe(self, context: Context, before: ProbeResult | None, started: datetime) -> dict[str, Any]:
+        """Probe the ledger."""
         model = load_model(self.model_id)
         batch, limit = self.as_of(model, context), patience(model)
         at, now = locate(self.mlflow_conn_id), datetime.now(UTC)

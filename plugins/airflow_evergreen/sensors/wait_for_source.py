@@ -13,7 +13,7 @@ from evergreen.batches import Calendar, Every
 from evergreen.config.feeds import FilesConfig
 from evergreen.config.mistakes import describe_mistakes
 from evergreen.errors import BatchMissing, ConfigInvalid
-from evergreen.sources.landing import Look
+from evergreen.sources.landing import ProbeResult
 
 # As good as for ever, and still a date.
 _LONGEST = timedelta(days=100_000)
@@ -53,8 +53,8 @@ class WaitForSourceSensor(WaitingSensor):
         self.batch, self.location, self.files, self.complete = batch, location, files, complete
         self.sql, self.conn_id, self.every, self.wait = sql, conn_id, every, wait
 
-    def look(self, context: Context, before: Look | None, started: datetime) -> dict[str, Any]:
-        """Look; past the time to wait, fail."""
+    def probe(self, context: Context, before: ProbeResult | None, started: datetime) -> dict[str, Any]:
+        """Probe; past the time to wait, fail."""
         self._check_arguments()
         calendar = self._calendar()
         where = {
@@ -64,12 +64,12 @@ class WaitForSourceSensor(WaitingSensor):
             "conn_id": self.conn_id,
             "sql": self.sql,
         }
-        seen = Source(**where).look(calendar, calendar.name(0), before)  # type: ignore[arg-type]
-        if seen.complete:
-            return {"batch": self.batch, "seen": seen.why}
+        probe = Source(**where).probe(calendar, calendar.name(0), before)  # type: ignore[arg-type]
+        if probe.complete:
+            return {"batch": self.batch, "seen": probe.why}
         deadline = calendar.starts_at(1) + min(self.wait, _LONGEST)
-        if datetime.now(UTC) >= deadline and not seen.settling:
-            raise BatchMissing(f"task {self.task_id}: batch {self.batch} did not come until {deadline}: {seen.why}")
+        if datetime.now(UTC) >= deadline and not probe.settling:
+            raise BatchMissing(f"task {self.task_id}: batch {self.batch} did not come until {deadline}: {probe.why}")
         trigger = BatchTrigger(
             calendar.name(0),
             self.poke_interval,
@@ -77,7 +77,7 @@ class WaitForSourceSensor(WaitingSensor):
             calendar=(self.every, calendar.start.isoformat()),
             deadline=deadline.isoformat(),
         )
-        self.wait_on(trigger, seen.why, started)
+        self.wait_on(trigger, probe.why, started)
 
     def _check_arguments(self) -> None:
         if not self.batch or (self.sql is None) == (self.location is None):

@@ -6,13 +6,13 @@ from typing import Any, NoReturn
 
 from airflow.sdk import BaseSensorOperator, Context
 
-from airflow_evergreen.runtime import RETRIES
+from airflow_evergreen.retries import RETRIES
 from airflow_evergreen.triggers.batch import BatchTrigger
-from evergreen.sources.landing import Look
+from evergreen.sources.landing import ProbeResult
 
 
 class WaitingSensor(BaseSensorOperator):
-    """Look once, then leave the worker slot until a trigger has seen something to do; the base of those beside it."""
+    """Probe once, then leave the worker slot until a trigger has seen something to do; the base of those beside it."""
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("retry_policy", RETRIES)
@@ -20,20 +20,20 @@ class WaitingSensor(BaseSensorOperator):
         super().__init__(**kwargs)
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Look once, before anything is deferred: a batch that is there costs no trigger."""
-        return self.look(context, None, datetime.now(UTC))
+        """Probe once, before anything is deferred: a batch that is there costs no trigger."""
+        return self.probe(context, None, datetime.now(UTC))
 
     def resume(self, context: Context, event: dict[str, Any], started: str) -> dict[str, Any]:
-        """Look again when the trigger has seen something to do."""
+        """Probe again when the trigger has seen something to do."""
         sizes = event["sizes"]
-        before = Look(False, "", tuple((name, size) for name, size in sizes)) if sizes is not None else None
-        return self.look(context, before, datetime.fromisoformat(started))
+        before = ProbeResult(False, "", tuple((name, size) for name, size in sizes)) if sizes is not None else None
+        return self.probe(context, before, datetime.fromisoformat(started))
 
     @abstractmethod
-    def look(self, context: Context, before: Look | None, started: datetime) -> dict[str, Any]:
-        """Look, and return, fail, or wait on.
+    def probe(self, context: Context, before: ProbeResult | None, started: datetime) -> dict[str, Any]:
+        """Probe, and return, fail, or wait on.
 
-        :param before: the look before this one, where sizes must stay the same over two.
+        :param before: the probe before this one, where sizes must stay the same over two.
         :param started: when this task began to wait.
         """
 

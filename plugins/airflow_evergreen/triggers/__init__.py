@@ -1,1 +1,1 @@
-"""What looks again while a sensor is deferred."""
+"""What probes again while a sensor is deferred."""

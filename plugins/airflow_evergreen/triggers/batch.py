@@ -1,4 +1,4 @@
-"""Looks for a batch, or for its scores, while a sensor is deferred."""
+"""Probes for a batch, or for its scores, while a sensor is deferred."""
 
 import asyncio
 import logging
@@ -16,27 +16,27 @@ from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import ConfigInvalid, NotReady
 from evergreen.sources.intake import source_of
-from evergreen.sources.landing import Look
-from evergreen.sources.waiting import look_for_batch, unordered, unsettled
+from evergreen.sources.landing import ProbeResult
+from evergreen.sources.waiting import probe_batch, unordered, unsettled
 
 _logger = logging.getLogger(__name__)
 # How long a check waits for the one before it.
 GRACE = timedelta(hours=1)
-# Seconds between two looks for what other runs of the loop have to do first.
-_OWN = 5.0
+# Seconds between two probes for what other runs of the loop have to do first.
+_LOOP_POLL = 5.0
 
 
 class BatchTrigger(BaseTrigger):
-    """Look every few seconds, and fire once there is something for a worker to do.
+    """Probe every few seconds, and fire once there is something for a worker to do.
 
-    That is: the batch is complete, its time is over, or a look failed; the sensor then looks itself and decides.
+    That is: the batch is complete, its time is over, or a probe failed; the sensor then probes itself and decides.
     Nothing is written here.
 
     :param batch: the batch.
-    :param poll: seconds between two looks.
+    :param poll: seconds between two probes.
     :param model_id: the model folder whose rules hold; None with ``source``.
     :param until: ``rows`` or ``labels`` for their files, ``scores`` until the batch is claimed and its labels sealed.
-    :param source: where to look without a model folder, as ``Source`` takes it.
+    :param source: what to probe without a model folder, as ``Source`` takes it.
     :param calendar: length and first moment of the batches of ``source``.
     :param deadline: moment (ISO 8601) at which a ``source`` is overdue, or an earlier check no longer waited for.
     :param give_up: moment (ISO 8601) past which earlier batches are no longer waited for; None for never.
@@ -64,48 +64,48 @@ class BatchTrigger(BaseTrigger):
         return f"{__name__}.BatchTrigger", {name: getattr(self, name) for name in names}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look until something is to be done; the event carries the sizes that the last look but one saw."""
-        before: Look | None = None
+        """Probe until something is to be done; the event carries the sizes that the last probe but one saw."""
+        before: ProbeResult | None = None
         said = ""
         while True:
             try:
-                done, seen = await asyncio.to_thread(self._look, before)
+                done, probe = await asyncio.to_thread(self._probe, before)
             except (NotReady, ConfigInvalid) as error:
                 # A config.yaml that is being written is whole a moment later.
-                done, seen = _past(self.give_up), None
+                done, probe = _past(self.give_up), None
                 if str(error) != said:
                     said = str(error)
                     _logger.info("%s", said)
             except Exception:
-                _logger.exception("looking for batch %s failed; a worker looks again", self.batch)
-                # Worker and trigger would chase each other if only this process cannot look.
+                _logger.exception("probing for batch %s failed; a worker probes again", self.batch)
+                # Worker and trigger would chase each other if only this process cannot probe.
                 await asyncio.sleep(self.poll)
-                done, seen = True, None
+                done, probe = True, None
             if done:
                 yield TriggerEvent({"sizes": [list(size) for size in before.sizes] if before else None})
                 return
             # What the loop itself has to do first is soon done, and costs one read of the ledger to look for.
-            own = seen is None
-            before = seen
-            await asyncio.sleep(min(self.poll, _OWN) if own else self._pause())
+            waits_for_loop = probe is None
+            before = probe
+            await asyncio.sleep(min(self.poll, _LOOP_POLL) if waits_for_loop else self._pause())
 
-    def _look(self, before: Look | None) -> tuple[bool, Look | None]:
+    def _probe(self, before: ProbeResult | None) -> tuple[bool, ProbeResult | None]:
         if self.source is not None:
             every, start = self.calendar or ("day", self.batch)
-            seen = Source(**self.source).look(
+            probe = Source(**self.source).probe(
                 Calendar(every, datetime.fromisoformat(start).replace(tzinfo=UTC)),  # type: ignore[arg-type]
                 self.batch,
                 before,
             )
-            return seen.complete or (_past(self.deadline) and not seen.settling), seen
+            return probe.complete or (_past(self.deadline) and not probe.settling), probe
         model, at = self._model, Locations.from_environment()
         if self.until == "scores":
             if unsettled(model, at, self.batch) is not None:
                 return _past(self.give_up), None
             return _past(self.deadline) or unordered(model, at, self.batch) is None, None
         feed = "labels" if self.until == "labels" else "rows"
-        found = look_for_batch(model, at, self.batch, datetime.now(UTC), before, feed)  # type: ignore[arg-type]
-        return found.state != "waiting", found.look
+        result = probe_batch(model, at, self.batch, datetime.now(UTC), before, feed)  # type: ignore[arg-type]
+        return result.state != "waiting", result.probe
 
     @property
     def _model(self) -> ModelFolder:
@@ -116,7 +116,7 @@ class BatchTrigger(BaseTrigger):
         return self._read[1]
 
     def _pause(self) -> float:
-        """Seconds to the next look; sizes must stay the same for as long as config.yaml says."""
+        """Seconds to the next probe; sizes must stay the same for as long as config.yaml says."""
         if self.source is not None:
             complete = CompleteConfig.model_validate(self.source.get("complete", {}))
             return self.poll if self.source.get("sql") else _apart(complete, self.poll)

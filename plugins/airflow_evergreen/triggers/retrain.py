@@ -23,7 +23,7 @@ class RetrainTrigger(BaseTrigger):
 
     A run that ended without a result is followed by the next run of the same attempt, under the next number.
 
-    :param poll: seconds between two looks.
+    :param poll: seconds between two probes.
     """
 
     def __init__(self, poll: float) -> None:
@@ -37,7 +37,7 @@ class RetrainTrigger(BaseTrigger):
         return f"{__name__}.RetrainTrigger", {"poll": self.poll}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look until at least one attempt can be started; the event lists the runs to start."""
+        """Probe until at least one attempt can be started; the event lists the runs to start."""
         while True:
             runs = await asyncio.to_thread(self._find_runs)
             if runs:

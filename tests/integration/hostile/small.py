@@ -152,7 +152,7 @@ def take(model: ModelFolder, at: Locations, day: int) -> None:
 def _await(model: ModelFolder, at: Locations, batch: str, feed: Feed) -> bool:
     seen = wait_for_batch(model, at, batch, LATER, None, feed)
     if seen.state == "waiting":
-        seen = wait_for_batch(model, at, batch, LATER, seen.look, feed)
+        seen = wait_for_batch(model, at, batch, LATER, seen.probe, feed)
     return seen.state == "complete"
 
 

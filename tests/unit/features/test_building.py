@@ -11,7 +11,7 @@ from evergreen.config.contract import ModelConfig
 from evergreen.config.model_folder import load_model_folder
 from evergreen.config.model_spec import ModelSpec
 from evergreen.errors import FeaturesInvalid
-from evergreen.features.building import call_features, call_predict, readable
+from evergreen.features.building import call_features, call_predict, list_readable_data
 from evergreen.features.reading import published
 from evergreen.records import BatchRecord
 from evergreen.storage.model_from_code import load_module
@@ -95,7 +95,7 @@ def test_a_batch_reads_its_lookback_and_labels_known_before_it(
     for number in range(1, 9):
         seal(stores, "rows", number, "rejected" if number == 4 else "published", 0 if number in (2, 4) else 5)
         seal(stores, "labels", number, "missing" if number == 3 else "published", 0 if number in (2, 3) else 5)
-    data, label_cut = readable(model.config.data_schema, stores, "2024-01-06", model.config.features.lookback)
+    data, label_cut = list_readable_data(model.config.data_schema, stores, "2024-01-06", model.config.features.lookback)
     assert [int(p.batch[-2:]) for p in data.partitions if p.table == "clean"] == rows
     assert [int(p.batch[-2:]) for p in data.partitions if p.table == "labels"] == labels
     assert label_cut == cut

@@ -5,7 +5,7 @@ import yaml
 
 from evergreen.config.contract import ModelConfig
 from evergreen.config.model_spec import ModelSpec
-from evergreen.features.generations import outgrown, sealed_schema, unpredicted, unreadable
+from evergreen.features.generations import missing_columns, outgrown, sealed_schema, unpredicted
 from evergreen.records import BatchRecord
 from tests.unit.conftest import CONFIG
 
@@ -43,7 +43,7 @@ def read(today, made):
 )
 def test_what_maps_is_of_one_generation_and_what_does_not_is_named(today, old_reads, new_reads):
     own = read(today, config())
-    assert unreadable(today.data_schema, own) == old_reads
+    assert missing_columns(today.data_schema, own) == old_reads
     assert outgrown(today.data_schema, own) == new_reads + old_reads
 
 

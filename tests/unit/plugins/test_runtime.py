@@ -7,7 +7,8 @@ import pytest
 from airflow.sdk.definitions.retry_policy import RetryAction
 from airflow.sdk.exceptions import AirflowSkipException
 
-from airflow_evergreen.runtime import RETRIES, acting_for, batch_of, load_model, locate, patience
+from airflow_evergreen.retries import RETRIES
+from airflow_evergreen.runtime import acting_for, batch_of, load_model, locate, patience
 from evergreen.config.model_folder import load_model_folder
 from evergreen.errors import ModelNotFound, Refused
 from evergreen.storage.ledger import acting

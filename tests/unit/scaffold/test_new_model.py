@@ -353,18 +353,18 @@ def test_stray_dates_do_not_move_the_start(propose):
     frame = pd.concat([make_sales()] * 5, ignore_index=True).assign(
         sale_id=range(5 * ROWS), sold_at=["1970-01-01", *dates[1:-1], "2099-12-31"]
     )
-    placed = propose(frame).placed
-    assert placed.calendar.name(0) == "2024-01-01"
-    assert (placed.before, placed.after, placed.last) == (1, 1, "2024-07-15")
+    assigned = propose(frame).assigned
+    assert assigned.calendar.name(0) == "2024-01-01"
+    assert (assigned.before, assigned.after, assigned.last) == (1, 1, "2024-07-15")
 
 
 def test_a_few_rows_of_the_evening_before_do_not_move_the_start(propose):
     frame = pd.concat([make_sales()] * 10, ignore_index=True)
     dates = np.where(frame.index < 1, "2023-12-31", frame["sold_at"])
     for every in ("week", "month"):
-        placed = propose(frame.assign(sale_id=range(len(frame)), sold_at=dates), every=every).placed
-        assert (placed.calendar.name(0), placed.before) == ("2024-01-01", 1)
-    assert propose(make_sales(), every="week").placed.before == 0
+        assigned = propose(frame.assign(sale_id=range(len(frame)), sold_at=dates), every=every).assigned
+        assert (assigned.calendar.name(0), assigned.before) == ("2024-01-01", 1)
+    assert propose(make_sales(), every="week").assigned.before == 0
 
 
 def test_times_that_repeat_are_mentioned(propose):
@@ -404,10 +404,10 @@ def test_files_named_by_their_batches_stay_as_they_are(tmp_path):
         part.to_csv(paths[-1], index=False)
     given = Answers(key=("sale_id",), event_time="sold_at", target="amount", every="week")
     proposal = propose_model("sales", read_files(paths), given, take_proposal)
-    assert (proposal.pattern, proposal.placed.calendar.name(0)) == ("{batch:%Y-%m-%d}/part-*.csv", "2024-01-01")
+    assert (proposal.pattern, proposal.assigned.calendar.name(0)) == ("{batch:%Y-%m-%d}/part-*.csv", "2024-01-01")
     model = load_model_folder(write_folder(proposal, tmp_path / "models"))
     listed = list_files(tmp_path, model.config.source, model.config.calendar)
-    assert len(listed) == len(paths) == proposal.placed.span
+    assert len(listed) == len(paths) == proposal.assigned.span
     later = Answers(key=("sale_id",), event_time="sold_at", target="amount", every="day")
     assert propose_model("sales", read_files(paths), later, take_proposal).pattern is None, "weeks are no days"
 

@@ -142,11 +142,11 @@ def test_labels_are_cut_by_when_they_became_known_or_come_with_their_rows(write_
     known = ("told", ColumnType(type="timestamp", format="%d.%m.%Y"))
     files = [tmp_path / "rows.csv"], tmp_path / "out", [tmp_path / "labels.csv"]
     done = split_history(model, *files, known)
-    assert (done.before, done.unplaced) == (1, 1)
+    assert (done.before, done.unassigned) == (1, 1)
     assert done.labels == {f"2024-01-0{day}": rows for day, rows in ((1, 0), (2, 1), (3, 1), (4, 0), (5, 1))}
     assert (tmp_path / "out" / "labels_2024-01-01.csv").read_text() == '"id","minutes","told"\n'
     done = split_history(model, files[0], tmp_path / "with", files[2])
-    assert (done.labels, done.unplaced) == (dict.fromkeys(("2024-01-01", "2024-01-02", "2024-01-03"), 1), 1)
+    assert (done.labels, done.unassigned) == (dict.fromkeys(("2024-01-01", "2024-01-02", "2024-01-03"), 1), 1)
 
 
 def test_the_encoding_of_the_source_is_kept(write_folder, edit_config, tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from evergreen.config.model_folder import load_model_folder
 from evergreen.errors import NotReady, SourceChanged
 from evergreen.records import ArrivalRecord, BatchRecord
-from evergreen.sources.intake import fetch, look_at, source_of, take_in
+from evergreen.sources.intake import fetch, probe_feed, source_of, take_in
 from evergreen.storage.stores import open_stores
 
 NOW = datetime(2024, 1, 5, tzinfo=UTC)
@@ -123,8 +123,8 @@ def test_labels_inside_the_rows_are_never_waited_for(write_folder, edit_config, 
     text = text.partition("LABELS")[0] + "labels: {target: {minutes: float}}\n" + text[text.index("features: ") :]
     model = load_model_folder(write_folder(config=text))
     assert source_of(model, "labels") is None
-    assert look_at(model, at, "labels", "2024-01-01", NOW, None).complete
-    assert not look_at(model, at, "rows", "2024-01-01", NOW, None).complete
+    assert probe_feed(model, at, "labels", "2024-01-01", NOW, None).complete
+    assert not probe_feed(model, at, "rows", "2024-01-01", NOW, None).complete
 
 
 def test_files_that_are_gone_since_they_were_seen_are_waited_for(land, at):

@@ -6,7 +6,7 @@ import pytest
 
 from evergreen.batches import Calendar
 from evergreen.config.feeds import FilesConfig
-from evergreen.sources.landing import LandedFile, list_files, look, read_file
+from evergreen.sources.landing import LandedFile, list_files, probe_files, read_file
 
 DAYS = Calendar("day", datetime(2024, 1, 1, tzinfo=UTC))
 WEEKS = Calendar("week", datetime(2024, 1, 1, tzinfo=UTC))
@@ -48,53 +48,53 @@ def test_folders_of_batches_are_walked(tmp_path):
 def test_nothing_there_is_not_complete_and_says_what_is_awaited(landing, tmp_path):
     put(tmp_path, "t_2024-01-03.csv")
     files = FilesConfig(files=PATTERN)
-    seen = look(tmp_path / landing, files, DAYS, DAY, None)
+    seen = probe_files(tmp_path / landing, files, DAYS, DAY, None)
     assert (seen.complete, seen.sizes) == (False, ())
     assert PATTERN in seen.why
     assert DAY in seen.why
-    assert not look(tmp_path / landing, files, DAYS, DAY, seen).complete
+    assert not probe_files(tmp_path / landing, files, DAYS, DAY, seen).complete
 
 
 def test_a_marker_completes_its_own_batch_alone(tmp_path):
     files = FilesConfig(files=PATTERN, complete={"marker": "t_{batch:%Y-%m-%d}.done"})
     put(tmp_path, FILE, "t_2024-01-03.csv", "t_2024-01-03.done")
-    before = look(tmp_path, files, DAYS, DAY, None)
-    assert not look(tmp_path, files, DAYS, DAY, before).complete
+    before = probe_files(tmp_path, files, DAYS, DAY, None)
+    assert not probe_files(tmp_path, files, DAYS, DAY, before).complete
     assert "t_2024-01-02.done" in before.why
-    assert look(tmp_path, files, DAYS, "2024-01-03", None).complete
+    assert probe_files(tmp_path, files, DAYS, "2024-01-03", None).complete
     put(tmp_path, "t_2024-01-02.done")
-    assert look(tmp_path, files, DAYS, DAY, None).complete
+    assert probe_files(tmp_path, files, DAYS, DAY, None).complete
 
 
 def test_a_marker_without_files_completes_nothing(tmp_path):
     files = FilesConfig(files=PATTERN, complete={"marker": "t_{batch:%Y-%m-%d}.done"})
     put(tmp_path, "t_2024-01-02.done")
-    assert not look(tmp_path, files, DAYS, DAY, None).complete
+    assert not probe_files(tmp_path, files, DAYS, DAY, None).complete
 
 
 def test_a_marker_lies_in_the_folder_of_its_files(tmp_path):
     files = FilesConfig(files="{batch:%Y-%m-%d}/part*.csv", complete={"marker": "_SUCCESS"})
     put(tmp_path, "2024-01-02/part0.csv", "2024-01-03/part0.csv", "2024-01-03/_SUCCESS", "_SUCCESS")
-    assert not look(tmp_path, files, DAYS, DAY, None).complete
-    assert look(tmp_path, files, DAYS, "2024-01-03", None).complete
+    assert not probe_files(tmp_path, files, DAYS, DAY, None).complete
+    assert probe_files(tmp_path, files, DAYS, "2024-01-03", None).complete
 
 
 @pytest.mark.parametrize(("there", "complete"), [(1, False), (2, True), (3, False)])
 def test_a_count_must_be_met_exactly(there, complete, tmp_path):
     files = FilesConfig(files=PATTERN, complete={"count": 2})
     put(tmp_path, *[f"t_2024-01-02_{i}.csv" for i in range(there)])
-    seen = look(tmp_path, files, DAYS, DAY, None)
+    seen = probe_files(tmp_path, files, DAYS, DAY, None)
     assert seen.complete is complete
     assert seen.why == f"{there} of 2 files"
 
 
-def test_sizes_must_be_the_same_over_two_looks(tmp_path):
+def test_sizes_must_be_the_same_over_two_probes(tmp_path):
     files = FilesConfig(files=PATTERN)
     put(tmp_path, FILE)
-    first = look(tmp_path, files, DAYS, DAY, None)
+    first = probe_files(tmp_path, files, DAYS, DAY, None)
     assert not first.complete
     assert first.sizes == ((FILE, 4),)
-    assert look(tmp_path, files, DAYS, DAY, first).complete
+    assert probe_files(tmp_path, files, DAYS, DAY, first).complete
 
 
 def test_a_growing_file_is_not_complete_until_it_rests(tmp_path):
@@ -102,22 +102,22 @@ def test_a_growing_file_is_not_complete_until_it_rests(tmp_path):
     seen = None
     for rows in range(1, 5):
         put(tmp_path, FILE, text="a\n" + "1\n" * rows)
-        seen = look(tmp_path, files, DAYS, DAY, seen)
+        seen = probe_files(tmp_path, files, DAYS, DAY, seen)
         assert not seen.complete, rows
-    assert look(tmp_path, files, DAYS, DAY, seen).complete
+    assert probe_files(tmp_path, files, DAYS, DAY, seen).complete
 
 
-def test_a_file_that_joins_or_leaves_starts_the_looks_anew(tmp_path):
+def test_a_file_that_joins_or_leaves_starts_the_probes_anew(tmp_path):
     files = FilesConfig(files=PATTERN)
     put(tmp_path, FILE)
-    seen = look(tmp_path, files, DAYS, DAY, None)
+    seen = probe_files(tmp_path, files, DAYS, DAY, None)
     put(tmp_path, "t_2024-01-02_b.csv")
-    seen = look(tmp_path, files, DAYS, DAY, seen)
+    seen = probe_files(tmp_path, files, DAYS, DAY, seen)
     assert not seen.complete
     (tmp_path / "t_2024-01-02_b.csv").unlink()
-    seen = look(tmp_path, files, DAYS, DAY, seen)
+    seen = probe_files(tmp_path, files, DAYS, DAY, seen)
     assert not seen.complete
-    assert look(tmp_path, files, DAYS, DAY, seen).complete
+    assert probe_files(tmp_path, files, DAYS, DAY, seen).complete
 
 
 def test_a_file_is_read_whole_with_its_hash(tmp_path):

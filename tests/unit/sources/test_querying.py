@@ -13,7 +13,7 @@ from evergreen.config.feeds import QueryConfig
 from evergreen.config.fields import ColumnType
 from evergreen.errors import ConfigInvalid, Outage
 from evergreen.sources.casting import cast_column
-from evergreen.sources.querying import look_at_query, run_query
+from evergreen.sources.querying import probe_query, run_query
 from tests.postgres import BIN, postgres
 
 DAYS = Calendar("day", datetime(2024, 1, 1, tzinfo=UTC))
@@ -109,17 +109,17 @@ def test_a_batch_is_asked_for_by_its_name_too(database):
 
 def test_a_batch_is_complete_once_it_has_ended(database):
     end = DAYS.end(DAY)
-    early = look_at_query(query(), DAYS, DAY, end - timedelta(seconds=1), WHOSE)
+    early = probe_query(query(), DAYS, DAY, end - timedelta(seconds=1), WHOSE)
     assert (early.complete, early.why) == (False, "batch 2024-01-02 ends at 2024-01-03 00:00 UTC")
-    assert look_at_query(query(), DAYS, DAY, end, WHOSE).complete
+    assert probe_query(query(), DAYS, DAY, end, WHOSE).complete
 
 
 def test_a_batch_may_have_to_be_declared_complete(database):
     later = query(complete={"sql": "SELECT count(*) = 2 FROM trips WHERE at >= :end"})
-    assert not look_at_query(later, DAYS, DAY, DAYS.end(DAY), WHOSE).complete
+    assert not probe_query(later, DAYS, DAY, DAYS.end(DAY), WHOSE).complete
     with database.begin() as connection:
         connection.execute(sqlalchemy.text("INSERT INTO trips VALUES (5, '2024-01-04 00:00:00', 1, NULL, NULL)"))
-    assert look_at_query(later, DAYS, DAY, DAYS.end(DAY), WHOSE).complete
+    assert probe_query(later, DAYS, DAY, DAYS.end(DAY), WHOSE).complete
 
 
 @pytest.mark.parametrize(

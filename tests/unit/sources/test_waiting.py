@@ -1,4 +1,4 @@
-"""Looking for a batch: it is there, awaited, overdue or missing, and looking changes nothing."""
+"""Probing for a batch: it is there, awaited, overdue or missing, and probing changes nothing."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from evergreen.config.model_folder import load_model_folder
 from evergreen.errors import NotReady
 from evergreen.records import ArrivalRecord, BatchRecord, ClaimRecord
-from evergreen.sources.waiting import look_for_batch, unsettled
+from evergreen.sources.waiting import probe_batch, unsettled
 from evergreen.storage.stores import open_stores
 
 BATCH = "2024-01-01"
@@ -49,9 +49,9 @@ def seal(ledger, state, batch=BATCH, feed="rows"):
 
 def test_a_batch_with_its_marker_is_complete(model, at, put):
     put(BATCH)
-    seen = look_for_batch(model, at, BATCH, END)
+    seen = probe_batch(model, at, BATCH, END)
     assert (seen.state, seen.why) == ("complete", "1 files, marker trips_2024-01-01.done")
-    assert seen.look.sizes == (("trips_2024-01-01.csv", 5),)
+    assert seen.probe.sizes == (("trips_2024-01-01.csv", 5),)
 
 
 @pytest.mark.parametrize(
@@ -65,76 +65,76 @@ def test_a_batch_with_its_marker_is_complete(model, at, put):
 )
 def test_the_wait_counts_from_the_batchs_end(late, state, model, at, land):
     land("trips_2024-01-01.csv")
-    seen = look_for_batch(model, at, BATCH, END + late)
+    seen = probe_batch(model, at, BATCH, END + late)
     assert (seen.state, seen.why) == (state, "1 files, marker trips_2024-01-01.done")
 
 
 def test_a_batch_that_comes_after_its_time_is_still_taken(model, at, put):
     put(BATCH)
-    assert look_for_batch(model, at, BATCH, END + timedelta(days=99)).state == "complete"
+    assert probe_batch(model, at, BATCH, END + timedelta(days=99)).state == "complete"
 
 
 def test_an_endless_wait_is_never_overdue(write_folder, edit_config, at):
     model = load_model_folder(write_folder("bikes", config=edit_config("wait: 6h", "wait: forever")))
-    assert look_for_batch(model, at, BATCH, datetime(2999, 1, 1, tzinfo=UTC)).state == "waiting"
+    assert probe_batch(model, at, BATCH, datetime(2999, 1, 1, tzinfo=UTC)).state == "waiting"
 
 
 @pytest.mark.parametrize(
     ("sealed", "state"), [("published", "complete"), ("rejected", "complete"), ("missing", "missing")]
 )
-def test_a_sealed_batch_is_not_looked_for(sealed, state, model, at, ledger):
+def test_a_sealed_batch_is_not_probed_for(sealed, state, model, at, ledger):
     seal(ledger, sealed)
-    seen = look_for_batch(model, at, BATCH, END + timedelta(days=99))
-    assert (seen.state, seen.why, seen.look) == (state, f"already {sealed}", None)
+    seen = probe_batch(model, at, BATCH, END + timedelta(days=99))
+    assert (seen.state, seen.why, seen.probe) == (state, f"already {sealed}", None)
 
 
 def test_an_ingested_batch_is_complete_though_its_files_are_gone(model, at, ledger):
     ledger.put(ArrivalRecord(as_of=BATCH, feed="rows", revision=0, files=()))
-    assert look_for_batch(model, at, BATCH, END + timedelta(days=99)).state == "complete"
+    assert probe_batch(model, at, BATCH, END + timedelta(days=99)).state == "complete"
 
 
 def test_one_batch_after_another(model, at, ledger, put):
     put("2024-01-02")
     with pytest.raises(NotReady, match="rows of batch 2024-01-01 are not sealed"):
-        look_for_batch(model, at, "2024-01-02", END)
+        probe_batch(model, at, "2024-01-02", END)
     seal(ledger, "missing")
-    assert look_for_batch(model, at, "2024-01-02", END).state == "complete"
+    assert probe_batch(model, at, "2024-01-02", END).state == "complete"
 
 
-def test_files_that_are_there_before_the_first_look_are_not_overdue(write_folder, edit_config, at, land):
-    """A schedule that catches up looks for the first time long after the wait is over."""
+def test_files_that_are_there_before_the_first_probe_are_not_overdue(write_folder, edit_config, at, land):
+    """A schedule that catches up probes for the first time long after the wait is over."""
     marker = '{marker: "trips_{batch:%Y-%m-%d}.done"}'
     model = load_model_folder(write_folder(config=edit_config(marker, "{stable: 30s}")))
     late = END + timedelta(days=99)
-    assert look_for_batch(model, at, BATCH, late).state == "overdue"
+    assert probe_batch(model, at, BATCH, late).state == "overdue"
     land("trips_2024-01-01.csv")
-    first = look_for_batch(model, at, BATCH, late)
+    first = probe_batch(model, at, BATCH, late)
     assert first.state == "waiting"
-    assert look_for_batch(model, at, BATCH, late, first.look).state == "complete"
+    assert probe_batch(model, at, BATCH, late, first.probe).state == "complete"
     land("trips_2024-01-01_b.csv")
-    assert look_for_batch(model, at, BATCH, late, first.look).state == "waiting", "it has grown between the looks"
+    assert probe_batch(model, at, BATCH, late, first.probe).state == "waiting", "it has grown between the probes"
 
 
 def test_labels_follow_labels_and_not_rows(model, at, ledger, land):
     seal(ledger, "published")
     land("labels_2024-01-02.csv")
     with pytest.raises(NotReady, match="labels of batch 2024-01-01"):
-        look_for_batch(model, at, "2024-01-02", END, None, "labels")
+        probe_batch(model, at, "2024-01-02", END, None, "labels")
     seal(ledger, "published", feed="labels")
-    first = look_for_batch(model, at, "2024-01-02", END, None, "labels")
+    first = probe_batch(model, at, "2024-01-02", END, None, "labels")
     assert first.state == "waiting"
-    assert look_for_batch(model, at, "2024-01-02", END, first.look, "labels").state == "complete"
+    assert probe_batch(model, at, "2024-01-02", END, first.probe, "labels").state == "complete"
 
 
 def test_labels_inside_the_rows_have_come_with_them(write_folder, edit_config, at):
     text = edit_config("labels:\n", "LABELS")
     text = text.partition("LABELS")[0] + "labels: {target: {minutes: float}}\n" + text[text.index("features: ") :]
     model = load_model_folder(write_folder("bikes", config=text))
-    assert look_for_batch(model, at, BATCH, END, None, "labels").state == "complete"
+    assert probe_batch(model, at, BATCH, END, None, "labels").state == "complete"
 
 
-def test_looking_writes_nothing(model, at, tmp_path):
-    look_for_batch(model, at, BATCH, END + timedelta(days=99))
+def test_probing_writes_nothing(model, at, tmp_path):
+    probe_batch(model, at, BATCH, END + timedelta(days=99))
     assert not [path for path in Path(at.lake).rglob("*") if path.is_file()]
 
 

@@ -30,7 +30,7 @@ from evergreen.records import (
 )
 from evergreen.replay.status import describe_status
 from evergreen.sinks import LogSink
-from evergreen.sources.waiting import look_for_batch, unordered, unsettled
+from evergreen.sources.waiting import probe_batch, unordered, unsettled
 from evergreen.steps.check_drift import _conclude
 from evergreen.steps.ingest_batch import ingest_batch
 from evergreen.steps.score_batch import score_batch
@@ -196,8 +196,8 @@ def readers(model, at, n):
         "watch": lambda: find_due_attempt(config, open_stores(at, model.id)),
         "check": lambda: _conclude(model, open_stores(at, model.id), batch),
         "sensors": lambda: (
-            look_for_batch(model, at, following, end),
-            look_for_batch(model, at, following, end, None, "labels"),
+            probe_batch(model, at, following, end),
+            probe_batch(model, at, following, end, None, "labels"),
             unsettled(model, at, batch),
             unordered(model, at, batch),
         ),

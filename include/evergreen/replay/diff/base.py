@@ -14,12 +14,12 @@ class BaseFolder:
     """What a git ref holds of a model.
 
     :param name: the ref, with the commit that it stands for.
-    :param place: the folder, below the checkout's top.
+    :param path: the folder, below the checkout's top.
     :param model: the folder as it was; None where the ref has none.
     """
 
     name: str
-    place: str
+    path: str
     model: ModelFolder | None
 
 
@@ -35,23 +35,23 @@ def fetch_base(folder: Path, ref: str, into: Path) -> BaseFolder:
     unknown = f"--base {ref}: no such commit here; fetch it first (a CI checkout needs fetch-depth: 0)"
     wanted = ("rev-parse", "--short", "--verify", "--end-of-options", f"{ref}^{{commit}}")
     commit = _git(folder, unknown, *wanted).decode().strip()
-    name, place = f"{ref} ({commit})", prefix.rstrip("/") or "."
+    name, path = f"{ref} ({commit})", prefix.rstrip("/") or "."
     # Object by object: an archive leaves out what .gitattributes says, which a checkout has.
     listed = _git(
         folder, f"{name}: cannot be listed", "ls-tree", "-r", "-z", "--full-tree", commit, "--", prefix or "."
     )
     files = dict(_parse_entry(entry, prefix) for entry in listed.decode().split("\0") if entry)
     if "config.yaml" not in files:
-        return BaseFolder(name, place, None)
+        return BaseFolder(name, path, None)
     target = into / folder.resolve().name
     for file, blob in files.items():
         (target / file).parent.mkdir(parents=True, exist_ok=True)
         (target / file).write_bytes(_git(folder, f"{name}: {file} cannot be read", "cat-file", "blob", blob))
     try:
-        return BaseFolder(name, place, load_model_folder(target))
+        return BaseFolder(name, path, load_model_folder(target))
     except ConfigInvalid as error:
         raise NotComparable(
-            f"{place} does not load as it was at {name}; name a --base at which it does: {error}"
+            f"{path} does not load as it was at {name}; name a --base at which it does: {error}"
         ) from None
 
 

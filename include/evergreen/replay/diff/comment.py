@@ -21,9 +21,9 @@ def describe_comparison(comparison: Comparison) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def describe_newcomer(model_id: str, place: str, base: str) -> str:
+def describe_newcomer(model_id: str, path: str, base: str) -> str:
     """What is said of a model that the base does not have."""
-    return f"**{model_id}: new.** There is no model folder {place} at {base}: nothing to compare.\n"
+    return f"**{model_id}: new.** There is no model folder {path} at {base}: nothing to compare.\n"
 
 
 def _headline(comparison: Comparison) -> str:
@@ -35,18 +35,18 @@ def _headline(comparison: Comparison) -> str:
     if interval.lower == interval.upper == 0:
         return f"**{model}: equal.** {numbers}: the losses are the same, row by row."
     of = " in squared error" if METRICS[comparison.change.metric].is_root else ""
-    told = f"{numbers}: {_signed(interval.mean)}{of}, {_ends(interval.lower, interval.upper)}"
+    text = f"{numbers}: {_signed(interval.mean)}{of}, {_ends(interval.lower, interval.upper)}"
     if comparison.why:
-        return f"**{model}: worse in a slice.** {_cell(comparison.why)}. Over all: {told}."
+        return f"**{model}: worse in a slice.** {_cell(comparison.why)}. Over all: {text}."
     if comparison.outcome != "equal":
-        return f"**{model}: {comparison.outcome}.** {told}."
+        return f"**{model}: {comparison.outcome}.** {text}."
     if -effect <= interval.lower and interval.upper <= effect:
-        return f"**{model}: equal.** {told}: within the minimum effect of {effect:.1%}."
+        return f"**{model}: equal.** {text}: within the minimum effect of {effect:.1%}."
     if interval.lower > 0 or interval.upper < 0:
-        return f"**{model}: equal.** {told}: beyond noise, and on average below the minimum effect of {effect:.1%}."
+        return f"**{model}: equal.** {text}: beyond noise, and on average below the minimum effect of {effect:.1%}."
     worst = f"up to {_signed(interval.lower)}" if interval.lower < 0 else "no difference"
     return (
-        f"**{model}: equal, as far as {len(comparison.batches)} batches tell.** {told}: "
+        f"**{model}: equal, as far as {len(comparison.batches)} batches tell.** {text}: "
         f"{worst if np.isfinite(interval.lower) else 'anything'} remains possible. An earlier `--from` tells more."
     )
 

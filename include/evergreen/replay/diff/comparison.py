@@ -149,8 +149,8 @@ def conclude(
         return "worse", ""
     lost = [one for one in judgement.slices if not one.passed]
     if lost:
-        told = [f"{one.column}={one.value} is worse by {one.worse_by:.1%}" for one in lost[:3]]
-        return "worse", "; ".join(told + ([f"{len(lost) - 3} more"] if len(lost) > 3 else []))
+        texts = [f"{one.column}={one.value} is worse by {one.worse_by:.1%}" for one in lost[:3]]
+        return "worse", "; ".join(texts + ([f"{len(lost) - 3} more"] if len(lost) > 3 else []))
     return ("better" if interval.lower > 0 and interval.mean >= gate.min_effect else "equal"), ""
 
 

@@ -81,9 +81,11 @@ def replay_side_by_side(
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=set_up) as pool:
         running = pool.submit(try_replay, base.model, base.at, *span)
         failures = {change.name: try_replay(change.model, change.at, *span, after_each), base.name: running.result()}
-    told = [f"model {change.model.id}, {name}: its replay ended early: {why}" for name, why in failures.items() if why]
-    if told:
-        raise NotComparable("\n".join(told))
+    problems = [
+        f"model {change.model.id}, {name}: its replay ended early: {why}" for name, why in failures.items() if why
+    ]
+    if problems:
+        raise NotComparable("\n".join(problems))
     comparison = compare_replays(base, change, *span)
     for history, side in ((comparison.base, base), (comparison.change, change)):
         write_report(history, side.report)

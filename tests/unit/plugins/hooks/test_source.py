@@ -59,19 +59,19 @@ def place(request, tmp_path):
     return "s3://raw/trips", lambda name, size=3: bucket(f"trips/{name}", size)
 
 
-def look(place, complete, before=None, files=ROWS):
-    return Source(place, files, complete, "lake").look(DAYS, BATCH, before)
+def probe(place, complete, before=None, files=ROWS):
+    return Source(place, files, complete, "lake").probe(DAYS, BATCH, before)
 
 
 def test_a_marker_completes_its_own_batch(place):
     where, put = place
     put("rows_2024-01-31_a.csv")
     put("rows_2024-01-30.done")
-    seen = look(where, MARKER)
+    seen = probe(where, MARKER)
     assert not seen.complete
     assert "rows_2024-01-31.done" in seen.why
     put("rows_2024-01-31.done")
-    assert look(where, MARKER).complete
+    assert probe(where, MARKER).complete
 
 
 def test_a_marker_may_stand_in_the_folder_of_its_batch(place):
@@ -79,36 +79,36 @@ def test_a_marker_may_stand_in_the_folder_of_its_batch(place):
     put("2024-01-31/part-0.csv")
     put("2024-01-30/_SUCCESS")
     files = "{batch:%Y-%m-%d}/part*.csv"
-    assert not look(where, {"marker": "_SUCCESS"}, files=files).complete
+    assert not probe(where, {"marker": "_SUCCESS"}, files=files).complete
     put("2024-01-31/_SUCCESS")
-    assert look(where, {"marker": "_SUCCESS"}, files=files).complete
+    assert probe(where, {"marker": "_SUCCESS"}, files=files).complete
 
 
 def test_a_count_counts_the_files_of_the_batch(place):
     where, put = place
     put("rows_2024-01-31_a.csv")
     put("rows_2024-01-30_a.csv")
-    assert look(where, {"count": 2}).why == "1 of 2 files"
+    assert probe(where, {"count": 2}).why == "1 of 2 files"
     put("rows_2024-01-31_b.csv")
-    assert look(where, {"count": 2}).complete
+    assert probe(where, {"count": 2}).complete
 
 
 def test_sizes_must_be_seen_twice(place):
     where, put = place
     put("rows_2024-01-31.csv", 3)
-    first = look(where, {})
+    first = probe(where, {})
     assert not first.complete
     put("rows_2024-01-31.csv", 4)
-    second = look(where, {}, first)
+    second = probe(where, {}, first)
     assert not second.complete
-    third = look(where, {}, second)
+    third = probe(where, {}, second)
     assert third.complete
     assert third.sizes == (("rows_2024-01-31.csv", 4),)
 
 
 def test_nothing_there_says_where_it_was_looked_for(place):
     where, _ = place
-    seen = look(where, {})
+    seen = probe(where, {})
     assert not seen.complete
     assert ROWS in seen.why
     assert where in seen.why
@@ -117,17 +117,17 @@ def test_nothing_there_says_where_it_was_looked_for(place):
 def test_a_prefix_is_a_folder_and_not_the_beginning_of_a_name(bucket):
     bucket("trips_old/rows_2024-01-31.csv")
     bucket("trips/rows_2024-01-30.csv")
-    assert look("s3://raw/trips", {"count": 1}).sizes == ()
+    assert probe("s3://raw/trips", {"count": 1}).sizes == ()
 
 
 def test_a_whole_bucket_is_a_place_too(bucket):
     bucket("rows_2024-01-31.csv")
-    assert look("s3://raw", {"count": 1}).complete
+    assert probe("s3://raw", {"count": 1}).complete
 
 
 def test_a_bucket_that_is_not_there_is_an_outage_that_names_place_and_connection(bucket):
     with pytest.raises(Outage, match=r"s3://other/trips by connection lake.*NoSuchBucket"):
-        look("s3://other/trips", {})
+        probe("s3://other/trips", {})
 
 
 def test_an_s3_that_does_not_answer_is_an_outage(monkeypatch):
@@ -142,7 +142,7 @@ def test_an_s3_that_does_not_answer_is_an_outage(monkeypatch):
     connection = {"conn_type": "aws", "login": "key", "password": "secret", "extra": json.dumps(extra)}
     monkeypatch.setenv("AIRFLOW_CONN_LAKE", json.dumps(connection))
     with pytest.raises(Outage, match="s3://raw/trips by connection lake"):
-        look("s3://raw/trips", {})
+        probe("s3://raw/trips", {})
 
 
 SQL = "select done from loads where day = '2024-01-31'"
@@ -153,13 +153,13 @@ SQL = "select done from loads where day = '2024-01-31'"
 )
 def test_a_query_is_complete_once_its_first_value_is_true(value, complete, database):
     database(f"insert into loads values ('2024-01-31', {value})")
-    seen = Source(conn_id="warehouse", sql=SQL).look(DAYS, BATCH, None)
+    seen = Source(conn_id="warehouse", sql=SQL).probe(DAYS, BATCH, None)
     assert seen.complete is complete
     assert "connection warehouse" in seen.why
 
 
 def test_a_query_without_a_row_is_not_complete(database):
-    assert not Source(conn_id="warehouse", sql=SQL).look(DAYS, BATCH, None).complete
+    assert not Source(conn_id="warehouse", sql=SQL).probe(DAYS, BATCH, None).complete
 
 
 @pytest.mark.parametrize(
@@ -167,22 +167,22 @@ def test_a_query_without_a_row_is_not_complete(database):
 )
 def test_a_query_with_a_typo_is_refused_and_not_tried_again(database, sql, told):
     with pytest.raises(Refused, match=f"connection warehouse, {sql}: the database refuses it: {told}; mend the query"):
-        Source(conn_id="warehouse", sql=sql).look(DAYS, BATCH, None)
+        Source(conn_id="warehouse", sql=sql).probe(DAYS, BATCH, None)
 
 
 def test_a_database_that_cannot_be_opened_is_an_outage(database, monkeypatch, tmp_path):
     connection = {"conn_type": "sqlite", "host": str(tmp_path / "gone" / "x.db")}
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps(connection))
     with pytest.raises(Outage, match=r"connection warehouse, select .*: unable to open database file"):
-        Source(conn_id="warehouse", sql=SQL).look(DAYS, BATCH, None)
+        Source(conn_id="warehouse", sql=SQL).probe(DAYS, BATCH, None)
 
 
 def test_a_connection_of_a_kind_that_nobody_knows_is_told(monkeypatch):
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "teradata", "host": "x"}))
     with pytest.raises(ExtraMissing, match='Unknown hook type "teradata"; pip install the provider of teradata'):
-        Source(conn_id="warehouse", sql=SQL).look(DAYS, BATCH, None)
+        Source(conn_id="warehouse", sql=SQL).probe(DAYS, BATCH, None)
 
 
 def test_a_connection_that_is_not_there_is_told():
     with pytest.raises(AirflowNotFoundException, match="warehouse"):
-        Source(conn_id="warehouse", sql=SQL).look(DAYS, BATCH, None)
+        Source(conn_id="warehouse", sql=SQL).probe(DAYS, BATCH, None)

@@ -19,9 +19,9 @@ from airflow_evergreen.operators.promote_model import PromoteModelOperator
 from airflow_evergreen.operators.register_model import RegisterModelOperator
 from airflow_evergreen.operators.score_batch import ScoreBatchOperator
 from airflow_evergreen.operators.send_alerts import SendAlertsOperator
-from airflow_evergreen.operators.step import RETRIES
 from airflow_evergreen.operators.train_model import TrainModelOperator
 from airflow_evergreen.operators.validate_batch import ValidateBatchOperator
+from airflow_evergreen.retries import RETRIES
 from airflow_evergreen.sensors.wait_for_batch import WaitForBatchSensor
 from airflow_evergreen.sensors.wait_for_scores import WaitForScoresSensor
 from evergreen.errors import ConfigInvalid, EvergreenError, FileUnreadable, NotReady, Outage, Refused

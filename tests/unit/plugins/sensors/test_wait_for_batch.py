@@ -1,4 +1,4 @@
-"""A sensor looks once, then leaves its slot; what is there, missing, or too early is told apart."""
+"""A sensor probes once, then leaves its slot; what is there, missing, or too early is told apart."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 from airflow.sdk.definitions.retry_policy import RetryAction
 from airflow.sdk.exceptions import TaskDeferred
 
-from airflow_evergreen.operators.step import RETRIES
+from airflow_evergreen.retries import RETRIES
 from airflow_evergreen.sensors.wait_for_batch import WaitForBatchSensor
 from evergreen.errors import BatchMissing, Refused
 from evergreen.incidents import last_incident
@@ -34,7 +34,7 @@ def sensor(**options):
 
 
 def deferred(task, context):
-    """The deferral that the first look ends in."""
+    """The deferral that the first probe ends in."""
     with pytest.raises(TaskDeferred) as raised:
         task.execute(context)
     return raised.value

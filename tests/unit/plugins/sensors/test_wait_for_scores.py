@@ -7,7 +7,7 @@ import pytest
 from airflow.sdk.definitions.retry_policy import RetryAction
 from airflow.sdk.exceptions import TaskDeferred
 
-from airflow_evergreen.operators.step import RETRIES
+from airflow_evergreen.retries import RETRIES
 from airflow_evergreen.sensors.wait_for_scores import WaitForScoresSensor
 from evergreen.errors import Refused
 from evergreen.records import BatchRecord, ClaimRecord, SectionVerdict, VerdictRecord

@@ -7,7 +7,7 @@ import pytest
 from airflow.sdk.definitions.retry_policy import RetryAction
 from airflow.sdk.exceptions import TaskDeferred
 
-from airflow_evergreen.operators.step import RETRIES
+from airflow_evergreen.retries import RETRIES
 from airflow_evergreen.sensors.wait_for_source import WaitForSourceSensor
 from evergreen.errors import BatchMissing, ConfigInvalid
 
@@ -16,7 +16,7 @@ TODAY = NOW.strftime("%Y-%m-%d")
 
 
 def deferred(task, context):
-    """The deferral that the first look ends in."""
+    """The deferral that the first probe ends in."""
     with pytest.raises(TaskDeferred) as raised:
         task.execute(context)
     return raised.value

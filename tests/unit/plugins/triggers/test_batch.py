@@ -1,4 +1,4 @@
-"""The trigger looks, fires when there is something to do, and never holds the event loop."""
+"""The trigger probes, fires when there is something to do, and never holds the event loop."""
 
 import asyncio
 import itertools
@@ -32,14 +32,14 @@ def fire(trigger, timeout=5.0):
 
 
 def stays_silent(trigger):
-    """Whether a trigger looks three times without firing."""
-    looks = []
-    look = trigger._look
-    trigger._look = lambda before: looks.append(before) or look(before)
+    """Whether a trigger probes three times without firing."""
+    probes = []
+    probe = trigger._probe
+    trigger._probe = lambda before: probes.append(before) or probe(before)
 
     async def watch():
         firing = asyncio.create_task(first_event(trigger, 30))
-        while len(looks) < 4 and not firing.done():
+        while len(probes) < 4 and not firing.done():
             await asyncio.sleep(POLL)
         fired = firing.done()
         firing.cancel()
@@ -127,13 +127,13 @@ def test_stable_files_fire_with_the_sizes_seen_before(stable, landing):
 
 def test_growing_files_do_not_fire(stable, landing, monkeypatch):
     stable()
-    look, size = module.look_for_batch, iter(range(1, 100))
+    probe, size = module.probe_batch, iter(range(1, 100))
 
     def growing(*arguments):
         landing("trips_2024-01-01.csv", "x" * next(size))
-        return look(*arguments)
+        return probe(*arguments)
 
-    monkeypatch.setattr(module, "look_for_batch", growing)
+    monkeypatch.setattr(module, "probe_batch", growing)
     assert stays_silent(BatchTrigger("2024-01-01", POLL, "taxi"))
 
 
@@ -249,24 +249,24 @@ def test_a_source_fires_when_it_is_overdue(source):
 
 
 @pytest.mark.parametrize("error", [Outage("the lake is down"), OSError("no such folder"), KeyError("x")])
-def test_a_look_that_fails_wakes_a_worker_which_can_be_retried_and_reported(error, patient, monkeypatch, caplog):
+def test_a_probe_that_fails_wakes_a_worker_which_can_be_retried_and_reported(error, patient, monkeypatch, caplog):
     def fails(*_):
         raise error
 
-    monkeypatch.setattr(module, "look_for_batch", fails)
+    monkeypatch.setattr(module, "probe_batch", fails)
     assert fire(BatchTrigger("2024-01-01", POLL, "taxi")) == {"sizes": None}
-    assert "a worker looks again" in caplog.text
+    assert "a worker probes again" in caplog.text
 
 
 def test_a_folder_that_is_gone_wakes_a_worker():
     assert fire(BatchTrigger("2024-01-01", POLL, "gone")) == {"sizes": None}
 
 
-def test_a_look_that_fails_is_answered_no_faster_than_others(patient, monkeypatch):
+def test_a_probe_that_fails_is_answered_no_faster_than_others(patient, monkeypatch):
     def fails(*_):
         raise OSError("not mounted here")
 
-    monkeypatch.setattr(module, "look_for_batch", fails)
+    monkeypatch.setattr(module, "probe_batch", fails)
     began = time.monotonic()
     fire(BatchTrigger("2024-01-01", 0.5, "taxi"))
     assert time.monotonic() - began >= 0.5
@@ -284,14 +284,14 @@ def test_a_config_that_stays_broken_wakes_a_worker_when_patience_ends(patient):
     assert fire(BatchTrigger("2024-01-01", POLL, "taxi", give_up=PAST)) == {"sizes": None}
 
 
-def test_a_slow_look_does_not_hold_the_event_loop(patient, monkeypatch):
-    look = module.look_for_batch
+def test_a_slow_probe_does_not_hold_the_event_loop(patient, monkeypatch):
+    probe = module.probe_batch
 
     def slow(*arguments):
         time.sleep(0.6)
-        return look(*arguments)
+        return probe(*arguments)
 
-    monkeypatch.setattr(module, "look_for_batch", slow)
+    monkeypatch.setattr(module, "probe_batch", slow)
     ticks = []
 
     async def tick():

@@ -75,15 +75,15 @@ def fire(timeout=5.0):
 
 
 def stays_silent():
-    """Whether the watch looks three times without firing."""
-    looks = []
+    """Whether the watch probes three times without firing."""
+    probes = []
     trigger = RetrainTrigger(POLL)
-    look = trigger._find_runs
-    trigger._find_runs = lambda: looks.append(1) or look()
+    probe = trigger._find_runs
+    trigger._find_runs = lambda: probes.append(1) or probe()
 
     async def watch():
         firing = asyncio.create_task(anext(trigger.run()))
-        while len(looks) < 4 and not firing.done():
+        while len(probes) < 4 and not firing.done():
             await asyncio.sleep(POLL)
         fired = firing.done()
         firing.cancel()

@@ -44,7 +44,7 @@ def test_the_folder_comes_as_it_was_committed(git, write_folder, tmp_path):
 
     base = fetch_base(folder, "main", tmp_path / "into")
 
-    assert (base.name, base.place) == (f"main ({head})", "models/taxi")
+    assert (base.name, base.path) == (f"main ({head})", "models/taxi")
     assert base.model is not None
     assert base.model.id == "taxi"
     assert base.model.path == tmp_path / "into" / "taxi"

@@ -1,12 +1,12 @@
-"""Places: a folder and a bucket answer alike."""
+"""Landing locations: a folder and a bucket answer alike."""
 
 import obstore
 import pytest
 
 from evergreen.config.feeds import FilesConfig
 from evergreen.errors import NotReady, Outage
-from evergreen.sources.landing import list_files, look, read_file
-from evergreen.sources.places import Folder, open_place
+from evergreen.sources.landing import list_files, probe_files, read_file
+from evergreen.sources.landing_location import Folder, open_landing_location
 from evergreen.storage.objects import open_store
 from tests.s3 import s3, speaking_to
 from tests.unit.sources.test_landing import DAY, DAYS, FILE, PATTERN
@@ -19,7 +19,7 @@ def server():
 
 
 @pytest.fixture(params=["folder", "s3"])
-def place(request, server, tmp_path):
+def location(request, server, tmp_path):
     """Where files land, and how to put one there."""
     if request.param == "folder":
 
@@ -34,8 +34,8 @@ def place(request, server, tmp_path):
         yield uri, lambda name, content=b"a\n1\n": obstore.put(open_store(uri), name, content)
 
 
-def test_names_below_a_place_are_listed_by_batch(place):
-    where, put = place
+def test_names_below_a_location_are_listed_by_batch(location):
+    where, put = location
     for name in ("2024-01-02/part1.csv", "2024-01-02/part 0+.csv", "2024-01-03/part0.csv", "2024-01-03/_SUCCESS"):
         put(name)
     assert list_files(where, FilesConfig(files="{batch:%Y-%m-%d}/part*.csv"), DAYS) == {
@@ -44,35 +44,35 @@ def test_names_below_a_place_are_listed_by_batch(place):
     }
 
 
-def test_a_marker_completes_a_batch(place):
-    where, put = place
+def test_a_marker_completes_a_batch(location):
+    where, put = location
     files = FilesConfig(files=PATTERN, complete={"marker": "t_{batch:%Y-%m-%d}.done"})
     put(FILE)
-    assert not look(where, files, DAYS, DAY, None).complete
+    assert not probe_files(where, files, DAYS, DAY, None).complete
     put("t_2024-01-02.done", b"")
-    assert look(where, files, DAYS, DAY, None).complete
+    assert probe_files(where, files, DAYS, DAY, None).complete
 
 
-def test_sizes_must_be_seen_twice(place):
-    where, put = place
+def test_sizes_must_be_seen_twice(location):
+    where, put = location
     files = FilesConfig(files=PATTERN)
     put(FILE)
-    first = look(where, files, DAYS, DAY, None)
+    first = probe_files(where, files, DAYS, DAY, None)
     put(FILE, b"a\n1\n2\n")
-    second = look(where, files, DAYS, DAY, first)
+    second = probe_files(where, files, DAYS, DAY, first)
     assert (first.complete, second.complete) == (False, False)
-    assert look(where, files, DAYS, DAY, second).complete
+    assert probe_files(where, files, DAYS, DAY, second).complete
 
 
-def test_a_file_is_read_as_it_lies_there(place):
-    where, put = place
+def test_a_file_is_read_as_it_lies_there(location):
+    where, put = location
     put(FILE, b"a\r\n\xff\n")
     assert read_file(where, FILE).content == b"a\r\n\xff\n"
 
 
-def test_an_empty_place_has_no_files(place):
-    where, _ = place
-    assert look(where, FilesConfig(files=PATTERN), DAYS, DAY, None).sizes == ()
+def test_an_empty_location_has_no_files(location):
+    where, _ = location
+    assert probe_files(where, FilesConfig(files=PATTERN), DAYS, DAY, None).sizes == ()
 
 
 def test_an_object_that_is_gone_is_named(server):
@@ -86,6 +86,6 @@ def test_a_bucket_that_is_not_there_is_an_outage_that_names_it(server):
 
 
 def test_a_folder_may_be_a_uri(tmp_path):
-    assert isinstance(open_place(tmp_path.as_uri()), Folder)
+    assert isinstance(open_landing_location(tmp_path.as_uri()), Folder)
     (tmp_path / FILE).write_text("a\n")
     assert list_files(tmp_path.as_uri(), FilesConfig(files=PATTERN), DAYS) == {DAY: [FILE]}

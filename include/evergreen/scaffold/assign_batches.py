@@ -19,7 +19,7 @@ _STRAGGLERS, _SPARSE = 0.001, 0.1
 
 
 @dataclass(frozen=True)
-class PlacedRows:
+class AssignedRows:
     """Rows by batch.
 
     :param calendar: the batches, from the first row's on.
@@ -38,10 +38,10 @@ class PlacedRows:
     @property
     def sizes(self) -> np.ndarray:
         """Rows of each batch that has any, in order."""
-        placed = self.numbers[self.numbers >= 0]
+        assigned = self.numbers[self.numbers >= 0]
         if self.last is not None:
-            placed = placed[placed <= self.calendar.index(self.last)]
-        return np.unique(placed, return_counts=True)[1]
+            assigned = assigned[assigned <= self.calendar.index(self.last)]
+        return np.unique(assigned, return_counts=True)[1]
 
     @property
     def span(self) -> int:
@@ -50,8 +50,8 @@ class PlacedRows:
         return last + 1
 
 
-def place_rows(moments: pd.Series, every: Every, named: datetime | None = None) -> PlacedRows:
-    """Place rows into batches; stray dates decades away from all others, and a few stragglers, do not move the start.
+def assign_batches(moments: pd.Series, every: Every, named: datetime | None = None) -> AssignedRows:
+    """Assign rows to batches; stray dates decades away from all others, and a few stragglers, do not move the start.
 
     :param moments: (rows,) event times in UTC without a zone; NaT where there is none.
     :param named: the first batch, where the files are named by their batches.
@@ -73,9 +73,9 @@ def place_rows(moments: pd.Series, every: Every, named: datetime | None = None) 
     else:
         length = calendar.starts_at(1) - calendar.starts_at(0)
         numbers = (moments - start) // pd.Timedelta(length)
-    placed = numbers.fillna(-1).to_numpy(dtype=np.int64)
+    assigned = numbers.fillna(-1).to_numpy(dtype=np.int64)
     end = calendar.containing(_utc(last)) if last is not None else None
-    return PlacedRows(calendar, placed, int((held < start).sum()), end, int((held > last).sum()) if end else 0)
+    return AssignedRows(calendar, assigned, int((held < start).sum()), end, int((held > last).sum()) if end else 0)
 
 
 def _skip_stragglers(held: pd.Series, every: Every) -> pd.Timestamp:
@@ -101,11 +101,11 @@ def propose_every(moments: pd.Series) -> tuple[dict[Every, str], Every | None]:
     told: dict[Every, str] = {}
     enough: dict[Every, float] = {}
     for every in EVERY:
-        placed = place_rows(moments, every)
-        rows = float(np.median(placed.sizes))
-        told[every] = f"{placed.span:,} batches, {rows:,.0f} rows in the middle one"
-        if 2 < placed.span <= _MANY:
-            enough[every] = min(1.0, rows / 50) * min(1.0, placed.span / 12)
+        assigned = assign_batches(moments, every)
+        rows = float(np.median(assigned.sizes))
+        told[every] = f"{assigned.span:,} batches, {rows:,.0f} rows in the middle one"
+        if 2 < assigned.span <= _MANY:
+            enough[every] = min(1.0, rows / 50) * min(1.0, assigned.span / 12)
     if not enough:
         return told, None
     good: list[Every] = [every for every in _PREFERRED if enough.get(every, 0) >= 1]

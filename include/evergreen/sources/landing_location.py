@@ -1,4 +1,4 @@
-"""Places where files land: a folder, or a prefix in an object store such as S3."""
+"""Landing locations, where files arrive: a folder, or a prefix in an object store such as S3."""
 
 import os
 from collections.abc import Iterator
@@ -12,8 +12,8 @@ from evergreen.errors import NotReady, Outage
 from evergreen.storage.objects import open_store, reached
 
 
-class Place(Protocol):
-    """What is asked of a place; names are relative to it."""
+class LandingLocation(Protocol):
+    """What is asked of a landing location; names are relative to it."""
 
     def names(self) -> Iterator[str]:
         """Names of all files below it."""
@@ -28,7 +28,7 @@ class Place(Protocol):
         """A file whole; NotReady if it changed meanwhile."""
 
 
-class Folder(Place):
+class Folder(LandingLocation):
     """A folder, on this machine or mounted."""
 
     def __init__(self, path: Path) -> None:
@@ -36,8 +36,8 @@ class Folder(Place):
 
     def names(self) -> Iterator[str]:
         # It may hold years of files: no stat, no Path for each.
-        for place, _, names in os.walk(self._path):
-            below = Path(place).relative_to(self._path).as_posix()
+        for folder, _, names in os.walk(self._path):
+            below = Path(folder).relative_to(self._path).as_posix()
             yield from names if below == "." else (f"{below}/{name}" for name in names)
 
     def size(self, name: str) -> int:
@@ -61,10 +61,10 @@ class Folder(Place):
             raise NotReady(f"{self._path / name} is gone since it was listed; deliver it again") from error
 
 
-class Bucket(Place):
+class Bucket(LandingLocation):
     """A prefix in an object store; an object is replaced whole, so none is ever half written.
 
-    One listing answers for names and sizes; a place is opened anew for each look.
+    One listing answers for names and sizes; a location is opened anew for each probe.
     """
 
     def __init__(self, uri: str) -> None:
@@ -98,9 +98,9 @@ class Bucket(Place):
         return self._sizes
 
 
-def open_place(place: str | Path) -> Place:
-    """The place at a URI or folder."""
-    text = str(place)
+def open_landing_location(location: str | Path) -> LandingLocation:
+    """The landing location at a URI or folder."""
+    text = str(location)
     if "://" in text and not text.startswith("file://"):
         return Bucket(text.rstrip("/"))
     return Folder(Path(text.removeprefix("file://")))
