@@ -32,13 +32,14 @@ new-model: setup ## Propose a model folder from data: NAME=sales FROM="sales.csv
 	$(BIN)/evergreen new-model $(NAME) --from $(FROM)
 
 # A file is one process's; tests/conftest.py says which begin.
-PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
 
 test: setup ## Run the tests that want no service and no whole stream: some five minutes, for each change
-	$(PYTEST) -m "not long" tests/unit tests/dags tests/integration
+	$(PYTEST) --numprocesses 2 -m "not long" tests/unit tests/dags tests/integration
 
+# Three on two cores: half of the time tests of services wait.
 test-all: setup ## Run all tests but the long ones: Airflow's services, browser, PostgreSQL, Redis, S3, kills, real data
-	$(PYTEST) -m "not long"
+	$(PYTEST) --numprocesses 3 -m "not long"
 
 test-long: setup ## Run the tests that take minutes each: outages, ten nights, Celery, two years of bookings
 	$(BIN)/python -m pytest -m long
