@@ -16,6 +16,8 @@ from evergreen.errors import ConfigInvalid
 
 _LONGEST_DELAY = timedelta(minutes=30)
 _HERE = Path(__file__).parent
+# The DAG file that shows what is wrong with a folder.
+_KIND_OF_BROKEN = "batch"
 
 
 class ReadConfigOperator(BaseOperator):
@@ -49,19 +51,21 @@ def models_for(kind: str) -> Iterator[ModelFolder]:
     for name, model in _read_folders(wanted, kind):
         if isinstance(model, ModelFolder):
             yield model
-        elif kind == "batch":
+        elif kind == _KIND_OF_BROKEN:
             _show_problem(name, model)
 
 
-def dag_files() -> list[Path]:
-    """The files that wire tasks to DAGs: a part of the installed package, in a checkout ``dags``."""
-    folder = installed if (installed := _HERE / "wiring").is_dir() else _HERE.parents[1] / "dags"
-    return sorted(folder.glob("[!_]*.py"))
-
-
 def wire() -> dict[str, DAG]:
-    """The DAGs of all DAG files, by their ids."""
-    named = [value for file in dag_files() for value in runpy.run_path(str(file)).values()]
+    """The DAGs of all DAG files, by their ids.
+
+    The files are a part of the installed package, in a checkout ``dags``. A worker that runs a task runs its own DAG's
+    file alone: ``drift.py`` for ``taxi__drift``.
+    """
+    folder = installed if (installed := _HERE / "wiring").is_dir() else _HERE.parents[1] / "dags"
+    kind = (get_parsing_context().dag_id or "").rpartition("__")[2]
+    own = folder / f"{_KIND_OF_BROKEN if kind == 'broken' else kind}.py"
+    files = [own] if own.exists() else sorted(folder.glob("[!_]*.py"))
+    named = [value for file in files for value in runpy.run_path(str(file)).values()]
     return {one.dag_id: one for one in named if isinstance(one, DAG)}
 
 
