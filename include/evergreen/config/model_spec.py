@@ -21,7 +21,6 @@ class ModelSpec(BaseModel):
     :ivar lookback: batches before a batch that its features read.
     :ivar rowwise: whether they read nothing but the row.
     :ivar window: label batches that it may learn from.
-    :ivar event_time: None in a version from before the first release, which did not tell.
     :ivar target: name and type; empty for a model without labels.
     :ivar max_delay: batches that a label may come after its row; 0 where labels stand inside the rows.
     :ivar features: the names of its features, in order; None until it is fitted.
@@ -41,7 +40,7 @@ class ModelSpec(BaseModel):
     rowwise: bool
     window: Window
     key: tuple[str, ...]
-    event_time: str | None
+    event_time: str
     columns: dict[str, ColumnType]
     target: dict[str, ColumnType]
     max_delay: int
@@ -91,6 +90,5 @@ class ModelSpec(BaseModel):
         labels = None
         for name, column in self.target.items():
             labels = LabelSchema(name, column, self.max_delay)
-        schema = replace(today, key=self.key, columns=self.columns, labels=labels)
-        event_time = self.event_time or schema.name_then(today.event_time, today)
-        return replace(schema, event_time=event_time).answering(today)
+        own = replace(today, key=self.key, event_time=self.event_time, columns=self.columns, labels=labels)
+        return own.answering(today)

@@ -1,7 +1,5 @@
 """A packed model: its spec, its feature code and its estimator, in one folder."""
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -15,8 +13,7 @@ from evergreen.errors import ModelIncompatible
 from evergreen.storage.model_from_code import FEATURES, SPEC, load_estimator, load_module, predict_target
 
 CODE = (FEATURES, "estimator.py")
-# How a version was described before the first release.
-_UNNUMBERED = "contract.json"
+_WAY_OUT = "retrain the model, restore its files from a backup, or run the release that packed it"
 
 
 @dataclass(frozen=True)
@@ -66,25 +63,14 @@ def write_spec(folder: Path, spec: ModelSpec) -> None:
 def read_spec(folder: Path) -> ModelSpec:
     """Read the spec of a packed folder.
 
-    :raises ModelIncompatible: if it was packed by a release that writes it otherwise.
+    :raises ModelIncompatible: if it is missing or damaged, or another release packed it that writes it otherwise.
     """
-    unnumbered = not (folder / SPEC).exists()
-    content = json.loads((folder / (_UNNUMBERED if unnumbered else SPEC)).read_text(encoding="utf-8"))
     try:
-        return ModelSpec.model_validate(_number(content) if unnumbered else content)
+        return ModelSpec.model_validate_json((folder / SPEC).read_bytes())
+    except FileNotFoundError as error:
+        problem = "is missing. It was packed before 0.2.0, or its files were lost"
+        raise ModelIncompatible(f"{folder / SPEC} {problem}; {_WAY_OUT}") from error
     except ValidationError as error:
-        fields = ", ".join(sorted({".".join(str(part) for part in one["loc"][:1]) for one in error.errors()}))
-        raise ModelIncompatible(
-            f"model {content.get('model')}, {folder}: what it was made with cannot be read by this release: {fields}. "
-            "It was packed by a newer release, or before 0.2.0; retrain the model, or run the release that packed it"
-        ) from error
-
-
-def _number(content: Mapping[str, Any]) -> dict[str, Any]:
-    """A spec from before the first release in the form of today."""
-    given = {name: value for name, value in content.items() if name != "declared"}
-    if "max_delay" in given:
-        given["max_delay"] = given["max_delay"] or 0
-    # Of either metric of classification the constant is the same; which one it was of a regression was not told.
-    metric = "logloss" if content.get("task") == "classification" else "mae"
-    return {**given, "columns": content.get("declared"), "event_time": None, "metric": metric}
+        fields = sorted({str(one["loc"][0]) if one["loc"] else one["msg"] for one in error.errors()})
+        problem = f"cannot be read by this release: {', '.join(fields)}. It is damaged, or a newer release packed it"
+        raise ModelIncompatible(f"{folder / SPEC} {problem}; {_WAY_OUT}") from error
