@@ -1,7 +1,5 @@
 """What a model has predicted, for programs that know no more of it than its name."""
 
-from pathlib import Path
-
 import obstore
 import pandas as pd
 import pyarrow as pa
@@ -14,7 +12,7 @@ from evergreen.records import ClaimRecord
 from evergreen.storage.lake import Lake, to_frame
 from evergreen.storage.ledger import Ledger
 from evergreen.storage.objects import delta_options, open_store, reached
-from evergreen.storage.stores import open_stores
+from evergreen.storage.stores import open_stores, require_lake
 
 _TABLE = "predictions"
 # What stands beside the key.
@@ -32,7 +30,8 @@ def read_predictions(model: str, batch: str, last: str | None = None, at: Locati
     :param at: where the deployment keeps its state; None for what the environment says.
     :returns: (n, batch + key + prediction, model_version, data_version) one row a prediction, by batch and key; times
         in UTC without a zone.
-    :raises ModelNotFound: if there is no such lake, or no such model in it.
+    :raises Refused: if there is no such lake.
+    :raises ModelNotFound: if there is no such model in it.
     :raises NotReady: if ``batch`` alone is asked for and its scoring has not ended; if it has ended without a model
         that could score, there are no rows.
     """
@@ -49,9 +48,7 @@ def read_predictions(model: str, batch: str, last: str | None = None, at: Locati
 
 def _require_model(model: str, at: Locations) -> None:
     """Refuse a lake or a model that is not there, and make neither: a mistyped location stays as it was."""
-    folder = at.lake.removeprefix("file://")
-    if "://" not in folder and not (Path(folder) / "ledger").is_dir():
-        raise ModelNotFound(f"model {model}: there is no lake in {at.lake}; EVERGREEN_LAKE or EVERGREEN_HOME names it")
+    require_lake(at)
     uri = f"{at.lake.rstrip('/')}/ledger"
     with reached(uri):
         prefixes = obstore.list_with_delimiter(open_store(uri), prefix=at.env)["common_prefixes"]

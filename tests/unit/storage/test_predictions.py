@@ -12,7 +12,7 @@ import pytest
 import evergreen
 from evergreen import read_predictions
 from evergreen.config.locations import Locations
-from evergreen.errors import ModelNotFound, NotReady
+from evergreen.errors import ModelNotFound, NotReady, Refused
 from evergreen.records import ClaimRecord
 from evergreen.storage.stores import open_stores
 from tests.s3 import s3, speaking_to
@@ -76,13 +76,13 @@ def test_only_the_newest_claim_counts(tmp_path: Path) -> None:
 def test_a_model_that_is_not_there_is_named_beside_those_that_are(lived: SmallLoop) -> None:
     with pytest.raises(ModelNotFound, match=r"no model 'smal' in .* under EVERGREEN_ENV=dev; there are: small"):
         read_predictions("smal", day(2), at=lived.at)
-    with pytest.raises(ModelNotFound, match="under EVERGREEN_ENV=prod; there are: none"):
+    with pytest.raises(Refused, match=r"there is no lake at .* for EVERGREEN_ENV 'prod'"):
         read_predictions("small", day(2), at=replace(lived.at, env="prod"))
 
 
 def test_a_lake_that_is_not_there_is_not_made(tmp_path: Path, lived: SmallLoop) -> None:
     for lake in (str(tmp_path / "typo"), (tmp_path / "typo").as_uri()):
-        with pytest.raises(ModelNotFound, match=r"there is no lake in .*typo; EVERGREEN_LAKE or EVERGREEN_HOME"):
+        with pytest.raises(Refused, match=r"there is no lake at .*typo .* set EVERGREEN_HOME or EVERGREEN_LAKE"):
             read_predictions("small", day(2), at=replace(lived.at, lake=lake))
     assert list(tmp_path.iterdir()) == []
 
@@ -92,7 +92,7 @@ def test_a_lake_on_s3_is_read_and_asked_for_its_models() -> None:
     claim = ClaimRecord(as_of=day(1), revision=0, version=1, promotion=1, why="", data="d", label_cut=None)
     rows = pa.table({"id": [2, 1], "prediction": [0.5, 0.25], "model_version": [1, 1], "data_version": ["d", "d"]})
     with s3() as environment, speaking_to(environment):
-        with pytest.raises(ModelNotFound, match="there are: none"):
+        with pytest.raises(Refused, match="there is no lake at s3://evergreen/lake"):
             read_predictions("small", day(1), at=at)
         stores = open_stores(at, "small")
         stores.ledger.put(claim)
