@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from evergreen.config.contract import ModelConfig
-from evergreen.config.feeds import FilesConfig, LabelFeed, QueryConfig
+from evergreen.config.feeds_config import FilesConfig, LabelFeed, QueryConfig
 from evergreen.config.fields import ColumnType, Contract
 from evergreen.config.patterns import FilePattern
 

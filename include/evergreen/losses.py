@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from evergreen.config.contract import MetricName, Task
+from evergreen.config.gate_config import MetricName, Task
 
 _SMALLEST = 1e-15
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from evergreen.config.contract import ModelConfig
 from evergreen.config.model_folder import ModelFolder
-from evergreen.config.policies import CodeChanged, Decay, EveryN, Policy
+from evergreen.config.policies_config import CodeChanged, Decay, EveryN, Policy
 from evergreen.judging.attempts import get_verdict
 from evergreen.records import AttemptRecord, ClosingRecord, PromotionRecord, SectionVerdict
 from evergreen.storage.stores import Stores

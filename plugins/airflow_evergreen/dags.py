@@ -9,7 +9,7 @@ from typing import Any
 from airflow.sdk import DAG, BaseOperator, Context, Param, get_parsing_context
 
 from airflow_evergreen.alerts import FailureReport
-from evergreen.config.feeds import FilesConfig
+from evergreen.config.feeds_config import FilesConfig
 from evergreen.config.locations import model_roots
 from evergreen.config.model_folder import BrokenFolder, ModelFolder, find_model_folders, load_model_folder
 from evergreen.errors import ConfigInvalid

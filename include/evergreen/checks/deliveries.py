@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from evergreen.batches import Calendar
-from evergreen.config.feeds import FilesConfig, QueryConfig
+from evergreen.config.feeds_config import FilesConfig, QueryConfig
 from evergreen.config.fields import ColumnType
 from evergreen.records import ArrivalRecord, BatchRecord, Reason
 from evergreen.sources.tables import ParsedFile

@@ -27,7 +27,7 @@ from great_expectations.expectations.metadata_types import FailureSeverity
 from great_expectations.expectations.registry import get_expectation_impl
 from pydantic.v1 import ValidationError as ArgumentError
 
-from evergreen.config.expectations import ExpectationConfig
+from evergreen.config.expectations_config import ExpectationConfig
 from evergreen.errors import ConfigInvalid
 
 _ROW_LEVEL = (ColumnMapExpectation, ColumnPairMapExpectation, MulticolumnMapExpectation)

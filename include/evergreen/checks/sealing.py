@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 from evergreen.checks.deliveries import find_copies, find_exchanged_dates, find_repeat, find_span, records_before
 from evergreen.checks.quarantine import keep_failing
 from evergreen.checks.validating import Rules, ValidatedBatch, reject, validate_files
-from evergreen.config.expectations import ExpectationConfig
-from evergreen.config.feeds import FilesConfig, LabelsInside, QueryConfig
+from evergreen.config.expectations_config import ExpectationConfig
+from evergreen.config.feeds_config import FilesConfig, LabelsInside, QueryConfig
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import FileUnreadable, NotReady

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from evergreen.checks.expectations import check_expectations
 from evergreen.checks.quarantine import Failures, blame, keep_failing, summarise
-from evergreen.config.expectations import ExpectationConfig
+from evergreen.config.expectations_config import ExpectationConfig
 from evergreen.config.fields import ColumnType
 from evergreen.records import Reason
 from evergreen.sources.casting import CastColumn, cast_column

@@ -1,29 +1,24 @@
 """The contract of a model folder: what config.yaml may say. Counts are batches unless a name says otherwise."""
 
-from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from evergreen.batches import Calendar, Every
+from evergreen.config.check_config import DIVERGENCES, CheckConfig
 from evergreen.config.data_schema import DataSchema, LabelSchema
-from evergreen.config.feeds import QUARANTINED, FilesConfig, LabelFeed, Labels, LabelsInside, Source
-from evergreen.config.fields import Column, ColumnType, Contract, Duration, Misfit, Percent
-from evergreen.config.policies import Decay, EveryN, Policy, RetrainConfig
-from evergreen.config.schedule import ScheduleConfig
+from evergreen.config.feeds_config import QUARANTINED, FilesConfig, LabelFeed, Labels, LabelsInside, Source
+from evergreen.config.fields import Column, ColumnType, Contract, Misfit, Percent
+from evergreen.config.gate_config import GateConfig, Task
+from evergreen.config.policies_config import Decay, EveryN, Policy, RetrainConfig
+from evergreen.config.schedule_config import ScheduleConfig
+from evergreen.config.tasks_config import AlertsConfig, TasksConfig
 
-Task = Literal["regression", "classification"]
-MetricName = Literal["mae", "rmse", "logloss", "brier"]
 # Label batches that a model learns from; ``all`` of the past.
 Window = Literal["all"] | int
 # Columns that the loop itself adds.
 RESERVED = {"batch", "revision", "known", "prediction", "model_version", "data_version"}
 _TARGETS = {"regression": ("float", "integer"), "classification": ("integer", "boolean")}
-Divergence = Literal["wasserstein", "psi", "jensenshannon", "kl", "ks", "chisquare"]
-_DIVERGENCES = {
-    **dict.fromkeys(("float", "integer"), ("wasserstein", "psi", "jensenshannon", "kl", "ks")),
-    **dict.fromkeys(("category", "boolean"), ("jensenshannon", "psi", "kl", "chisquare")),
-}
 # Columns whose values name groups of rows.
 _GROUPED = ("string", "category", "integer", "boolean")
 # A season of the data's own rhythm, and what is left of it after a change.
@@ -125,143 +120,6 @@ class TrainingConfig(Contract):
     )
 
 
-class SliceConfig(Contract):
-    """How much worse a challenger may be on one value of a column; values with fewer rows are not judged."""
-
-    may_worsen: Percent = Field(
-        default=0.1,
-        description="How much worse a challenger may be on one value, relative to the champion's error there.",
-    )
-    min_rows: Annotated[int, Field(gt=0)] = Field(default=50, description="Rows from which on a value is judged.")
-
-
-class CalibrationConfig(Contract):
-    """How much worse a challenger may be calibrated than the champion; fewer rows are not judged."""
-
-    may_worsen: Percent | None = Field(
-        default=None,
-        description="How much worse calibrated than the champion a challenger may be: points of probability for "
-        "classification (without it 2%), shares of the champion's error for regression (without it 15%).",
-    )
-    min_rows: Annotated[int, Field(gt=0)] = Field(default=500, description="Rows from which on calibration is judged.")
-
-
-class GateConfig(Contract):
-    """What a challenger must be worth on labels that neither it nor the champion was trained on."""
-
-    metric: MetricName = Field(
-        description="The error that is judged: `mae` or `rmse` of a regression, `logloss` or `brier` of a "
-        "classification."
-    )
-    min_effect: Annotated[Percent, Field(ge=0)] = Field(
-        default=0.01, description="Improvement that must be expected of a challenger, relative to the champion's error."
-    )
-    min_rows: Annotated[int, Field(gt=0)] = Field(
-        default=100, description="Labelled rows that a challenger is judged on at least."
-    )
-    confidence: Annotated[Percent, Field(gt=0.5, lt=1)] | None = Field(
-        default=None,
-        description="Confidence at which the improvement must be proven, too; without it no proof is asked for.",
-    )
-    slices: dict[str, SliceConfig] = Field(
-        default={}, description="Columns on whose single values a challenger is judged, too."
-    )
-    calibration: CalibrationConfig | None = Field(
-        default=None, description="Limits of the calibration; without it calibration is not judged."
-    )
-    sensitive: tuple[str, ...] = Field(
-        default=(),
-        description="Columns whose groups a fairness report tells apart: error, mean residual, or rates of selection "
-        "and of true and false positives, with the largest gap. Groups under `gate.min_rows` are only counted. The "
-        "report judges nothing; it needs the extra `fairness`.",
-    )
-    approval: Literal["uncovered", "required"] = Field(
-        default="uncovered",
-        description="When a person decides: where the gate cannot (no labels, a champion that cannot score), or each "
-        "time.",
-    )
-    approval_wait: Duration = Field(default=timedelta(days=7), description="Time after which silence is a no.")
-
-
-class CheckConfig(Contract):
-    """How often a model is checked, over how many label batches its error is taken, and what it is told by."""
-
-    every: Annotated[int, Field(gt=0)] = Field(default=1, description="Batches from one check to the next.")
-    window: Annotated[int, Field(gt=0)] = Field(
-        default=4,
-        description="Label batches over which the error is taken; a bulk counts as in `training.window`.",
-    )
-    min_rows: Annotated[int, Field(gt=0)] = Field(
-        default=200, description="Labelled rows below which the error is not judged."
-    )
-    ignore: tuple[str, ...] = Field(
-        default=(), description="Columns that are not compared with what the champion learnt from."
-    )
-    divergence: dict[str, Divergence] = Field(
-        default={},
-        description="Measure by which a column is compared. Of numbers `wasserstein` (without it), `psi`, "
-        "`jensenshannon`, `kl`, `ks`; of categories and booleans `jensenshannon` (without it), `psi`, `kl`, "
-        "`chisquare`.",
-    )
-    html: Literal["never", "not_ok", "always"] = Field(
-        default="not_ok",
-        description="When Evidently's page of the inputs is drawn: never, where inputs warn, or at each check. It "
-        "needs the extra `reports`.",
-    )
-
-
-class HeavyConfig(Contract):
-    """Where Airflow runs the tasks that take memory and minutes: train, judge and register."""
-
-    executor: str | None = Field(
-        default=None, description="Executor of the tasks that train, judge and register; without it Airflow's default."
-    )
-    queue: str | None = Field(default=None, description="Queue of these tasks; without it Airflow's default.")
-    pool: str = Field(default="default_pool", description="Pool of these tasks.")
-
-
-class TasksConfig(Contract):
-    """How Airflow runs a model's tasks: how often it looks for files, and how it retries what an outage has failed."""
-
-    poll: Duration = Field(
-        default=timedelta(seconds=30), description="Time between two looks at what is waited for, a day at most."
-    )
-    retries: Annotated[int, Field(ge=0)] = Field(default=3, description="Retries of a task that an outage has failed.")
-    retry_delay: Duration = Field(
-        default=timedelta(minutes=1),
-        description="Time before the first retry, a day at most; each further one comes after twice as long.",
-    )
-    heavy: HeavyConfig = HeavyConfig()
-
-    @field_validator("poll", "retry_delay")
-    @classmethod
-    def _within_a_day(cls, time: timedelta) -> timedelta:
-        if not timedelta(0) < time <= timedelta(days=1):
-            raise ValueError("valid: a duration such as 30s, of a day at most")
-        return time
-
-
-class AlertsConfig(Contract):
-    """Who is told of incidents beside the log."""
-
-    http: str | None = Field(default=None, description="URL that takes incidents as JSON.")
-    slack: str | None = Field(
-        default=None,
-        description="Airflow connection to Slack, of type Slack API or Slack Incoming Webhook; it needs the extra "
-        "`slack`.",
-    )
-    channel: str | None = Field(
-        default=None, description="Channel, for a connection of type Slack API; an incoming webhook has its own."
-    )
-
-    @field_validator("http")
-    @classmethod
-    def _is_web(cls, url: str | None) -> str | None:
-        if url is not None and not url.startswith(("http://", "https://")):
-            raise ValueError("valid: a URL that begins with http:// or https://")
-        return url
-
-
 class ModelConfig(Contract):
     """config.yaml: all that is particular to one model and is not code."""
 
@@ -311,12 +169,12 @@ class ModelConfig(Contract):
         return self
 
     def _check_divergences(self) -> None:
-        watched = {name: column.type for name, column in self.rows.columns.items() if column.type in _DIVERGENCES}
+        watched = {name: column.type for name, column in self.rows.columns.items() if column.type in DIVERGENCES}
         for name, divergence in self.check.divergence.items():
             if name not in watched:
                 valid = ", ".join(watched) or "none"
                 raise Misfit(f"check.divergence: found {name!r}; valid: a column that can be compared: {valid}")
-            fit = _DIVERGENCES[watched[name]]
+            fit = DIVERGENCES[watched[name]]
             if divergence not in fit:
                 raise Misfit(
                     f"check.divergence.{name}: found {divergence!r} for {watched[name]}; valid: {', '.join(fit)}"

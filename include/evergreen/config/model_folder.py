@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from evergreen.config.contract import ModelConfig
-from evergreen.config.expectations import ExpectationsConfig
+from evergreen.config.expectations_config import ExpectationsConfig
 from evergreen.config.fields import Contract
 from evergreen.config.mistakes import describe_mistakes, suggest
-from evergreen.config.policies import RetrainConfig
+from evergreen.config.policies_config import RetrainConfig
 from evergreen.config.yaml_file import read_yaml
 from evergreen.errors import ConfigInvalid, ModelNotFound
 

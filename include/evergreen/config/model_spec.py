@@ -5,9 +5,10 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
-from evergreen.config.contract import MetricName, ModelConfig, Task, Window
+from evergreen.config.contract import ModelConfig, Window
 from evergreen.config.data_schema import DataSchema, LabelSchema
 from evergreen.config.fields import ColumnType
+from evergreen.config.gate_config import MetricName, Task
 
 
 class ModelSpec(BaseModel):

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from evergreen.config.contract import GateConfig
+from evergreen.config.gate_config import GateConfig
 from evergreen.errors import needs_extra
 from evergreen.losses import METRICS, Metric
 from evergreen.records import FairnessReport, GroupReport

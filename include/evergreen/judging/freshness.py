@@ -6,7 +6,8 @@ A challenger that would be the champion once more cannot be judged against it. W
 
 import numpy as np
 
-from evergreen.config.contract import GateConfig, ModelConfig
+from evergreen.config.contract import ModelConfig
+from evergreen.config.gate_config import GateConfig
 from evergreen.errors import FeaturesInvalid, ModelIncompatible
 from evergreen.features.labelled import LabelledRows, blocks_of
 from evergreen.judging.champion import champion_losses

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from evergreen.config.contract import GateConfig, SliceConfig, Task
+from evergreen.config.gate_config import GateConfig, SliceConfig, Task
 from evergreen.judging.calibration import calibration_terms
 from evergreen.judging.fairness import report_fairness
 from evergreen.judging.uncertainty import expect_mean, lower_bound, relative_to

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from evergreen.config.contract import MetricName, ModelConfig
+from evergreen.config.contract import ModelConfig
+from evergreen.config.gate_config import MetricName
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import NotReady

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from evergreen.config.feeds import FilesConfig, QueryConfig
+from evergreen.config.feeds_config import FilesConfig, QueryConfig
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder, parse_policies
 from evergreen.errors import EvergreenError, NotReady

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from evergreen.config.feeds import FilesConfig
+from evergreen.config.feeds_config import FilesConfig
 from evergreen.config.fields import ColumnType
 from evergreen.config.patterns import FilePattern
 from evergreen.errors import FileUnreadable

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from evergreen.config.feeds import FilesConfig
+from evergreen.config.feeds_config import FilesConfig
 from evergreen.config.fields import ColumnType
 from evergreen.errors import FileUnreadable
 from evergreen.sources.parsing import parse_file

@@ -14,7 +14,7 @@ import pyarrow as pa
 from pyarrow import csv, parquet
 
 from evergreen.config.contract import ModelConfig
-from evergreen.config.feeds import FilesConfig, LabelFiles
+from evergreen.config.feeds_config import FilesConfig, LabelFiles
 from evergreen.config.fields import ColumnType
 from evergreen.config.model_folder import ModelFolder
 from evergreen.config.patterns import fill_batch

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from evergreen.batches import Calendar
-from evergreen.config.feeds import FilesConfig, QueryConfig
+from evergreen.config.feeds_config import FilesConfig, QueryConfig
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import NotReady, SourceChanged

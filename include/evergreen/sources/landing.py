@@ -7,7 +7,7 @@ from datetime import UTC
 from pathlib import Path
 
 from evergreen.batches import Calendar
-from evergreen.config.feeds import FilesConfig
+from evergreen.config.feeds_config import FilesConfig
 from evergreen.config.patterns import fill_batch
 from evergreen.sources.landing_location import open_landing_location
 

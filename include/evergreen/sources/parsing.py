@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv, parquet
 
-from evergreen.config.feeds import FilesConfig, QueryConfig
+from evergreen.config.feeds_config import FilesConfig, QueryConfig
 from evergreen.errors import FileUnreadable
 from evergreen.sources.json_lines import parse_json_lines
 from evergreen.sources.tables import ParsedFile, TornRow, name_fields

@@ -19,7 +19,7 @@ from sqlalchemy.exc import (
 )
 
 from evergreen.batches import Calendar
-from evergreen.config.feeds import QueryConfig
+from evergreen.config.feeds_config import QueryConfig
 from evergreen.errors import ConfigInvalid, Outage
 from evergreen.sources.landing import LandedFile, ProbeResult
 

@@ -8,7 +8,7 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowException
 
 from evergreen.batches import Calendar
-from evergreen.config.feeds import FilesConfig
+from evergreen.config.feeds_config import FilesConfig
 from evergreen.errors import ExtraMissing, Outage, Refused, needs_extra
 from evergreen.sources.landing import ProbeResult, group_files, judge_completeness, probe_files
 

@@ -10,7 +10,7 @@ from airflow_evergreen.hooks.source import Source
 from airflow_evergreen.sensors.waiting import WaitingSensor
 from airflow_evergreen.triggers.batch import BatchTrigger
 from evergreen.batches import Calendar, Every
-from evergreen.config.feeds import FilesConfig
+from evergreen.config.feeds_config import FilesConfig
 from evergreen.config.mistakes import describe_mistakes
 from evergreen.errors import BatchMissing, ConfigInvalid
 from evergreen.sources.landing import ProbeResult

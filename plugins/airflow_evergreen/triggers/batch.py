@@ -11,7 +11,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_evergreen.hooks.source import Source
 from airflow_evergreen.runtime import load_model
 from evergreen.batches import Calendar
-from evergreen.config.feeds import CompleteConfig, FilesConfig
+from evergreen.config.feeds_config import CompleteConfig, FilesConfig
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import ConfigInvalid, NotReady

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from evergreen.checks.expectations import check_expectations
-from evergreen.config.expectations import ExpectationsConfig
+from evergreen.config.expectations_config import ExpectationsConfig
 from evergreen.errors import ConfigInvalid
 
 PATH = Path("models/taxi/expectations.yaml")

@@ -10,8 +10,8 @@ import pytest
 from pyarrow import parquet
 
 from evergreen.checks.validating import Rules, reject, validate_files
-from evergreen.config.expectations import ExpectationsConfig
-from evergreen.config.feeds import FilesConfig
+from evergreen.config.expectations_config import ExpectationsConfig
+from evergreen.config.feeds_config import FilesConfig
 from evergreen.config.fields import ColumnType
 from evergreen.records import Reason
 from evergreen.sources.parsing import parse_file

@@ -4,11 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from evergreen.config.contract import AlertsConfig, HeavyConfig, ModelConfig, TasksConfig
-from evergreen.config.feeds import FilesConfig
+from evergreen.config.contract import ModelConfig
+from evergreen.config.feeds_config import FilesConfig
 from evergreen.config.fields import ColumnType
 from evergreen.config.model_folder import load_model_folder
-from evergreen.config.policies import Decay, EveryN, Never
+from evergreen.config.policies_config import Decay, EveryN, Never
+from evergreen.config.tasks_config import AlertsConfig, HeavyConfig, TasksConfig
 from evergreen.errors import ConfigInvalid
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from evergreen.config.expectations import ExpectationConfig, ExpectationsConfig
+from evergreen.config.expectations_config import ExpectationConfig, ExpectationsConfig
 from evergreen.config.model_folder import load_model_folder
 from evergreen.errors import ConfigInvalid
 

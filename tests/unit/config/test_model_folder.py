@@ -10,7 +10,7 @@ from evergreen.config.model_folder import (
     load_model_folder,
     parse_policies,
 )
-from evergreen.config.policies import CodeChanged, Decay, EveryN, Never
+from evergreen.config.policies_config import CodeChanged, Decay, EveryN, Never
 from evergreen.errors import ConfigInvalid, ModelNotFound
 
 FILES = {

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from evergreen.config.contract import ModelConfig
-from evergreen.config.expectations import ExpectationsConfig
+from evergreen.config.expectations_config import ExpectationsConfig
 from evergreen.config.model_folder import ModelFolder
 from evergreen.config.model_spec import ModelSpec
 from evergreen.features.packing import Recipe, _fit

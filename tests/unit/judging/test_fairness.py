@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from fairlearn.metrics import equalized_odds_difference, selection_rate
 
-from evergreen.config.contract import GateConfig
+from evergreen.config.gate_config import GateConfig
 from evergreen.judging.fairness import report_fairness
 
 RANDOM = np.random.default_rng(1)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from evergreen.config.contract import GateConfig
+from evergreen.config.gate_config import GateConfig
 from evergreen.judging.freshness import judge_refresh
 from evergreen.judging.uncertainty import error_between, expect_mean, expect_pooled
 from evergreen.records import Freshness

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from evergreen.config.contract import GateConfig
+from evergreen.config.gate_config import GateConfig
 from evergreen.judging.gate import HANDFUL, judge, too_few_of_a_class
 from evergreen.records import Judgement
 

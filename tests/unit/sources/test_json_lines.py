@@ -5,7 +5,7 @@ import json
 import pyarrow as pa
 import pytest
 
-from evergreen.config.feeds import FilesConfig
+from evergreen.config.feeds_config import FilesConfig
 from evergreen.config.fields import ColumnType
 from evergreen.errors import FileUnreadable
 from evergreen.sources.casting import cast_column

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from evergreen.batches import Calendar
-from evergreen.config.feeds import FilesConfig
+from evergreen.config.feeds_config import FilesConfig
 from evergreen.sources.landing import LandedFile, list_files, probe_files, read_file
 
 DAYS = Calendar("day", datetime(2024, 1, 1, tzinfo=UTC))

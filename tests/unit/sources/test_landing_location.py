@@ -3,7 +3,7 @@
 import obstore
 import pytest
 
-from evergreen.config.feeds import FilesConfig
+from evergreen.config.feeds_config import FilesConfig
 from evergreen.errors import NotReady, Outage
 from evergreen.sources.landing import list_files, probe_files, read_file
 from evergreen.sources.landing_location import Folder, open_landing_location

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from evergreen.config.feeds import FilesConfig
+from evergreen.config.feeds_config import FilesConfig
 from evergreen.errors import FileUnreadable
 from evergreen.sources.parsing import lines_of, parse_file
 

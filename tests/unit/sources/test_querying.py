@@ -9,7 +9,7 @@ import sqlalchemy
 from pyarrow import parquet
 
 from evergreen.batches import Calendar
-from evergreen.config.feeds import QueryConfig
+from evergreen.config.feeds_config import QueryConfig
 from evergreen.config.fields import ColumnType
 from evergreen.errors import ConfigInvalid, Outage
 from evergreen.sources.casting import cast_column

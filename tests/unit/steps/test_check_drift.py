@@ -8,7 +8,7 @@ import pytest
 
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import parse_policies
-from evergreen.config.policies import RetrainConfig
+from evergreen.config.policies_config import RetrainConfig
 from evergreen.demo.stream import DemoStream
 from evergreen.incidents import last_incident
 from evergreen.judging.champion import promotion_decided

@@ -7,8 +7,9 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from evergreen.config.contract import GateConfig, ModelConfig
+from evergreen.config.contract import ModelConfig
 from evergreen.config.fields import ColumnType
+from evergreen.config.gate_config import GateConfig
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import NotComparable, NotReady

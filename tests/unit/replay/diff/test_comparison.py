@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evergreen.config.contract import GateConfig
+from evergreen.config.gate_config import GateConfig
 from evergreen.config.model_folder import load_model_folder
 from evergreen.errors import NotComparable
 from evergreen.judging.uncertainty import MeanInterval, two_sided

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from evergreen.config.feeds import QueryConfig
+from evergreen.config.feeds_config import QueryConfig
 from evergreen.config.model_folder import load_model_folder
 from evergreen.errors import ConfigInvalid
 

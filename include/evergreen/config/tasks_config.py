@@ -1,0 +1,60 @@
+"""The part of the contract that says how Airflow runs a model's tasks, and whom its incidents reach."""
+
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import Field, field_validator
+
+from evergreen.config.fields import Contract, Duration
+
+
+class HeavyConfig(Contract):
+    """Where Airflow runs the tasks that take memory and minutes: train, judge and register."""
+
+    executor: str | None = Field(
+        default=None, description="Executor of the tasks that train, judge and register; without it Airflow's default."
+    )
+    queue: str | None = Field(default=None, description="Queue of these tasks; without it Airflow's default.")
+    pool: str = Field(default="default_pool", description="Pool of these tasks.")
+
+
+class TasksConfig(Contract):
+    """How Airflow runs a model's tasks: how often it looks for files, and how it retries what an outage has failed."""
+
+    poll: Duration = Field(
+        default=timedelta(seconds=30), description="Time between two looks at what is waited for, a day at most."
+    )
+    retries: Annotated[int, Field(ge=0)] = Field(default=3, description="Retries of a task that an outage has failed.")
+    retry_delay: Duration = Field(
+        default=timedelta(minutes=1),
+        description="Time before the first retry, a day at most; each further one comes after twice as long.",
+    )
+    heavy: HeavyConfig = HeavyConfig()
+
+    @field_validator("poll", "retry_delay")
+    @classmethod
+    def _within_a_day(cls, time: timedelta) -> timedelta:
+        if not timedelta(0) < time <= timedelta(days=1):
+            raise ValueError("valid: a duration such as 30s, of a day at most")
+        return time
+
+
+class AlertsConfig(Contract):
+    """Who is told of incidents beside the log."""
+
+    http: str | None = Field(default=None, description="URL that takes incidents as JSON.")
+    slack: str | None = Field(
+        default=None,
+        description="Airflow connection to Slack, of type Slack API or Slack Incoming Webhook; it needs the extra "
+        "`slack`.",
+    )
+    channel: str | None = Field(
+        default=None, description="Channel, for a connection of type Slack API; an incoming webhook has its own."
+    )
+
+    @field_validator("http")
+    @classmethod
+    def _is_web(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("http://", "https://")):
+            raise ValueError("valid: a URL that begins with http:// or https://")
+        return url
