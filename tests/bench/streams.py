@@ -20,7 +20,8 @@ from evergreen.features.building import call_predict
 from evergreen.features.labelled import LabelledRows, gather_features, match_labels
 from evergreen.losses import METRICS
 from evergreen.records import ClaimRecord
-from evergreen.replay.history import History, collect_history
+from evergreen.replay.history import History
+from evergreen.replay.measured_history import collect_history
 from evergreen.replay.runner import Runner, for_replay
 from evergreen.storage.packed_model import PackedModel
 from evergreen.storage.stores import Stores, open_stores

@@ -23,7 +23,7 @@ from evergreen.records import (
     SectionVerdict,
     VerdictRecord,
 )
-from evergreen.replay.history import collect_history
+from evergreen.replay.measured_history import collect_history
 from evergreen.replay.report import write_report
 from evergreen.replay.runner import Runner
 from evergreen.steps.ingest_batch import ingest_batch

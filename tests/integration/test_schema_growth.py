@@ -27,7 +27,7 @@ from evergreen.records import (
     PromotionRecord,
     VerdictRecord,
 )
-from evergreen.replay.history import collect_history
+from evergreen.replay.measured_history import collect_history
 from evergreen.replay.runner import Runner
 from evergreen.storage.ledger import Ledger
 from evergreen.storage.stores import open_stores

@@ -12,7 +12,7 @@ import pytest
 
 from evergreen.config.locations import Locations, model_roots
 from evergreen.config.model_folder import get_model_folder
-from evergreen.replay.history import collect_history
+from evergreen.replay.measured_history import collect_history
 
 ROOT = Path(__file__).parent.parent.parent
 

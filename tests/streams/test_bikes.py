@@ -11,7 +11,8 @@ import pytest
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import load_model_folder
 from evergreen.records import BatchRecord, DataRecord
-from evergreen.replay.history import History, collect_history
+from evergreen.replay.history import History
+from evergreen.replay.measured_history import collect_history
 from evergreen.replay.runner import for_replay, replay
 from evergreen.scaffold.split_history import split_history
 from evergreen.storage.stores import open_stores

@@ -12,7 +12,8 @@ import pytest
 from evergreen.config.locations import Locations, model_roots
 from evergreen.config.model_folder import get_model_folder
 from evergreen.demo.stream import DemoStream
-from evergreen.replay.history import History, collect_history
+from evergreen.replay.history import History
+from evergreen.replay.measured_history import collect_history
 from evergreen.replay.runner import Runner
 from tests.s3 import SECRET, objects, s3, speaking_to, upload
 from tests.short_loop import fingerprint, records, registry, tables

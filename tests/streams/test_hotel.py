@@ -17,7 +17,8 @@ from evergreen.judging import champion
 from evergreen.judging.champion import predict_labelled
 from evergreen.losses import METRICS
 from evergreen.records import PromotionRecord
-from evergreen.replay.history import History, collect_history
+from evergreen.replay.history import History
+from evergreen.replay.measured_history import collect_history
 from evergreen.replay.runner import for_replay, replay
 from evergreen.storage.stores import open_stores
 from tests.hotel import EXAMPLE, prepare

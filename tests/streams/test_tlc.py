@@ -12,7 +12,8 @@ from pyarrow import parquet
 from evergreen.cli import cli
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import load_model_folder
-from evergreen.replay.history import History, collect_history
+from evergreen.replay.history import History
+from evergreen.replay.measured_history import collect_history
 from evergreen.replay.runner import for_replay
 from evergreen.storage.stores import open_stores
 

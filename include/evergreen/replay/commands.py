@@ -130,7 +130,7 @@ def set_up_log(verbose: bool) -> None:
 
 def write_history(model: ModelFolder, at: Locations, first: str, last: str, path: Path) -> "History":
     """Write the report and its CSV, print the summary."""
-    from evergreen.replay.history import as_table, collect_history
+    from evergreen.replay.measured_history import as_table, collect_history
     from evergreen.replay.report import write_report
     from evergreen.replay.summary import print_summary
 

@@ -1,19 +1,11 @@
-"""What happened over a span of batches, read back from ledger and lake."""
+"""What happened over a span of batches, read back from the records."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
-import numpy as np
-import pandas as pd
-
-from evergreen.config.contract import ModelConfig
 from evergreen.config.gate_config import MetricName
-from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
-from evergreen.errors import NotReady
-from evergreen.features.labelled import match_labels
 from evergreen.incidents import Incident, newest_incidents
-from evergreen.judging.champion import read_losses
-from evergreen.losses import METRICS
 from evergreen.records import (
     AttemptRecord,
     BatchRecord,
@@ -28,7 +20,18 @@ from evergreen.records import (
 )
 from evergreen.storage.ledger import Ledger
 from evergreen.storage.revisions import sealed_batches
-from evergreen.storage.stores import Stores, open_stores
+
+
+@dataclass(frozen=True)
+class LiveError:
+    """How well a batch was scored.
+
+    :param error: the metric of the predictions that were made for it; None where none of its labels is known.
+    :param labelled: scored rows of it whose label is known.
+    """
+
+    error: float | None
+    labelled: int
 
 
 @dataclass(frozen=True)
@@ -92,102 +95,61 @@ class History:
         return any(version in scored for version in later)
 
 
-def collect_history(model: ModelFolder, at: Locations, first: str, last: str, known_by: str | None = None) -> History:
+def read_history(
+    model: ModelFolder, ledger: Ledger, first: str, last: str, live: Mapping[str, LiveError] | None = None
+) -> History:
     """Read back what happened from one batch to another; batches that are not sealed yet are left out.
 
-    :param known_by: labels that became known up to this batch count; by default up to ``last``.
+    :param live: by batch how well it was scored; by default what the checks have seen of it.
     """
-    config, metric = model.config, METRICS[model.config.gate.metric]
-    stores = open_stores(at, model.id)
-    span = [b for b in config.calendar.between(first, last) if stores.ledger.get(BatchRecord, f"rows.{b}") is not None]
-    losses = _losses(config, stores, span, known_by or last)
-    promotions = list(stores.ledger.all(PromotionRecord, "champion"))
-    decided = _decisions(stores.ledger, span, promotions)
+    span = [b for b in model.config.calendar.between(first, last) if ledger.get(BatchRecord, f"rows.{b}") is not None]
+    promotions = list(ledger.all(PromotionRecord, "champion"))
+    decided = _decisions(ledger, span, promotions)
     batches = []
-    sealed = {record.batch: record for record in sealed_batches(stores.ledger, "rows", span, last)}
-    labels = {record.batch: record for record in sealed_batches(stores.ledger, "labels", span, last)}
+    sealed = {record.batch: record for record in sealed_batches(ledger, "rows", span, last)}
+    labels = {record.batch: record for record in sealed_batches(ledger, "labels", span, last)}
+    verdicts = {batch: ledger.last(VerdictRecord, batch) for batch in span}
+    if live is None:
+        live = _seen_by_checks(verdicts.values(), sealed)
     for batch, rows in sealed.items():
-        own = losses.get(batch, np.array([]))
         attempts, closings = decided.get(batch, ([], []))
+        known = live.get(batch, LiveError(None, 0))
         batches.append(
             BatchHistory(
                 batch=batch,
                 rows=rows,
                 labels=labels.get(batch),
-                claim=stores.ledger.last(ClaimRecord, batch),
-                verdict=stores.ledger.last(VerdictRecord, batch),
+                claim=ledger.last(ClaimRecord, batch),
+                verdict=verdicts[batch],
                 attempts=tuple(attempts),
                 closings=tuple(closings),
                 promotions=tuple(one for one in promotions if one.as_of == batch),
-                error=metric.of(own) if len(own) else None,
-                labelled=len(own),
+                error=known.error,
+                labelled=known.labelled,
             )
         )
-    every = np.concatenate(list(losses.values())) if losses else np.array([])
     return History(
         model=model.id,
-        title=config.title,
-        metric=metric.name,
+        title=model.config.title,
+        metric=model.config.gate.metric,
         batches=tuple(batches),
-        incidents=tuple(_incidents(stores.ledger, span)),
-        overall=metric.of(every) if len(every) else None,
+        incidents=tuple(_incidents(ledger, span)),
+        overall=None,
     )
 
 
-def as_table(history: History) -> pd.DataFrame:
-    """One row a batch, for the CSV and for whoever wants to plot it.
-
-    :returns: (batches, columns).
-    """
-    rows = []
-    for one in history.batches:
-        verdict = one.verdict
-        rows.append(
-            {
-                "batch": one.batch,
-                "state": one.rows.state,
-                "rows_in": one.rows.rows_in,
-                "clean": one.rows.clean,
-                "quarantined": one.rows.quarantined,
-                "labels_known": one.labels.clean if one.labels else 0,
-                "version": one.claim.version if one.claim else None,
-                history.metric: one.error,
-                "labelled_rows": one.labelled,
-                "inputs": verdict.inputs.state if verdict else "",
-                "outcomes": verdict.outcomes.state if verdict else "",
-                "error_by_label_arrival": verdict.outcomes.numbers.get("error") if verdict else None,
-                "reasons": " ".join(verdict.reasons) if verdict else "",
-                "action": verdict.action if verdict else "",
-                "attempts": " ".join(f"{attempt.id}:{attempt.outcome}" for attempt in one.attempts),
-                "closed": " ".join(f"{closing.verdict}:{closing.outcome}" for closing in one.closings),
-                "promoted_version": one.promotions[-1].version if one.promotions else None,
-                "incidents": " ".join(i.opened.cause for i in history.incidents if i.opened.as_of == one.batch),
-            }
-        )
-    table = pd.DataFrame(rows)
-    whole = [name for name in ("version", "promoted_version") if name in table]
-    return table.astype(dict.fromkeys(whole, "Int64"))
-
-
-def _losses(config: ModelConfig, stores: Stores, span: list[str], known_by: str) -> dict[str, np.ndarray]:
-    """Losses of the predictions that were made, by batch scored."""
-    if config.labels is None or not span:
-        return {}
-    # What was predicted counts, whatever of its rows the schema of today could still read.
-    schema = replace(config.data_schema, columns=config.data_schema.key_columns)
-    labelled = match_labels(schema, stores, span[0], known_by).rows
-    losses = {}
-    for batch in span:
-        claim = stores.ledger.last(ClaimRecord, batch)
-        if claim is None or claim.version is None:
-            continue
-        try:
-            scored = read_losses(schema, METRICS[config.gate.metric], stores, [claim], labelled)
-        except NotReady:
-            continue
-        if len(scored):
-            losses[batch] = scored["loss"].to_numpy()
-    return losses
+def _seen_by_checks(
+    verdicts: Iterable[VerdictRecord | None], sealed: Mapping[str, BatchRecord]
+) -> dict[str, LiveError]:
+    """How well batches were scored, by the newest check that has looked at each."""
+    live = {}
+    for verdict in verdicts:
+        if verdict is not None:
+            numbers = verdict.outcomes.numbers
+            for batch, error in numbers.get("by_batch_scored", {}).items():
+                clean = sealed[batch].clean if batch in sealed else 0
+                live[batch] = LiveError(error, round(clean * numbers["share_labelled"].get(batch, 0.0)))
+    return live
 
 
 def _decisions(

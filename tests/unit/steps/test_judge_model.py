@@ -9,7 +9,8 @@ import pytest
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.records import AttemptRecord
-from evergreen.replay.history import History, collect_history
+from evergreen.replay.history import History
+from evergreen.replay.measured_history import collect_history
 from evergreen.replay.status import describe_version
 from evergreen.storage.stores import open_stores
 from tests.short_loop import STREAM, run, short_model

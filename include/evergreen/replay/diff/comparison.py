@@ -19,7 +19,8 @@ from evergreen.judging.gate import judge
 from evergreen.judging.uncertainty import MeanInterval, block_mean, two_sided
 from evergreen.losses import METRICS
 from evergreen.records import ClaimRecord, Judgement
-from evergreen.replay.history import History, collect_history
+from evergreen.replay.history import History
+from evergreen.replay.measured_history import collect_history
 from evergreen.storage.columns import find_column
 from evergreen.storage.stores import open_stores
 

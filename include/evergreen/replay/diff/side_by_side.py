@@ -11,7 +11,7 @@ from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import NotComparable
 from evergreen.replay.diff.comparison import Comparison, Side, compare_replays, key_of
-from evergreen.replay.history import as_table
+from evergreen.replay.measured_history import as_table
 from evergreen.replay.report import write_report
 from evergreen.replay.runner import try_replay
 from evergreen.sources.intake import last_arrived
