@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from evergreen.checks.deliveries import find_copies, find_exchanged_dates, find_repeat, find_span, records_before
 from evergreen.checks.quarantine import keep_failing
 from evergreen.checks.validating import Rules, ValidatedBatch, reject, validate_files
+from evergreen.config.contract import RowsConfig
 from evergreen.config.expectations_config import ExpectationConfig
 from evergreen.config.feeds_config import FilesConfig, LabelsInside, QueryConfig
 from evergreen.config.locations import Locations
@@ -162,12 +163,12 @@ def _rules(model: ModelFolder, feed: Feed, source: FilesConfig | QueryConfig, ba
     if feed == "rows":
         rows = config.rows
         required = (*rows.key, rows.event_time)
-        expected = model.expectations.rows
+        expected = (*_exact_keys(config.rows), *model.expectations.rows)
         span = rows.event_time, *find_span(config.calendar, source, batch)
         return Rules(rows.columns, rows.key, required, source.nulls, expected, rows.max_quarantined, path, span=span)
     labels = _labels(model)
     required = (*config.rows.key, labels.column)
-    expected = (*_classes(model, labels), *model.expectations.labels)
+    expected = (*_exact_keys(config.rows), *_classes(model, labels), *model.expectations.labels)
     return Rules(
         config.label_columns, config.rows.key, required, source.nulls, expected, labels.max_quarantined, path, True
     )
@@ -179,6 +180,18 @@ def _classes(model: ModelFolder, labels: LabelsInside) -> tuple[ExpectationConfi
         return ()
     arguments = {"column": labels.column, "value_set": [0, 1]}
     return (ExpectationConfig(type="expect_column_values_to_be_in_set", arguments=arguments, severity="warning"),)
+
+
+def _exact_keys(rows: RowsConfig) -> tuple[ExpectationConfig, ...]:
+    """Keys that are declared float, as expectations: beyond these limits one stands for its neighbours too."""
+    limits = {"min_value": 1 - 2**53, "max_value": 2**53 - 1}
+    return tuple(
+        ExpectationConfig(
+            type="expect_column_values_to_be_between", arguments={"column": name, **limits}, severity="warning"
+        )
+        for name in rows.key
+        if rows.columns[name].type == "float"
+    )
 
 
 def _declared(model: ModelFolder, feed: Feed) -> dict[str, str]:

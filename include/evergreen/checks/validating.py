@@ -17,7 +17,7 @@ from evergreen.records import Reason
 from evergreen.sources.casting import CastColumn, cast_column
 from evergreen.sources.tables import ParsedFile
 from evergreen.storage.columns import arrow_type, fill, find_column
-from evergreen.storage.lake import to_frame
+from evergreen.storage.lake import naive, to_frame
 
 
 @dataclass(frozen=True)
@@ -206,9 +206,9 @@ def _find_far_times(rows: pa.Table, rules: Rules, failed: _RowFailures) -> None:
 
 def _find_duplicates(rows: pa.Table, rules: Rules, failed: _RowFailures) -> None:
     """Of equal copies the first stays. Copies that differ all go: nothing tells which of them is right."""
-    # Taken before pandas sees them: beside a null, whole numbers would become floats and large keys would meet.
+    # Beside a null, whole numbers would become floats for pandas, and large ones would meet.
     standing = np.array([i for i in range(rows.num_rows) if i not in failed.failures], dtype=np.int64)
-    frame = to_frame(rows.take(pa.array(standing))).set_index(standing)
+    frame = naive(rows.take(pa.array(standing))).to_pandas(integer_object_nulls=True).set_index(standing)
     key = list(rules.key)
     copied = frame[frame.duplicated(key, keep=False)]
     if copied.empty:

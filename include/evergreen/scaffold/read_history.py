@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from evergreen.config.feeds_config import FilesConfig
 from evergreen.config.fields import ColumnType
 from evergreen.errors import FileUnreadable
+from evergreen.sources.casting import exact_limit
 from evergreen.sources.parsing import parse_file
 from evergreen.sources.tables import ParsedFile
 
@@ -47,12 +48,15 @@ def as_text(file: ParsedFile, declared: Mapping[str, ColumnType], null: str = ""
 
     :param declared: the contract's columns: a date that the file states as such is written in its declared format.
     :param null: the text that stands for a missing value.
-    :raises FileUnreadable: if a column holds what no text can stand for, such as a list.
+    :raises FileUnreadable: if a column holds what no text can stand for, such as a list, or is declared to be read
+        exactly and holds floats that are rounded.
     """
     rows = file.rows
     for i, field in enumerate(rows.schema):
         if pa.types.is_string(field.type):
             continue
+        if field.name in declared and declared[field.name].type != "float":
+            _require_exact(file, field.name)
         form = declared[field.name].format if field.name in declared else None
         try:
             texts = _text_of(rows.column(i), form)
@@ -61,6 +65,18 @@ def as_text(file: ParsedFile, declared: Mapping[str, ColumnType], null: str = ""
             raise FileUnreadable(file.name, None, problem) from error
         rows = rows.set_column(i, field.name, pc.fill_null(texts, null))
     return rows
+
+
+def _require_exact(file: ParsedFile, column: str) -> None:
+    """Refuse floats so large that one stands for its neighbours too: as text they would look exact."""
+    values = file.rows.column(column)
+    if not pa.types.is_floating(values.type):
+        return
+    limit = exact_limit(values.type)
+    largest = pc.max(pc.abs(values.cast(pa.float64()))).as_py()
+    if largest is not None and largest >= limit:
+        problem = f"column {column} holds {largest:.0f} as {values.type}, which rounds whole numbers from {limit} on; "
+        raise FileUnreadable(file.name, None, f"{problem}write it anew as integers or text")
 
 
 def _text_of(values: pa.ChunkedArray, form: str | None) -> pa.ChunkedArray:

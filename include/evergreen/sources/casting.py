@@ -1,6 +1,7 @@
 """Text to declared types. What does not cast is told apart row by row; what has another type altogether is refused."""
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,10 @@ from evergreen.storage.columns import arrow_type
 _NUMBER = r"^\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*$"
 _INTEGER = r"^\s*[+-]?\d+(\.0*)?\s*$"
 _SMALLEST, _LARGEST = -(2**63), 2**63 - 1
+# Bits of a whole number that floats of a width hold: from there on, one stands for its neighbours too.
+_EXACT_BITS = {16: 11, 32: 24, 64: 53}
+_FLOAT_TEXT = r"^\s*[+-]?\d{16,309}\.0\s*$"
+_ROUNDED = "{} that is read exactly: from 2^{} on {} stands for its neighbours too; write ids as integers or text"
 # Microseconds of the years 1 to 9999, beyond which Python has no dates; and how many a unit of a file has.
 _FIRST, _LAST = -62_135_596_800_000_000, 253_402_300_799_999_999
 _MICROSECONDS = {"s": 1_000_000, "ms": 1_000, "us": 1}
@@ -53,8 +58,35 @@ def cast_column(values: pa.ChunkedArray, declared: ColumnType, nulls: tuple[str,
     missing = pc.or_kleene(pc.is_null(flat), pc.is_in(flat, value_set=pa.array(nulls, pa.string())))
     text = pc.if_else(missing, pa.scalar(None, pa.string()), flat)
     cast, expected = _cast_text(text, declared)
+    if declared.type in ("integer", "string", "category"):
+        rounded = _find_rounded(text)
+        if rounded.any():
+            cast, expected = _without(cast, pa.array(rounded)), _ROUNDED.format(expected, 53, "a float (.0)")
     failed = pc.and_(pc.is_valid(text), pc.is_null(cast)).to_numpy(zero_copy_only=False)
     return CastColumn(cast, failed, expected)
+
+
+def exact_limit(given: pa.DataType) -> int:
+    """The whole number from which on floats of a width do not tell each from the next."""
+    return int(2 ** _EXACT_BITS[given.bit_width])
+
+
+def is_rounded(whole: str) -> bool:
+    """Whether a float may have been written as this whole number, and have stood for its neighbours too."""
+    number = int(whole)
+    if abs(number) < 2**53:
+        return False
+    nearest = float(number)
+    return nearest == number or Decimal(repr(nearest)) == number
+
+
+def _find_rounded(text: pa.Array) -> np.ndarray:
+    """(rows,) true where a text is a whole number that went through a float, as pandas writes one beside a gap."""
+    rounded = pc.fill_null(pc.match_substring_regex(text, _FLOAT_TEXT), fill_value=False)
+    found: np.ndarray = rounded.to_numpy(zero_copy_only=False).copy()
+    for row in np.flatnonzero(found):
+        found[row] = is_rounded(text[int(row)].as_py().strip().removesuffix(".0"))
+    return found
 
 
 def _cast_text(text: pa.Array, declared: ColumnType) -> tuple[pa.Array, str]:
@@ -93,7 +125,7 @@ def _cast_typed(values: pa.Array, declared: ColumnType) -> CastColumn:
         values = pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
     match declared.type:
         case "float" | "integer" | "string" | "category" if _is_number(given):
-            cast, expected = _cast_number(values, declared)
+            cast, expected = _cast_number(values, declared, given)
         case "boolean" if declared.yes and (_is_number(given) or pa.types.is_boolean(given)):
             # A number is told by its text; 2.0 by that of 2.
             texts = values.cast(pa.string()) if pa.types.is_boolean(given) else _number_text(values)
@@ -112,8 +144,11 @@ def _is_number(given: pa.DataType) -> bool:
     return bool(pa.types.is_integer(given) or pa.types.is_floating(given) or pa.types.is_decimal(given))
 
 
-def _cast_number(values: pa.Array, declared: ColumnType) -> tuple[pa.Array, str]:
-    given = values.type
+def _cast_number(values: pa.Array, declared: ColumnType, given: pa.DataType) -> tuple[pa.Array, str]:
+    """Numbers as the declared type.
+
+    :param given: the type that the file states, of which halves are read as singles.
+    """
     if declared.type == "float":
         # The nearest float, as a text of the same digits would give.
         return _finite(values.cast(pa.float64(), safe=False)), "a finite number"
@@ -126,9 +161,12 @@ def _cast_number(values: pa.Array, declared: ColumnType) -> tuple[pa.Array, str]
     odd = pc.not_equal(pc.floor(values), values)
     if declared.type in ("string", "category") and pc.any(odd).as_py():
         raise TypeError(f"the file states {given} with fractions; expected {declared.type}")
-    # 2^63 as a float is the first one beyond; -2^63 is held exactly.
     numbers = values.cast(pa.float64(), safe=False)
+    # 2^63 as a float is the first one beyond; -2^63 is held exactly.
     beyond = pc.or_(pc.less(numbers, float(_SMALLEST)), pc.greater_equal(numbers, 2.0**63))
+    if pa.types.is_floating(given):
+        beyond = pc.greater_equal(pc.abs(numbers), float(exact_limit(given)))
+        expected = _ROUNDED.format("a whole number", _EXACT_BITS[given.bit_width], given)
     whole = _without(values, pc.or_(odd, beyond)).cast(pa.int64())
     return (whole, expected) if declared.type == "integer" else (whole.cast(pa.string()), expected)
 

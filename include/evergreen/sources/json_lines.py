@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from evergreen.errors import FileUnreadable
+from evergreen.sources.casting import is_rounded
 from evergreen.sources.tables import ParsedFile, TornRow
 
 # An exponent beyond it is written out for no column: 1e300 stays as it is.
@@ -110,13 +111,14 @@ def _as_text(value: Any) -> str | None:
 
 
 def _whole(number: str) -> str | None:
-    """A whole number without fraction and exponent; None for any other."""
+    """A whole number without fraction and exponent, but for one that a float may have rounded; None for any other."""
     if not any(sign in number for sign in ".eE"):
         return number
     exact = Decimal(number)
     if exact.adjusted() > _LONGEST_WHOLE or exact != exact.to_integral_value():
         return None
-    return str(int(exact))
+    whole = str(int(exact))
+    return f"{whole}.0" if is_rounded(whole) else whole
 
 
 def _describe(error: ValueError | RecursionError) -> str:

@@ -144,6 +144,9 @@ def _as_column(values: list[Any]) -> pa.Array:
 
 
 def _as_text(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():
+        # Written out, so that one which went through a float is told from an exact one.
+        return f"{value:.1f}"
     return json.dumps(value, default=str) if isinstance(value, dict | list) else str(value)
 
 

@@ -124,6 +124,13 @@ def test_a_label_feed_has_its_own_table_key_and_quarantine(model, at, arrive):
     assert table(model, at, "quarantine_rows") == []
 
 
+def test_a_key_of_floats_that_round_goes_to_quarantine(write_folder, edit_config, at, arrive):
+    model = load_model_folder(write_folder(config=edit_config("id: integer", "id: float").replace("20%", "60%")))
+    arrive(model, "id,at,distance,zone\n1.5,2024-01-01 08:00,2.5,a\n9007199254740993,2024-01-01 09:00,1,b\n")
+    record = seal(model, at, "rows", DAY)
+    assert (record.clean, [(r.column, r.rows) for r in record.reasons]) == (1, [("id", 1)])
+
+
 def test_an_event_time_years_from_its_batch_goes_to_quarantine_and_a_late_one_does_not(model, at, arrive):
     times = ("2024-01-01 09:00", "2023-01-03 09:00", "2022-12-30 09:00", "2204-01-01 09:00", "2025-01-01 09:00")
     arrive(model, "id,at,distance,zone\n" + "".join(f"{i},{time},1,a\n" for i, time in enumerate(times)))

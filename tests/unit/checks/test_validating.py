@@ -164,6 +164,13 @@ def test_large_keys_are_told_apart():
     assert clean_ids(sort(rows_of(keys) + ",2024-01-01,1,a\n")) == keys
 
 
+def test_copies_that_differ_in_a_large_number_are_no_equal_copies():
+    by = grown(trip=ColumnType(type="integer"))
+    lines = [f"{i},2024-01-01,1,a,{trip}\n" for i, trip in ((1, 2**53), (1, 2**53 + 1), (2, ""))]
+    file = parse_file("f.csv", f"id,at,x,kind,trip\n{''.join(lines)}".encode(), FILES)
+    assert clean_ids(validate_files([file], by)) == [2]
+
+
 def test_the_order_of_rows_does_not_change_the_clean_bytes():
     random = np.random.default_rng(5)
     lines = [f"{i},2024-01-{1 + i % 28:02d},{i / 7},k{i % 3}\n" for i in range(60)]

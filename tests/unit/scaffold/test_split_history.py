@@ -224,6 +224,17 @@ def test_what_no_text_can_stand_for_is_refused_naming_the_column(write_folder, t
         split_history(load_model_folder(write_folder()), [tmp_path / "history.parquet"], tmp_path / "out")
 
 
+@pytest.mark.parametrize("kind", ["integer", "category"])
+def test_floats_that_round_are_not_written_as_if_they_were_exact(kind, write_folder, edit_config, tmp_path):
+    model = load_model_folder(write_folder(config=edit_config("id: integer", f"id: {kind}")))
+    ids = pa.array([2**24 - 1, 2**24], pa.float32())
+    rows = {"id": ids, "at": ["2024-01-01 08:00"] * 2, "distance": [1.0] * 2, "zone": ["a"] * 2}
+    pq.write_table(pa.table(rows), tmp_path / "history.parquet")
+    told = r"history\.parquet: column id holds 16777216 as float, which rounds whole numbers from 16777216 on; write"
+    with pytest.raises(FileUnreadable, match=told):
+        split_history(model, [tmp_path / "history.parquet"], tmp_path / "out")
+
+
 def test_files_with_other_columns_are_refused_naming_them(split):
     with pytest.raises(
         FileUnreadable, match=r"history1\.csv, line 1: lacks zone; adds area; expected the columns of h"

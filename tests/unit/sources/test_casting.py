@@ -23,8 +23,21 @@ def moment(*parts):
 
 
 TEXTS = [
-    ("string", None, {"x": "x", " x ": " x ", "007": "007", "nan": "nan", "": None}),
-    ("category", None, {"1": "1", "1.0": "1.0", "": None}),
+    ("string", None, {"x": "x", " x ": " x ", "007": "007", "nan": "nan", "": None, "9007199254740992.0": FAILS}),
+    (
+        "category",
+        None,
+        {
+            "1": "1",
+            "1.0": "1.0",
+            "": None,
+            "9007199254740991.0": "9007199254740991.0",
+            "9007199254740992.0": FAILS,
+            "9007199254740993.0": "9007199254740993.0",
+            "9007199254740992": "9007199254740992",
+            "9" * 400 + ".0": "9" * 400 + ".0",
+        },
+    ),
     (
         "float",
         None,
@@ -72,6 +85,11 @@ TEXTS = [
             "-9223372036854775808": -(2**63),
             "0009223372036854775807": 2**63 - 1,
             "1234567890123456789.0": 1234567890123456789,
+            "9007199254740991.0": 2**53 - 1,
+            "9007199254740992.0": FAILS,
+            "-9007199254740992.0": FAILS,
+            "1234567890123456768.0": FAILS,
+            " 123456789012345680.0 ": FAILS,
             "9223372036854775808": FAILS,
             "-9223372036854775809": FAILS,
             "1" * 5000: FAILS,
@@ -182,6 +200,17 @@ def test_declared_tokens_stand_for_null_and_others_do_not():
     assert cast(texts, "category", nulls=("NA", "-")).values.to_pylist() == [None, None, "", "na", "N/A"]
 
 
+def test_a_rounded_number_says_from_where_on_its_float_rounds():
+    told = "from 2^{} on {} stands for its neighbours too; write ids as integers or text"
+    assert cast([2.0**24], "integer", given=pa.float32()).expected == (
+        f"a whole number that is read exactly: {told.format(24, 'float')}"
+    )
+    assert cast([2048.0], "category", given=pa.float16()).expected.endswith(told.format(11, "halffloat"))
+    assert cast(["9007199254740992.0"], "string").expected == (
+        f"text that is read exactly: {told.format(53, 'a float (.0)')}"
+    )
+
+
 def test_a_failure_says_what_was_expected():
     assert cast(["x"], "float").expected == "a finite number"
     assert cast(["x"], "integer").expected == "a whole number from -9223372036854775808 to 9223372036854775807"
@@ -199,7 +228,15 @@ TYPED = [
     ("float", pa.float32(), [1.5, None, float("nan"), float("inf")], [1.5, None, None, FAILS]),
     ("integer", pa.int8(), [1, None], [1, None]),
     ("integer", pa.float64(), [2.0, 2.5, None, float("nan"), -3.0], [2, FAILS, None, None, -3]),
-    ("integer", pa.float64(), [1e300, 2.0**63, -(2.0**63)], [FAILS, FAILS, -(2**63)]),
+    ("integer", pa.float64(), [1e300, 2.0**63, -(2.0**63)], [FAILS, FAILS, FAILS]),
+    ("integer", pa.float64(), [2.0**53 - 1, 2.0**53, 1 - 2.0**53, -(2.0**53)], [2**53 - 1, FAILS, 1 - 2**53, FAILS]),
+    ("integer", pa.float32(), [2.0**24 - 1, 2.0**24, None], [2**24 - 1, FAILS, None]),
+    ("integer", pa.float16(), [2047.0, 2048.0, -2048.0], [2047, FAILS, FAILS]),
+    ("category", pa.float64(), [2.0**53 - 1, 2.0**53], ["9007199254740991", FAILS]),
+    ("string", pa.float32(), [2.0**24 - 1, 2.0**24 + 2, float("nan")], ["16777215", FAILS, None]),
+    ("string", pa.float16(), [2047.0, 2048.0], ["2047", FAILS]),
+    ("integer", pa.decimal128(20, 0), [decimal.Decimal(2**53 + 1)], [2**53 + 1]),
+    ("float", pa.float64(), [2.0**53, 2.0**60], [2.0**53, 2.0**60]),
     ("integer", pa.uint64(), [7, 2**64 - 1, None], [7, FAILS, None]),
     ("integer", pa.decimal128(10, 2), [decimal.Decimal("3.00"), decimal.Decimal("3.50"), None], [3, FAILS, None]),
     ("float", pa.decimal128(10, 2), [decimal.Decimal("3.50"), None], [3.5, None]),

@@ -222,3 +222,12 @@ def test_values_without_a_common_type_are_kept_as_text(tmp_path, monkeypatch):
     rows = rows_of(run_query(query(sql), DAYS, DAY, WHOSE))
     assert rows.schema.field("v").type == pa.string()
     assert sorted(str(one) for one in rows.column("v").to_pylist()) == ["1", "None", "many"]
+
+
+@pytest.mark.parametrize("beside", ["NULL", "'many'"], ids=["alone", "beside text"])
+def test_a_database_s_float_that_rounds_is_no_exact_number(beside, tmp_path, monkeypatch):
+    monkeypatch.setenv("TRIPS_DB", f"sqlite:///{tmp_path / 'odd.db'}")
+    sql = f"SELECT 123456789012345678.0 AS v, :batch AS b UNION ALL SELECT {beside}, ''"
+    rows = rows_of(run_query(query(sql), DAYS, DAY, WHOSE))
+    for kind in ("integer", "string", "category"):
+        assert cast_column(rows.column("v"), ColumnType(type=kind), ("",)).failed[0], kind
