@@ -1,40 +1,15 @@
 """The report: one HTML file that shows a span of batches on one time line, and loads nothing from anywhere."""
 
-from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
-from html import escape
-from itertools import pairwise
 from pathlib import Path
-from textwrap import wrap
-from typing import Any, NamedTuple
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
-from evergreen.incidents import Incident
-from evergreen.records import AttemptRecord, VerdictRecord
-from evergreen.replay.history import BatchHistory, History
+from evergreen.replay.chart import build_chart, find_faults, tell_span
+from evergreen.replay.history import History
 
-Trace = dict[str, Any]
-
-_RED, _AMBER, _GREEN, _BLUE, _GREY = "#b3423a", "#bf8420", "#3b7f5c", "#2f66a3", "#7c8794"
-_VERSIONS = (_BLUE, "#b0592c", "#7a5597", "#4a7c59", "#8a7326", "#35788a")
-# A batch with a smaller share of its labels is drawn hollow: its error will still move.
-_SETTLED = 0.9
-# More versions than this, and the legend runs into a second row.
-_NAMED = 4
-_EVENTS = ("fault", "input drift", "asks to retrain", "attempt", "promoted")
-_OUTCOMES = {"passed": ("circle", _GREEN), "refused": ("x", _RED), "needs approval": ("diamond-open", _AMBER)}
-
-
-class _Mark(NamedTuple):
-    """Something that happened at a batch."""
-
-    batch: str
-    lane: str
-    symbol: str
-    colour: str
-    text: str
+TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_report(history: History, path: Path) -> None:
@@ -43,208 +18,27 @@ def write_report(history: History, path: Path) -> None:
     :param history: what happened.
     :param path: the file; its folder exists.
     """
-    loader = FileSystemLoader(Path(__file__).parent)
-    templates = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    templates.filters["span"] = _span
-    html = templates.get_template("report.html.j2").render(
-        history=history,
-        faults={one.batch: _find_faults(one) for one in history.batches},
-        chart=_build_chart(history) if history.batches else None,
-        plotly_js=get_plotlyjs(),
-    )
+    html = open_templates(TEMPLATES).get_template("report.html.j2").render(**lay_out(history), plotly_js=get_plotlyjs())
     path.write_text(html, encoding="utf-8")
 
 
-def _build_chart(history: History) -> dict[str, Any]:
-    """What the chart shows: the traces, and what the template needs to lay out their panels."""
-    moments = [_moment(one.batch) for one in history.batches]
-    step = min((late - early for early, late in pairwise(moments)), default=timedelta(days=1))
-    moments += [_moment(promotion.effective_from) for promotion in history.promotions]
-    first, last = min(moments) - step, max(moments) + step
-    causes: list[str] = sorted({one.opened.cause for one in history.incidents})
-    silent = [_moment(one.batch) for one in history.batches if one.rows.state != "published"]
+def open_templates(*folders: Path) -> Environment:
+    """Templates whose every value is escaped, and of which none may be missing.
+
+    :param folders: where they are looked for, in this order.
+    """
+    loader = FileSystemLoader(folders)
+    templates = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    templates.filters["span"] = tell_span
+    return templates
+
+
+def lay_out(history: History) -> dict[str, Any]:
+    """What the templates of a history want: it, the faults of its batches, and its chart."""
     return {
-        "traces": [
-            _trace_checks(history),
-            *_trace_errors(history),
-            _trace_events(history),
-            *_trace_incidents(history, causes, last),
-        ],
-        "span": [str(first), str(last)],
-        "lanes": [_EVENTS, causes or ["none"]],
-        "bands": [[str(moment - step / 2), str(moment + step / 2)] for moment in silent],
-        "promotions": [
-            [_x(one.effective_from), f"v{one.version}"] for one in history.promotions if one.refreshes is None
-        ],
+        "history": history,
+        "faults": {one.batch: find_faults(one) for one in history.batches},
+        "chart": build_chart(history) if history.batches else None,
     }
-
-
-def _trace_errors(history: History) -> Iterator[Trace]:
-    """One line a judged version and its refreshes over their batches; it breaks where a batch has no error."""
-    judged = history.judged_versions
-    drawn = [judged.get(v, v) if (v := _version(one)) is not None else None for one in history.batches]
-    versions = list(dict.fromkeys(version for version in drawn if version is not None))
-    few = len(versions) <= _NAMED
-    for i, version in enumerate(versions):
-        own = [n for n, one in enumerate(drawn) if one == version]
-        span = history.batches[own[0] : own[-1] + 1]
-        yield _trace(
-            (one.batch for one in span),
-            [one.error if n in own else None for n, one in enumerate(span, own[0])],
-            (_tell_error(history, one) for one in span),
-            name=f"{history.metric}, version {version}"
-            if few
-            else f"{history.metric}, a colour for each judged version",
-            mode="lines+markers",
-            showlegend=few or i == 0,
-            legendgroup=str(version) if few else "live",
-            line={"color": _VERSIONS[i % len(_VERSIONS)], "width": 2},
-            marker={
-                "size": 6 if len(history.batches) <= 100 else 3,
-                "symbol": ["circle" if one.labelled >= _SETTLED * one.rows.clean else "circle-open" for one in span],
-            },
-        )
-
-
-def _trace_checks(history: History) -> Trace:
-    """What the loop itself saw at each check: the error on the labels that had just come."""
-    checks = [one.verdict for one in history.batches if one.verdict is not None]
-    return _trace(
-        (verdict.as_of for verdict in checks),
-        [verdict.outcomes.numbers.get("error") for verdict in checks],
-        (_hover(f"check at {verdict.as_of}", *_tell_sections(verdict)) for verdict in checks),
-        name=f"{history.metric} by arrival of labels, as checked",
-        legendrank=2000,
-        mode="lines+markers",
-        line={"color": _GREY, "width": 1},
-        marker={"size": 3},
-    )
-
-
-def _trace_events(history: History) -> Trace:
-    marks = list(_find_marks(history))
-    size = 11 if len(history.batches) <= 100 else 8
-    return _trace(
-        (mark.batch for mark in marks),
-        [_EVENTS.index(mark.lane) for mark in marks],
-        (mark.text for mark in marks),
-        mode="markers",
-        yaxis="y2",
-        marker={"size": size, "symbol": [mark.symbol for mark in marks], "color": [mark.colour for mark in marks]},
-    )
-
-
-def _trace_incidents(history: History, causes: list[str], end: datetime) -> Iterator[Trace]:
-    """Bars from opened to resolved, or to the end where still open; a dot for what was over as it was told."""
-    opened = [_moment(one.opened.as_of) for one in history.incidents]
-    closed = [_moment(one.resolved.as_of) if one.resolved else end for one in history.incidents]
-    lasted = [(until - since) / timedelta(milliseconds=1) for since, until in zip(opened, closed, strict=True)]
-    lanes = [causes.index(one.opened.cause) for one in history.incidents]
-    batches = [one.opened.as_of for one in history.incidents]
-    text = [_tell_incident(one) for one in history.incidents]
-    marker = {"color": [_GREY if one.resolved else _RED for one in history.incidents]}
-    bars = {"type": "bar", "orientation": "h", "width": 0.46, "base": [str(since) for since in opened], "x": lasted}
-    yield _trace(batches, lanes, text, yaxis="y3", marker=marker) | bars
-    dots = [None if length else lane for lane, length in zip(lanes, lasted, strict=True)]
-    yield _trace(batches, dots, text, yaxis="y3", mode="markers", marker=marker | {"size": 9})
-
-
-def _find_marks(history: History) -> Iterator[_Mark]:
-    verdicts = {one.verdict.id: one.verdict for one in history.batches if one.verdict is not None}
-    closings = {closing.verdict: closing for one in history.batches for closing in one.closings}
-    attempts = {attempt.id: attempt for attempt in history.attempts}
-    for one in history.batches:
-        if faults := _find_faults(one):
-            yield _Mark(one.batch, "fault", "square", _RED, _hover(f"batch {one.batch}", *faults))
-    for verdict in verdicts.values():
-        at = verdict.as_of
-        if verdict.inputs.state in ("warn", "bad"):
-            text = _hover(f"input drift at {at}", verdict.inputs.why)
-            yield _Mark(at, "input drift", "triangle-up", _AMBER, text)
-        if verdict.action == "retrain":
-            closing = closings.get(verdict.id)
-            end = f"{closing.outcome} at {closing.as_of}: {closing.why}" if closing else "not closed in this span"
-            asked = f"{at} asks to retrain: {', '.join(verdict.reasons)}"
-            yield _Mark(at, "asks to retrain", "diamond", _BLUE, _hover(asked, *_tell_sections(verdict), end))
-    for attempt in attempts.values():
-        text = _hover(f"attempt {attempt.id} at {attempt.as_of}: {attempt.outcome}", *_tell_attempt(attempt))
-        yield _Mark(attempt.as_of, "attempt", *_OUTCOMES[attempt.outcome], text)
-    for promotion in history.promotions:
-        lines = [f"decided at {promotion.as_of} by attempt {promotion.attempt}"]
-        if won := attempts.get(promotion.attempt):
-            asking = verdicts.get(won.verdict)
-            lines += [f"asked for: {', '.join(asking.reasons)}"] if asking else []
-            lines += _tell_attempt(won)
-        lines.append(f"serves as trained on {_span(promotion.trained_on)}")
-        text = _hover(f"version {promotion.version} in force from {promotion.effective_from}", *lines)
-        yield _Mark(promotion.effective_from, "promoted", "star", _GREEN, text)
-
-
-def _find_faults(one: BatchHistory) -> list[str]:
-    """Why rows or labels of a batch did not come through, feed by feed."""
-    texts = []
-    for record in (one.rows, one.labels):
-        if record is not None and record.state != "published":
-            found = [": ".join(filter(None, (r.file, r.column, r.expectation, r.found))) for r in record.reasons]
-            texts.append("; ".join([f"{record.feed} {record.state}", *found]))
-    return texts
-
-
-def _tell_error(history: History, one: BatchHistory) -> str:
-    scored = f"{history.metric} {one.error:.4g}, version {_version(one)}" if one.error is not None else "no error known"
-    lines = [scored, f"{one.labelled:,} of {one.rows.clean:,} clean rows have a label"]
-    return _hover(f"batch {one.batch}", *lines)
-
-
-def _tell_sections(verdict: VerdictRecord) -> list[str]:
-    sections = ("freshness", "inputs", "predictions", "outcomes")
-    return [f"{name} {getattr(verdict, name).state}: {getattr(verdict, name).why}" for name in sections]
-
-
-def _tell_attempt(attempt: AttemptRecord) -> list[str]:
-    lines = [attempt.why]
-    if not attempt.refresh:
-        lines.append(f"judged as trained on {_span(attempt.trained_on)}, {attempt.training_rows:,} rows")
-    if (j := attempt.judgement) is not None:
-        lines += [
-            f"judged on labels of {_span(attempt.holdout)}, {j.rows:,} rows",
-            f"{j.metric} {j.challenger:.4g} against {j.champion:.4g} of {j.against}",
-            f"improvement {j.improvement:.1%} ({j.lower:.1%} to {j.upper:.1%}), expected {j.expected:.1%}",
-            f"worse with a probability of {j.worse:.0%}",
-        ]
-    return lines
-
-
-def _tell_incident(one: Incident) -> str:
-    until = f"resolved at {one.resolved.as_of}" if one.resolved else "still open"
-    lines = [one.opened.text, one.seen.text if one.seen else "", one.resolved.text if one.resolved else ""]
-    return _hover(f"{one.opened.cause}: opened at {one.opened.as_of}, {until}", *lines)
-
-
-def _trace(batches: Iterable[str], y: list[Any], text: Iterable[str], **style: Any) -> Trace:
-    base = {"type": "scatter", "hoverinfo": "text", "showlegend": "name" in style}
-    return base | {"x": [_x(batch) for batch in batches], "y": y, "hovertext": list(text)} | style
-
-
-def _hover(heading: str, *lines: str) -> str:
-    """Plotly reads its texts as HTML, so each line is escaped, once it is cut to a length that fits."""
-    cut = [part for line in dict.fromkeys(lines) for part in wrap(line, 80, max_lines=5, placeholder=" …")]
-    return "<br>".join([f"<b>{escape(heading)}</b>", *map(escape, cut)])
-
-
-def _version(one: BatchHistory) -> int | None:
-    return one.claim.version if one.claim is not None else None
-
-
-def _moment(batch: str) -> datetime:
-    return datetime.fromisoformat(batch)
-
-
-def _x(batch: str) -> str:
-    return str(_moment(batch))
-
-
-def _span(batches: tuple[str, ...] | None) -> str:
-    return " to ".join(dict.fromkeys((batches[0], batches[-1]))) if batches else "none"
