@@ -9,7 +9,7 @@ from typing import Any
 
 import psutil
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
@@ -19,15 +19,13 @@ from evergreen.judging.attempts import get_verdict
 from evergreen.records import AttemptRecord, ClaimRecord, PromotionRecord, VerdictRecord, WishRecord
 from evergreen.replay.runner import Runner
 from evergreen.storage.stores import open_stores
+from tests.browser import browsing, needs_browser
 from tests.fake_slack import FakeSlack, fake_slack
 from tests.live.services import NIGHTLY, Live, make_model, running, wait_until
 from tests.postgres import BIN, postgres
 from tests.short_loop import fingerprint, records, tables
 
-CHROMIUM = Path("/usr/bin/chromium")
-needs_browser = pytest.mark.skipif(not CHROMIUM.exists(), reason="needs Debian's chromium: apt-get install chromium")
 needs_postgres = pytest.mark.skipif(BIN is None, reason="no backfills on SQLite: apt-get install postgresql")
-QUIET = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-sync"
 
 # The demo's plan in six days: each is half a minute of tasks.
 STREAM = DemoStream(batches=6, broken=(3,), shifted=(4, 5), changed=0)
@@ -163,16 +161,13 @@ def test_records_say_by_which_task(live: Live, model: ModelFolder, told: list[st
 @pytest.fixture
 def page(live: Live) -> Iterator[Page]:
     """A browser in which the operator has signed in."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=QUIET.split())
-        page = browser.new_page(viewport={"width": 1440, "height": 1000})
+    with browsing() as page:
         page.goto(live.services.airflow_url)
         page.fill('input[name="username"]', "admin")
         page.fill('input[name="password"]', live.services.secrets["admin"])
         page.keyboard.press("Enter")
         page.get_by_text("Dags", exact=True).first.wait_for()
         yield page
-        browser.close()
 
 
 def shoot(page: Page, name: str, folder: Path) -> None:

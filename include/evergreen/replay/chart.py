@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
-from html import escape
 from itertools import pairwise
 from textwrap import wrap
 from typing import Any, NamedTuple
 
+from evergreen.foreign_text import for_chart
 from evergreen.incidents import Incident
 from evergreen.records import AttemptRecord, VerdictRecord
 from evergreen.replay.history import BatchHistory, History
@@ -206,9 +206,9 @@ def _trace(batches: Iterable[str], y: list[Any], text: Iterable[str], **style: A
 
 
 def _hover(heading: str, *lines: str) -> str:
-    """Plotly reads its texts as HTML, so each line is escaped, once it is cut to a length that fits."""
+    """Plotly reads its texts as HTML, so each line is made safe, once it is cut to a length that fits."""
     cut = [part for line in dict.fromkeys(lines) for part in wrap(line, 80, max_lines=5, placeholder=" …")]
-    return "<br>".join([f"<b>{escape(heading)}</b>", *map(escape, cut)])
+    return "<br>".join([f"<b>{for_chart(heading)}</b>", *map(for_chart, cut)])
 
 
 def _version(one: BatchHistory) -> int | None:

@@ -6,6 +6,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
+from evergreen.foreign_text import one_line, restrict
 from evergreen.replay.chart import build_chart, find_faults, tell_span
 from evergreen.replay.history import History
 
@@ -19,7 +20,7 @@ def write_report(history: History, path: Path) -> None:
     :param path: the file; its folder exists.
     """
     html = open_templates(TEMPLATES).get_template("report.html.j2").render(**lay_out(history), plotly_js=get_plotlyjs())
-    path.write_text(html, encoding="utf-8")
+    path.write_text(restrict(html), encoding="utf-8")
 
 
 def open_templates(*folders: Path) -> Environment:
@@ -27,9 +28,13 @@ def open_templates(*folders: Path) -> Environment:
 
     :param folders: where they are looked for, in this order.
     """
-    loader = FileSystemLoader(folders)
     templates = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(folders),
+        autoescape=True,
+        finalize=lambda value: one_line(value) if type(value) is str else value,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     templates.filters["span"] = tell_span
     return templates

@@ -78,3 +78,16 @@ def test_whole_numbers_and_booleans_beside_nulls_are_drawn():
     riders = pd.DataFrame({"fare": [1, 2, 3, 4] * 50, "kind": [True, False] * 100})
     gaps = pd.DataFrame({"fare": [1, None, 3, 4] * 50, "kind": pd.Series([True, None] * 100, dtype=object)})
     assert drawn(draw(riders, gaps)) == drawn(draw(gaps, riders)) == BOTH
+
+
+@pytest.mark.parametrize(
+    "hostile", ["</script><script>alert(1)</script>", "<!--<script>", "\u2028 \ud800 <b>Höhe</b> &lt;"]
+)
+def test_a_name_or_a_category_ends_no_script_and_begins_none(hostile):
+    kinds = pd.DataFrame({hostile: np.resize(np.array(["a", hostile], dtype=object), 200)})
+    page = render_drift(kinds, kinds, [hostile], {hostile}, seed=1)
+    harmless = pd.DataFrame({"kind": np.resize(np.array(["a", "b"], dtype=object), 200)})
+    for tag in ("<script", "</script", "<!--", "<b>"):
+        assert page.count(tag) == render_drift(harmless, harmless, ["kind"], {"kind"}, seed=1).count(tag)
+    assert len(re.findall(r"'sha256-[^']{44}'", page)) == 4
+    assert "unsafe-inline" not in re.search("script-src [^;]*", page)[0]

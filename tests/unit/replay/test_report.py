@@ -239,7 +239,7 @@ def test_hostile_text_is_escaped(history: History, tmp_path: Path) -> None:
     # The chart as data, the library that draws it, and the script that calls it.
     assert len(page.scripts) == 3
     (bars, _) = (trace for trace in chart_of(html)["traces"] if trace.get("yaxis") == "y3")
-    assert "&lt;script&gt;alert(" in bars["hovertext"][0]
+    assert "<\u2060script>alert(" in bars["hovertext"][0]
 
 
 def test_nothing_is_loaded_from_elsewhere(history: History, tmp_path: Path) -> None:
