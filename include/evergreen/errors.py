@@ -9,6 +9,7 @@
     │   ├── FolderNotWritten     a model folder cannot be proposed from these files and answers
     │   ├── NotComparable        two states of a model folder cannot be compared by a replay
     │   ├── FileUnreadable       a source file cannot be read as what it is declared to be
+    │   │   └── FileRefused      a source file is not read at all
     │   ├── SourceChanged        a sealed file is not what its record says
     │   ├── SchemaChanged        rows do not fit the table that earlier ones are in
     │   ├── FeaturesInvalid      a model's own code raised, or returned other rows or columns
@@ -87,6 +88,10 @@ class FileUnreadable(Refused):
     def __init__(self, file: str, line: int | None, problem: str) -> None:
         self.file, self.line, self.problem = file, line, problem
         super().__init__(f"{file}{f', line {line}' if line else ''}: {problem}")
+
+
+class FileRefused(FileUnreadable):
+    """A source file is not read at all, whatever it holds: it is no regular file in its place."""
 
 
 class SourceChanged(Refused):

@@ -15,7 +15,7 @@ from evergreen.config.expectations_config import ExpectationConfig
 from evergreen.config.feeds_config import FilesConfig, LabelsInside, QueryConfig
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
-from evergreen.errors import FileUnreadable, NotReady
+from evergreen.errors import FileRefused, FileUnreadable, NotReady
 from evergreen.features.label_batches import records_with_rows
 from evergreen.records import ArrivalRecord, BatchRecord, Feed, Reason, SourceFile
 from evergreen.sources.intake import fetch, require_earlier, source_of
@@ -119,7 +119,7 @@ def validate_arrival(model: ModelFolder, stores: Stores, feed: Feed, arrival: Ar
         except FileUnreadable as error:
             whole = f"line {error.line}: {error.problem}" if error.line else error.problem
             unreadable.append(Reason(expectation="readable file", found=whole, rows=0, file=file.name))
-            parsed.append(_unreadable(stores, file))
+            parsed.append(_unreadable(stores, file, error))
     if unreadable:
         return reject(parsed, unreadable)
     if source_of(model, feed) is None:
@@ -203,12 +203,15 @@ def _labels(model: ModelFolder) -> LabelsInside:
     return model.config.labels
 
 
-def _unreadable(stores: Stores, file: SourceFile) -> ParsedFile:
-    """A file that cannot be read, line by line, so that nothing of it is lost."""
-    lines = lines_of(file.name, fetch(stores, file).content)
-    # The header of a CSV file is its row 0.
-    first = 1 if file.name.lower().removesuffix(".gz").endswith(JSON_LINES) else 0
-    torn = tuple(TornRow(i, line, "the file cannot be read") for i, line in enumerate(lines, start=first))
+def _unreadable(stores: Stores, file: SourceFile, error: FileUnreadable) -> ParsedFile:
+    """A file that cannot be read, line by line, so that nothing of it is lost; one that was refused, as one row."""
+    if isinstance(error, FileRefused):
+        torn: tuple[TornRow, ...] = (TornRow(0, "", "the file was not read"),)
+    else:
+        lines = lines_of(file.name, fetch(stores, file).content)
+        # The header of a CSV file is its row 0.
+        first = 1 if file.name.lower().removesuffix(".gz").endswith(JSON_LINES) else 0
+        torn = tuple(TornRow(i, line, "the file cannot be read") for i, line in enumerate(lines, start=first))
     return ParsedFile(file.name, pa.table({}), np.array([], dtype=np.int64), torn)
 
 

@@ -1,6 +1,7 @@
 """Model folders: found, read and checked, each on its own."""
 
 import hashlib
+import io
 import json
 import re
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from evergreen.config.expectations_config import ExpectationsConfig
 from evergreen.config.fields import Contract
 from evergreen.config.mistakes import describe_mistakes, suggest
 from evergreen.config.policies_config import RetrainConfig
+from evergreen.config.regular_files import open_regular
 from evergreen.config.yaml_file import read_yaml
 from evergreen.errors import ConfigInvalid, ModelNotFound
 
@@ -173,7 +175,8 @@ def _require_declared(path: Path, expectations: ExpectationsConfig, config: Mode
 
 def _read_code(path: Path, function: str) -> str:
     try:
-        code = path.read_text(encoding="utf-8")
+        with io.TextIOWrapper(open_regular(path), encoding="utf-8") as file:
+            code = file.read()
         names = compile(code, str(path), "exec").co_names
     except OSError as error:
         raise ConfigInvalid(str(path), [f"cannot be read: {error.strerror}"]) from error

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from evergreen.config.regular_files import read_regular
 from evergreen.errors import ConfigInvalid
 
 # Values in a file, with those that aliases stand for: some hundred times what a large contract has.
@@ -50,7 +51,7 @@ def read_yaml(path: Path) -> Any:
     :raises ConfigInvalid: naming the line where there is one, and what to do.
     """
     try:
-        content = path.read_bytes()
+        content = read_regular(path)
     except OSError as error:
         raise ConfigInvalid(str(path), [f"cannot be read: {error.strerror}"]) from error
     try:

@@ -11,12 +11,17 @@ from evergreen.records.base import Feed, Part, Record
 
 
 class SourceFile(Part):
-    """A file as it arrived; ``raw`` is the path of its copy in the lake."""
+    """A file as it arrived.
+
+    :ivar raw: path of its copy in the lake; empty where it was refused.
+    :ivar refused: why it was not read; empty for all others.
+    """
 
     name: str
     size: int
     sha256: str
     raw: str
+    refused: str = ""
 
 
 class Reason(Part):

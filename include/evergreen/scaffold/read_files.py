@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from evergreen.config.feeds_config import FilesConfig
 from evergreen.config.fields import ColumnType
 from evergreen.config.patterns import FilePattern
+from evergreen.config.regular_files import read_regular
 from evergreen.errors import FileUnreadable
 from evergreen.scaffold.read_history import as_text, read_history
 from evergreen.sources.casting import cast_column
@@ -110,11 +111,11 @@ def path_is_parquet(path: Path) -> bool:
 def _detect_format(path: Path) -> tuple[str, str]:
     """Encoding and delimiter of a text file; the defaults where the file is none."""
     try:
-        content = path.read_bytes()
+        content = read_regular(path)
         if path.suffix == ".gz":
             content = gzip.decompress(content)
     except (OSError, EOFError) as error:
-        raise FileUnreadable(str(path), None, f"cannot be read: {error}") from error
+        raise FileUnreadable(str(path), None, f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if path_is_parquet(path):
         return "utf-8", ","
     encoding = _encoding_of(content)

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from evergreen.config.feeds_config import FilesConfig
 from evergreen.config.fields import ColumnType
+from evergreen.config.regular_files import read_regular
 from evergreen.errors import FileUnreadable
 from evergreen.sources.casting import exact_limit
 from evergreen.sources.parsing import parse_file
@@ -24,7 +25,7 @@ def read_history(paths: list[Path], source: FilesConfig, declared: Collection[st
     read: list[ParsedFile] = []
     for path in paths:
         try:
-            parsed = parse_file(path.name, path.read_bytes(), source, declared)
+            parsed = parse_file(path.name, read_regular(path), source, declared)
         except OSError as error:
             raise FileUnreadable(str(path), None, f"cannot be read: {error.strerror}") from error
         if parsed.torn:

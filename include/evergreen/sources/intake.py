@@ -8,7 +8,7 @@ from evergreen.batches import Calendar
 from evergreen.config.feeds_config import FilesConfig, QueryConfig
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
-from evergreen.errors import NotReady, SourceChanged
+from evergreen.errors import FileRefused, NotReady, SourceChanged
 from evergreen.records import ArrivalRecord, BatchRecord, Feed, SourceFile
 from evergreen.sources.landing import LandedFile, ProbeResult, list_files, probe_files, read_file
 from evergreen.storage.revisions import known_revisions, sealed_batch
@@ -126,6 +126,9 @@ def take_in_again(
 def _copy(stores: Stores, arrived: Iterable[LandedFile], feed: Feed, batch: str) -> tuple[SourceFile, ...]:
     sources = []
     for landed in arrived:
+        if landed.refused:
+            sources.append(SourceFile(name=landed.name, size=0, sha256="", raw="", refused=landed.refused))
+            continue
         raw = stores.lake.put_raw(f"{feed}/{batch}/{landed.sha256[:16]}/{landed.name}", landed.content)
         sources.append(SourceFile(name=landed.name, size=len(landed.content), sha256=landed.sha256, raw=raw))
     return tuple(sources)
@@ -147,8 +150,11 @@ def _arrived(model: ModelFolder, at: Locations, stores: Stores, feed: Feed, batc
 def fetch(stores: Stores, file: SourceFile) -> LandedFile:
     """A file of an arrival record, from its copy in the lake.
 
+    :raises FileRefused: if it was not read when it arrived.
     :raises SourceChanged: if the copy is not what the record says.
     """
+    if file.refused:
+        raise FileRefused(file.name, None, file.refused)
     landed = LandedFile(file.name, stores.lake.get_raw(file.raw))
     if landed.sha256 != file.sha256:
         raise SourceChanged(f"{file.raw}: hash {landed.sha256[:16]}, recorded {file.sha256[:16]}; restore the file")

@@ -9,6 +9,7 @@ from pathlib import Path
 from evergreen.batches import Calendar
 from evergreen.config.feeds_config import FilesConfig
 from evergreen.config.patterns import fill_batch
+from evergreen.errors import FileRefused
 from evergreen.sources.landing_location import open_landing_location
 
 
@@ -30,10 +31,11 @@ class ProbeResult:
 
 @dataclass(frozen=True)
 class LandedFile:
-    """A file's name below the landing folder, and its content."""
+    """A file's name below the landing folder, and its content; or why it was refused unread."""
 
     name: str
     content: bytes
+    refused: str = ""
 
     @property
     def sha256(self) -> str:
@@ -103,7 +105,10 @@ def read_file(location: str | Path, name: str) -> LandedFile:
 
     :raises NotReady: if it changed while it was read.
     """
-    return LandedFile(name, open_landing_location(location).read(name))
+    try:
+        return LandedFile(name, open_landing_location(location).read(name))
+    except FileRefused as error:
+        return LandedFile(name, b"", error.problem)
 
 
 def _marker(files: FilesConfig, calendar: Calendar, batch: str, beside: str) -> str:

@@ -2,14 +2,18 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import obstore
 from obstore.exceptions import NotFoundError
 
-from evergreen.errors import NotReady, Outage
+from evergreen.config.regular_files import Irregular, open_regular
+from evergreen.errors import FileRefused, NotReady, Outage
 from evergreen.storage.objects import open_store, reached
+
+_EXPECTED = "expected a regular file in the landing folder"
 
 
 class LandingLocation(Protocol):
@@ -25,11 +29,11 @@ class LandingLocation(Protocol):
         """Whether there is such a file."""
 
     def read(self, name: str) -> bytes:
-        """A file whole; NotReady if it changed meanwhile."""
+        """A file whole; NotReady if it changed meanwhile, FileRefused if it is no regular file in it."""
 
 
 class Folder(LandingLocation):
-    """A folder, on this machine or mounted."""
+    """A folder, on this machine or mounted; it may be a link itself. Only regular files in it are read."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -41,24 +45,51 @@ class Folder(LandingLocation):
             yield from names if below == "." else (f"{below}/{name}" for name in names)
 
     def size(self, name: str) -> int:
-        return self._stat(name).st_size
+        path = self._path / name
+        with self._reached(name):
+            # Of a link that leads nowhere its own: it is refused when it is read.
+            return (path.stat() if path.exists() else path.lstat()).st_size
 
     def exists(self, name: str) -> bool:
-        return (self._path / name).exists()
+        with self._reached(name):
+            return (self._path / name).exists()
 
     def read(self, name: str) -> bytes:
-        path, before = self._path / name, self._stat(name)
-        content = path.read_bytes()
-        after = self._stat(name)
+        with self._reached(name), self._open(name) as file:
+            before = os.fstat(file.fileno())
+            content = file.read()
+            after = os.fstat(file.fileno())
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or len(content) != after.st_size:
-            raise NotReady(f"{path} changed while it was read ({before.st_size} to {after.st_size} bytes); wait for it")
+            sizes = f"{before.st_size} to {after.st_size} bytes"
+            raise NotReady(f"{self._path / name} changed while it was read ({sizes}); wait for it")
         return content
 
-    def _stat(self, name: str) -> os.stat_result:
+    def _open(self, name: str) -> BinaryIO:
+        """Open a regular file that lies below this folder; each step is taken by itself, so that no link leads out."""
+        root = Path(os.path.realpath(self._path))
+        real = Path(os.path.realpath(root / name))
+        if root not in real.parents:
+            raise FileRefused(name, None, f"is a link that leads out of {self._path}; {_EXPECTED}")
+        with ExitStack() as opened:
+            below = None
+            for part in (str(root), *real.relative_to(root).parts[:-1]):
+                below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=below)
+                opened.callback(os.close, below)
+            try:
+                return open_regular(real.name, below)
+            except Irregular as error:
+                raise FileRefused(name, None, f"{error.strerror}; {_EXPECTED}") from error
+
+    @contextmanager
+    def _reached(self, name: str) -> Iterator[None]:
+        path = self._path / name
         try:
-            return (self._path / name).stat()
+            with reached(str(path)):
+                yield
         except FileNotFoundError as error:
-            raise NotReady(f"{self._path / name} is gone since it was listed; deliver it again") from error
+            if path.is_symlink():
+                raise FileRefused(name, None, f"is a link that leads nowhere; {_EXPECTED}") from error
+            raise NotReady(f"{path} is gone since it was listed; deliver it again") from error
 
 
 class Bucket(LandingLocation):

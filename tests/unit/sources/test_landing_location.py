@@ -1,11 +1,13 @@
 """Landing locations: a folder and a bucket answer alike."""
 
+import os
+
 import obstore
 import pytest
 
 from evergreen.config.feeds_config import FilesConfig
 from evergreen.errors import NotReady, Outage
-from evergreen.sources.landing import list_files, probe_files, read_file
+from evergreen.sources.landing import LandedFile, list_files, probe_files, read_file
 from evergreen.sources.landing_location import Folder, open_landing_location
 from evergreen.storage.objects import open_store
 from tests.s3 import s3, speaking_to
@@ -89,3 +91,56 @@ def test_a_folder_may_be_a_uri(tmp_path):
     assert isinstance(open_landing_location(tmp_path.as_uri()), Folder)
     (tmp_path / FILE).write_text("a\n")
     assert list_files(tmp_path.as_uri(), FilesConfig(files=PATTERN), DAYS) == {DAY: [FILE]}
+
+
+def test_a_landing_folder_may_be_a_link_and_hold_links_to_its_own_files(tmp_path):
+    (tmp_path / "real" / "in").mkdir(parents=True)
+    (tmp_path / "real" / "in" / "whole").write_bytes(b"a\n")
+    (tmp_path / "real" / FILE).symlink_to("in/whole")
+    (tmp_path / "landing").symlink_to("real")
+    assert read_file(tmp_path / "landing", FILE) == LandedFile(FILE, b"a\n")
+
+
+def _outside(path, folder):
+    (folder / "secret").write_text("token")
+    path.symlink_to(folder / "secret")
+
+
+IRREGULAR = {
+    "leads out of": _outside,
+    "a link that leads nowhere": lambda path, folder: path.symlink_to("nowhere"),
+    "no regular file": lambda path, folder: os.mkfifo(path),
+    "no regular file; expected": lambda path, folder: path.symlink_to(path),
+    "is a link that leads out": lambda path, folder: path.symlink_to("/dev/zero"),
+}
+
+
+@pytest.mark.parametrize("told", IRREGULAR)
+def test_what_is_no_regular_file_in_the_folder_is_refused_unread(told, tmp_path):
+    landing = tmp_path / "landing"
+    landing.mkdir()
+    IRREGULAR[told](landing / FILE, tmp_path)
+    assert [name for name, _ in probe_files(landing, FilesConfig(files=PATTERN), DAYS, DAY, None).sizes] == [FILE]
+    landed = read_file(landing, FILE)
+    assert (landed.name, landed.content) == (FILE, b"")
+    assert told in landed.refused
+
+
+def test_a_folder_that_becomes_a_link_leads_nobody_out(tmp_path, monkeypatch):
+    """The link is laid after the path was resolved, when only the steps themselves can tell."""
+    (tmp_path / "landing" / "in").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    for folder in ("landing/in", "elsewhere"):
+        (tmp_path / folder / FILE).write_text("a\n")
+    resolve = os.path.realpath
+
+    def swap(path, **kwargs):
+        resolved = resolve(path, **kwargs)
+        if str(path).endswith(FILE):
+            (tmp_path / "landing" / "in").rename(tmp_path / "landing" / "was")
+            (tmp_path / "landing" / "in").symlink_to(tmp_path / "elsewhere")
+        return resolved
+
+    monkeypatch.setattr(os.path, "realpath", swap)
+    with pytest.raises(Outage, match="did not answer"):
+        read_file(tmp_path / "landing", f"in/{FILE}")
