@@ -8,9 +8,9 @@ from pathlib import Path
 # Two processes on two cores, each with one thread: more threads would only spin.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # No test may touch what a person has run here.
-for name in ("EVERGREEN_HOME", "EVERGREEN_LAKE", "EVERGREEN_LANDING", "EVERGREEN_MODELS", "MLFLOW_TRACKING_URI"):
-    os.environ.pop(name, None)
-for name in [name for name in os.environ if name.startswith(("AIRFLOW_", "_AIRFLOW_"))]:
+for name in [
+    name for name in os.environ if name.startswith(("AIRFLOW_", "_AIRFLOW_", "EVERGREEN_", "MLFLOW_TRACKING"))
+]:
     del os.environ[name]
 _AIRFLOW_HOME = tempfile.mkdtemp(prefix="evergreen-airflow-")
 _ROOT = Path(__file__).parent.parent

@@ -67,12 +67,11 @@ class HttpSink:
     """A URL that takes messages as JSON by POST.
 
     :param url: http or https.
+    :param name: under which it is noted what it has taken.
     """
 
-    name = "http"
-
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, url: str, name: str = "http") -> None:
+        self._url, self.name = url, name
 
     def tell(self, message: Message) -> str | None:
         """Post the message.

@@ -7,28 +7,48 @@ from airflow.sdk import Context
 
 from airflow_evergreen.hooks.slack_sink import SlackSink
 from airflow_evergreen.runtime import acting_for, load_model, locate
-from evergreen.config.locations import Locations
-from evergreen.config.model_folder import ModelFolder
+from evergreen.config.locations import Locations, deployment_alerts
+from evergreen.config.model_folder import BrokenFolder, ModelFolder
+from evergreen.config.tasks_config import AlertsConfig
 from evergreen.errors import BatchMissing, BatchRejected, Outage, Refused
 from evergreen.incidents import report, resolve
-from evergreen.sinks import LogSink, Message, Sink
+from evergreen.sinks import Message, Sink
 from evergreen.storage.stores import open_stores
 
 _logger = logging.getLogger(__name__)
+_SHARED = "EVERGREEN_ALERTS_SLACK"
 _FAILED = {"failed", "upstream_failed"}
 
 
-def sinks_of(model: ModelFolder) -> tuple[Sink, ...]:
-    """Who is told of a model's incidents: the log, ``alerts.http``, and Slack where its connection is there."""
-    from evergreen.steps.send_alerts import default_sinks
+def sinks_of(model: ModelFolder | BrokenFolder) -> tuple[Sink, ...]:
+    """Who is told of a model's incidents: the log, and the URL and the Slack that its config.yaml names.
 
-    sinks, slack = default_sinks(model), model.config.alerts.slack
-    if slack is None:
-        return sinks
-    if not SlackSink.configured(slack):
-        _logger.warning("model %s: alerts.slack names connection %s, which is not there; logged only", model.id, slack)
-        return sinks
-    return (*sinks, SlackSink(slack, model.config.alerts.channel))
+    Where it names neither, the deployment's are told.
+    """
+    from evergreen.steps.send_alerts import default_sinks, own_alerts
+
+    own = own_alerts(model)
+    if own is not None:
+        return (*default_sinks(model), *_slack(f"model {model.id}: alerts.slack", own))
+    shared = deployment_alerts()
+    channel = model.config.alerts.channel if isinstance(model, ModelFolder) else None
+    return (*default_sinks(model), *_slack(_SHARED, shared.model_copy(update={"channel": channel or shared.channel})))
+
+
+def deployment_sinks() -> tuple[Sink, ...]:
+    """Who is told of what no model can tell: the log, and what ``EVERGREEN_ALERTS_HTTP`` and ``_SLACK`` name."""
+    from evergreen.steps import send_alerts
+
+    return (*send_alerts.deployment_sinks(), *_slack(_SHARED, deployment_alerts()))
+
+
+def _slack(where: str, alerts: AlertsConfig) -> tuple[Sink, ...]:
+    if alerts.slack is None:
+        return ()
+    if not SlackSink.configured(alerts.slack):
+        _logger.warning("%s names connection %s, which is not there; logged only", where, alerts.slack)
+        return ()
+    return (SlackSink(alerts.slack, alerts.channel),)
 
 
 def tell_incidents(model: ModelFolder, at: Locations) -> dict[str, Any]:
@@ -40,6 +60,24 @@ def tell_incidents(model: ModelFolder, at: Locations) -> dict[str, Any]:
 
     result = send_alerts(model, at, sinks_of(model))
     return {"told": result.told, "failed": result.failed}
+
+
+def tell_watched(folder: ModelFolder | BrokenFolder, at: Locations) -> None:
+    """Tell of a folder that it does not load or stands still: the deployment's sinks, and the model's own."""
+    from evergreen.steps.send_alerts import send_alerts
+    from evergreen.steps.watch_models import WATCHED
+
+    sinks = {sink.name: sink for sink in (*deployment_sinks(), *sinks_of(folder))}
+    send_alerts(folder, at, tuple(sinks.values()), WATCHED)
+
+
+def tell_at_once(message: Message, sinks: tuple[Sink, ...]) -> None:
+    """Tell what has no record; a sink that does not take it is not asked again."""
+    for sink in sinks:
+        try:
+            sink.tell(message)
+        except Outage:
+            _logger.exception("%s was not told", sink.name)
 
 
 class FailureReport:
@@ -80,14 +118,10 @@ class FailureReport:
             model = load_model(model_id)
         except Refused:
             # Who else is to be told stands in the folder that does not load.
-            LogSink().tell(Message(model_id, self.failure, "opened", "", text, 1, model_id, link))
+            tell_at_once(Message(model_id, self.failure, "opened", "", text, 1, model_id, link), deployment_sinks())
             return
         message = Message(model.id, self.failure, "opened", "", text, 1, model.config.title, link)
-        for sink in sinks_of(model):
-            try:
-                sink.tell(message)
-            except Outage:
-                _logger.exception("%s was not told", sink.name)
+        tell_at_once(message, sinks_of(model))
 
 
 def resolve_failure(model: ModelFolder, at: Locations, failure: str, as_of: str, context: Context) -> None:

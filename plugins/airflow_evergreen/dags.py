@@ -11,7 +11,13 @@ from airflow.sdk import DAG, BaseOperator, Context, Param, get_parsing_context
 from airflow_evergreen.alerts import FailureReport
 from evergreen.config.feeds_config import FilesConfig
 from evergreen.config.locations import model_roots
-from evergreen.config.model_folder import BrokenFolder, ModelFolder, find_model_folders, load_model_folder
+from evergreen.config.model_folder import (
+    BrokenFolder,
+    ModelFolder,
+    find_model_folders,
+    is_model_folder,
+    load_model_folder,
+)
 from evergreen.errors import ConfigInvalid
 
 _LONGEST_DELAY = timedelta(minutes=30)
@@ -48,11 +54,11 @@ def models_for(kind: str) -> Iterator[ModelFolder]:
     :param kind: the DAG's kind, such as ``batch`` of ``taxi__batch``.
     """
     wanted = get_parsing_context().dag_id
-    for name, model in _read_folders(wanted, kind):
+    for model in _read_folders(wanted, kind):
         if isinstance(model, ModelFolder):
             yield model
         elif kind == _KIND_OF_BROKEN:
-            _show_problem(name, model)
+            _show_problem(model)
 
 
 def wire() -> dict[str, DAG]:
@@ -128,24 +134,23 @@ def heavy(model: ModelFolder) -> dict[str, Any]:
     return {name: value for name, value in chosen.items() if value is not None}
 
 
-def _read_folders(wanted: str | None, kind: str) -> Iterator[tuple[str, ModelFolder | BrokenFolder]]:
-    """The folders by name; where one DAG is wanted, only its own, if its name tells which."""
+def _read_folders(wanted: str | None, kind: str) -> Iterator[ModelFolder | BrokenFolder]:
+    """The folders; where one DAG is wanted, only its own, if its name tells which."""
     for root in model_roots() if wanted is not None else ():
         path = root / str(wanted).removesuffix(f"__{kind}")
-        if (path / "config.yaml").exists():
+        if is_model_folder(path):
             try:
-                yield path.name, load_model_folder(path)
+                yield load_model_folder(path)
             except ConfigInvalid as error:
-                yield path.name, BrokenFolder(path.name, path, error)
+                yield BrokenFolder(path.name, path, error)
             return
     if wanted is None or wanted.endswith("__broken"):
-        yield from find_model_folders(model_roots()).items()
+        yield from find_model_folders(model_roots()).values()
 
 
-def _show_problem(name: str, model: BrokenFolder) -> None:
-    safe = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "_-.") else "_" for letter in name)
+def _show_problem(model: BrokenFolder) -> None:
     with DAG(
-        f"{safe[:200]}__broken",
+        f"{model.id}__broken",
         description=f"Broken model folder: {model.error}",
         doc_md=f"**This model's folder does not load.** Its DAGs come back when it does.\n\n```\n{model.error}\n```",
         tags={"evergreen", "broken"},

@@ -1,7 +1,8 @@
-"""The one Airflow plugin: the links of our operators."""
+"""The one Airflow plugin: the links of our operators, and what we listen to."""
 
 from airflow.plugins_manager import AirflowPlugin
 
+from airflow_evergreen import listeners
 from airflow_evergreen.links import MlflowLink
 
 
@@ -10,3 +11,4 @@ class EvergreenPlugin(AirflowPlugin):
 
     name = "evergreen"
     operator_extra_links = [MlflowLink()]
+    listeners = [listeners]

@@ -5,6 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from pydantic import ValidationError
+
+from evergreen.config.mistakes import describe_mistakes
+from evergreen.config.tasks_config import AlertsConfig
+from evergreen.errors import ConfigInvalid
+
 _PACKAGE = Path(__file__).parents[1]
 
 
@@ -54,6 +60,18 @@ class Locations:
 def home() -> Path:
     """The folder under which everything is kept unless it is said otherwise: ``EVERGREEN_HOME``."""
     return Path(os.environ.get("EVERGREEN_HOME", ".evergreen"))
+
+
+def deployment_alerts() -> AlertsConfig:
+    """Who is told of models that name nobody or do not load: ``EVERGREEN_ALERTS_HTTP``, ``_SLACK`` and ``_CHANNEL``.
+
+    :raises ConfigInvalid: if what is there is not valid.
+    """
+    said = {name: os.environ.get(f"EVERGREEN_ALERTS_{name.upper()}") or None for name in AlertsConfig.model_fields}
+    try:
+        return AlertsConfig.model_validate(said)
+    except ValidationError as error:
+        raise ConfigInvalid("EVERGREEN_ALERTS_*", describe_mistakes(error, AlertsConfig)) from None
 
 
 def model_roots() -> list[Path]:

@@ -59,7 +59,7 @@ class ModelFolder:
 class BrokenFolder:
     """A model folder that does not load, and why.
 
-    :param id: the folder's name.
+    :param id: the folder's name, or what stands for one that cannot be an id.
     :param path: the folder.
     :param error: what is wrong, with file and field.
     """
@@ -85,6 +85,11 @@ def load_model_folder(path: Path) -> ModelFolder:
     )
 
 
+def is_model_folder(path: Path) -> bool:
+    """Whether a folder holds a model's files; one without config.yaml is broken, and not passed over."""
+    return any((path / name).exists() for name in ("config.yaml", *_CODE))
+
+
 def require_name(path: Path) -> None:
     """Refuse a folder whose name cannot be a model's id.
 
@@ -99,19 +104,26 @@ def find_model_folders(roots: list[Path]) -> dict[str, ModelFolder | BrokenFolde
     """Every model folder in the roots by id; a bad one shows its reason and harms no other."""
     found: dict[str, ModelFolder | BrokenFolder] = {}
     for root in roots:
-        for config in sorted(root.glob("*/config.yaml")):
-            folder = config.parent
+        for folder in sorted(filter(is_model_folder, root.glob("*"))):
             if folder.name in found:
-                taken = found[folder.name].path
+                taken, id_ = found[folder.name].path, _make_id(f"{folder.name} ({root})")
                 problem = f"a model of this name is already served from {taken}; valid: another folder name"
-                broken = BrokenFolder(folder.name, folder, ConfigInvalid(str(config), [problem]))
-                found[f"{folder.name} ({root})"] = broken
+                found[id_] = BrokenFolder(id_, folder, ConfigInvalid(str(folder / "config.yaml"), [problem]))
                 continue
             try:
                 found[folder.name] = load_model_folder(folder)
             except ConfigInvalid as error:
-                found[folder.name] = BrokenFolder(folder.name, folder, error)
+                id_ = _make_id(folder.name)
+                found[id_] = BrokenFolder(id_, folder, error)
     return found
+
+
+def _make_id(name: str) -> str:
+    """An id for what may not be served: the name itself where it is a valid one."""
+    if _NAME.fullmatch(name):
+        return name
+    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    return f"{re.sub('[^A-Za-z0-9_.-]', '_', name)[:180]}-{digest}"
 
 
 def get_model_folder(model_id: str, roots: list[Path]) -> ModelFolder:
@@ -121,7 +133,7 @@ def get_model_folder(model_id: str, roots: list[Path]) -> ModelFolder:
     :raises ConfigInvalid: if the folder breaks its contract.
     """
     for root in roots:
-        if (root / model_id / "config.yaml").exists():
+        if is_model_folder(root / model_id):
             return load_model_folder(root / model_id)
     ids = ", ".join(find_model_folders(roots)) or "none"
     folders = ", ".join(str(root) for root in roots)

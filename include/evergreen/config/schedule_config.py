@@ -107,6 +107,12 @@ class ScheduleConfig(Contract):
         """The last batch that has ended at a moment: the one that a DAG run is for whose data interval ends then."""
         return _last_ended(self.calendar, moment)
 
+    def last_fire(self, moment: datetime) -> datetime:
+        """The last moment before one at which the DAGs ran, in UTC."""
+        zone = ZoneInfo(self.zone)
+        wall: datetime = croniter(self.fires, moment.astimezone(zone).replace(tzinfo=None)).get_prev(datetime)
+        return wall.replace(tzinfo=zone).astimezone(UTC)
+
     @property
     def _default(self) -> str:
         # Weeks begin on the start's weekday.

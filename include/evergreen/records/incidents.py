@@ -6,7 +6,7 @@ from evergreen.records.base import Record
 
 Cause = Literal[
     "fault-rows", "fault-labels", "stale-rows", "stale-labels", "drift", "decay", "unscored", "unfit", "approval",
-    "moved", "overdue", "paused", "failed-batch", "failed-drift", "failed-retrain",
+    "moved", "overdue", "paused", "failed-batch", "failed-drift", "failed-retrain", "broken", "late",
 ]  # fmt: skip
 
 

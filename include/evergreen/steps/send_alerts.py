@@ -5,8 +5,9 @@ import logging
 from dataclasses import dataclass, replace
 from typing import get_args
 
-from evergreen.config.locations import Locations
-from evergreen.config.model_folder import ModelFolder
+from evergreen.config.locations import Locations, deployment_alerts
+from evergreen.config.model_folder import BrokenFolder, ModelFolder
+from evergreen.config.tasks_config import AlertsConfig
 from evergreen.errors import Outage
 from evergreen.incidents import Incident, incidents_of
 from evergreen.records import Cause, NoticeRecord
@@ -31,18 +32,24 @@ class AlertsResult:
     failed: int
 
 
-def send_alerts(model: ModelFolder, at: Locations, sinks: tuple[Sink, ...] | None = None) -> AlertsResult:
+def send_alerts(
+    model: ModelFolder | BrokenFolder,
+    at: Locations,
+    sinks: tuple[Sink, ...] | None = None,
+    causes: tuple[Cause, ...] = get_args(Cause),
+) -> AlertsResult:
     """Tell each sink what it has not been told yet: incidents that opened, were seen again, or are over.
 
     A sink that does not answer delays nothing. A message is repeated only where its acceptance was not noted:
     the process died, or the answer was lost.
 
     :param sinks: who is told; by default ``default_sinks``.
+    :param causes: of which incidents; by default of all.
     """
     ledger = open_stores(at, model.id).ledger
     told = failed = 0
     for sink in default_sinks(model) if sinks is None else sinks:
-        messages = [one for incident in _untold(ledger, sink) for one in _messages(model, incident)]
+        messages = [one for incident in _untold(ledger, sink, causes) for one in _messages(model, incident)]
         left = [one for one in messages if ledger.get(NoticeRecord, f"{one[1].incident}.{one[0]}.{sink.name}") is None]
         for number, (event, message) in enumerate(left):
             first = ledger.get(NoticeRecord, f"{message.incident}.opened.{sink.name}")
@@ -59,13 +66,13 @@ def send_alerts(model: ModelFolder, at: Locations, sinks: tuple[Sink, ...] | Non
     return AlertsResult(told, failed)
 
 
-def _untold(ledger: Ledger, sink: Sink) -> list[Incident]:
+def _untold(ledger: Ledger, sink: Sink, causes: tuple[Cause, ...]) -> list[Incident]:
     """Incidents of which a sink may have something left to hear, oldest first.
 
     Of each cause: back to the newest that it has heard of, which may be over by now.
     """
     incidents = []
-    for cause in get_args(Cause):
+    for cause in causes:
         for incident in itertools.islice(incidents_of(ledger, cause), _AT_MOST):
             incidents.append(incident)
             if ledger.get(NoticeRecord, f"{incident.opened.id}.opened.{sink.name}") is not None:
@@ -73,19 +80,34 @@ def _untold(ledger: Ledger, sink: Sink) -> list[Incident]:
     return sorted(incidents, key=lambda incident: (incident.opened.as_of, incident.opened.cause))
 
 
-def default_sinks(model: ModelFolder) -> tuple[Sink, ...]:
-    """The log, and the URL of ``alerts.http``."""
-    url = model.config.alerts.http
-    return (LogSink(), HttpSink(url)) if url else (LogSink(),)
+def own_alerts(model: ModelFolder | BrokenFolder) -> AlertsConfig | None:
+    """Whom a model's config.yaml names; None where it names nobody, and those of the deployment are told."""
+    alerts = model.config.alerts if isinstance(model, ModelFolder) else AlertsConfig()
+    return alerts if alerts.http or alerts.slack else None
 
 
-def _messages(model: ModelFolder, incident: Incident) -> list[tuple[str, Message]]:
+def default_sinks(model: ModelFolder | BrokenFolder) -> tuple[Sink, ...]:
+    """The log, and the URL of ``alerts.http``, or of the deployment."""
+    own = own_alerts(model)
+    if own is None:
+        return deployment_sinks()
+    return (LogSink(), HttpSink(own.http)) if own.http else (LogSink(),)
+
+
+def deployment_sinks() -> tuple[Sink, ...]:
+    """The log, and the URL that is told of the whole deployment."""
+    url = deployment_alerts().http
+    return (LogSink(), HttpSink(url, "http-deployment")) if url else (LogSink(),)
+
+
+def _messages(model: ModelFolder | BrokenFolder, incident: Incident) -> list[tuple[str, Message]]:
     """What there is to tell of an incident, oldest first; good news is told once."""
     opened, seen, over = incident.opened, incident.seen, incident.resolved
+    title = model.config.title if isinstance(model, ModelFolder) else model.id
 
     def message(event: str, as_of: str, text: str) -> Message:
         link = opened.meta.get("by", "")
-        return Message(model.id, opened.id, event, as_of, text, incident.sightings, model.config.title, link)
+        return Message(model.id, opened.id, event, as_of, text, incident.sightings, title, link)
 
     messages = [("opened", message("opened", opened.as_of, opened.text))]
     if seen is not None:

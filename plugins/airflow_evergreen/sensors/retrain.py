@@ -1,13 +1,16 @@
 """Watch for verdicts that ask for a retraining."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk import BaseSensorOperator, Context
 from airflow.triggers.base import StartTriggerArgs
 
-from airflow_evergreen.alerts import tell_incidents
+from airflow_evergreen.alerts import tell_incidents, tell_watched
 from airflow_evergreen.hooks.tracking import MlflowHook
 from airflow_evergreen.runtime import acting_for, load_model, locate
+from evergreen.config.locations import Locations, model_roots
+from evergreen.config.model_folder import find_model_folders
 from evergreen.incidents import report
 from evergreen.storage.stores import open_stores
 
@@ -16,7 +19,8 @@ class RetrainSensor(BaseSensorOperator):
     """Wait, without ever taking a worker slot for it, until attempts are due; one sensor watches all models.
 
     Returns the runs to start, as ``TriggerDagRunOperator`` takes them: expand one over its output. A retrain DAG that
-    is paused is reported; its run waits in the queue and starts when it is unpaused.
+    is paused is reported; its run waits in the queue and starts when it is unpaused. So is a folder that does not load,
+    and a model whose batches nobody works on. It ends at least once an hour: its last success shows that it watches.
 
     :param mlflow_conn_id: as in ``StepOperator``.
     """
@@ -34,13 +38,26 @@ class RetrainSensor(BaseSensorOperator):
         )
 
     def resume(self, context: Context, event: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Hand over the runs to start."""
+        """Hand over the runs to start, and report what the folders have to report."""
+        with acting_for(context):
+            self._report_changes()
         for run in event:
             try:
                 self._report_paused(context, run)
             except Exception:
                 self.log.exception("%s: whether it is paused could not be told; its run is started", run)
         return event
+
+    def _report_changes(self) -> None:
+        from evergreen.steps.watch_models import report_changes
+
+        at = Locations.from_environment()
+        for folder in find_model_folders(model_roots()).values():
+            try:
+                if report_changes(folder, at, datetime.now(UTC)):
+                    tell_watched(folder, at)
+            except Exception:
+                self.log.exception("model %s: what it has to report could not be told; the others go on", folder.id)
 
     def _report_paused(self, context: Context, run: dict[str, Any]) -> None:
         instance: Any = context["ti"]

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +12,21 @@ from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from evergreen.config.locations import Locations, model_roots
-from evergreen.config.model_folder import ModelFolder, find_model_folders
+from evergreen.config.model_folder import BrokenFolder, ModelFolder, find_model_folders
 from evergreen.judging.attempts import DueAttempt, find_due_attempt
 from evergreen.storage.stores import open_stores
 
 _logger = logging.getLogger(__name__)
 _LIVE = ["queued", "running"]
+# Seconds: how long one trigger waits, and how often it looks for what is to be reported.
+_LONGEST, _BETWEEN = 3600.0, 30.0
 
 
 class RetrainTrigger(BaseTrigger):
     """Fire when an open verdict's attempt is due and no run of its retrain DAG is queued or running.
 
-    A run that ended without a result is followed by the next run of the same attempt, under the next number.
+    A run that ended without a result is followed by the next run of the same attempt, under the next number. It also
+    fires when a folder breaks, is mended or stands still, and in any case once an hour, which shows that it watches.
 
     :param poll: seconds between two probes.
     """
@@ -30,24 +35,30 @@ class RetrainTrigger(BaseTrigger):
         super().__init__()
         self.poll = poll
         self._stamp: list[tuple[str, int]] | None = None
-        self._models: list[ModelFolder] = []
+        self._folders: list[ModelFolder | BrokenFolder] = []
+        self._changes: set[tuple[str, str]] = set()
+        self._probed = 0.0
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The trigger's class and arguments."""
         return f"{__name__}.RetrainTrigger", {"poll": self.poll}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Probe until at least one attempt can be started; the event lists the runs to start."""
+        """Probe until something is to be done, for an hour at most; the event lists the runs to start."""
+        begun = time.monotonic()
         while True:
             runs = await asyncio.to_thread(self._find_runs)
-            if runs:
+            changed = await asyncio.to_thread(self._has_changed)
+            if runs or changed or time.monotonic() - begun >= _LONGEST:
                 yield TriggerEvent(runs)
                 return
             await asyncio.sleep(self.poll)
 
     def _find_runs(self) -> list[dict[str, Any]]:
         at, runs = Locations.from_environment(), []
-        for model in self._read_models():
+        for model in self._read_folders():
+            if isinstance(model, BrokenFolder):
+                continue
             try:
                 run = _next_run(model, at)
             except Exception:
@@ -58,14 +69,28 @@ class RetrainTrigger(BaseTrigger):
                 runs.append(run)
         return runs
 
-    def _read_models(self) -> list[ModelFolder]:
-        """The sound model folders, read again when one of their files has changed."""
+    def _has_changed(self) -> bool:
+        """Whether a folder has something to report, seen by two probes: a file that is being written is soon whole."""
+        if time.monotonic() - self._probed < _BETWEEN:
+            return False
+        from evergreen.steps.watch_models import find_changes
+
+        at, seen, self._probed = Locations.from_environment(), set(), time.monotonic()
+        for folder in self._read_folders():
+            try:
+                seen |= {(folder.id, change.text) for change in find_changes(folder, at, datetime.now(UTC))}
+            except Exception:
+                _logger.exception("model %s: whether it stands still could not be read; the others go on", folder.id)
+        changed, self._changes = bool(seen & self._changes), seen
+        return changed
+
+    def _read_folders(self) -> list[ModelFolder | BrokenFolder]:
+        """The model folders, read again when one of their files has changed."""
         files = [path for root in model_roots() for path in root.glob("*/*.*")]
         stamp = sorted((str(path), _changed_at(path)) for path in files)
         if stamp != self._stamp:
-            found = find_model_folders(model_roots()).values()
-            self._stamp, self._models = stamp, [model for model in found if isinstance(model, ModelFolder)]
-        return self._models
+            self._stamp, self._folders = stamp, list(find_model_folders(model_roots()).values())
+        return self._folders
 
 
 def _changed_at(path: Path) -> int:

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from evergreen.config.locations import Locations, model_roots
+from evergreen.config.locations import Locations, deployment_alerts, model_roots
+from evergreen.config.tasks_config import AlertsConfig
+from evergreen.errors import ConfigInvalid
 
 NAMES = ("HOME", "ENV", "LAKE", "LANDING", "MODELS")
 
@@ -56,3 +58,13 @@ def test_model_roots_are_separated_as_paths_are(monkeypatch):
     assert (model_roots()[0] / "taxi" / "config.yaml").exists()
     monkeypatch.setenv("EVERGREEN_MODELS", "/a:/b/c:")
     assert model_roots() == [Path("/a"), Path("/b/c")]
+
+
+def test_the_deployments_alerts_are_told_by_the_environment(monkeypatch):
+    assert deployment_alerts() == AlertsConfig()
+    monkeypatch.setenv("EVERGREEN_ALERTS_SLACK", "ops")
+    monkeypatch.setenv("EVERGREEN_ALERTS_CHANNEL", "")
+    assert deployment_alerts() == AlertsConfig(slack="ops")
+    monkeypatch.setenv("EVERGREEN_ALERTS_HTTP", "ops.example/x")
+    with pytest.raises(ConfigInvalid, match=r"EVERGREEN_ALERTS_\*: http: .*valid: a URL that begins with http"):
+        deployment_alerts()

@@ -5,7 +5,7 @@ import pytest
 from evergreen.config.model_folder import load_model_folder
 from evergreen.errors import Outage
 from evergreen.incidents import announce, report, resolve
-from evergreen.steps.send_alerts import send_alerts
+from evergreen.steps.send_alerts import default_sinks, send_alerts
 from evergreen.storage.stores import open_stores
 
 
@@ -84,3 +84,16 @@ def test_a_sink_that_is_down_is_not_asked_again_in_the_same_run(model, at, ledge
         report(ledger, cause, "2024-01-01", cause)
     assert send_alerts(model, at, (chat,)).failed == 3
     assert chat.asked == 1
+
+
+def test_a_model_that_names_nobody_is_told_to_the_deployment(write_folder, edit_config, monkeypatch):
+    monkeypatch.setenv("EVERGREEN_ALERTS_HTTP", "http://ops.example/")
+    nobody = load_model_folder(write_folder("bikes"))
+    own = load_model_folder(
+        write_folder("cabs", config=edit_config("seed: 7}\n", "seed: 7}\nalerts: {http: 'http://cabs.example/'}\n"))
+    )
+    slack = load_model_folder(
+        write_folder("vans", config=edit_config("seed: 7}\n", "seed: 7}\nalerts: {slack: vans}\n"))
+    )
+    named = {one.id: [sink.name for sink in default_sinks(one)] for one in (nobody, own, slack)}
+    assert named == {"bikes": ["log", "http-deployment"], "cabs": ["log", "http"], "vans": ["log"]}

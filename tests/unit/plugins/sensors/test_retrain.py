@@ -1,10 +1,14 @@
 """The watch hands over what the trigger found, and tells of a retrain DAG that is paused."""
 
+from pathlib import Path
+
 import pytest
 
 from airflow_evergreen.sensors.retrain import RetrainSensor
 from airflow_evergreen.triggers.retrain import RetrainTrigger
 from evergreen.incidents import last_incident
+from evergreen.storage.stores import open_stores
+from tests.fake_slack import fake_slack
 
 CONF = {"verdict": "2024-01-14.0", "as_of": "2024-01-18", "run": 1}
 RUN = {"trigger_dag_id": "taxi__retrain", "trigger_run_id": "verdict-2024-01-14.0-run-1", "conf": CONF}
@@ -51,3 +55,39 @@ def test_one_model_that_cannot_be_told_of_does_not_stop_the_others(model, ledger
     gone = {**RUN, "trigger_dag_id": "gone__retrain"}
     assert RetrainSensor(task_id="wait_for_verdict").resume(instance(paused=True), [gone, RUN]) == [gone, RUN]
     assert last_incident(ledger, "paused") is not None
+
+
+def test_a_broken_folder_is_told_to_the_deployment_until_it_loads(write_folder, edit_config, context_of, monkeypatch):
+    """So is its own Slack, once the folder can name it; messages are edited, and nothing is told twice."""
+    own = "alerts: {slack: team, channel: '#bikes'}\nfeatures: "
+    path = write_folder("bikes", config=edit_config("features: ", own)) / "config.yaml"
+    sound = path.read_text()
+    sensor = RetrainSensor(task_id="wait_for_verdict")
+    with fake_slack() as ops, fake_slack() as team:
+        monkeypatch.setenv("AIRFLOW_CONN_OPS", ops.api)
+        monkeypatch.setenv("AIRFLOW_CONN_TEAM", team.api)
+        monkeypatch.setenv("EVERGREEN_ALERTS_SLACK", "ops")
+        monkeypatch.setenv("EVERGREEN_ALERTS_CHANNEL", "#ops")
+        path.write_text(f"titel: x\n{sound}")
+        ops.error = "ratelimited"
+        sensor.resume(context_of(end=None), [])
+        ops.error = ""
+        for _ in range(2):
+            assert sensor.resume(context_of(end=None), []) == []
+        assert ["titel: unknown field" in said.body["blocks"][1]["text"]["text"] for said in ops.messages] == [True]
+        assert team.messages == []
+        path.write_text(sound)
+        for _ in range(2):
+            sensor.resume(context_of(end=None), [])
+        assert [said.kind for said in ops.messages] == ["post", "update"]
+        assert "broken.0 resolved" in ops.messages[-1].body["text"]
+        assert [said.kind for said in team.messages] == ["post", "update"]
+
+
+def test_a_folder_that_cannot_be_reported_stops_no_other(model, ledger, instance, deployment, write_folder):
+    write_folder("aaa", config="title: [")
+    (Path(deployment.lake) / "ledger" / "dev").mkdir(parents=True)
+    (Path(deployment.lake) / "ledger" / "dev" / "aaa").write_text("a file")
+    write_folder("zzz", config="title: [")
+    assert RetrainSensor(task_id="wait_for_verdict").resume(instance(paused=False), [RUN]) == [RUN]
+    assert last_incident(open_stores(deployment, "zzz").ledger, "broken") is not None

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,10 @@ from airflow.sdk.module_loading import import_string
 
 from airflow_evergreen.triggers import retrain as module
 from airflow_evergreen.triggers.retrain import RetrainTrigger
+from evergreen.config.locations import model_roots
+from evergreen.config.model_folder import BrokenFolder, find_model_folders
 from evergreen.records import BatchRecord, ClaimRecord, SectionVerdict, VerdictRecord
+from evergreen.steps.watch_models import report_changes
 from evergreen.storage.stores import open_stores
 
 POLL = 0.01
@@ -159,6 +163,25 @@ def test_a_broken_ledger_stops_no_other_model(runs, ask, deployment, caplog):
     record.write_text("{")
     assert fire() == [run_of("taxi", 1)]
     assert "model bikes: its open verdict could not be read" in caplog.text
+
+
+def test_a_folder_that_breaks_is_handed_over_once_two_probes_saw_it(runs, ask, write_folder, monkeypatch, deployment):
+    monkeypatch.setattr(module, "_BETWEEN", 0.0)
+    ask("taxi", action="none")
+    assert stays_silent()
+    write_folder("bikes", config="title: [")
+    trigger = RetrainTrigger(POLL)
+    assert [trigger._has_changed(), trigger._has_changed()] == [False, True]
+    assert fire() == []
+    (broken,) = (one for one in find_model_folders(model_roots()).values() if isinstance(one, BrokenFolder))
+    report_changes(broken, deployment, datetime.now(UTC))
+    assert stays_silent()
+
+
+def test_once_an_hour_it_shows_that_it_watches(runs, ask, monkeypatch):
+    ask("taxi", action="none")
+    monkeypatch.setattr(module, "_LONGEST", 0.05)
+    assert fire() == []
 
 
 def test_a_broken_folder_stops_no_other_model(runs, ask, write_folder):
