@@ -21,6 +21,7 @@
     │   └── ApprovalMissing      an attempt that was refused, or waits for a human
     ├── NotReady                 something earlier has not happened yet: wait, then try again
     └── Outage                   a service or a store did not answer: try again
+        └── LandingAbsent        a landing place is not there, or not yet
 """
 
 from collections.abc import Iterator
@@ -136,6 +137,10 @@ class NotReady(EvergreenError):
 
 class Outage(EvergreenError):
     """A service or a store did not answer."""
+
+
+class LandingAbsent(Outage):
+    """A landing place is not there, or not yet: whether anything has come to it nobody knows."""
 
 
 @contextmanager

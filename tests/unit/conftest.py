@@ -92,5 +92,6 @@ def edit_config():
 
 @pytest.fixture
 def at(tmp_path):
-    """A deployment of its own; its model registry is never asked."""
+    """A deployment of its own, where nothing has landed yet; its model registry is never asked."""
+    (tmp_path / "landing" / "taxi").mkdir(parents=True)
     return Locations("dev", str(tmp_path / "lake"), str(tmp_path / "landing"), "http://127.0.0.1:1")

@@ -40,6 +40,9 @@ class FilePattern:
             raise ValueError(f"valid in {{batch:…}}: {' '.join(_DIRECTIVES)}, each once")
         fixed = [re.escape(part).replace(r"\*", "[^/]*") for part in (before, after)]
         self._regex = re.compile(rf"{fixed[0]}({date}){fixed[1]}\Z")
+        parts = f"{re.escape(before)}{date}{re.escape(after)}".split("/")
+        above = ["/".join(parts[:depth]).replace(r"\*", "[^/]*") for depth in range(1, len(parts))]
+        self._above = [re.compile(rf"{folder}\Z") for folder in above]
 
     def moment_of(self, name: str) -> datetime | None:
         """The date that a file name carries (naive), or None where it does not fit the pattern."""
@@ -56,6 +59,11 @@ class FilePattern:
             return datetime.strptime(found[1], self._date)
         except ValueError:
             return None
+
+    def leads_below(self, folder: str) -> bool:
+        """Whether a file that fits may lie anywhere below a folder of this name."""
+        depth = folder.count("/")
+        return depth < len(self._above) and self._above[depth].match(folder) is not None
 
     def tells(self, every: str) -> bool:
         """Whether its date is fine enough to tell one batch from the next."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from evergreen.batches import Calendar
 from evergreen.config.feeds_config import FilesConfig
 from evergreen.config.patterns import fill_batch
-from evergreen.errors import FileRefused
+from evergreen.errors import FileRefused, LandingAbsent
 from evergreen.sources.landing_location import open_landing_location
 
 
@@ -21,12 +21,14 @@ class ProbeResult:
     :param why: what is there, or what is missing.
     :param sizes: file names and their sizes in bytes, sorted.
     :param settling: whether files are there that only another probe can tell whole; such a batch is not overdue.
+    :param absent: whether the location itself is not there; then nobody knows what has come.
     """
 
     complete: bool
     why: str
     sizes: tuple[tuple[str, int], ...]
     settling: bool = False
+    absent: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,11 @@ class LandedFile:
 
 
 def list_files(location: str | Path, files: FilesConfig, calendar: Calendar) -> dict[str, list[str]]:
-    """Names of the files in a landing location that fit the pattern, by the batch that their name says."""
-    return group_files(open_landing_location(location).names(), files, calendar)
+    """Names of the files in a landing location that fit the pattern, by the batch that their name says.
+
+    :raises Outage: if it cannot be read, or is not there: what is in it nobody knows.
+    """
+    return group_files(open_landing_location(location).names(files.files), files, calendar)
 
 
 def group_files(names: Iterable[str], files: FilesConfig, calendar: Calendar) -> dict[str, list[str]]:
@@ -65,9 +70,13 @@ def probe_files(
 
     :param location: a folder, or the URI of a prefix in an object store.
     :param before: the probe before this one; without a marker or a count, two probes must see the same sizes.
+    :raises Outage: if the location is there and cannot be read.
     """
     landing = open_landing_location(location)
-    names = group_files(landing.names(), files, calendar).get(batch, [])
+    try:
+        names = group_files(landing.names(files.files), files, calendar).get(batch, [])
+    except LandingAbsent as error:
+        return ProbeResult(False, str(error), (), absent=True)
     sizes = {name: landing.size(name) for name in names}
     return judge_completeness(sizes, landing.exists, str(location), files, calendar, batch, before)
 

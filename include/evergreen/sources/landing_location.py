@@ -9,8 +9,9 @@ from typing import BinaryIO, Protocol
 import obstore
 from obstore.exceptions import NotFoundError
 
+from evergreen.config.patterns import FilePattern
 from evergreen.config.regular_files import Irregular, open_regular
-from evergreen.errors import FileRefused, NotReady, Outage
+from evergreen.errors import FileRefused, LandingAbsent, NotReady, Outage
 from evergreen.storage.objects import open_store, reached
 
 _EXPECTED = "expected a regular file in the landing folder"
@@ -19,8 +20,8 @@ _EXPECTED = "expected a regular file in the landing folder"
 class LandingLocation(Protocol):
     """What is asked of a landing location; names are relative to it."""
 
-    def names(self) -> Iterator[str]:
-        """Names of all files below it."""
+    def names(self, pattern: FilePattern) -> Iterator[str]:
+        """Names of the files below it, all that fit a pattern among them; Outage if it cannot be read or is gone."""
 
     def size(self, name: str) -> int:
         """Bytes of a file."""
@@ -38,11 +39,12 @@ class Folder(LandingLocation):
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def names(self) -> Iterator[str]:
-        # It may hold years of files: no stat, no Path for each.
-        for folder, _, names in os.walk(self._path):
-            below = Path(folder).relative_to(self._path).as_posix()
-            yield from names if below == "." else (f"{below}/{name}" for name in names)
+    def names(self, pattern: FilePattern) -> Iterator[str]:
+        # It may hold years of files: no stat, no Path for each; and folders that are none of ours, such as lost+found.
+        for folder, folders, names in os.walk(self._path, onerror=self._refuse, followlinks=True):
+            above = "" if folder == str(self._path) else f"{Path(folder).relative_to(self._path).as_posix()}/"
+            folders[:] = [name for name in folders if pattern.leads_below(above + name)]
+            yield from (above + name for name in names)
 
     def size(self, name: str) -> int:
         path = self._path / name
@@ -63,6 +65,14 @@ class Folder(LandingLocation):
             sizes = f"{before.st_size} to {after.st_size} bytes"
             raise NotReady(f"{self._path / name} changed while it was read ({sizes}); wait for it")
         return content
+
+    def _refuse(self, error: OSError) -> None:
+        """What cannot be listed may hold anything; a folder in it that is gone since it was listed holds nothing."""
+        gone = isinstance(error, FileNotFoundError)
+        if gone and error.filename == str(self._path):
+            raise LandingAbsent(f"landing folder {self._path} is not there; mount it, or make it") from error
+        if not gone:
+            raise Outage(f"landing folder {error.filename} cannot be read: {error.strerror}; mend it") from error
 
     def _open(self, name: str) -> BinaryIO:
         """Open a regular file that lies below this folder; each step is taken by itself, so that no link leads out."""
@@ -102,7 +112,7 @@ class Bucket(LandingLocation):
         self._uri, self._store = uri, open_store(uri)
         self._sizes: dict[str, int] | None = None
 
-    def names(self) -> Iterator[str]:
+    def names(self, pattern: FilePattern) -> Iterator[str]:
         yield from self._listed()
 
     def size(self, name: str) -> int:
@@ -124,7 +134,7 @@ class Bucket(LandingLocation):
                 with reached(self._uri):
                     chunks = list(obstore.list(self._store))
             except NotFoundError as error:
-                raise Outage(f"{self._uri}: no such bucket, or not yet; create it") from error
+                raise LandingAbsent(f"{self._uri}: no such bucket, or not yet; create it") from error
             self._sizes = {one["path"]: one["size"] for chunk in chunks for one in chunk}
         return self._sizes
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
+from evergreen.errors import LandingAbsent
 from evergreen.records import ArrivalRecord, BatchRecord, ClaimRecord, Feed, VerdictRecord
 from evergreen.sources.intake import probe_feed, require_earlier, source_of
 from evergreen.sources.landing import ProbeResult
@@ -35,6 +36,8 @@ def probe_batch(
     :param now: the moment of this probe; ``wait`` counts from the batch's end.
     :param before: the probe before this one, needed where sizes must stay the same over two probes.
     :raises NotReady: if the batch before has not been sealed.
+    :raises Outage: if the landing place cannot be read, or is not there when the batch's time is over: what nobody can
+        see is not missing.
     """
     stores = open_stores(at, model.id)
     sealed = stores.ledger.get(BatchRecord, f"{feed}.{batch}")
@@ -49,6 +52,8 @@ def probe_batch(
     source = source_of(model, feed)
     assert source is not None
     open_end = source.wait == timedelta.max or now < model.config.calendar.end(batch) + source.wait
+    if probe.absent and not open_end:
+        raise LandingAbsent(f"model {model.id}, {feed} of batch {batch}: {probe.why}")
     return WaitResult("waiting" if open_end or probe.settling else "overdue", probe.why, probe)
 
 

@@ -22,6 +22,7 @@ def wait_for_batch(
     :param before: the probe before this one, needed where sizes must stay the same over two probes.
     :returns: what was seen; never ``overdue``, which has become ``missing``.
     :raises NotReady: if the batch before has not been sealed.
+    :raises Outage: if the landing place cannot be read, or is not there when the batch's time is over.
     """
     result = probe_batch(model, at, batch, now, before, feed)
     if result.state != "overdue":

@@ -140,6 +140,19 @@ def test_the_plain_name_of_a_batch_is_read_back_as_that_batch(pattern):
     assert FilePattern(pattern).moment_of(FilePattern(pattern).name_for(DAY)) == DAY.replace(tzinfo=None)
 
 
+@pytest.mark.parametrize(
+    ("pattern", "above", "beside"),
+    [
+        ("t_{batch:%Y-%m-%d}.csv", [], ["2024-03-05", "t_2024-03-05.csv"]),
+        ("{batch:%Y/%m/%d}/p*/*.csv", ["2024", "2024/03", "2024/03/05", "2024/03/05/part"], ["x", "2024/03/05/x"]),
+        ("a.b/*_{batch:%Y%m%d}", ["a.b"], ["axb", "a.b/c"]),
+    ],
+)
+def test_only_folders_that_may_hold_a_batch_are_looked_into(pattern, above, beside):
+    assert all(FilePattern(pattern).leads_below(folder) for folder in above)
+    assert not any(FilePattern(pattern).leads_below(folder) for folder in beside)
+
+
 def test_the_batch_is_put_into_any_text():
     assert fill_batch("_SUCCESS_{batch:%Y-%m-%d}", DAY) == "_SUCCESS_2024-03-05"
     assert fill_batch("_SUCCESS", DAY) == "_SUCCESS"

@@ -37,6 +37,7 @@ class Instance:
 @pytest.fixture(autouse=True)
 def deployment(tmp_path, monkeypatch):
     """A deployment of its own, by the environment, as tasks find it."""
+    (tmp_path / "home" / "landing" / "taxi").mkdir(parents=True)
     monkeypatch.setenv("EVERGREEN_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("EVERGREEN_MODELS", str(tmp_path / "models"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")

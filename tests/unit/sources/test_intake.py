@@ -80,7 +80,7 @@ def test_files_of_a_rejected_batch_are_held(land, at):
 def test_late_has_its_limit(write_folder, edit_config, at):
     model = load_model_folder(write_folder(config=edit_config("wait: 6h\nrows", "wait: 6h\n  late: 1\nrows")))
     folder = Path(at.landing, model.id)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for batch in ("2024-01-01", "2024-01-02"):
         (folder / f"trips_{batch}.csv").touch()
         take_in(model, at, "rows", batch)

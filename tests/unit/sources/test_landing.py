@@ -44,15 +44,14 @@ def test_folders_of_batches_are_walked(tmp_path):
     assert list_files(tmp_path, files, DAYS) == {DAY: ["2024-01-02/part0.csv", "2024-01-02/part1.csv"]}
 
 
-@pytest.mark.parametrize("landing", ["", "nowhere"])
-def test_nothing_there_is_not_complete_and_says_what_is_awaited(landing, tmp_path):
+def test_nothing_there_is_not_complete_and_says_what_is_awaited(tmp_path):
     put(tmp_path, "t_2024-01-03.csv")
     files = FilesConfig(files=PATTERN)
-    seen = probe_files(tmp_path / landing, files, DAYS, DAY, None)
+    seen = probe_files(tmp_path, files, DAYS, DAY, None)
     assert (seen.complete, seen.sizes) == (False, ())
     assert PATTERN in seen.why
     assert DAY in seen.why
-    assert not probe_files(tmp_path / landing, files, DAYS, DAY, seen).complete
+    assert not probe_files(tmp_path, files, DAYS, DAY, seen).complete
 
 
 def test_a_marker_completes_its_own_batch_alone(tmp_path):

@@ -1,6 +1,11 @@
 """Landing locations: a folder and a bucket answer alike."""
 
 import os
+import tempfile
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import obstore
 import pytest
@@ -144,3 +149,71 @@ def test_a_folder_that_becomes_a_link_leads_nobody_out(tmp_path, monkeypatch):
     monkeypatch.setattr(os.path, "realpath", swap)
     with pytest.raises(Outage, match="did not answer"):
         read_file(tmp_path / "landing", f"in/{FILE}")
+
+
+UNREADABLE = {
+    "cannot be read: Not a directory": lambda path: path.write_text("a file in its place"),
+    "cannot be read: Too many levels of symbolic links": lambda path: path.symlink_to(path),
+    "is not there; mount it": lambda path: None,
+    "is not there": lambda path: path.symlink_to("not mounted"),
+}
+
+
+@pytest.mark.parametrize("told", UNREADABLE)
+def test_a_folder_that_cannot_be_listed_is_an_outage_and_not_empty(told, tmp_path):
+    landing = tmp_path / "landing"
+    UNREADABLE[told](landing)
+    with pytest.raises(Outage, match=f"landing folder {landing} {told}"):
+        list_files(landing, FilesConfig(files=PATTERN), DAYS)
+
+
+@contextmanager
+def _as_nobody():
+    """What a worker that is not root may read."""
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody who may not read")
+def test_a_folder_that_may_not_be_read_is_an_outage_but_for_folders_that_are_none_of_ours():
+    files = FilesConfig(files="{batch:%Y-%m-%d}/part*.csv")
+    # Not below pytest's own folder, which is root's.
+    with tempfile.TemporaryDirectory() as place:
+        landing = Path(place)
+        landing.chmod(0o755)
+        for name in ("2024-01-02", "lost+found"):
+            (landing / name).mkdir()
+            (landing / name / "part0.csv").touch()
+        (landing / "lost+found").chmod(0)
+        with _as_nobody():
+            assert list_files(landing, files, DAYS) == {DAY: ["2024-01-02/part0.csv"]}
+        (landing / "2024-01-02" / "part0.csv").chmod(0)
+        with _as_nobody(), pytest.raises(Outage, match=r"part0\.csv did not answer: .*Permission denied"):
+            read_file(landing, "2024-01-02/part0.csv")
+        (landing / "2024-01-02").chmod(0)
+        with _as_nobody(), pytest.raises(Outage, match="2024-01-02 cannot be read: Permission denied"):
+            list_files(landing, files, DAYS)
+        landing.chmod(0)
+        with _as_nobody(), pytest.raises(Outage, match=f"landing folder {place} cannot be read: Permission denied"):
+            list_files(landing, files, DAYS)
+
+
+def test_a_bucket_that_may_not_be_read_is_an_outage(monkeypatch):
+    class Forbidding(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_error(403)
+
+        def log_message(self, *_):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Forbidding)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+    for name, value in (("ALLOW_HTTP", "true"), ("ACCESS_KEY_ID", "x"), ("SECRET_ACCESS_KEY", "x"), ("REGION", "x")):
+        monkeypatch.setenv(f"AWS_{name}", value)
+    with pytest.raises(Outage, match=r"s3://forbidden/in did not answer"):
+        probe_files("s3://forbidden/in", FilesConfig(files=PATTERN), DAYS, DAY, None)
+    server.shutdown()

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from evergreen.config.model_folder import load_model_folder
-from evergreen.errors import NotReady
+from evergreen.errors import NotReady, Outage
 from evergreen.records import ArrivalRecord, BatchRecord, ClaimRecord
 from evergreen.sources.waiting import probe_batch, unsettled
+from evergreen.steps.wait_for_batch import wait_for_batch
 from evergreen.storage.stores import open_stores
 
 BATCH = "2024-01-01"
@@ -72,6 +73,28 @@ def test_the_wait_counts_from_the_batchs_end(late, state, model, at, land):
 def test_a_batch_that_comes_after_its_time_is_still_taken(model, at, put):
     put(BATCH)
     assert probe_batch(model, at, BATCH, END + timedelta(days=99)).state == "complete"
+
+
+@pytest.mark.parametrize("feed", ["rows", "labels"])
+def test_a_landing_folder_that_is_gone_is_waited_for_and_then_an_outage(feed, model, at, land, ledger):
+    land("trips_2024-01-01.csv")
+    Path(at.landing).rename(Path(at.landing).with_name("lost"))
+    seen = probe_batch(model, at, BATCH, END, feed=feed)
+    assert (seen.state, seen.why) == ("waiting", f"landing folder {at.landing}/taxi is not there; mount it, or make it")
+    told = f"model taxi, {feed} of batch 2024-01-01: landing folder {at.landing}/taxi is not there"
+    with pytest.raises(Outage, match=told):
+        wait_for_batch(model, at, BATCH, END + timedelta(days=1), feed=feed)
+    assert ledger.get(BatchRecord, f"{feed}.{BATCH}") is None
+
+
+@pytest.mark.parametrize("feed", ["rows", "labels"])
+def test_a_landing_folder_that_cannot_be_read_is_an_outage_at_once(feed, model, at, ledger):
+    (Path(at.landing) / "taxi").rmdir()
+    (Path(at.landing) / "taxi").write_text("a file in its place")
+    for now in (END, END + timedelta(days=1)):
+        with pytest.raises(Outage, match="taxi cannot be read: Not a directory"):
+            wait_for_batch(model, at, BATCH, now, feed=feed)
+    assert ledger.get(BatchRecord, f"{feed}.{BATCH}") is None
 
 
 def test_an_endless_wait_is_never_overdue(write_folder, edit_config, at):

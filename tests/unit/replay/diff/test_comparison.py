@@ -222,7 +222,7 @@ def test_a_renamed_target_is_the_same_target(write_folder, edit_config, tmp_path
 def test_the_span_is_four_windows_long(write_folder, at):
     model, now = load_model_folder(write_folder()), datetime(2024, 6, 1, tzinfo=UTC)
     place = Path(at.landing) / "taxi"
-    place.mkdir(parents=True)
+    place.mkdir(parents=True, exist_ok=True)
     (place / "trips_2024-04-09.csv").touch()
     # A window of 12: 48 days up to the 9th of April.
     assert choose_span(model, at, None, None, now) == ("2024-02-22", "2024-04-09")
