@@ -20,9 +20,17 @@ with DAG(
     max_active_runs=1,
     catchup=False,
     is_paused_upon_creation=False,
-    default_args={"owner": "evergreen", "retries": 3, "retry_delay": timedelta(seconds=10)},
+    default_args={
+        "owner": "evergreen",
+        "retries": 3,
+        "retry_delay": timedelta(seconds=10),
+        "execution_timeout": timedelta(minutes=10),
+    },
 ) as dag:
-    wait_for_verdict = RetrainSensor(task_id="wait_for_verdict", poke_interval=shortest_poll())
+    # Waiting counts for what begins in the triggerer: its trigger ends within the hour, else it is begun anew.
+    wait_for_verdict = RetrainSensor(
+        task_id="wait_for_verdict", poke_interval=shortest_poll(), execution_timeout=timedelta(hours=2)
+    )
     TriggerDagRunOperator.partial(
         task_id="start_retraining",
         skip_when_already_exists=True,

@@ -94,6 +94,7 @@ def describe(model: ModelFolder, kind: str, what: str) -> dict[str, Any]:
             "retry_delay": config.tasks.retry_delay,
             "retry_exponential_backoff": 2.0,
             "max_retry_delay": _LONGEST_DELAY,
+            "execution_timeout": _limit(config.tasks.timeout),
             "on_failure_callback": FailureReport(f"failed-{kind}"),
         },
     }
@@ -128,10 +129,16 @@ def shortest_poll() -> float:
 
 
 def heavy(model: ModelFolder) -> dict[str, Any]:
-    """Where a model's heavy tasks run."""
+    """Where a model's heavy tasks run, and how long they may take."""
     settings = model.config.tasks.heavy
     chosen = {"executor": settings.executor, "queue": settings.queue, "pool": settings.pool}
-    return {name: value for name, value in chosen.items() if value is not None}
+    limit = {"execution_timeout": _limit(settings.timeout)}
+    return {name: value for name, value in chosen.items() if value is not None} | limit
+
+
+def _limit(timeout: timedelta) -> timedelta | None:
+    """A task's time limit as Airflow takes it: ``forever`` is none."""
+    return timeout if timeout < timedelta.max else None
 
 
 def _read_folders(wanted: str | None, kind: str) -> Iterator[ModelFolder | BrokenFolder]:
@@ -159,7 +166,7 @@ def _show_problem(model: BrokenFolder) -> None:
         start_date=datetime(2024, 1, 1, tzinfo=UTC),
         catchup=False,
         is_paused_upon_creation=False,
-        default_args={"owner": "evergreen", "retries": 0},
+        default_args={"owner": "evergreen", "retries": 0, "execution_timeout": timedelta(minutes=5)},
     ):
         ReadConfigOperator(task_id="read_config", path=model.error.path, problems=model.error.problems)
 

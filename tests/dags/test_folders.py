@@ -47,6 +47,26 @@ def test_tasks_are_owned_retried_and_reported_as_the_model_says(add_model):
     assert sorted(bag.dags) == ["bikes__batch", "bikes__drift", "bikes__retrain", "evergreen__watch"]
 
 
+@pytest.mark.parametrize(
+    ("tasks", "light", "heavy"),
+    [
+        ({}, timedelta(hours=2), timedelta(hours=12)),
+        ({"timeout": "30m", "heavy": {"timeout": "forever"}}, timedelta(minutes=30), None),
+    ],
+)
+def test_every_task_has_a_time_limit(tasks, light, heavy, add_model):
+    add_model("bikes", tasks=tasks)
+    (add_model("cabs") / "config.yaml").write_text("title: [")
+    long = {"train_model", "judge_model", "register_model"}
+    limits = {(dag.dag_id, task.task_id): task.execution_timeout for dag in parse().dags.values() for task in dag.tasks}
+    of_model = {name: limit for (dag_id, name), limit in limits.items() if dag_id.startswith("bikes__")}
+    assert of_model == {name: heavy if name in long else light for name in of_model}
+    assert long < set(of_model)
+    assert all(limit is not None for (dag_id, _), limit in limits.items() if not dag_id.startswith("bikes__"))
+    # Airflow counts the waiting of a task that begins in the triggerer, and the trigger ends after an hour.
+    assert limits["evergreen__watch", "wait_for_verdict"] > timedelta(hours=1)
+
+
 def test_sensors_look_as_often_as_the_model_says(add_model):
     add_model("bikes", tasks={"poll": "45s"})
     sensors = [

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -47,6 +48,12 @@ def _parse_duration(value: Any) -> Any:
             raise ValueError("valid: a duration such as 30s, 10m, 6h or 2d, or forever")
         return timedelta(**{_UNITS[found[2]]: int(found[1])})
     return value
+
+
+def _require_some(time: timedelta) -> timedelta:
+    if not time:
+        raise ValueError("valid: a duration above 0s, such as 2h, or forever")
+    return time
 
 
 def _parse_column(value: Any) -> Any:
@@ -213,4 +220,5 @@ Delimiter = Annotated[str, BeforeValidator(_parse_delimiter)]
 Encoding = Annotated[str, BeforeValidator(_parse_encoding)]
 Percent = Annotated[float, BeforeValidator(_parse_percent)]
 Duration = Annotated[timedelta, BeforeValidator(_parse_duration)]
+Limit = Annotated[Duration, AfterValidator(_require_some)]
 Column = Annotated[ColumnType, BeforeValidator(_parse_column)]

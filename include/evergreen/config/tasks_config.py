@@ -5,17 +5,20 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from evergreen.config.fields import Contract, Duration
+from evergreen.config.fields import Contract, Duration, Limit
 
 
 class HeavyConfig(Contract):
-    """Where Airflow runs the tasks that take memory and minutes: train, judge and register."""
+    """Where Airflow runs the tasks that take memory and minutes, and how long they may: train, judge and register."""
 
     executor: str | None = Field(
         default=None, description="Executor of the tasks that train, judge and register; without it Airflow's default."
     )
     queue: str | None = Field(default=None, description="Queue of these tasks; without it Airflow's default.")
     pool: str = Field(default="default_pool", description="Pool of these tasks.")
+    timeout: Limit = Field(
+        default=timedelta(hours=12), description="Time that one try of such a task may take; then it is ended."
+    )
 
 
 class TasksConfig(Contract):
@@ -28,6 +31,11 @@ class TasksConfig(Contract):
     retry_delay: Duration = Field(
         default=timedelta(minutes=1),
         description="Time before the first retry, a day at most; each further one comes after twice as long.",
+    )
+    timeout: Limit = Field(
+        default=timedelta(hours=2),
+        description="Time that one try of any other task may take; then it is ended. Waiting, for files or for a "
+        "person, does not count.",
     )
     heavy: HeavyConfig = HeavyConfig()
 

@@ -1,5 +1,6 @@
 """Ask a human where the gate does not decide."""
 
+from datetime import timedelta
 from typing import Any
 
 from airflow.providers.standard.operators.hitl import HITLOperator
@@ -14,6 +15,7 @@ from evergreen.records import ApprovalRecord
 from evergreen.storage.stores import open_stores
 
 _YES, _NO = "Approve", "Reject"
+_UNKNOWN = timedelta(days=1)
 
 
 class ApproveModelOperator(AttemptOperator, HITLOperator):
@@ -33,6 +35,8 @@ class ApproveModelOperator(AttemptOperator, HITLOperator):
             body="{{ task.judged['attempt'] }}: {{ task.judged['why'] }}",
             options=[_YES, _NO],
             defaults=_NO,
+            # Without one it takes the task's time limit for it; how long is waited is known when it runs.
+            response_timeout=_UNKNOWN,
             **kwargs,
         )
         self.judged = judged
