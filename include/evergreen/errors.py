@@ -11,6 +11,7 @@
     │   ├── FileUnreadable       a source file cannot be read as what it is declared to be
     │   │   └── FileRefused      a source file is not read at all
     │   ├── SourceChanged        a sealed file is not what its record says
+    │   ├── IdentityChanged      a model folder names batches or rows otherwise than its ledger
     │   ├── SchemaChanged        rows do not fit the table that earlier ones are in
     │   ├── FeaturesInvalid      a model's own code raised, or returned other rows or columns
     │   ├── ModelIncompatible    a registered model cannot read these rows
@@ -97,6 +98,10 @@ class FileRefused(FileUnreadable):
 
 class SourceChanged(Refused):
     """A sealed file is not what its record says."""
+
+
+class IdentityChanged(Refused):
+    """A model folder names batches or rows otherwise than those that are on record."""
 
 
 class SchemaChanged(Refused):

@@ -15,6 +15,7 @@ from evergreen.errors import Refused
 from evergreen.records import Feed
 from evergreen.sources.intake import source_of
 from evergreen.storage.ledger import acting
+from evergreen.storage.stores import stores_of
 
 
 def load_model(model_id: str) -> ModelFolder:
@@ -35,6 +36,7 @@ def batch_of(model: ModelFolder, given: str | None, context: Context) -> str:
     """The batch that a run is for: as given, else as the Param ``batch`` says, else by the run's data interval.
 
     :raises Refused: if the run has none of them, or no batch has that name.
+    :raises IdentityChanged: if it lies before the start, and the ledger's batches do not begin there.
     """
     named = given or context.get("params", {}).get("batch")
     if named:
@@ -51,6 +53,8 @@ def batch_of(model: ModelFolder, given: str | None, context: Context) -> str:
     # Airflow's own kind of datetime cannot be divided by a timedelta.
     batch = model.config.schedule.last_ended(datetime.fromtimestamp(end.timestamp(), UTC))
     if model.config.calendar.index(batch) < 0:
+        # Where the start was moved, the batch was taken in before: that is refused rather than skipped.
+        stores_of(model, Locations.from_environment())
         raise AirflowSkipException(f"batch {batch} lies before the schedule's start {model.config.calendar.name(0)}")
     return batch
 

@@ -23,8 +23,9 @@ from evergreen.sources.parsing import JSON_LINES, lines_of, parse_file
 from evergreen.sources.tables import ParsedFile, TornRow
 from evergreen.storage.columns import find_column, kinds_of
 from evergreen.storage.content import content_hash
+from evergreen.storage.identity import put_identity
 from evergreen.storage.lake import describe
-from evergreen.storage.stores import Stores, open_stores
+from evergreen.storage.stores import Stores, stores_of
 
 TABLES = {"rows": "clean", "labels": "labels"}
 
@@ -35,7 +36,7 @@ def seal(model: ModelFolder, at: Locations, feed: Feed, batch: str) -> BatchReco
     :returns: the batch record that stands; a sealed batch is not touched again.
     :raises NotReady: if the batch has not been taken in.
     """
-    stores = open_stores(at, model.id)
+    stores = stores_of(model, at)
     standing = stores.ledger.get(BatchRecord, f"{feed}.{batch}")
     if standing is not None:
         return standing
@@ -61,7 +62,8 @@ def seal(model: ModelFolder, at: Locations, feed: Feed, batch: str) -> BatchReco
 
 def declare_missing(model: ModelFolder, at: Locations, feed: Feed, batch: str) -> BatchRecord:
     """Seal a batch that never came; later batches go on without it."""
-    stores, columns = open_stores(at, model.id), _declared(model, feed)
+    stores, columns = stores_of(model, at), _declared(model, feed)
+    put_identity(model, at, stores.ledger, feed, batch)
     brought = _brought(model, stores, feed, batch)
     missing = BatchRecord(
         as_of=batch, feed=feed, batch=batch, revision=0, state="missing", columns=columns, brought=brought

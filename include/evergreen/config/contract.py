@@ -37,7 +37,10 @@ _METRICS = {"regression": ("mae", "rmse"), "classification": ("logloss", "brier"
 class RowsConfig(Contract):
     """The columns of a row; what stands in a file beside them is left out of the clean table."""
 
-    key: tuple[str, ...] = Field(min_length=1, description="Columns that together name a row.")
+    key: tuple[str, ...] = Field(
+        min_length=1,
+        description="Columns that together name a row. They stay, under these names or with `renamed_from`.",
+    )
     event_time: str = Field(description="Column that says when a row happened.")
     columns: dict[str, Column] = Field(min_length=1, description="The columns that are read, each with its type.")
     max_quarantined: Percent = Field(default=0.5, description=QUARANTINED)

@@ -22,8 +22,11 @@ _YEARS = range(1700, 2201)
 class ScheduleConfig(Contract):
     """When batches end, and when the DAGs look for them; by default as a batch ends."""
 
-    every: Every = Field(description="Length of a batch. Weeks begin on the weekday of `start`, months on the 1st.")
-    start: datetime = Field(description="Start of the first batch, in UTC.")
+    every: Every = Field(
+        description="Length of a batch. Weeks begin on the weekday of `start`, months on the 1st. It stays once the "
+        "first batch is on record.",
+    )
+    start: datetime = Field(description="Start of the first batch, in UTC. It stays once that batch is on record.")
     end: datetime | None = Field(
         default=None, description="A moment in the last batch, in UTC; without it batches go on."
     )

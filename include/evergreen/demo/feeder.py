@@ -11,7 +11,7 @@ from evergreen.errors import NotReady
 from evergreen.judging.attempts import find_due_attempt
 from evergreen.records import AttemptRecord, BatchRecord, ClaimRecord, ClosingRecord, PromotionRecord, VerdictRecord
 from evergreen.sources.waiting import unsettled
-from evergreen.storage.stores import Stores, open_stores
+from evergreen.storage.stores import Stores, stores_of
 
 
 def feed(model: ModelFolder, at: Locations, stream: DemoStream, patience: float = 600) -> Iterator[str]:
@@ -21,7 +21,7 @@ def feed(model: ModelFolder, at: Locations, stream: DemoStream, patience: float 
     :returns: what became of each batch, in a line.
     :raises NotReady: if a batch does not settle in time.
     """
-    stores, calendar = open_stores(at, model.id), model.config.calendar
+    stores, calendar = stores_of(model, at), model.config.calendar
     for number in range(1, stream.batches + 1):
         batch = calendar.name(number - 1)
         stream.land(Path(at.landing) / model.id, number)

@@ -10,6 +10,20 @@ from pydantic import model_validator
 from evergreen.records.base import Feed, Part, Record
 
 
+class IdentityRecord(Record):
+    """What names a model's batches and rows; ``as_of`` is its first batch."""
+
+    kind: ClassVar[str] = "identity"
+    model: str
+    env: str
+    every: str
+    key: tuple[str, ...]
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return "model", 0
+
+
 class SourceFile(Part):
     """A file as it arrived.
 

@@ -14,7 +14,7 @@ from evergreen.judging.champion import read_losses
 from evergreen.losses import METRICS
 from evergreen.records import BatchRecord, ClaimRecord
 from evergreen.replay.history import History, LiveError, read_history
-from evergreen.storage.stores import Stores, open_stores
+from evergreen.storage.stores import Stores, stores_of
 
 
 def collect_history(model: ModelFolder, at: Locations, first: str, last: str, known_by: str | None = None) -> History:
@@ -23,7 +23,7 @@ def collect_history(model: ModelFolder, at: Locations, first: str, last: str, kn
     :param known_by: labels that became known up to this batch count; by default up to ``last``.
     """
     config, metric = model.config, METRICS[model.config.gate.metric]
-    stores = open_stores(at, model.id)
+    stores = stores_of(model, at)
     span = [b for b in config.calendar.between(first, last) if stores.ledger.get(BatchRecord, f"rows.{b}") is not None]
     losses = _losses(config, stores, span, known_by or last)
     live = {batch: LiveError(metric.of(own), len(own)) for batch, own in losses.items()}

@@ -25,7 +25,7 @@ from evergreen.steps.send_alerts import send_alerts
 from evergreen.steps.train_model import train_model
 from evergreen.steps.validate_batch import validate_batch
 from evergreen.steps.wait_for_batch import wait_for_batch
-from evergreen.storage.stores import open_stores
+from evergreen.storage.stores import stores_of
 
 _log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class Runner:
 
     def retrain(self) -> None:
         """Make the attempt that is due, or finish one that was left half-way."""
-        stores = open_stores(self.at, self.model.id)
+        stores = stores_of(self.model, self.at)
         attempt = find_due_attempt(self.model.config, stores)
         if attempt is None:
             return

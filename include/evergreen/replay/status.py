@@ -9,12 +9,12 @@ from evergreen.incidents import newest_incidents
 from evergreen.judging.attempts import find_due_attempt, find_open_verdict, get_verdict, newest_verdict
 from evergreen.judging.champion import judged_promotion, promotion_serving
 from evergreen.records import AttemptRecord, ClaimRecord, Judgement, Numbers, PromotionRecord, VerdictRecord
-from evergreen.storage.stores import Stores, open_stores
+from evergreen.storage.stores import Stores, open_stores, stores_of
 
 
 def describe_status(model: ModelFolder, at: Locations) -> Iterator[str]:
     """Say who serves, since when and why, and what is open."""
-    stores = open_stores(at, model.id)
+    stores = stores_of(model, at)
     claimed = stores.ledger.last_batch(ClaimRecord, model.config.calendar)
     if claimed is None:
         yield f"{model.id}: no batch has been scored yet"

@@ -11,8 +11,9 @@ from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import FileRefused, NotReady, SourceChanged
 from evergreen.records import ArrivalRecord, BatchRecord, Feed, SourceFile
 from evergreen.sources.landing import LandedFile, ProbeResult, list_files, probe_files, read_file
+from evergreen.storage.identity import put_identity
 from evergreen.storage.revisions import known_revisions, sealed_batch
-from evergreen.storage.stores import Stores, open_stores
+from evergreen.storage.stores import Stores, stores_of
 
 
 def source_of(model: ModelFolder, feed: Feed) -> FilesConfig | QueryConfig | None:
@@ -76,12 +77,13 @@ def take_in(model: ModelFolder, at: Locations, feed: Feed, batch: str) -> Arriva
     :returns: the arrival record that stands: once it does, what is added or changed is not this batch's.
     :raises NotReady: if the batch before has not been taken in, or a file is still growing.
     """
-    stores = open_stores(at, model.id)
+    stores = stores_of(model, at)
     standing = stores.ledger.get(ArrivalRecord, f"{feed}.{batch}")
     if standing is not None:
         return standing
     calendar = model.config.calendar
     require_earlier(stores, calendar, model.id, feed, batch)
+    put_identity(model, at, stores.ledger, feed, batch)
     copied = _copy(stores, _arrived(model, at, stores, feed, batch), feed, batch)
     if not copied:
         raise NotReady(
@@ -102,7 +104,7 @@ def take_in_again(
     :param as_of: the batch that is open now.
     :raises NotReady: if there are no files, or one is still growing.
     """
-    stores, calendar, source = open_stores(at, model.id), model.config.calendar, source_of(model, feed)
+    stores, calendar, source = stores_of(model, at), model.config.calendar, source_of(model, feed)
     assert source is not None
     if isinstance(source, QueryConfig):
         copied = _copy(stores, _arrived(model, at, stores, feed, batch), feed, batch)

@@ -10,7 +10,7 @@ from evergreen.errors import LandingAbsent
 from evergreen.records import ArrivalRecord, BatchRecord, ClaimRecord, Feed, VerdictRecord
 from evergreen.sources.intake import probe_feed, require_earlier, source_of
 from evergreen.sources.landing import ProbeResult
-from evergreen.storage.stores import open_stores
+from evergreen.storage.stores import stores_of
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def probe_batch(
     :raises Outage: if the landing place cannot be read, or is not there when the batch's time is over: what nobody can
         see is not missing.
     """
-    stores = open_stores(at, model.id)
+    stores = stores_of(model, at)
     sealed = stores.ledger.get(BatchRecord, f"{feed}.{batch}")
     if sealed is not None:
         return WaitResult("missing" if sealed.state == "missing" else "complete", f"already {sealed.state}")
@@ -59,7 +59,7 @@ def probe_batch(
 
 def unsettled(model: ModelFolder, at: Locations, batch: str) -> str | None:
     """What a batch still lacks before it can be checked: its claim, or its labels; None if nothing."""
-    ledger = open_stores(at, model.id).ledger
+    ledger = stores_of(model, at).ledger
     if ledger.get(ClaimRecord, batch) is None:
         return f"batch {batch} has not been claimed; score it before the check"
     if model.config.labels is not None and ledger.get(BatchRecord, f"labels.{batch}") is None:
@@ -69,7 +69,7 @@ def unsettled(model: ModelFolder, at: Locations, batch: str) -> str | None:
 
 def unordered(model: ModelFolder, at: Locations, batch: str) -> str | None:
     """What check should come before that of a batch and has not; None if it has, or if there is none."""
-    ledger, calendar, every = open_stores(at, model.id).ledger, model.config.calendar, model.config.check.every
+    ledger, calendar, every = stores_of(model, at).ledger, model.config.calendar, model.config.check.every
     first = calendar.index(batch) - every
     if first < 0:
         return None

@@ -4,7 +4,7 @@ from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.judging.attempts import DueAttempt
 from evergreen.records import ApprovalRecord
-from evergreen.storage.stores import open_stores
+from evergreen.storage.stores import stores_of
 
 
 def approve_model(model: ModelFolder, at: Locations, attempt: DueAttempt, approved: bool, by: str) -> ApprovalRecord:
@@ -14,4 +14,4 @@ def approve_model(model: ModelFolder, at: Locations, attempt: DueAttempt, approv
     :param by: whose word it is.
     """
     record = ApprovalRecord(as_of=attempt.as_of, attempt=attempt.verdict, approved=approved, by=by)
-    return open_stores(at, model.id).ledger.put(record)
+    return stores_of(model, at).ledger.put(record)

@@ -7,7 +7,7 @@ from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import NotReady
 from evergreen.judging.attempts import DueAttempt, find_due_attempt, find_open_verdict, newest_verdict
 from evergreen.records import AttemptRecord, VerdictRecord, WishRecord
-from evergreen.storage.stores import Stores, open_stores
+from evergreen.storage.stores import Stores, stores_of
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def ask_retraining(model: ModelFolder, at: Locations, wish: str, why: str) -> As
     :returns: the attempt that answers; where it has to wait for labels, the wish stands, and the watch makes it then.
     :raises NotReady: if nothing was checked yet.
     """
-    stores = open_stores(at, model.id)
+    stores = stores_of(model, at)
     standing = stores.ledger.get(WishRecord, wish) or _wish(model, stores, wish)
     _put_verdict(stores, standing, why)
     attempt = stores.ledger.get(AttemptRecord, standing.verdict)

@@ -22,7 +22,7 @@ from evergreen.records import BatchRecord, ClaimRecord, ClosingRecord, Promotion
 from evergreen.sources.waiting import unsettled
 from evergreen.steps.promote_model import sync_alias
 from evergreen.storage.revisions import sealed_batch
-from evergreen.storage.stores import Stores, open_stores
+from evergreen.storage.stores import Stores, stores_of
 
 _logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ def check_drift(model: ModelFolder, at: Locations, as_of: str) -> VerdictRecord:
     :returns: the verdict that stands for it.
     :raises NotReady: if that batch has not been claimed, or its labels are not sealed.
     """
-    stores = open_stores(at, model.id)
+    stores = stores_of(model, at)
     verdict = stores.ledger.get(VerdictRecord, as_of)
     if verdict is None:
         lacking = unsettled(model, at, as_of)

@@ -10,7 +10,7 @@ from evergreen.incidents import resolve
 from evergreen.judging.attempts import DueAttempt, get_verdict
 from evergreen.records import ApprovalRecord, AttemptRecord, ClosingRecord, PromotionRecord
 from evergreen.storage.ledger import Ledger
-from evergreen.storage.stores import Stores, open_stores
+from evergreen.storage.stores import Stores, stores_of
 
 _logger = logging.getLogger(__name__)
 # Runs of one attempt that may fail before it is given up.
@@ -27,7 +27,7 @@ def close_verdict(model: ModelFolder, at: Locations, attempt: DueAttempt, runs: 
     :returns: its closing record; None while it waits for a human.
     :raises NotReady: if the attempt was not judged, or has passed and is not promoted, and a further run is to come.
     """
-    stores = open_stores(at, model.id)
+    stores = stores_of(model, at)
     ledger = stores.ledger
     closing = ledger.get(ClosingRecord, attempt.verdict)
     if closing is None:

@@ -20,7 +20,7 @@ from evergreen.judging.uncertainty import error_between
 from evergreen.records import AttemptRecord, Freshness, Judgement, PromotionRecord
 from evergreen.steps.train_model import TrainResult
 from evergreen.storage.packed_model import PackedModel
-from evergreen.storage.stores import Stores, open_stores
+from evergreen.storage.stores import Stores, stores_of
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def judge_model(model: ModelFolder, at: Locations, attempt: DueAttempt, trained:
 
     :returns: the attempt's record that stands.
     """
-    stores = open_stores(at, model.id)
+    stores = stores_of(model, at)
     record = stores.ledger.get(AttemptRecord, attempt.verdict)
     if record is not None:
         return record

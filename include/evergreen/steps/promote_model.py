@@ -10,7 +10,7 @@ from evergreen.judging.attempts import DueAttempt
 from evergreen.judging.champion import judged_promotion, next_effective
 from evergreen.records import AttemptRecord, PromotionRecord
 from evergreen.steps.register_model import require_passed
-from evergreen.storage.stores import Stores, open_stores
+from evergreen.storage.stores import Stores, stores_of
 
 _logger = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ def promote_model(model: ModelFolder, at: Locations, attempt: DueAttempt, versio
     :returns: the promotion that stands under that number; it names another attempt where somebody was faster.
     :raises ApprovalMissing: if only a human may promote it, and nobody has said yes.
     """
-    stores = open_stores(at, model.id)
+    stores = stores_of(model, at)
     judged = require_passed(model, stores, attempt)
     standing = stores.ledger.get(PromotionRecord, "champion", judged.against)
     if standing is None:

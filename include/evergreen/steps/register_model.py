@@ -18,7 +18,7 @@ from evergreen.incidents import report
 from evergreen.judging.attempts import DueAttempt
 from evergreen.records import ApprovalRecord, AttemptRecord, ClosingRecord, PromotionRecord
 from evergreen.storage.packed_model import PackedModel
-from evergreen.storage.stores import Stores, open_stores
+from evergreen.storage.stores import Stores, stores_of
 
 _logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def register_model(model: ModelFolder, at: Locations, attempt: DueAttempt) -> Re
 
     :raises ApprovalMissing: if only a human may promote it, and nobody has said yes.
     """
-    stores = open_stores(at, model.id)
+    stores = stores_of(model, at)
     record = require_passed(model, stores, attempt)
     version = record.version or stores.models.find_version(attempt.verdict)
     if version is not None:

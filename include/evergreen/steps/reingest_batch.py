@@ -21,7 +21,7 @@ from evergreen.storage.columns import arrow_type, read_as
 from evergreen.storage.lake import to_frame
 from evergreen.storage.ledger import Ledger
 from evergreen.storage.revisions import sealed_batch
-from evergreen.storage.stores import Stores, open_stores
+from evergreen.storage.stores import Stores, stores_of
 
 _SHOWN = 5
 
@@ -55,7 +55,7 @@ def reingest_batch(
     :raises NotReady: if the batch is not sealed, or its files are not there or not complete.
     :raises ConfigInvalid: if the feed has no files of its own.
     """
-    stores = open_stores(at, model.id)
+    stores = stores_of(model, at)
     model.config.calendar.moment(batch)
     standing = _require_sealed(model, stores, feed, batch)
     ended = None

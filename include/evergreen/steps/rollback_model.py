@@ -14,7 +14,7 @@ from evergreen.judging.champion import predict_labelled
 from evergreen.judging.gate import judge
 from evergreen.records import AttemptRecord, ClaimRecord, Judgement, PromotionRecord
 from evergreen.steps.promote_model import promote_model
-from evergreen.storage.stores import Stores, open_stores
+from evergreen.storage.stores import Stores, stores_of
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def plan_rollback(model: ModelFolder, at: Locations, version: int | None, why: s
     :raises ModelNotFound: if there is no such promoted version, naming those that there are.
     :raises NotReady: if no batch has been claimed yet.
     """
-    stores = open_stores(at, model.id)
+    stores = stores_of(model, at)
     promotions = list(stores.ledger.all(PromotionRecord, "champion"))
     as_of = stores.ledger.last_batch(ClaimRecord, model.config.calendar)
     if not promotions or as_of is None:
@@ -80,7 +80,7 @@ def rollback_model(model: ModelFolder, at: Locations, plan: RollbackPlan) -> Pro
     :returns: the promotion that stands under the number; it names another attempt where somebody was faster.
     :raises Refused: if another rollback was begun and not ended.
     """
-    record = open_stores(at, model.id).ledger.put(plan.attempt)
+    record = stores_of(model, at).ledger.put(plan.attempt)
     if record.version is None or record.version != plan.version:
         raise Refused(
             f"model {model.id}: a rollback to version {record.version} was begun at batch {record.as_of} and not "

@@ -20,7 +20,7 @@ from evergreen.records import ClaimRecord, Unscored
 from evergreen.storage.lake import describe
 from evergreen.storage.packed_model import PackedModel
 from evergreen.storage.revisions import sealed_batch
-from evergreen.storage.stores import Stores, open_stores
+from evergreen.storage.stores import Stores, stores_of
 
 _logger = logging.getLogger(__name__)
 # Batches that may pass before an attempt that is due and not made is reported.
@@ -46,7 +46,7 @@ def score_batch(model: ModelFolder, at: Locations, batch: str) -> ScoreResult:
 
     :raises NotReady: if the batch is not sealed, or the one before it not claimed.
     """
-    stores = open_stores(at, model.id)
+    stores = stores_of(model, at)
     claim = stores.ledger.last(ClaimRecord, batch)
     if claim is None:
         _tell_overdue(model, stores, batch)

@@ -24,7 +24,7 @@ from evergreen.judging.holdout import choose_holdout
 from evergreen.losses import METRICS
 from evergreen.records import AttemptRecord, Feed
 from evergreen.storage.revisions import known_revisions
-from evergreen.storage.stores import Stores, open_stores
+from evergreen.storage.stores import Stores, stores_of
 
 _logger = logging.getLogger(__name__)
 _FEEDS: tuple[Feed, ...] = ("rows", "labels")
@@ -78,7 +78,7 @@ def train_model(model: ModelFolder, at: Locations, attempt: DueAttempt) -> Train
     is used, with the span and the rows that it was fitted on: nothing is trained twice, whatever config.yaml says by
     now. The model's own code failing is no run either: the attempt is then refused for it, as trying again would be.
     """
-    stores = open_stores(at, model.id)
+    stores = stores_of(model, at)
     run = stores.models.find_run(attempt.verdict, "challenger")
     if run is not None:
         return _read_result(stores, run)

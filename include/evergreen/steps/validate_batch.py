@@ -8,7 +8,7 @@ from evergreen.config.model_folder import ModelFolder
 from evergreen.incidents import FAULT, STALE, report, resolve
 from evergreen.records import BatchRecord, Feed
 from evergreen.sources.intake import source_of
-from evergreen.storage.stores import open_stores
+from evergreen.storage.stores import stores_of
 
 
 def validate_batch(model: ModelFolder, at: Locations, batch: str, feed: Feed = "rows") -> BatchRecord | None:
@@ -31,7 +31,7 @@ def validate_batch(model: ModelFolder, at: Locations, batch: str, feed: Feed = "
 
 def _tell(model: ModelFolder, at: Locations, feed: Feed, record: BatchRecord) -> None:
     """Open or resolve the incidents that a sealed batch stands for."""
-    ledger = open_stores(at, model.id).ledger
+    ledger = stores_of(model, at).ledger
     if record.state == "published":
         resolve(ledger, STALE[feed], record.as_of, f"{feed} of batch {record.as_of} have come")
     fault = describe_fault(model, record)

@@ -10,7 +10,7 @@ from evergreen.incidents import STALE, report
 from evergreen.records import Feed
 from evergreen.sources.landing import ProbeResult
 from evergreen.sources.waiting import WaitResult, probe_batch
-from evergreen.storage.stores import open_stores
+from evergreen.storage.stores import stores_of
 
 
 def wait_for_batch(
@@ -32,6 +32,6 @@ def wait_for_batch(
         f"{model.id}: {feed} of batch {batch} never came: {result.why}. Later batches go on. "
         "Deliver the files: they join the next open batch."
     )
-    report(open_stores(at, model.id).ledger, STALE[feed], batch, text)
+    report(stores_of(model, at).ledger, STALE[feed], batch, text)
     declare_missing(model, at, feed, batch)
     return replace(result, state="missing")

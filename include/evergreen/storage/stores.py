@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evergreen.config.locations import Locations
+from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import Refused
+from evergreen.storage.identity import require_identity
 from evergreen.storage.ledger import Ledger
 from evergreen.storage.objects import holds_anything
 
@@ -67,5 +69,15 @@ def require_lake(at: Locations, registry: bool = False) -> None:
 
 @functools.lru_cache(maxsize=64)
 def open_stores(at: Locations, model_id: str) -> Stores:
-    """The stores of a model in a deployment."""
+    """The stores of a model in a deployment, for those who read nothing by its folder: its calendar, its key."""
     return Stores(at, model_id)
+
+
+def stores_of(model: ModelFolder, at: Locations) -> Stores:
+    """The stores of a model folder, which is first held against what is on record of it.
+
+    :raises IdentityChanged: if it names batches or rows otherwise.
+    """
+    stores = open_stores(at, model.id)
+    require_identity(model, at, stores.ledger)
+    return stores

@@ -12,7 +12,7 @@ from airflow_evergreen.runtime import acting_for, load_model, locate
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.records import ApprovalRecord
-from evergreen.storage.stores import open_stores
+from evergreen.storage.stores import stores_of
 
 _YES, _NO = "Approve", "Reject"
 _UNKNOWN = timedelta(days=1)
@@ -46,7 +46,7 @@ class ApproveModelOperator(AttemptOperator, HITLOperator):
         outcome = self.judged["outcome"]
         if outcome != "needs approval":
             return {"outcome": outcome, "by": "the gate"}
-        answer = open_stores(at, model.id).ledger.get(ApprovalRecord, self.due.verdict)
+        answer = stores_of(model, at).ledger.get(ApprovalRecord, self.due.verdict)
         if answer is not None:
             return {"outcome": "approved" if answer.approved else "rejected", "by": answer.by}
         # Before the wait, not after it: this is the alert that somebody has to act on.

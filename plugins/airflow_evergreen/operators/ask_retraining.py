@@ -10,7 +10,7 @@ from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import Refused
 from evergreen.incidents import resolve
-from evergreen.storage.stores import open_stores
+from evergreen.storage.stores import stores_of
 
 
 class AskRetrainingOperator(StepOperator):
@@ -53,7 +53,7 @@ class AskRetrainingOperator(StepOperator):
                 return {"verdict": asked.verdict, "as_of": asked.as_of, "run": 1, "waits": asked.why}
             attempt = {"verdict": due.verdict, "as_of": due.as_of, "run": 1}
         text = f"{model.id}: the attempt of verdict {attempt['verdict']} has started"
-        resolve(open_stores(at, model.id).ledger, "paused", attempt["as_of"], text)
+        resolve(stores_of(model, at).ledger, "paused", attempt["as_of"], text)
         return attempt
 
     def as_of(self, model: ModelFolder, context: Context) -> str:

@@ -25,7 +25,7 @@ class RegisterModelOperator(AttemptOperator):
     def run_step(self, model: ModelFolder, at: Locations, context: Context) -> dict[str, Any]:
         """Register."""
         from evergreen.steps.register_model import register_model
-        from evergreen.storage.stores import open_stores
+        from evergreen.storage.stores import stores_of
 
         try:
             version = register_model(model, at, self.due).version
@@ -33,5 +33,5 @@ class RegisterModelOperator(AttemptOperator):
             raise AirflowSkipException(str(refused)) from refused
         if version is None:
             raise AirflowSkipException("what was judged could not be fitted again; see the incident")
-        path = open_stores(at, model.id).models.version_path(version)
+        path = stores_of(model, at).models.version_path(version)
         return {"version": version, "page": MlflowHook(self.mlflow_conn_id).page(at, path)}

@@ -24,11 +24,11 @@ class TrainModelOperator(AttemptOperator):
     def run_step(self, model: ModelFolder, at: Locations, context: Context) -> dict[str, Any]:
         """Train."""
         from evergreen.steps.train_model import train_model
-        from evergreen.storage.stores import open_stores
+        from evergreen.storage.stores import stores_of
 
         trained = train_model(model, at, self.due)
         page = ""
         if trained.run is not None:
-            path = open_stores(at, model.id).models.run_path(trained.run)
+            path = stores_of(model, at).models.run_path(trained.run)
             page = MlflowHook(self.mlflow_conn_id).page(at, path)
         return {**asdict(trained), "page": page}

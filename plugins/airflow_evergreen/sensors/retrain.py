@@ -12,7 +12,7 @@ from airflow_evergreen.runtime import acting_for, load_model, locate
 from evergreen.config.locations import Locations, model_roots
 from evergreen.config.model_folder import find_model_folders
 from evergreen.incidents import report
-from evergreen.storage.stores import open_stores
+from evergreen.storage.stores import stores_of
 
 
 class RetrainSensor(BaseSensorOperator):
@@ -71,5 +71,5 @@ class RetrainSensor(BaseSensorOperator):
             f"run {run['trigger_run_id']} waits in the queue. Unpause {dag_id}, and it starts."
         )
         with acting_for(context):
-            report(open_stores(at, model.id).ledger, "paused", attempt["as_of"], text)
+            report(stores_of(model, at).ledger, "paused", attempt["as_of"], text)
             tell_incidents(model, at)

@@ -14,7 +14,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from evergreen.config.locations import Locations, model_roots
 from evergreen.config.model_folder import BrokenFolder, ModelFolder, find_model_folders
 from evergreen.judging.attempts import DueAttempt, find_due_attempt
-from evergreen.storage.stores import open_stores
+from evergreen.storage.stores import stores_of
 
 _logger = logging.getLogger(__name__)
 _LIVE = ["queued", "running"]
@@ -102,7 +102,7 @@ def _changed_at(path: Path) -> int:
 
 
 def _next_run(model: ModelFolder, at: Locations) -> dict[str, Any] | None:
-    due = find_due_attempt(model.config, open_stores(at, model.id))
+    due = find_due_attempt(model.config, stores_of(model, at))
     dag_id = f"{model.id}__retrain"
     if due is None or RuntimeTaskInstance.get_dr_count(dag_id, states=_LIVE):
         return None

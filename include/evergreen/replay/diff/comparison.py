@@ -22,7 +22,7 @@ from evergreen.records import ClaimRecord, Judgement
 from evergreen.replay.history import History
 from evergreen.replay.measured_history import collect_history
 from evergreen.storage.columns import find_column
-from evergreen.storage.stores import open_stores
+from evergreen.storage.stores import stores_of
 
 Outcome = Literal["better", "equal", "worse"]
 _LEAST = 4
@@ -192,7 +192,7 @@ def _judge(change: Side, labelled: LabelledRows, blocks: np.ndarray) -> tuple[Ju
         pairs[name].to_numpy(dtype=float) for name in (config.labels.column, "prediction_before", "prediction")
     )
     rows = (
-        gather_rows(config.data_schema, open_stores(change.at, change.model.id), labelled)
+        gather_rows(config.data_schema, stores_of(change.model, change.at), labelled)
         if gate.slices or gate.sensitive
         else pairs
     )
@@ -207,12 +207,12 @@ def _match(side: Side, first: str, last: str) -> LabelledRows:
     schema = side.model.config.data_schema
     # What was predicted counts, whatever else the schema asks of a row.
     schema = replace(schema, columns=schema.key_columns)
-    return match_labels(schema, open_stores(side.at, side.model.id), first, last)
+    return match_labels(schema, stores_of(side.model, side.at), first, last)
 
 
 def _predictions(side: Side, config: ModelConfig, first: str, last: str) -> pd.DataFrame:
     """What a replay predicted as it went: key, batch, prediction, the key under the names of a config."""
-    own, stores = side.model.config, open_stores(side.at, side.model.id)
+    own, stores = side.model.config, stores_of(side.model, side.at)
     names = {find_column(name, column, key_of(own)): name for name, column in key_of(config).items()}
     made = [pd.DataFrame({name: pd.Series(dtype=object) for name in (*config.rows.key, "batch", "prediction")})]
     for batch in own.calendar.between(first, last):
