@@ -1,9 +1,10 @@
-"""The one Airflow plugin: the links of our operators, and what we listen to."""
+"""The one Airflow plugin: pages, the links of our operators, and what we listen to."""
 
 from airflow.plugins_manager import AirflowPlugin
 
 from airflow_evergreen import listeners
 from airflow_evergreen.links import MlflowLink
+from airflow_evergreen.pages import PREFIX, list_views, pages
 
 
 class EvergreenPlugin(AirflowPlugin):
@@ -12,3 +13,5 @@ class EvergreenPlugin(AirflowPlugin):
     name = "evergreen"
     operator_extra_links = [MlflowLink()]
     listeners = [listeners]
+    fastapi_apps = [{"app": pages, "url_prefix": PREFIX, "name": "Evergreen"}]
+    external_views = list_views()

@@ -228,6 +228,14 @@ class Lake:
             obstore.put(self._reports, f"{self._raw}/{name}", content.encode())
         return f"reports/{self._raw}/{name}"
 
+    def get_report(self, name: str) -> str | None:
+        """An HTML report, None where there is none of the name."""
+        try:
+            with reached(f"report {name}"):
+                return bytes(obstore.get(self._reports, f"{self._raw}/{name}").bytes()).decode()
+        except (FileNotFoundError, NotFoundError):
+            return None
+
 
 def _require_content(table: str, partition: Partition, rows: pa.Table) -> None:
     if content_hash(rows) != partition.content:

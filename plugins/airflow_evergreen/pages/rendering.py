@@ -1,0 +1,29 @@
+"""A page from its template; every value is escaped."""
+
+import functools
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment
+
+from airflow_evergreen import __version__
+from evergreen.replay.report import TEMPLATES, open_templates
+
+
+@functools.cache
+def _templates() -> Environment:
+    return open_templates(Path(__file__).parent / "templates", TEMPLATES)
+
+
+def render(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+    """A page.
+
+    :param template: its name.
+    :param status: of the answer.
+    :param values: what it shows.
+    """
+    base = request.scope.get("root_path", "")
+    html = _templates().get_template(template).render(base=base, installed=__version__, **values)
+    return HTMLResponse(html, status_code=status)

@@ -1,0 +1,224 @@
+"""The pages inside Airflow's own API server: what they tell, who may see it, and that foreign text stays text."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+from airflow.api_fastapi.app import create_app, purge_cached_app
+from airflow.models.dag import DagModel
+from airflow.models.dagbundle import DagBundleModel
+from airflow.models.dagrun import DagRun
+from airflow.utils import db
+from airflow.utils.session import create_session
+from fastapi.routing import APIRoute
+from fastapi.testclient import TestClient
+
+from airflow_evergreen.pages.app import app as pages
+from evergreen.incidents import report
+from evergreen.replay.runner import Runner
+from tests.unit.small_loop import CONFIG, ESTIMATOR, FEATURES, SmallLoop, day, doubled, make_rows
+
+TITLE = "Small <script>alert(1)</script> & rate [/min]"
+FORMULA = '=HYPERLINK("http://x")'
+DAGS = ("small__batch", "small__drift", "small__retrain", "secret__batch", "torn__broken")
+Get = Callable[..., httpx.Response]
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> SmallLoop:
+    """Four sound days and one whose file lacks a column, of a model whose title is hostile."""
+    loop = SmallLoop.under(tmp_path_factory.mktemp("pages"), title=TITLE)
+    loop.run(doubled, 1, 2, 3)
+    loop.land(4, doubled)
+    landed = Path(loop.at.landing) / "small" / f"rows_{day(4)}.csv"
+    make_rows(4, doubled).assign(x=[FORMULA, *["0.5"] * 39]).to_csv(landed, index=False)
+    Runner(loop.model, loop.at, sinks=()).run_batch(day(4))
+    loop.land(5, doubled)
+    make_rows(5, doubled).drop(columns="x").to_csv(landed.with_name(f"rows_{day(5)}.csv"), index=False)
+    Runner(loop.model, loop.at, sinks=()).run_batch(day(5))
+    return loop
+
+
+@pytest.fixture(scope="module")
+def server(small: SmallLoop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """Airflow's API server over that model, one that has no batch yet, and one whose folder is broken."""
+    models = small.model.path.parent
+    for name, config in (("secret", CONFIG), ("torn", "title: [")):
+        (models / name).mkdir()
+        (models / name / "config.yaml").write_text(config)
+        (models / name / "features.py").write_text(FEATURES)
+        (models / name / "estimator.py").write_text(ESTIMATOR)
+    passwords = tmp_path_factory.mktemp("airflow") / "passwords.json"
+    passwords.write_text(json.dumps({"admin": "word", "guest": "word"}))
+    settings = {
+        "AIRFLOW__CORE__AUTH_MANAGER": "tests.guests.GuestsSeeOneModel",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,guest:viewer",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
+        "AIRFLOW__API_AUTH__JWT_SECRET": "of tests, long enough for its algorithm: " + "x" * 64,
+        "EVERGREEN_HOME": str(Path(small.at.lake).parent),
+        "EVERGREEN_MODELS": str(models),
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in settings.items():
+            patch.setenv(name, value)
+        db.initdb()
+        with create_session() as session:
+            session.merge(DagBundleModel(name="dags"))
+            session.flush()
+            for dag_id in DAGS:
+                session.merge(DagModel(dag_id=dag_id, bundle_name="dags"))
+            session.flush()
+            for dag_id, batch in (("small__batch", day(4)), ("small__batch", day(5)), ("secret__batch", day(1))):
+                session.add(_run(dag_id, f"of_{batch}", {"batch": batch}))
+            session.add(_run("small__retrain", "answers", {"verdict": f"{day(2)}.0"}))
+        purge_cached_app()
+        with TestClient(create_app(apps="core")) as client:
+            yield client
+        purge_cached_app()
+
+
+def _run(dag_id: str, run_id: str, conf: dict[str, str]) -> DagRun:
+    return DagRun(dag_id=dag_id, run_id=run_id, conf=conf, run_type="manual", run_after=datetime.now(UTC))
+
+
+@pytest.fixture(scope="module")
+def get(server: TestClient) -> Get:
+    """Ask for a page as a user."""
+    tokens: dict[str, str] = {}
+
+    def ask(path: str, user: str | None = "admin") -> httpx.Response:
+        if user is None:
+            return server.get(f"/evergreen{path}")
+        if user not in tokens:
+            answer = server.post("/auth/token", json={"username": user, "password": "word"})
+            tokens[user] = answer.json()["access_token"]
+        server.cookies.clear()
+        return server.get(f"/evergreen{path}", headers={"Authorization": f"Bearer {tokens[user]}"})
+
+    return ask
+
+
+def text_of(answer: httpx.Response) -> str:
+    """What a reader sees, in one line."""
+    main = answer.text[answer.text.index("<main>") : answer.text.index("</main>")]
+    return " ".join(re.sub(r"<script.*?</script>|<[^>]*>", " ", main, flags=re.DOTALL).split())
+
+
+def test_what_needs_a_person_comes_first(get: Get) -> None:
+    page = get("/models")
+    assert page.status_code == 200
+    assert re.findall(r'id="model-(\w+)"', page.text) == ["torn", "small", "secret"]
+    told = text_of(page)
+    assert "torn cannot be read" in told
+    assert "not scored: rejected drift fault-rows version 2 since 2024-01-03" in told
+    assert "batch rejected" in told
+    assert re.search(r"mae 0\.\d+ ", told)
+    assert "41 20.5% of 200 rows" in told
+
+
+def test_guests_see_what_they_may_read_in_airflow(get: Get) -> None:
+    assert re.findall(r'id="model-(\w+)"', get("/models", "guest").text) == ["small"]
+    assert get("/models/small", "guest").status_code == 200
+    # A model that is not theirs and one that does not exist are answered alike.
+    hidden, absent = get("/models/secret", "guest"), get("/models/absent", "guest")
+    assert (hidden.status_code, absent.status_code) == (404, 404)
+    assert text_of(hidden).replace("secret", "absent") == text_of(absent)
+    assert get("/dags/secret__batch", "guest").status_code == 404
+    assert get(f"/dags/secret__batch/runs/of_{day(1)}", "guest").status_code == 404
+    assert get(f"/dags/small__batch/runs/of_{day(4)}", "guest").status_code == 200
+    # Rows are for whoever may read logs, which quote them.
+    assert get(f"/models/small/quarantine/rows/{day(4)}", "guest").status_code == 403
+
+
+def test_nobody_sees_anything_without_a_login(get: Get) -> None:
+    paths = [route.path for route in pages.routes if isinstance(route, APIRoute)]
+    assert len(paths) >= 7
+    values = {"model": "small", "dag_id": "small__batch", "run_id:path": "x", "batch": day(4), "feed": "rows"}
+    for path in paths:
+        named = re.sub(r"{([\w:]+)}", lambda match: values.get(match[1], "pages.css"), path)
+        assert get(named, None).status_code == 401, path
+
+
+def test_every_answer_lets_the_browser_run_only_what_the_pages_bring(get: Get) -> None:
+    for path in ("/models", "/models/small", "/models/absent", "/static/chart.js", "/nothing"):
+        policy = get(path).headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "script-src 'self'" in policy
+        assert "frame-ancestors 'self'" in policy
+    assert [get(path).status_code for path in ("/openapi.json", "/docs", "/redoc")] == [404, 404, 404]
+
+
+def test_a_models_page_tells_who_serves_and_why(get: Get, small: SmallLoop) -> None:
+    page = get("/models/small")
+    told = text_of(page)
+    newest = small.promotions[-1]
+    assert f"version {newest.version} Champion since {newest.effective_from}" in told
+    assert "not scored" in told
+    assert f"fault-rows since {day(5)}, seen 1 times" in told
+    assert "x: declared columns: no such column" in told
+    assert len(re.findall(r"<tr><td class=\"batch\">\d+</td>", page.text)) == len(small.promotions)
+    chart = json.loads(re.findall(r'id="chart-data">(.*?)</script>', page.text)[0])
+    assert chart["metric"] == "mae"
+    assert [at[:10] for at in chart["traces"][0]["x"]] == [day(number) for number in range(1, 6)]
+    assert get("/dags/small__drift").text == page.text
+
+
+def test_foreign_text_stays_text(get: Get) -> None:
+    for path in ("/models", "/models/small", f"/dags/small__batch/runs/of_{day(4)}"):
+        page = get(path).text
+        assert "Small &lt;script&gt;alert(1)&lt;/script&gt; &amp; rate [/min]" in page
+        assert "<script>alert" not in page
+
+
+def test_a_runs_page_tells_what_became_of_its_batch(get: Get) -> None:
+    told = text_of(get(f"/dags/small__batch/runs/of_{day(5)}"))
+    assert "rejected : 40 rows came, 0 are clean, 40 in quarantine" in told
+    assert "declared columns x 0 no such column" in told
+    assert "Not scored: batch rejected" in told
+    told = text_of(get(f"/dags/small__batch/runs/of_{day(4)}"))
+    assert "published : 40 rows came, 39 are clean, 1 in quarantine" in told
+    assert "reads as float x 1" in told
+
+
+def test_a_retrainings_page_tells_the_judgement(get: Get, small: SmallLoop) -> None:
+    attempt = small.attempt(2)
+    told = text_of(get("/dags/small__retrain/runs/answers"))
+    assert f"Verdict {day(2)}.0 {attempt.outcome} : {attempt.why}" in told
+    assert attempt.judgement is not None
+    assert f"all rows of the holdout {attempt.judgement.rows}" in told
+    assert "Closed at" in told
+
+
+def test_rows_in_quarantine_can_be_fetched_and_run_nowhere(get: Get) -> None:
+    rows = get(f"/models/small/quarantine/rows/{day(4)}")
+    assert rows.headers["content-disposition"] == f'attachment; filename="small-rows-{day(4)}-quarantine.csv"'
+    header, row = rows.text.splitlines()
+    assert header == "file,row,expectation,column,reason,content"
+    assert row.startswith(f"rows_{day(4)}.csv,1,reads as float,x,")
+    assert ",=" not in rows.text
+
+
+@pytest.mark.parametrize("batch", ["2024-13-01", "..%2F..%2Fx", "2024-01-01T05"])
+def test_a_batch_that_is_none_is_told(get: Get, batch: str) -> None:
+    page = get(f"/models/small?last={batch}")
+    assert page.status_code == 422
+    assert "is no batch; a day is named such as 2024-01-01" in text_of(page)
+
+
+def test_a_damaged_record_is_told_and_harms_no_other_model(get: Get, small: SmallLoop) -> None:
+    report(small.stores.ledger, "drift", day(5), "told by a test")
+    (record,) = (Path(small.at.lake) / "ledger" / "dev" / "small" / "incident" / "drift").glob("*.json")
+    sound = record.read_text()
+    record.write_text(sound[:20])
+    small.stores.ledger._read.clear()
+    try:
+        told = text_of(get("/models"))
+        assert "cannot be read record" in told
+        assert "drift/0.json is damaged" in told
+        assert get("/models/secret").status_code == 200
+    finally:
+        record.write_text(sound)
