@@ -112,12 +112,13 @@ def validate_arrival(model: ModelFolder, stores: Stores, feed: Feed, arrival: Ar
     """Read the files of an arrival and tell clean rows from the others; nothing is written."""
     source = source_of(model, feed) or model.config.source
     rules = _rules(model, feed, source, arrival.batch)
-    names = {name for declared, column in rules.columns.items() for name in (declared, *column.renamed_from)}
+    columns = {name: column for own, column in rules.columns.items() for name in (own, *column.renamed_from)}
+    decimals = {name: column.decimal for name, column in columns.items() if column.decimal}
     parsed: list[ParsedFile] = []
     unreadable: list[Reason] = []
     for file in arrival.files:
         try:
-            parsed.append(parse_file(file.name, fetch(stores, file).content, source, names))
+            parsed.append(parse_file(file.name, fetch(stores, file).content, source, columns, decimals))
         except FileUnreadable as error:
             whole = f"line {error.line}: {error.problem}" if error.line else error.problem
             unreadable.append(Reason(expectation="readable file", found=whole, rows=0, file=file.name))

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from evergreen.batches import Calendar, Every
 from evergreen.config.check_config import DIVERGENCES, CheckConfig
 from evergreen.config.data_schema import DataSchema, LabelSchema
-from evergreen.config.feeds_config import QUARANTINED, FilesConfig, LabelFeed, Labels, LabelsInside, Source
+from evergreen.config.feeds_config import QUARANTINED, FilesConfig, LabelFeed, Labels, LabelsInside, QueryConfig, Source
 from evergreen.config.fields import Column, ColumnType, Contract, Misfit, Percent
 from evergreen.config.gate_config import GateConfig, Task
 from evergreen.config.policies_config import Decay, EveryN, Policy, RetrainConfig
@@ -157,6 +157,7 @@ class ModelConfig(Contract):
             if name not in columns:
                 raise Misfit(f"gate.slices and check.ignore: found {name!r}; valid: one of {', '.join(columns)}")
         self._check_divergences()
+        self._check_numbers()
         groups = [n for n, c in columns.items() if c.type in _GROUPED and n not in self.rows.key]
         for name in self.gate.sensitive:
             if name not in groups:
@@ -182,6 +183,15 @@ class ModelConfig(Contract):
                 raise Misfit(
                     f"check.divergence.{name}: found {divergence!r} for {watched[name]}; valid: {', '.join(fit)}"
                 )
+
+    def _check_numbers(self) -> None:
+        """A database has numbers of its own, some of which are kept as text: no format may read them."""
+        feed = self.labels if isinstance(self.labels, LabelFeed) else self.source
+        asked = dict(self.rows.columns) if isinstance(self.source, QueryConfig) else {}
+        asked |= self.label_columns if isinstance(feed, QueryConfig) else {}
+        for name, column in asked.items():
+            if column.writes_numbers:
+                raise Misfit(f"{name}: found decimal or thousands; valid: in files alone, a query returns numbers")
 
     def _check_target(self, labels: LabelsInside) -> None:
         valid, given = _TARGETS[self.model.task], labels.target[labels.column].type

@@ -98,6 +98,16 @@ class ColumnType(Contract):
         description="How a timestamp or a date is written, in `strftime`'s directives; it is read in no other way. "
         "Without it, as ISO 8601. `{timestamp: FORMAT}` for short.",
     )
+    decimal: Literal[".", ","] | None = Field(
+        default=None,
+        description="What stands before the fraction of a number in a file's text, as in `12,57`; it is read in no "
+        "other way. Without it `.`. What a file states as a number needs none.",
+    )
+    thousands: Literal[".", ",", " ", "'"] | None = Field(
+        default=None,
+        description="What stands between groups of three digits in a file's text, as in `1.400`; a group of another "
+        "size does not read. Without it nothing may.",
+    )
     renamed_from: Annotated[tuple[str, ...], BeforeValidator(_parse_names)] = Field(
         default=(), description="Names that the column had before, the newest first."
     )
@@ -146,11 +156,20 @@ class ColumnType(Contract):
             raise Misfit(f"yes, no: found {', '.join(sorted(both))} in both (case does not count); valid: in one")
         return self
 
+    @model_validator(mode="after")
+    def _marks_a_number(self) -> Self:
+        if self.writes_numbers and self.type not in ("float", "integer"):
+            raise Misfit(f"decimal, thousands: found beside {self.type}; valid: for a float or an integer")
+        if self.thousands == (self.decimal or "."):
+            raise Misfit(f"found {self.thousands!r} for thousands and for decimal; valid: another for one of them")
+        return self
+
     @model_serializer(mode="wrap")
     def _only_what_is_said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # A column that says none of the rest is written as ever: the hash that is a model's code version rests on it.
         said = {"type", "format", *(["renamed_from"] if self.renamed_from else []), *(["default"] * self.has_default)}
         said |= {"yes", "no"} if self.yes else set()
+        said |= {name for name in ("decimal", "thousands") if getattr(self, name) is not None}
         return {name: value for name, value in dump(self).items() if name in said}
 
     @property
@@ -163,6 +182,11 @@ class ColumnType(Contract):
         """What each text of a boolean means, in lower case."""
         yes, no = self.yes or ("true", "1"), self.no or ("false", "0")
         return {one.lower(): True for one in yes} | {one.lower(): False for one in no}
+
+    @property
+    def writes_numbers(self) -> bool:
+        """Whether numbers are written in a form of their own."""
+        return self.decimal is not None or self.thousands is not None
 
     @property
     def kind(self) -> str:

@@ -2,12 +2,12 @@
 
 import difflib
 from collections.abc import Callable
-from typing import TypeVar
 
 from evergreen.batches import Every
 from evergreen.errors import FolderNotWritten
-from evergreen.scaffold.answers import Answers, Ask, Chosen, Question, Task
+from evergreen.scaffold.answers import SHOWN, Answers, Ask, Chosen, Question, T, Task, UnfitError, settle
 from evergreen.scaffold.assign_batches import EVERY, propose_every
+from evergreen.scaffold.choose_numbers import choose_numbers
 from evergreen.scaffold.find_keys import COPIES, count_copies, find_keys
 from evergreen.scaffold.profile_columns import ColumnFacts, profile_column, read_as_dates
 from evergreen.scaffold.read_dates import DateReading
@@ -15,14 +15,8 @@ from evergreen.scaffold.read_files import HistoryFiles
 from evergreen.scaffold.read_truths import name_truths
 from evergreen.scaffold.tell_mending import find_date_parts, write_mending
 
-T = TypeVar("T")
 # An event time or a key that is missing more often is none.
 _MISSING = 0.01
-_SHOWN = 12
-
-
-class _UnfitError(Exception):
-    """An answer that is missing, or does not fit the data."""
 
 
 class Chooser:
@@ -43,6 +37,7 @@ class Chooser:
 
         :raises FolderNotWritten: with all that is missing or does not fit, and the lines that mend the files.
         """
+        self.problems += choose_numbers(self.files, self.columns, self.given, self.ask)
         event = self._note(self._choose_event)
         target = self._note(lambda: self._choose_target(event))
         key = self._note(lambda: self._choose_key(target))
@@ -60,23 +55,12 @@ class Chooser:
     def _note(self, choose: Callable[[], T]) -> T | None:
         try:
             return choose()
-        except _UnfitError as unfit:
+        except UnfitError as unfit:
             self.problems.append(str(unfit))
             return None
 
     def _settle(self, question: Question, given: str | None, check: Callable[[str], T]) -> T:
-        """Hold a given answer against the data, or ask until one fits."""
-        if given is not None:
-            return check(given)
-        problem: str | None = None
-        while True:
-            answer = self.ask(question, problem)
-            if answer is None:
-                raise _UnfitError(problem or _tell(question))
-            try:
-                return check(answer)
-            except _UnfitError as unfit:
-                problem = str(unfit)
+        return settle(question, given, check, self.ask)
 
     def _choose_event(self) -> ColumnFacts:
         dates = {
@@ -92,7 +76,7 @@ class Chooser:
             self.lacks_time = self.given.event_time is None
         if self.given.event_time is None and not dates:
             hint = f"; {self.parts} are parts of one" if self.parts else "; write one into the files"
-            raise _UnfitError(f"--event-time: no column reads as dates{hint}")
+            raise UnfitError(f"--event-time: no column reads as dates{hint}")
         proposal = next(iter(dates)) if len(dates) == 1 and self.parts is None else None
         question = Question("--event-time", text, dates, proposal)
         event = self._settle(question, self.given.event_time, self._check_event)
@@ -111,13 +95,13 @@ class Chooser:
         readings = facts.readings if facts.is_date else read_as_dates(self.files, name)
         if not facts.is_date and not readings:
             example = next((text for text in self.files.texts[name] if text not in self.files.nulls), "")
-            raise _UnfitError(f"--event-time {name}: {example!r} does not read as a date; write it such as 2024-01-31")
+            raise UnfitError(f"--event-time {name}: {example!r} does not read as a date; write it such as 2024-01-31")
         if readings:
             reading = self._choose_format(name, readings)
             facts = profile_column(self.files, name, reading)
         if facts.missing + facts.failed > _MISSING * facts.rows:
             lost = f"{facts.missing:,} of {facts.rows:,} rows have none, {facts.failed:,} do not read"
-            raise _UnfitError(f"--event-time {name}: {lost}; name a column that every row has")
+            raise UnfitError(f"--event-time {name}: {lost}; name a column that every row has")
         return facts
 
     def _choose_format(self, name: str, readings: tuple[DateReading, ...]) -> DateReading:
@@ -129,7 +113,7 @@ class Chooser:
         def check(form: str) -> DateReading:
             if form not in forms:
                 valid = ", ".join(f'"{form}"' for form in forms)
-                raise _UnfitError(f'--date-format "{form}": does not read {name}; formats that read all of it: {valid}')
+                raise UnfitError(f'--date-format "{form}": does not read {name}; formats that read all of it: {valid}')
             return forms[form]
 
         text = f"How are the dates in {name} written? The values do not tell"
@@ -151,11 +135,11 @@ class Chooser:
     def _check_target(self, name: str, event: ColumnFacts | None) -> ColumnFacts:
         facts = self._column(name, "--target")
         if event is not None and name == event.name:
-            raise _UnfitError(f"--target {name}: is the event time; name another column")
+            raise UnfitError(f"--target {name}: is the event time; name another column")
         if facts.distinct < 2:
-            raise _UnfitError(f"--target {name}: holds one value alone; there is nothing to learn")
+            raise UnfitError(f"--target {name}: holds one value alone; there is nothing to learn")
         if facts.is_date:
-            raise _UnfitError(f"--target {name}: holds dates; write what is to be foretold as a number, such as days")
+            raise UnfitError(f"--target {name}: holds dates; write what is to be foretold as a number, such as days")
         if facts.type is not None and facts.type.type == "boolean":
             return facts
         if facts.is_number and (facts.distinct > 2 or self.given.task == "regression"):
@@ -164,12 +148,14 @@ class Chooser:
             return facts
         if facts.distinct > 2:
             valid = "a number, or one of two values"
-            raise _UnfitError(f"--target {name}: is text of {facts.distinct:,} values; valid: {valid}")
+            raise UnfitError(f"--target {name}: is text of {facts.distinct:,} values; valid: {valid}")
         return self._read_as_truths(facts)
 
     def _read_as_truths(self, facts: ColumnFacts) -> ColumnFacts:
         texts = self.files.texts[facts.name]
-        declared, self.remarks[facts.name] = name_truths(texts[~texts.isin(self.files.nulls)], facts.is_number)
+        held = ~texts.isin(self.files.nulls)
+        numbers = facts.values[held] if facts.is_number else None
+        declared, self.remarks[facts.name] = name_truths(texts[held], numbers)
         return profile_column(self.files, facts.name, declared=declared)
 
     def _check_columns(self) -> None:
@@ -178,10 +164,10 @@ class Chooser:
                 self._column(name, flag)
         both = set(self.given.keep) & set(self.given.drop)
         if both:
-            raise _UnfitError(f"--keep and --drop name {', '.join(sorted(both))}; say one of them")
+            raise UnfitError(f"--keep and --drop name {', '.join(sorted(both))}; say one of them")
         needed = {*self.given.key, self.given.event_time, self.given.target} & set(self.given.drop)
         if needed:
-            raise _UnfitError(f"--drop {', '.join(sorted(map(str, needed)))}: is key, event time or target; keep it")
+            raise UnfitError(f"--drop {', '.join(sorted(map(str, needed)))}: is key, event time or target; keep it")
 
     def _choose_key(self, target: ColumnFacts | None) -> tuple[str, ...]:
         if self.given.key:
@@ -191,7 +177,7 @@ class Chooser:
             self.lacks_key = True
             rows = self.files.rows.num_rows
             told = f"{copies:,} of {rows:,} rows are copies of another row in every column; " if copies else ""
-            raise _UnfitError(
+            raise UnfitError(
                 f"--key: {told}no column, and no two or three together, name a row. Let whoever sends the rows number "
                 "them, and never anew: every later batch has to bring a number of its own"
             )
@@ -208,13 +194,13 @@ class Chooser:
         for name in key:
             facts = self._column(name, "--key")
             if target is not None and name == target.name:
-                raise _UnfitError(f"--key {name}: is the target; name another column")
+                raise UnfitError(f"--key {name}: is the target; name another column")
             if facts.missing > _MISSING * facts.rows:
-                raise _UnfitError(f"--key {name}: {facts.missing:,} of {facts.rows:,} rows have none")
+                raise UnfitError(f"--key {name}: {facts.missing:,} of {facts.rows:,} rows have none")
         copies, rows = count_copies(self.files, key), self.files.rows.num_rows
         differ = copies.all - copies.equal
         if differ > COPIES * rows:
-            raise _UnfitError(
+            raise UnfitError(
                 f"--key {', '.join(key)}: {differ:,} of {rows:,} rows have the key of another row and differ from it, "
                 f"such as {copies.example}; add a column that tells them apart"
             )
@@ -227,9 +213,9 @@ class Chooser:
         assert target is not None
         two = target.type is not None and (target.type.type == "boolean" or set(target.values.dropna()) == {0, 1})
         if self.given.task == "classification" and not two:
-            raise _UnfitError(f"--task classification: {target.name} has {target.distinct:,} values; valid: 0 and 1")
+            raise UnfitError(f"--task classification: {target.name} has {target.distinct:,} values; valid: 0 and 1")
         if self.given.task == "regression" and target.type is not None and target.type.type == "boolean":
-            raise _UnfitError(f"--task regression: {target.name} is true or false; valid: classification")
+            raise UnfitError(f"--task regression: {target.name} is true or false; valid: classification")
         return self.given.task or ("classification" if two else "regression")
 
     def _choose_every(self, event: ColumnFacts | None) -> Every:
@@ -240,7 +226,7 @@ class Chooser:
             for every in EVERY:
                 if every == text:
                     return every
-            raise _UnfitError(f"--every {text}: valid: {', '.join(EVERY)}")
+            raise UnfitError(f"--every {text}: valid: {', '.join(EVERY)}")
 
         return self._settle(question, self.given.every, check)
 
@@ -248,19 +234,12 @@ class Chooser:
         if name not in self.columns:
             close = difflib.get_close_matches(name, list(self.columns), n=1)
             hint = f"did you mean {close[0]}?" if close else f"there are {_some(list(self.columns))}"
-            raise _UnfitError(f"{flag} {name}: no such column in {self.files.names}; {hint}")
+            raise UnfitError(f"{flag} {name}: no such column in {self.files.names}; {hint}")
         facts = self.columns[name]
         if flag != "--drop" and facts.left_out is not None and facts.left_out.kind == "header":
-            raise _UnfitError(f"{flag} {name}: {facts.left_out.why}")
+            raise UnfitError(f"{flag} {name}: {facts.left_out.why}")
         return facts
 
 
-def _tell(question: Question) -> str:
-    """A question that nobody answered: the flag, and what could be said."""
-    valid = [f"\n    {name}  {why}".rstrip() for name, why in list(question.candidates.items())[:_SHOWN]]
-    more = len(question.candidates) - len(valid)
-    return f"{question.flag}: {question.text}{''.join(valid)}{f'{chr(10)}    and {more} more' if more > 0 else ''}"
-
-
 def _some(names: list[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

@@ -47,6 +47,9 @@ def split(
 @click.option("--key", multiple=True, help="Columns that together name a row; several as a,b or by several --key.")
 @click.option("--event-time", help="The column that says when a row happened.")
 @click.option("--date-format", help="How its dates are written, where they do not tell, such as %d/%m/%Y.")
+@click.option(
+    "--decimal", multiple=True, metavar="[COLUMN=]MARK", help="What stands before a fraction, where it is unclear."
+)
 @click.option("--target", help="The column to be foretold.")
 @click.option("--every", type=click.Choice(get_args(Every)), help="How long a batch is.")
 @click.option(

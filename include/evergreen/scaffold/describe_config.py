@@ -92,6 +92,10 @@ def _typed(declared: ColumnType | None) -> str:
     if declared.yes and declared.no:
         yes, no = (quoted(one[0]) if len(one) == 1 else flow(list(one)) for one in (declared.yes, declared.no))
         return f"{{boolean: {{yes: {yes}, no: {no}}}}}"
+    if declared.writes_numbers:
+        marks = {"decimal": declared.decimal, "thousands": declared.thousands}
+        told = "".join(f", {name}: {quoted(mark)}" for name, mark in marks.items() if mark)
+        return f"{{type: {declared.type}{told}}}"
     return f"{{{declared.type}: {quoted(declared.format)}}}" if declared.format else declared.type
 
 
@@ -123,14 +127,16 @@ def _lacks_zone(event: ColumnFacts) -> bool:
 
 def _target_type(proposal: ModelProposal) -> str:
     target = proposal.chosen.target
-    if proposal.chosen.task == "regression":
-        return "float"
-    return _typed(target.type) if target.type is not None and target.type.type == "boolean" else "integer"
+    if target.type is not None and target.type.type == "boolean":
+        return _typed(target.type)
+    written = target.type or ColumnType(type="float")
+    return _typed(written.model_copy(update={"type": "float" if proposal.chosen.task == "regression" else "integer"}))
 
 
 def _target_told(proposal: ModelProposal) -> str:
     values = proposal.chosen.target.values.dropna().astype(float)
     missing = f"; {proposal.chosen.target.missing:,} missing" if proposal.chosen.target.missing else ""
+    missing += f"; {proposal.chosen.target.remark}" if proposal.chosen.target.remark else ""
     if proposal.chosen.task == "classification":
         one = "yes" if proposal.chosen.target.type is not None and proposal.chosen.target.type.yes else "1"
         return f"{one} in {values.mean():.1%} of {len(values):,} rows{missing}"

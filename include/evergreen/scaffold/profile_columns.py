@@ -13,6 +13,7 @@ from evergreen.config.contract import RESERVED
 from evergreen.config.fields import ColumnType
 from evergreen.scaffold.read_dates import DateReading, find_readings
 from evergreen.scaffold.read_files import HistoryFiles
+from evergreen.scaffold.read_numbers import NumberReading, find_by_file, find_numbers
 from evergreen.scaffold.read_truths import find_truths
 from evergreen.sources.casting import cast_column
 from evergreen.sources.tables import name_given
@@ -53,6 +54,7 @@ class ColumnFacts:
     :param remark: what a reader of the config should know.
     :param left_out: why the column is not proposed; None where it is.
     :param readings: the formats that its dates may have; the first is the proposed one.
+    :param numbers: the formats that its numbers may have, the same.
     """
 
     name: str
@@ -65,6 +67,7 @@ class ColumnFacts:
     remark: str = ""
     left_out: LeftOut | None = None
     readings: tuple[DateReading, ...] = ()
+    numbers: tuple[NumberReading, ...] = ()
 
     @property
     def is_date(self) -> bool:
@@ -85,6 +88,9 @@ class ColumnFacts:
 def profile_columns(files: HistoryFiles) -> dict[str, ColumnFacts]:
     """All columns of the files, in their order."""
     facts = {name: profile_column(files, name) for name in files.rows.column_names}
+    readings = {name: one.numbers for name, one in facts.items() if one.numbers}
+    for name, number in find_by_file(readings, files.delimiter).items():
+        facts[name] = _read_by_file(files, name, number)
     seen: dict[str, str] = {}
     for name, one in facts.items():
         twin = seen.setdefault(name.lower(), name)
@@ -99,6 +105,15 @@ def profile_columns(files: HistoryFiles) -> dict[str, ColumnFacts]:
             continue
         facts[name] = replace(one, left_out=LeftOut("header", problem))
     return facts
+
+
+def _read_by_file(files: HistoryFiles, name: str, number: NumberReading) -> ColumnFacts:
+    """A column whose values read as different numbers, in the format that goes with the rest of the file."""
+    facts = profile_column(files, name, declared=number.type)
+    if not number.type.writes_numbers:
+        return facts
+    told = f"{number.example[0]!r} is read as {number.example[1]}, by how other columns write a fraction"
+    return replace(facts, remark="; ".join(filter(None, (told, facts.remark))))
 
 
 def profile_column(
@@ -116,10 +131,14 @@ def profile_column(
     missing = int(counts[null].sum())
     texts, counts = texts.filter(pa.array(~null)), counts[~null]
     readings: tuple[DateReading, ...] = (reading,) if reading else ()
+    numbers: list[NumberReading] = []
     if reading is not None:
         declared = ColumnType(type=reading.type, format=reading.form)
     elif declared is None:
-        declared = _stated_type(files.stated.get(name)) or find_truths(texts, counts) or _number_type(texts, counts)
+        declared = _stated_type(files.stated.get(name)) or find_truths(texts, counts)
+        if declared is None:
+            numbers = find_numbers(texts, counts)
+            declared = numbers[0].type if numbers else None
         if declared is None:
             readings = tuple(find_readings(texts, counts, column))
             declared = ColumnType(type=readings[0].type, format=readings[0].form) if readings else None
@@ -127,7 +146,9 @@ def profile_column(
     cast = cast_column(pa.chunked_array([column]), kind, files.nulls)
     values = to_frame(pa.table({name: cast.values}))[name]
     failed = int(cast.failed.sum())
-    facts = ColumnFacts(name, kind, values, len(column), missing, failed, len(texts), readings=readings)
+    facts = ColumnFacts(
+        name, kind, values, len(column), missing, failed, len(texts), "", None, readings, tuple(numbers)
+    )
     if declared is None:
         facts = _as_text(facts, texts, counts)
     if not len(texts):
@@ -162,21 +183,6 @@ def _stated_type(stated: pa.DataType | None) -> ColumnType | None:
     return ColumnType(type="date") if pa.types.is_date(stated) else None
 
 
-def _number_type(texts: pa.Array, counts: np.ndarray) -> ColumnType | None:
-    """Boolean, integer or float, if nearly all values read so; a leading zero makes a code of a number."""
-    if not len(texts) or pc.any(pc.match_substring_regex(texts, r"^\s*[+-]?0\d")).as_py():
-        return None
-    reads = {}
-    for kind in ("integer", "float"):
-        cast = cast_column(pa.chunked_array([texts]), ColumnType.model_validate({"type": kind}), ())
-        reads[kind] = int(counts[~cast.failed].sum())
-    if reads["float"] < _MOST * counts.sum():
-        return None
-    points = pc.any(pc.match_substring_regex(texts, r"^\s*[+-]?\d*\.")).as_py()
-    whole = reads["integer"] == reads["float"] and not points
-    return ColumnType(type="integer" if whole else "float")
-
-
 def _as_text(facts: ColumnFacts, texts: pa.Array, counts: np.ndarray) -> ColumnFacts:
     """A category where values recur; otherwise ids or free text, from which trees learn nothing."""
     held = int(counts.sum())
@@ -191,7 +197,7 @@ def _as_text(facts: ColumnFacts, texts: pa.Array, counts: np.ndarray) -> ColumnF
     if remark:
         return replace(facts, left_out=LeftOut("text", remark))
     if odd and not _leading_zeros(texts):
-        why = f"numbers in a form that is not read, such as {example!r}; write them with a decimal point alone"
+        why = f"numbers in a form that is not read, such as {example!r}; write the number alone"
         return replace(facts, left_out=LeftOut("text", why))
     told = f"{len(texts):,} values in {held:,} rows, fewer than {_ROWS_EACH} rows each"
     long = length > 30

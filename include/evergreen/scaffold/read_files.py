@@ -7,18 +7,16 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from evergreen.config.feeds_config import FilesConfig
-from evergreen.config.fields import ColumnType
 from evergreen.config.patterns import FilePattern
 from evergreen.config.regular_files import read_regular
 from evergreen.errors import FileUnreadable
 from evergreen.scaffold.read_history import as_text, read_history
-from evergreen.sources.casting import cast_column
+from evergreen.scaffold.read_numbers import reads_as_numbers
 
 _DELIMITERS = (",", ";", "\t", "|")
 _LINES = 200
@@ -154,22 +152,17 @@ def _find_nulls(rows: pa.Table) -> tuple[tuple[str, ...], dict[str, int]]:
     needed: set[str] = set()
     for name in rows.column_names:
         counted = pc.value_counts(rows.column(name).combine_chunks())
-        texts, counts = counted.field("values"), counted.field("counts").to_numpy()
-        by_text = dict(zip(texts.to_pylist(), counts.tolist(), strict=True))
+        texts = counted.field("values")
+        by_text = dict(zip(texts.to_pylist(), counted.field("counts").to_pylist(), strict=True))
         here = [text for text in (*_SURELY_MISSING, *_PERHAPS_MISSING) if text in by_text]
         seen.update({text: by_text[text] for text in here})
         unsure = [text for text in here if text in _PERHAPS_MISSING]
-        if unsure and _reads_as_numbers(texts, counts, ("", *here)) and not _reads_as_numbers(texts, counts, ("",)):
+        held, surely = (texts.filter(pc.invert(pc.is_in(texts, pa.array(nulls)))) for nulls in ([""], ["", *here]))
+        if unsure and reads_as_numbers(surely) and not reads_as_numbers(held):
             needed.update(unsure)
     found = [text for text in (*_SURELY_MISSING, *_PERHAPS_MISSING) if text in needed or text in seen]
     nulls = [text for text in found if text in _SURELY_MISSING or text in needed]
     return ("", *nulls), {text: seen[text] for text in nulls}
-
-
-def _reads_as_numbers(texts: pa.Array, counts: np.ndarray, nulls: tuple[str, ...]) -> bool:
-    cast = cast_column(pa.chunked_array([texts]), ColumnType(type="float"), nulls)
-    valid = pc.is_valid(cast.values).to_numpy(zero_copy_only=False)
-    return bool(valid.any()) and not cast.failed.any()
 
 
 def _kind(stated: pa.DataType) -> str:

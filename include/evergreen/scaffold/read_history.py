@@ -11,7 +11,7 @@ from evergreen.config.feeds_config import FilesConfig
 from evergreen.config.fields import ColumnType
 from evergreen.config.regular_files import read_regular
 from evergreen.errors import FileUnreadable
-from evergreen.sources.casting import exact_limit
+from evergreen.sources.number_text import exact_limit
 from evergreen.sources.parsing import parse_file
 from evergreen.sources.tables import ParsedFile
 
@@ -47,7 +47,8 @@ def read_history(paths: list[Path], source: FilesConfig, declared: Collection[st
 def as_text(file: ParsedFile, declared: Mapping[str, ColumnType], null: str = "") -> pa.Table:
     """The rows of a file as the text that reads back as the same values.
 
-    :param declared: the contract's columns: a date that the file states as such is written in its declared format.
+    :param declared: the contract's columns: what the file states as a date or a number is written in its declared
+        format.
     :param null: the text that stands for a missing value.
     :raises FileUnreadable: if a column holds what no text can stand for, such as a list, or is declared to be read
         exactly and holds floats that are rounded.
@@ -56,14 +57,16 @@ def as_text(file: ParsedFile, declared: Mapping[str, ColumnType], null: str = ""
     for i, field in enumerate(rows.schema):
         if pa.types.is_string(field.type):
             continue
-        if field.name in declared and declared[field.name].type != "float":
+        column = declared.get(field.name)
+        if column and column.type != "float":
             _require_exact(file, field.name)
-        form = declared[field.name].format if field.name in declared else None
         try:
-            texts = _text_of(rows.column(i), form)
+            texts = _text_of(rows.column(i), column.format if column else None)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             problem = f"column {field.name} holds {field.type}, which is no plain value; flatten it or leave it out"
             raise FileUnreadable(file.name, None, problem) from error
+        if column and column.decimal:
+            texts = pc.replace_substring(texts, ".", column.decimal)
         rows = rows.set_column(i, field.name, pc.fill_null(texts, null))
     return rows
 

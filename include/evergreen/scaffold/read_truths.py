@@ -35,15 +35,17 @@ def find_truths(texts: pa.Array, counts: np.ndarray) -> ColumnType | None:
     return None
 
 
-def name_truths(texts: pd.Series, numbers: bool) -> tuple[ColumnType, str]:
+def name_truths(texts: pd.Series, numbers: pd.Series | None) -> tuple[ColumnType, str]:
     """Two values as a boolean: the larger number is the one to be foretold, or the rarer text.
 
     :param texts: (rows,) a column without its nulls.
+    :param numbers: (rows,) what they read as, where they are numbers.
     :returns: the type, and what to tell of it.
     """
     values = texts.str.strip().value_counts()
-    most = values.index.astype(float).max() if numbers else None
-    yes = tuple(text for text in values.index if (float(text) == most if numbers else text == values.index[-1]))
+    rarest = {values.index[-1]}
+    largest = rarest if numbers is None else set(texts[numbers == numbers.max()].str.strip())
+    yes = tuple(text for text in values.index if text in largest)
     no = tuple(text for text in values.index if text not in yes)
     told = [f"{' or '.join(words)} ({values[list(words)].sum():,} rows)" for words in (yes, no)]
     remark = f"{told[0]} is foretold, {told[1]} is not; if it is the other way round, exchange them under labels.target"

@@ -29,7 +29,7 @@ def tell_proposal(proposal: ModelProposal, folder: Path, served: bool) -> list[s
         told.append(("files", f"named by batch, as {proposal.pattern}: in the landing folder they can lie as they are"))
     told += [("mind", f"{name}: {remark}") for name, remark in chosen.remarks.items()]
     told += [("mind", line) for line in _tell_labels(proposal)]
-    remarked = [facts for facts in proposal.declared if facts.remark]
+    remarked = [facts for facts in (chosen.target, *proposal.declared) if facts.remark]
     told += [("mind", f"{facts.name}: {facts.remark}") for facts in remarked]
     if assigned.before:
         told.append(

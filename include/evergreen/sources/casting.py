@@ -1,7 +1,6 @@
 """Text to declared types. What does not cast is told apart row by row; what has another type altogether is refused."""
 
 from dataclasses import dataclass
-from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -9,14 +8,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from evergreen.config.fields import ColumnType
+from evergreen.sources.number_text import EXACT_BITS, exact_limit, find_rounded, to_plain, where, write_number
 from evergreen.storage.columns import arrow_type
 
 _NUMBER = r"^\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*$"
 _INTEGER = r"^\s*[+-]?\d+(\.0*)?\s*$"
 _SMALLEST, _LARGEST = -(2**63), 2**63 - 1
-# Bits of a whole number that floats of a width hold: from there on, one stands for its neighbours too.
-_EXACT_BITS = {16: 11, 32: 24, 64: 53}
-_FLOAT_TEXT = r"^\s*[+-]?\d{16,309}\.0\s*$"
 _ROUNDED = "{} that is read exactly: from 2^{} on {} stands for its neighbours too; write ids as integers or text"
 # Microseconds of the years 1 to 9999, beyond which Python has no dates; and how many a unit of a file has.
 _FIRST, _LAST = -62_135_596_800_000_000, 253_402_300_799_999_999
@@ -57,36 +54,16 @@ def cast_column(values: pa.ChunkedArray, declared: ColumnType, nulls: tuple[str,
             raise TypeError(f"the file states {flat.type}, with values beyond {declared.type}: {error}") from error
     missing = pc.or_kleene(pc.is_null(flat), pc.is_in(flat, value_set=pa.array(nulls, pa.string())))
     text = pc.if_else(missing, pa.scalar(None, pa.string()), flat)
-    cast, expected = _cast_text(text, declared)
+    plain = to_plain(text, declared) if declared.writes_numbers else text
+    cast, expected = _cast_text(plain, declared)
+    if declared.writes_numbers:
+        expected += f" written as {write_number('1234567.5', declared)}"
     if declared.type in ("integer", "string", "category"):
-        rounded = _find_rounded(text)
+        rounded = find_rounded(plain)
         if rounded.any():
             cast, expected = _without(cast, pa.array(rounded)), _ROUNDED.format(expected, 53, "a float (.0)")
     failed = pc.and_(pc.is_valid(text), pc.is_null(cast)).to_numpy(zero_copy_only=False)
     return CastColumn(cast, failed, expected)
-
-
-def exact_limit(given: pa.DataType) -> int:
-    """The whole number from which on floats of a width do not tell each from the next."""
-    return int(2 ** _EXACT_BITS[given.bit_width])
-
-
-def is_rounded(whole: str) -> bool:
-    """Whether a float may have been written as this whole number, and have stood for its neighbours too."""
-    number = int(whole)
-    if abs(number) < 2**53:
-        return False
-    nearest = float(number)
-    return nearest == number or Decimal(repr(nearest)) == number
-
-
-def _find_rounded(text: pa.Array) -> np.ndarray:
-    """(rows,) true where a text is a whole number that went through a float, as pandas writes one beside a gap."""
-    rounded = pc.fill_null(pc.match_substring_regex(text, _FLOAT_TEXT), fill_value=False)
-    found: np.ndarray = rounded.to_numpy(zero_copy_only=False).copy()
-    for row in np.flatnonzero(found):
-        found[row] = is_rounded(text[int(row)].as_py().strip().removesuffix(".0"))
-    return found
 
 
 def _cast_text(text: pa.Array, declared: ColumnType) -> tuple[pa.Array, str]:
@@ -94,10 +71,10 @@ def _cast_text(text: pa.Array, declared: ColumnType) -> tuple[pa.Array, str]:
         case "string" | "category":
             return text, "text"
         case "float":
-            cast = _where(text, _NUMBER).cast(pa.float64())
+            cast = where(text, _NUMBER).cast(pa.float64())
             return _finite(cast), "a finite number"
         case "integer":
-            whole = pc.replace_substring_regex(_where(text, _INTEGER), r"^\+|\.0*$", "")
+            whole = pc.replace_substring_regex(where(text, _INTEGER), r"^\+|\.0*$", "")
             return _within(whole), f"a whole number from {_SMALLEST} to {_LARGEST}"
         case "boolean":
             lower = pc.utf8_lower(pc.utf8_trim_whitespace(text))
@@ -166,7 +143,7 @@ def _cast_number(values: pa.Array, declared: ColumnType, given: pa.DataType) -> 
     beyond = pc.or_(pc.less(numbers, float(_SMALLEST)), pc.greater_equal(numbers, 2.0**63))
     if pa.types.is_floating(given):
         beyond = pc.greater_equal(pc.abs(numbers), float(exact_limit(given)))
-        expected = _ROUNDED.format("a whole number", _EXACT_BITS[given.bit_width], given)
+        expected = _ROUNDED.format("a whole number", EXACT_BITS[given.bit_width], given)
     whole = _without(values, pc.or_(odd, beyond)).cast(pa.int64())
     return (whole, expected) if declared.type == "integer" else (whole.cast(pa.string()), expected)
 
@@ -203,12 +180,6 @@ def _within(whole: pa.Array) -> pa.Array:
 
 def _without(values: pa.Array, beyond: pa.Array) -> pa.Array:
     return pc.if_else(beyond, pa.scalar(None, values.type), values)
-
-
-def _where(text: pa.Array, pattern: str) -> pa.Array:
-    """Trimmed text where it fits a pattern, null elsewhere."""
-    fits = pc.match_substring_regex(text, pattern)
-    return pc.utf8_trim_whitespace(pc.if_else(fits, text, pa.scalar(None, pa.string())))
 
 
 def _finite(values: pa.Array) -> pa.Array:

@@ -7,15 +7,16 @@ a number and another a text, rounds whole numbers beyond 2^53 beside a fraction,
 import json
 import re
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from evergreen.errors import FileUnreadable
-from evergreen.sources.casting import is_rounded
+from evergreen.sources.number_text import is_rounded
 from evergreen.sources.tables import ParsedFile, TornRow
 
 # An exponent beyond it is written out for no column: 1e300 stays as it is.
@@ -32,7 +33,9 @@ class _Object(dict[str, Any]):
     twice: frozenset[str] = frozenset()
 
 
-def parse_json_lines(name: str, text: str, plain: Collection[str] | None = None) -> ParsedFile:
+def parse_json_lines(
+    name: str, text: str, plain: Collection[str] | None = None, decimals: Mapping[str, str] = MappingProxyType({})
+) -> ParsedFile:
     """Read JSON Lines. A line that is no object of single values is torn; the rest of the file goes on.
 
     Numbers are kept as written, but for whole ones (``3.0``, ``1e3``), which become whole numbers: an integer column
@@ -40,6 +43,7 @@ def parse_json_lines(name: str, text: str, plain: Collection[str] | None = None)
 
     :param text: the file; odd bytes as surrogates, which tear their line.
     :param plain: columns that must hold single values; None for all. In others, objects and lists read as null.
+    :param decimals: what stands before the fraction of a number in the texts of a column, where that is no point.
     :returns: numbered by line, with each row's own text.
     :raises FileUnreadable: if no line can be read.
     """
@@ -50,7 +54,7 @@ def parse_json_lines(name: str, text: str, plain: Collection[str] | None = None)
         if not line.strip():
             continue
         try:
-            rows.append(_read_line(line, plain))
+            rows.append(_read_line(line, plain, decimals))
         except (ValueError, RecursionError) as error:
             torn.append(TornRow(number, line.encode(errors="backslashreplace").decode(), _describe(error)))
         else:
@@ -69,7 +73,7 @@ def parse_json_lines(name: str, text: str, plain: Collection[str] | None = None)
     return ParsedFile(name, pa.table(columns), np.array(numbers, dtype=np.int64), tuple(torn), tuple(texts))
 
 
-def _read_line(line: str, plain: Collection[str] | None) -> dict[str, str | None]:
+def _read_line(line: str, plain: Collection[str] | None, decimals: Mapping[str, str]) -> dict[str, str | None]:
     read = json.loads(
         line, object_pairs_hook=_read_object, parse_int=_Number, parse_float=_Number, parse_constant=_refuse_constant
     )
@@ -82,7 +86,9 @@ def _read_line(line: str, plain: Collection[str] | None) -> dict[str, str | None
     odd = re.search("[\ud800-\udfff]", line + "".join(v for v in read.values() if isinstance(v, str)) + "".join(read))
     if odd is not None:
         raise ValueError(f"holds {odd[0]!a}, which is no character; expected text in the declared encoding")
-    row = {column: _as_text(value) for column, value in read.items() if column not in read.twice}
+    row = {
+        column: _as_text(value, decimals.get(column, ".")) for column, value in read.items() if column not in read.twice
+    }
     nested = [column for column, value in read.items() if isinstance(value, dict | list)]
     refused = [column for column in nested if plain is None or column in plain]
     if refused:
@@ -102,11 +108,11 @@ def _refuse_constant(constant: str) -> None:
     raise ValueError(f"holds {constant}, which is no JSON; expected a number or null")
 
 
-def _as_text(value: Any) -> str | None:
+def _as_text(value: Any, decimal: str) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, _Number):
-        return _whole(value) or str(value)
+        return (_whole(value) or str(value)).replace(".", decimal)
     return value if isinstance(value, str) else None
 
 

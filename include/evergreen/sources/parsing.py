@@ -6,8 +6,9 @@ import csv as text_csv
 import gzip
 import io
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
@@ -25,17 +26,24 @@ _FOREIGN = {
     b"PK\x03\x04": "is a zip archive, such as a spreadsheet; expected text",
     b"PAR1": "is Parquet; expected its name to end in .parquet",
 }
+_NO_DECIMALS: Mapping[str, str] = MappingProxyType({})
 _LARGEST_BLOCK = 2**31 - 1
 _CUT = "and no line end; the file may be cut, deliver it again"
 
 
 def parse_file(
-    name: str, content: bytes, files: FilesConfig | QueryConfig, declared: Collection[str] | None = None
+    name: str,
+    content: bytes,
+    files: FilesConfig | QueryConfig,
+    declared: Collection[str] | None = None,
+    decimals: Mapping[str, str] = _NO_DECIMALS,
 ) -> ParsedFile:
     """Read a file by its ending: ``.parquet``, ``.jsonl`` or ``.ndjson``, else CSV; each may be gzipped (``.gz``).
 
     :param declared: columns that have to be there once, and in JSON Lines hold single values; None if none is declared
         yet: then JSON Lines have to hold single values in all.
+    :param decimals: what stands before the fraction of a number, by column where that is no point; JSON's own numbers
+        are told as such texts.
     :raises FileUnreadable: naming the file, the line where there is one, and what was expected.
     """
     ending = name.lower()
@@ -53,7 +61,7 @@ def parse_file(
         if content.startswith(begins):
             raise FileUnreadable(name, None, problem)
     if ending.endswith(JSON_LINES):
-        return parse_json_lines(name, _decode(name, content, files.encoding, "surrogateescape"), declared)
+        return parse_json_lines(name, _decode(name, content, files.encoding, "surrogateescape"), declared, decimals)
     return _parse_csv(name, content, files, declared or ())
 
 

@@ -129,6 +129,7 @@ ROW_BY_ROW = [
         "two date orders", csv(HEADER, "200,02-01-2024,1,a", "201,13-01-2024,1,a", "202,01-13-2024,1,a"),
         "at: '01-13-2024' is not a timestamp written as %d-%m-%Y", clean=2, **columns(at={"timestamp": "%d-%m-%Y"}),
     ),
+    held("a number in another format than declared", one_bad('204,2024-01-02,"1,40",a'), "distance: '1,40' is not a finite number written as 1,234,567.5", **columns(distance={"type": "float", "thousands": ","})),
     held("an expectation that a row breaks", one_bad("204,2024-01-02,-1,a"), "expect_column_values_to_be_between(min_value 0", "-1"),
     held("a null key", one_bad(",2024-01-02,1,a"), "id: id is missing"),
     held("a null event time", one_bad("204,,1,a"), "at: at is missing"),

@@ -30,6 +30,24 @@ def test_a_source_may_be_a_query(write_folder, edit_config):
     assert (source.database, source.wait, source.complete) == ("TRIPS_DB", timedelta(hours=6), None)
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("distance: float", "distance: {type: float, decimal: ','}"),
+        ("{minutes: float}", "{minutes: {type: float, thousands: ','}}"),
+    ],
+)
+def test_a_query_returns_numbers_and_no_text_in_a_format(old, new, write_folder, edit_config):
+    text = edit_config(old, new)
+    load_model_folder(write_folder(name="files", config=text))
+    text = text.replace('files: "labels_{batch:%Y-%m-%d}.csv"', "sql: SELECT :batch\n  database: DB")
+    text = text[: text.index("source:")] + f"source: {QUERY}\n" + text[text.index("rows:") :]
+    with pytest.raises(
+        ConfigInvalid, match="found decimal or thousands; valid: in files alone, a query returns numbers"
+    ):
+        load_model_folder(write_folder(name="query", config=text))
+
+
 def test_labels_may_be_a_query(write_folder, edit_config):
     text = edit_config('files: "labels_{batch:%Y-%m-%d}.csv"', "sql: SELECT id FROM l WHERE d = :batch\n  database: DB")
     labels = load_model_folder(write_folder(config=text)).config.labels

@@ -37,6 +37,7 @@ def read(field, written):
         (Column, {"date": "%d-%m-%Y"}, ColumnType(type="date", format="%d-%m-%Y")),
         (Column, {"type": "float", "renamed_from": "x"}, ColumnType(type="float", renamed_from=("x",))),
         (Column, {"type": "float", "renamed_from": ["x", "y"]}, ColumnType(type="float", renamed_from=("x", "y"))),
+        (Column, {"type": "float", "decimal": ","}, ColumnType(type="float", decimal=",")),
         (Pattern, "a_{batch:%Y-%m-%d}.csv", FilePattern("a_{batch:%Y-%m-%d}.csv")),
     ],
 )

@@ -235,6 +235,17 @@ def test_floats_that_round_are_not_written_as_if_they_were_exact(kind, write_fol
         split_history(model, [tmp_path / "history.parquet"], tmp_path / "out")
 
 
+def test_numbers_that_parquet_states_are_written_in_the_declared_format(write_folder, edit_config, tmp_path):
+    german = 'distance: {type: float, decimal: ",", thousands: "."}'
+    model = load_model_folder(write_folder(config=edit_config("distance: float", german)))
+    rows = {"id": [1, 2], "at": ["2024-01-01 08:00"] * 2, "distance": [1.4, 1234.567], "zone": ["a"] * 2}
+    pq.write_table(pa.table(rows), tmp_path / "history.parquet")
+    split_history(model, [tmp_path / "history.parquet"], tmp_path / "out")
+    written = parse_file("f.csv", (tmp_path / "out" / "trips_2024-01-01.csv").read_bytes(), model.config.source).rows
+    read = cast_column(written.column("distance"), model.config.rows.columns["distance"], ("",))
+    assert read.values.to_pylist() == [1.4, 1234.567]
+
+
 def test_files_with_other_columns_are_refused_naming_them(split):
     with pytest.raises(
         FileUnreadable, match=r"history1\.csv, line 1: lacks zone; adds area; expected the columns of h"

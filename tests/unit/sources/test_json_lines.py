@@ -131,6 +131,14 @@ def test_a_file_without_a_readable_line_is_unreadable_as_a_whole(content, told):
     assert told in str(raised.value)
 
 
+def test_a_number_of_json_is_no_text_in_a_column_s_format():
+    lines = b'{"v": 1.4}\n{"v": 1.234}\n{"v": 1400}\n{"v": "1.400,5"}\n{"v": 1e-3}\n{"v": "1.4"}\n'
+    files = FilesConfig(files="f_{batch:%Y-%m-%d}.jsonl")
+    parsed = parse_file("f.jsonl", lines, files, ("v",), {"v": ","})
+    column = cast_column(parsed.rows.column("v"), ColumnType(type="float", decimal=",", thousands="."), ("",))
+    assert column.values.to_pylist() == [1.4, 1.234, 1400.0, 1400.5, 0.001, None]
+
+
 def test_a_key_that_some_lines_lack_is_null_there_and_one_that_all_lack_is_no_column():
     parsed = parse('{"a": 1}\n{"b": 2}\n{"a": 3, "b": null}\n')
     assert parsed.rows.to_pylist() == [{"a": "1", "b": None}, {"a": None, "b": "2"}, {"a": "3", "b": None}]
