@@ -83,7 +83,11 @@ class FakeSlack:
 
     def _wrong(self, method: str, token: str, body: dict[str, Any]) -> str:
         """What Slack itself would find wrong with a call."""
-        texts = [block["text"]["text"] for block in body.get("blocks", [])]
+        sizes = {"header": 150, "section": 3000}
+        fits = [0 < len(block["text"]["text"]) <= sizes[block["type"]] for block in body.get("blocks", [])]
+        plain = all(
+            block["text"]["type"] == "plain_text" for block in body.get("blocks", []) if block["type"] == "header"
+        )
         if token != f"Bearer {TOKEN}":
             return "invalid_auth"
         if method not in ("chat.postMessage", "chat.update"):
@@ -92,7 +96,7 @@ class FakeSlack:
             return "channel_not_found"
         if method == "chat.update" and (body.get("ts") not in self.shown() or body["channel"] != _CHANNEL):
             return "message_not_found"
-        if any(not 0 < len(text) <= 3000 for text in texts):
+        if not all(fits) or not plain:
             return "invalid_blocks"
         return ""
 

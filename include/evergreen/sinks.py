@@ -7,6 +7,7 @@ from typing import Protocol
 import httpx
 
 from evergreen.errors import Outage
+from evergreen.foreign_text import one_line
 
 _logger = logging.getLogger("airflow_evergreen.alerts")
 # It would log each URL, and who knows a webhook's may post.
@@ -23,6 +24,8 @@ class Message:
     :param event: ``opened``, ``seen again`` or ``resolved``.
     :param as_of: the batch.
     :param text: what happened, and what to do.
+    :param earlier: what was said of the incident before; a sink that edits its message keeps it there.
+    :param anew: whether it is news, though the incident is open: it had not been seen at the batch before.
     :param sightings: how often it was reported so far.
     :param title: the model's title.
     :param link: where the work that saw it can be looked at; empty where that is unknown.
@@ -38,6 +41,8 @@ class Message:
     title: str = ""
     link: str = ""
     receipt: str = ""
+    earlier: tuple[str, ...] = ()
+    anew: bool = False
 
 
 class Sink(Protocol):
@@ -59,7 +64,7 @@ class LogSink:
 
     def tell(self, message: Message) -> str | None:
         """Write one line."""
-        _logger.warning("%s %s (%s): %s", message.incident, message.event, message.as_of, message.text)
+        _logger.warning("%s %s (%s): %s", message.incident, message.event, message.as_of, one_line(message.text))
         return None
 
 

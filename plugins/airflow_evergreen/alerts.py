@@ -18,6 +18,8 @@ from evergreen.storage.stores import open_stores
 _logger = logging.getLogger(__name__)
 _SHARED = "EVERGREEN_ALERTS_SLACK"
 _FAILED = {"failed", "upstream_failed"}
+# An attempt whose run fails is taken up by the next one; other runs have to be cleared.
+_NEXT_MENDS = "failed-retrain"
 
 
 def sinks_of(model: ModelFolder | BrokenFolder) -> tuple[Sink, ...]:
@@ -83,7 +85,8 @@ def tell_at_once(message: Message, sinks: tuple[Sink, ...]) -> None:
 class FailureReport:
     """Open an incident for a task that has failed for good: the callback of the tasks of one DAG.
 
-    One incident a DAG, open until one of its runs has no failed task; a rejected or missing batch has its own.
+    One incident a DAG, open until no run of it has a failed task, of a retraining until the next run has none; a
+    rejected or missing batch has its own.
 
     :param failure: the incident's cause, such as ``failed-batch``.
     """
@@ -108,7 +111,8 @@ class FailureReport:
             model = load_model(task.model_id)
             with acting_for(context):
                 ledger = open_stores(locate(task.mlflow_conn_id), model.id).ledger
-                report(ledger, self.failure, task.as_of(model, context), text, again=True)  # type: ignore[arg-type]
+                lost = instance.run_id if self.failure != _NEXT_MENDS else ""
+                report(ledger, self.failure, task.as_of(model, context), text, again=True, lost=lost)  # type: ignore[arg-type]
         except Exception:
             _logger.exception("the incident could not be recorded; told without a record: %s", text)
             self._tell_at_once(task.model_id, text, str(getattr(instance, "log_url", "")))
@@ -125,9 +129,13 @@ class FailureReport:
 
 
 def resolve_failure(model: ModelFolder, at: Locations, failure: str, as_of: str, context: Context) -> None:
-    """Close the incident of a DAG's failed tasks if this run has none."""
+    """Close the incident of a DAG's failed tasks if neither this run nor one that it was reported of has any."""
     instance: Any = context["ti"]
-    states = instance.get_task_states(dag_id=instance.dag_id, run_ids=[instance.run_id])
-    if not _FAILED & {str(state) for state in states.get(instance.run_id, {}).values()}:
+
+    def has_none(run_id: str) -> bool:
+        states = instance.get_task_states(dag_id=instance.dag_id, run_ids=[run_id])
+        return not _FAILED & {str(state) for state in states.get(run_id, {}).values()}
+
+    if has_none(instance.run_id):
         text = f"{model.id}: run {instance.run_id} of {instance.dag_id} has no failed task"
-        resolve(open_stores(at, model.id).ledger, failure, as_of, text)  # type: ignore[arg-type]
+        resolve(open_stores(at, model.id).ledger, failure, as_of, text, has_none)  # type: ignore[arg-type]

@@ -105,7 +105,8 @@ def test_a_missing_label_feed_stops_no_scoring(tmp_path: Path) -> None:
     assert "predictions/2024-01-06" in tables(model, at)
     stale = last_incident(ledger, "stale-labels")
     assert stale is not None
-    assert stale.resolved is not None
+    assert stale.lost == ("2024-01-06",)
+    assert stale.resolved is None
     # The labels that never came are no labels: nothing was put in their place.
     assert "labels/2024-01-06" not in tables(model, at)
 
@@ -131,7 +132,7 @@ def test_a_rejected_batch_reaches_no_training_set(tmp_path: Path) -> None:
     fault = last_incident(stores.ledger, "fault-rows")
     assert fault is not None
     assert "green_2024-01-03.csv.gz" in fault.opened.text
-    assert fault.resolved is not None
+    assert fault.resolved is None
 
 
 def test_a_streak_of_faults_is_one_incident(tmp_path: Path) -> None:
@@ -144,7 +145,7 @@ def test_a_streak_of_faults_is_one_incident(tmp_path: Path) -> None:
             path.write_bytes(path.read_bytes()[:500])
         Runner(model, at, sinks=(told,)).run_batch(f"2024-01-{number:02d}")
     events = [message.event for message in told.messages if message.incident == "fault-rows.0"]
-    assert events == ["opened", "seen again", "seen again", "resolved"]
+    assert events == ["opened", "seen again", "seen again"]
     assert last_incident(open_stores(at, model.id).ledger, "fault-rows").opened.n == 0  # type: ignore[union-attr]
 
 
@@ -217,7 +218,14 @@ def test_a_batch_that_never_comes_is_declared_missing_and_later_ones_go_on(tmp_p
     stale = last_incident(open_stores(at, model.id).ledger, "stale-rows")
     assert stale is not None
     assert "2024-01-02" in stale.opened.text
-    assert stale.resolved is not None
+    assert stale.resolved is None
+    # It comes after all, as a late file of a later batch.
+    land(model, at, 2, 5)
+    run(model, at, 5)
+    over = last_incident(open_stores(at, model.id).ledger, "stale-rows")
+    assert over is not None
+    assert over.resolved is not None
+    assert over.resolved.as_of == "2024-01-05"
 
 
 def test_a_dead_sink_delays_nothing_and_is_told_later(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -185,7 +185,9 @@ def test_a_fault_asks_for_nothing_and_names_its_place(loop: Loop, kind: str) -> 
     assert loop.sealed(feed, FAULTY).state == state
     require_untouched(loop, before, FAULTY + 2)
     require_apart(loop, feed, FAULTY)
-    assert loop.events() == [(f"{cause}.0", "opened"), (f"{cause}.0", "resolved")]
+    # What was rejected is lost until somebody mends it, whatever comes after it.
+    events = ["opened"] if state == "rejected" else ["opened", "resolved"]
+    assert loop.events() == [(f"{cause}.0", event) for event in events]
     text = loop.opening(cause)
     assert named in text
     assert f"batch {QUIET.day(FAULTY)}" in text
@@ -198,7 +200,7 @@ def test_a_fault_that_lasts_is_one_incident(loop: Loop, kind: str) -> None:
     run_fault(loop, kind, lasts=3)
     cause = TOLD[kind][0]
     require_untouched(loop, before, FAULTY + 4)
-    events = ["opened", "seen again", "seen again", "resolved"]
+    events = ["opened", "seen again", "seen again"]
     assert loop.events() == [(f"{cause}.0", event) for event in events]
     for number in range(FAULTY, FAULTY + 3):
         require_apart(loop, cause.rpartition("-")[2], number)

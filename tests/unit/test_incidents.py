@@ -2,7 +2,8 @@
 
 import pytest
 
-from evergreen.incidents import announce, last_incident, newest_incidents, report, resolve
+from evergreen.errors import Refused
+from evergreen.incidents import acknowledge, announce, last_incident, newest_incidents, report, resolve
 from evergreen.records import IncidentRecord, SightingRecord
 from evergreen.storage.ledger import Ledger
 
@@ -122,3 +123,63 @@ def test_another_process_sees_the_same_streak(ledger, tmp_path):
     elsewhere = Ledger(str(tmp_path), "dev", "taxi")
     report(elsewhere, CAUSE, "2024-01-02", "fault")
     assert last_incident(ledger, CAUSE).sightings == 2
+
+
+def test_what_was_lost_keeps_it_open_until_all_of_it_is_there(ledger):
+    for day in ("2024-01-02", "2024-01-03"):
+        report(ledger, CAUSE, day, f"rejected {day}.", lost=day)
+    resolve(ledger, CAUSE, "2024-01-04", "sound")
+    assert last_incident(ledger, CAUSE).resolved is None
+    resolve(ledger, CAUSE, "2024-01-05", "sound", {"2024-01-02"}.__contains__)
+    assert last_incident(ledger, CAUSE).resolved is None
+    resolve(ledger, CAUSE, "2024-01-06", "all there", {"2024-01-02", "2024-01-03"}.__contains__)
+    incident = last_incident(ledger, CAUSE)
+    assert incident.lost == ("2024-01-02", "2024-01-03")
+    again = "rejected 2024-01-03. This far it has hit 2: 2024-01-02, 2024-01-03."
+    assert incident.story == ("rejected 2024-01-02.", again, "all there")
+
+
+def test_many_are_counted_and_some_named(ledger):
+    for day in range(1, 31):
+        report(ledger, CAUSE, f"2024-01-{day:02}", "missing.", lost=f"2024-01-{day:02}")
+    told = last_incident(ledger, CAUSE).story[-1]
+    assert told.startswith("missing. This far it has hit 30: 2024-01-01,")
+    assert told.endswith("2024-01-11, …, 2024-01-30.")
+
+
+def test_what_comes_after_a_sound_batch_is_news_and_what_goes_on_is_not(ledger):
+    anew = []
+    for day, before in (("02", "01"), ("03", "02"), ("06", "05")):
+        report(ledger, CAUSE, f"2024-01-{day}", "rejected", lost=f"2024-01-{day}", before=f"2024-01-{before}")
+        seen = last_incident(ledger, CAUSE).seen
+        anew.append(seen is not None and seen.anew)
+    assert anew == [False, False, True]
+    assert last_incident(ledger, CAUSE).opened.n == 0
+
+
+def test_what_was_lost_and_not_told_before_a_kill_is_told_later_and_once(ledger):
+    report(ledger, CAUSE, "2024-01-03", "rejected", lost="2024-01-03")
+    for _ in range(2):
+        report(ledger, CAUSE, "2024-01-02", "rejected", lost="2024-01-02")
+    incident = last_incident(ledger, CAUSE)
+    assert (incident.lost, incident.newest, incident.sightings) == (("2024-01-03", "2024-01-02"), "2024-01-03", 2)
+
+
+def test_what_a_person_acknowledged_is_over_with_actor_and_reason_and_is_not_told_again(ledger):
+    report(ledger, CAUSE, "2024-01-03", "rejected", lost="2024-01-03")
+    over = acknowledge(ledger, "fault-rows.0", "ada", "a holiday")
+    assert (over.by, over.text, over.as_of) == ("ada", "acknowledged by ada: a holiday", "2024-01-03")
+    report(ledger, CAUSE, "2024-01-05", "rejected", lost="2024-01-05")
+    # Its task is run again.
+    report(ledger, CAUSE, "2024-01-03", "rejected", lost="2024-01-03")
+    incident = last_incident(ledger, CAUSE)
+    assert (incident.opened.id, incident.lost, incident.sightings) == ("fault-rows.1", ("2024-01-05",), 1)
+
+
+def test_only_what_is_open_can_be_acknowledged(ledger):
+    report(ledger, CAUSE, "2024-01-03", "rejected", lost="2024-01-03")
+    acknowledge(ledger, "fault-rows.0", "ada", "a holiday")
+    report(ledger, "drift", "2024-01-03", "drifted")
+    for id_ in ("fault-rows.0", "fault-rows", "nonsense"):
+        with pytest.raises(Refused, match=rf"incident {id_}: is not open; open incidents: drift\.0"):
+            acknowledge(ledger, id_, "ada", "again")

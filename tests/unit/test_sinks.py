@@ -4,6 +4,7 @@ import json
 import logging
 import socket
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 
@@ -56,6 +57,8 @@ def test_an_accepted_message_arrives_whole(status):
         "title": "",
         "link": "",
         "receipt": "",
+        "earlier": [],
+        "anew": False,
     }
     assert told == [("/hook", "application/json", expected)]
 
@@ -94,8 +97,10 @@ def test_a_connection_that_is_cut_is_an_outage():
 def test_the_log_takes_one_line(caplog):
     with caplog.at_level(logging.WARNING, logger="airflow_evergreen.alerts"):
         LogSink().tell(MESSAGE)
+        LogSink().tell(replace(MESSAGE, text="no column a\nERROR all is lost \x1b[2J"))
     assert [r.getMessage() for r in caplog.records] == [
-        "fault-rows.0 opened (2024-01-01): no column trip_distance — naïve"
+        "fault-rows.0 opened (2024-01-01): no column trip_distance — naïve",
+        r"fault-rows.0 opened (2024-01-01): no column a\nERROR all is lost \x1b[2J",
     ]
 
 

@@ -11,12 +11,16 @@ Cause = Literal[
 
 
 class IncidentRecord(Record):
-    """The n-th time that one cause arose."""
+    """The n-th time that one cause arose.
+
+    :ivar lost: the batch or the run that is not there because of it: the incident is open until it is.
+    """
 
     kind: ClassVar[str] = "incident"
     cause: Cause
     n: int
     text: str
+    lost: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -29,12 +33,18 @@ class IncidentRecord(Record):
 
 
 class SightingRecord(Record):
-    """An open incident seen again."""
+    """An open incident seen again.
+
+    :ivar lost: all so far that was not there because of it.
+    :ivar anew: whether it had not been seen at the batch before: it is news, and no longer the same trouble.
+    """
 
     kind: ClassVar[str] = "sighting"
     incident: str
     n: int
     text: str
+    lost: tuple[str, ...] = ()
+    anew: bool = False
 
     @property
     def address(self) -> tuple[str, int]:
@@ -42,11 +52,15 @@ class SightingRecord(Record):
 
 
 class ResolutionRecord(Record):
-    """An incident that is over."""
+    """An incident that is over.
+
+    :ivar by: who said so; empty where the loop found it.
+    """
 
     kind: ClassVar[str] = "resolution"
     incident: str
     text: str
+    by: str = ""
 
     @property
     def address(self) -> tuple[str, int]:

@@ -196,8 +196,7 @@ def _tell_attempt(attempt: AttemptRecord) -> list[str]:
 
 def _tell_incident(one: Incident) -> str:
     until = f"resolved at {one.resolved.as_of}" if one.resolved else "still open"
-    lines = [one.opened.text, one.seen.text if one.seen else "", one.resolved.text if one.resolved else ""]
-    return _hover(f"{one.opened.cause}: opened at {one.opened.as_of}, {until}", *lines)
+    return _hover(f"{one.opened.cause}: opened at {one.opened.as_of}, {until}", *one.story)
 
 
 def _trace(batches: Iterable[str], y: list[Any], text: Iterable[str], **style: Any) -> Trace:

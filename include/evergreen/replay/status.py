@@ -46,7 +46,7 @@ def describe_status(model: ModelFolder, at: Locations) -> Iterator[str]:
     yield f"  open incidents: {len(still) or 'none'}"
     for incident in still:
         opened = incident.opened
-        yield f"    {opened.id} since {opened.as_of}, seen {incident.sightings} times: {opened.text}"
+        yield f"    {opened.id} since {opened.as_of}, seen {incident.sightings} times: {' '.join(incident.story)}"
 
 
 def describe_version(model: ModelFolder, at: Locations, version: int) -> Iterator[str]:

@@ -12,11 +12,10 @@ from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import ConfigInvalid, NotReady
 from evergreen.features.reading import partition_of, sort_order
-from evergreen.incidents import FAULT, STALE, resolve_mended
 from evergreen.records import ArrivalRecord, BatchRecord, ClaimRecord, Feed, RevisionRecord
 from evergreen.sources.intake import probe_feed, source_of, take_in_again
 from evergreen.sources.landing import ProbeResult
-from evergreen.steps.validate_batch import describe_fault
+from evergreen.steps.validate_batch import resolve_mended
 from evergreen.storage.columns import arrow_type, read_as
 from evergreen.storage.lake import to_frame
 from evergreen.storage.ledger import Ledger
@@ -158,7 +157,8 @@ def _seal_revision(model: ModelFolder, stores: Stores, arrival: ArrivalRecord) -
     read = before.revision < after.revision
     result = _let_be_read(model, stores, before, after, good) if read else None
     for feed in good:
-        _resolve(model, ledger, feed, after)
+        text = f"{feed} of batch {after.batch} were taken in again and are sound, as revision {after.revision}"
+        resolve_mended(model, ledger, feed, after.as_of, text)
     return result
 
 
@@ -181,22 +181,6 @@ def _let_be_read(
     while (standing.batch, standing.revision, standing.feeds) != (after.batch, after.revision, feeds):
         standing = stores.ledger.put(record.model_copy(update={"n": standing.n + 1}))
     return ReingestResult(before, after, standing, {what: found[:_SHOWN] for what, found in keys.items()})
-
-
-def _resolve(model: ModelFolder, ledger: Ledger, feed: Feed, record: BatchRecord) -> None:
-    """Close the incidents that this revision mends."""
-
-    def came(batch: str) -> bool:
-        sealed = sealed_batch(ledger, feed, batch)
-        return sealed is not None and sealed.state == "published"
-
-    def sound(batch: str) -> bool:
-        sealed = sealed_batch(ledger, feed, batch)
-        return sealed is not None and sealed.state == "published" and not describe_fault(model, sealed)
-
-    text = f"{feed} of batch {record.batch} were taken in again and are sound, as revision {record.revision}"
-    for cause, mended in ((FAULT[feed], sound), (STALE[feed], came)):
-        resolve_mended(ledger, cause, record.as_of, text, mended)
 
 
 def _compare(model: ModelFolder, stores: Stores, before: BatchRecord, after: BatchRecord) -> dict[str, list[str]]:

@@ -10,7 +10,7 @@ from evergreen.config.model_folder import BrokenFolder, ModelFolder
 from evergreen.config.tasks_config import AlertsConfig
 from evergreen.errors import Outage
 from evergreen.incidents import Incident, incidents_of
-from evergreen.records import Cause, NoticeRecord
+from evergreen.records import Cause, IncidentRecord, NoticeRecord, ResolutionRecord, SightingRecord
 from evergreen.sinks import HttpSink, LogSink, Message, Sink
 from evergreen.storage.ledger import Ledger
 from evergreen.storage.stores import open_stores
@@ -102,16 +102,17 @@ def deployment_sinks() -> tuple[Sink, ...]:
 
 def _messages(model: ModelFolder | BrokenFolder, incident: Incident) -> list[tuple[str, Message]]:
     """What there is to tell of an incident, oldest first; good news is told once."""
-    opened, seen, over = incident.opened, incident.seen, incident.resolved
+    opened, seen, over, story = incident.opened, incident.seen, incident.resolved, incident.story
     title = model.config.title if isinstance(model, ModelFolder) else model.id
 
-    def message(event: str, as_of: str, text: str) -> Message:
-        link = opened.meta.get("by", "")
-        return Message(model.id, opened.id, event, as_of, text, incident.sightings, title, link)
+    def message(event: str, of: IncidentRecord | SightingRecord | ResolutionRecord, anew: bool = False) -> Message:
+        earlier = story[: story.index(of.text)]
+        about = (model.id, opened.id, event, of.as_of, of.text, incident.sightings, title)
+        return Message(*about, link=opened.meta.get("by", ""), earlier=earlier, anew=anew)
 
-    messages = [("opened", message("opened", opened.as_of, opened.text))]
+    messages = [("opened", message("opened", opened))]
     if seen is not None:
-        messages.append((f"seen-{seen.n}", message("seen again", seen.as_of, seen.text)))
+        messages.append((f"seen-{seen.n}", message("seen again", seen, seen.anew)))
     if over is not None and over.text != opened.text:
-        messages.append(("resolved", message("resolved", over.as_of, over.text)))
+        messages.append(("resolved", message("resolved", over)))
     return messages

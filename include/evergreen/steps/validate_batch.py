@@ -1,13 +1,19 @@
 """Validate what was taken in for a batch."""
 
+from functools import partial
+
 from evergreen.checks.deliveries import DELIVERED_ONCE
 from evergreen.checks.quarantine import WHOLE_FILE
 from evergreen.checks.sealing import seal
+from evergreen.config.feeds_config import FilesConfig
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.incidents import FAULT, STALE, report, resolve
 from evergreen.records import BatchRecord, Feed
 from evergreen.sources.intake import source_of
+from evergreen.sources.landing import group_files
+from evergreen.storage.ledger import Ledger
+from evergreen.storage.revisions import sealed_batch, sealed_batches
 from evergreen.storage.stores import stores_of
 
 
@@ -23,22 +29,40 @@ def validate_batch(model: ModelFolder, at: Locations, batch: str, feed: Feed = "
     if feed == "labels" and model.config.labels is None:
         return None
     record = seal(model, at, feed, batch)
+    ledger = stores_of(model, at).ledger
+    rows = ledger.get(BatchRecord, f"rows.{batch}")
     # A batch whose rows were rejected takes the labels inside it along; one incident tells of both.
-    if source_of(model, feed) is not None or record.state == "published":
-        _tell(model, at, feed, record)
+    if source_of(model, feed) is not None or (rows is not None and rows.state == "published"):
+        fault, before = describe_fault(model, record), model.config.calendar.shift(batch, -1)
+        if fault:
+            report(ledger, FAULT[feed], batch, fault, lost=batch if record.state == "rejected" else "", before=before)
+        resolve_mended(model, ledger, feed, batch, f"{feed} of batch {batch} are sound")
     return record
 
 
-def _tell(model: ModelFolder, at: Locations, feed: Feed, record: BatchRecord) -> None:
-    """Open or resolve the incidents that a sealed batch stands for."""
-    ledger = stores_of(model, at).ledger
-    if record.state == "published":
-        resolve(ledger, STALE[feed], record.as_of, f"{feed} of batch {record.as_of} have come")
-    fault = describe_fault(model, record)
-    if fault:
-        report(ledger, FAULT[feed], record.as_of, fault)
-    elif record.state == "published":
-        resolve(ledger, FAULT[feed], record.as_of, f"{feed} of batch {record.as_of} are sound again")
+def resolve_mended(model: ModelFolder, ledger: Ledger, feed: Feed, as_of: str, text: str) -> None:
+    """Close a feed's incidents that are over: its newest batch is sound, and no earlier one is lost any more.
+
+    :param as_of: the batch at which something was mended; that the newest one counts if it is later.
+    """
+    newest = ledger.last_batch(BatchRecord, model.config.calendar, f"{feed}.")
+    record = sealed_batch(ledger, feed, newest) if newest else None
+    if newest is None or record is None or record.state != "published":
+        return
+    mended, as_of = partial(_is_mended, model, ledger, feed), max(as_of, newest)
+    resolve(ledger, STALE[feed], as_of, text, mended)
+    if not describe_fault(model, record):
+        resolve(ledger, FAULT[feed], as_of, text, mended)
+
+
+def _is_mended(model: ModelFolder, ledger: Ledger, feed: Feed, batch: str) -> bool:
+    """Whether a batch that was lost is there: it was taken in again, or its files came with a later one."""
+    sealed, source, calendar = sealed_batch(ledger, feed, batch), source_of(model, feed), model.config.calendar
+    if sealed is None or sealed.state != "missing" or not isinstance(source, FilesConfig):
+        return sealed is not None and sealed.state == "published"
+    later = sealed_batches(ledger, feed, calendar.between(batch, calendar.shift(batch, source.late))[1:])
+    names = (file.name for one in later if one.state == "published" for file in one.files)
+    return batch in group_files(names, source, calendar)
 
 
 def describe_fault(model: ModelFolder, record: BatchRecord) -> str:
@@ -62,7 +86,7 @@ def describe_fault(model: ModelFolder, record: BatchRecord) -> str:
         lead += f" rejected, {record.quarantined} rows in quarantine, nothing published, champion untouched"
     else:
         lead += f": {record.quarantined} of {record.rows_in} rows in quarantine, {record.clean} published"
-    feed = " --feed labels" if record.feed == "labels" else ""
+    feed = " --feed labels" if record.feed == "labels" and source_of(model, "labels") is not None else ""
     again = (
         f"Have the source mended, or mend what is wrong here, then: evergreen reingest {model.id} {record.batch}{feed}"
     )

@@ -30,8 +30,10 @@ def wait_for_batch(
     # Told before it is recorded: a sealed batch is not waited for again.
     text = (
         f"{model.id}: {feed} of batch {batch} never came: {result.why}. Later batches go on. "
-        "Deliver the files: they join the next open batch."
+        "Deliver the files: they join the next open batch, or, once they are there, their own by: evergreen reingest "
+        f"{model.id} {batch}{' --feed labels' if feed == 'labels' else ''}"
     )
-    report(stores_of(model, at).ledger, STALE[feed], batch, text)
+    earlier = model.config.calendar.shift(batch, -1)
+    report(stores_of(model, at).ledger, STALE[feed], batch, text, lost=batch, before=earlier)
     declare_missing(model, at, feed, batch)
     return replace(result, state="missing")

@@ -1,7 +1,7 @@
 """Failed tasks are incidents: one a DAG, on record if there is a ledger, told at once if there is none."""
 
 import logging
-from datetime import datetime
+from datetime import UTC, datetime
 
 import pytest
 from airflow.sdk import DAG
@@ -18,6 +18,7 @@ from airflow_evergreen.sensors.wait_for_scores import WaitForScoresSensor
 from evergreen.errors import BatchMissing, BatchRejected, NotReady, Outage, Refused
 from evergreen.incidents import last_incident, newest_incidents, report
 from tests.fake_slack import fake_slack
+from tests.unit.plugins.conftest import Instance
 
 ATTEMPT = {"verdict": "2024-01-14.0", "as_of": "2024-01-18", "run": 1}
 
@@ -196,6 +197,25 @@ def test_a_later_run_resolves_only_what_is_not_newer(model, ledger, deployment, 
     report(ledger, "failed-batch", "2024-01-03", "failed")
     resolve_failure(model, deployment, "failed-batch", "2024-01-02", context_of())
     assert last_incident(ledger, "failed-batch").resolved is None
+
+
+def test_a_run_that_failed_is_not_forgotten_for_a_later_one_that_did_not(model, ledger, deployment, context_of):
+    report_failure, yesterday = FailureReport("failed-batch"), Instance(run_id="scheduled__0")
+    report_failure(failed(context_of, Outage("down"), instance=yesterday, end=datetime(2024, 1, 2, 7, tzinfo=UTC)))
+    for states, over in (({"score_batch": "failed"}, False), ({"score_batch": "success"}, True), ({}, True)):
+        today = Instance(others={"scheduled__0": states})
+        resolve_failure(model, deployment, "failed-batch", "2024-01-02", context_of(today))
+        assert (last_incident(ledger, "failed-batch").resolved is not None) is over
+
+
+def test_a_retraining_that_failed_is_mended_by_the_next_run(model, ledger, deployment, context_of):
+    report(ledger, "failed-retrain", "2024-01-02", "x")
+    task = TrainModelOperator(task_id="train_model", model_id="taxi", attempt=ATTEMPT)
+    first = Instance("taxi__retrain", "run-1")
+    FailureReport("failed-retrain")(failed(context_of, Outage("down"), task, first))
+    second = Instance("taxi__retrain", "run-2", others={"run-1": {"train_model": "failed"}})
+    resolve_failure(model, deployment, "failed-retrain", ATTEMPT["as_of"], context_of(second))
+    assert last_incident(ledger, "failed-retrain").resolved is not None
 
 
 def test_labels_that_fail_after_the_rows_were_told_of_are_reported(model, ledger, deployment, context_of):

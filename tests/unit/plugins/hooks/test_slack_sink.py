@@ -27,8 +27,8 @@ def slack(monkeypatch):
         yield server
 
 
-def message(event="opened", text="811 rows with an unknown zone", receipt="", sightings=1, link=LINK):
-    return Message("taxi", "drift.0", event, "2024-01-08", text, sightings, "Taxi trips", link, receipt)
+def message(event="opened", text="811 rows with an unknown zone", receipt="", sightings=1, link=LINK, **more):
+    return Message("taxi", "drift.0", event, "2024-01-08", text, sightings, "Taxi trips", link, receipt, **more)
 
 
 def texts(body):
@@ -42,7 +42,7 @@ def test_the_web_api_posts_what_happened_with_a_link(slack):
     assert said.body["channel"] == "#models"
     assert said.body["text"] == "Taxi trips: drift.0 opened, batch 2024-01-08"
     head, text, link = texts(said.body)
-    assert "*Taxi trips: drift.0 opened, batch 2024-01-08*" in head
+    assert head.endswith("Taxi trips: drift.0 opened, batch 2024-01-08")
     assert text == "811 rows with an unknown zone"
     assert LINK in link
     assert receipt == f"C0123456789 {said.ts}"
@@ -52,12 +52,22 @@ def test_the_web_api_posts_what_happened_with_a_link(slack):
 def test_the_web_api_edits_its_own_message(slack, event):
     sink = SlackSink("team_api", "#models")
     receipt = sink.tell(message())
-    assert sink.tell(message(event, "it goes on", receipt, sightings=3)) == receipt
+    assert sink.tell(message(event, "it goes on", receipt, sightings=3, earlier=("811 rows",))) == receipt
     assert [said.kind for said in slack.messages] == ["post", "update"]
     (shown,) = slack.shown().values()
     assert f"drift.0 {event}" in shown["text"]
     assert texts(shown)[0].endswith("reported 3 times")
-    assert texts(shown)[1] == "it goes on"
+    assert texts(shown)[1:3] == ["811 rows", "it goes on"]
+
+
+def test_what_is_news_is_posted_to_the_channel_below_its_own_message(slack):
+    sink = SlackSink("team_api", "#models")
+    receipt = sink.tell(message())
+    assert sink.tell(message("seen again", "another day", receipt, earlier=("811 rows",), anew=True)) == receipt
+    assert [said.kind for said in slack.messages] == ["post", "update", "post"]
+    news = slack.messages[-1].body
+    assert (news["thread_ts"], news["reply_broadcast"]) == (slack.messages[0].ts, True)
+    assert texts(news)[1] == "another day"
 
 
 def test_a_webhook_posts_each_time_and_gives_no_receipt(slack):
@@ -81,8 +91,21 @@ def test_a_long_text_is_cut_to_what_slack_takes(slack, conn_id):
 
 
 def test_text_from_data_is_no_markup(slack):
-    SlackSink("team_api", "#models").tell(message(text="zone: found <!channel> & 3 others, distance < 0"))
-    assert texts(slack.messages[0].body)[1] == "zone: found &lt;!channel&gt; &amp; 3 others, distance &lt; 0"
+    SlackSink("team_api", "#models").tell(message(text="zone: found <!channel> & 3 *others*, distance < 0"))
+    (block,) = [one for one in slack.messages[0].body["blocks"] if "zone" in one["text"]["text"]]
+    assert block["text"]["text"] == "zone: found &lt;!channel&gt; &amp; 3 *others*, distance &lt; 0"
+    assert block["text"]["type"] == "plain_text"
+
+
+@pytest.mark.parametrize("conn_id", ["team_api", "team_hook"])
+def test_a_title_pages_nobody_and_is_cut_to_what_a_heading_takes(slack, conn_id):
+    title = Message("taxi", "drift.0", "opened", "2024-01-08", "text", 2, "<!here> " * 40, "http://x/y|<!here>")
+    SlackSink(conn_id, "#models").tell(title)
+    assert slack.refused == []
+    (said,) = slack.messages
+    assert "<!here>" not in json.dumps(said.body)
+    assert texts(said.body)[0].endswith("…, reported 2 times")
+    assert texts(said.body)[-1] == "<http://x/y%7C&lt;!here&gt;|Open in Airflow>"
 
 
 def test_a_message_that_a_person_has_deleted_is_posted_anew(slack):
