@@ -17,8 +17,9 @@ import click
 from evergreen.config.locations import Locations, demo_models, home, model_roots
 from evergreen.config.model_folder import get_model_folder
 from evergreen.errors import EvergreenError
-from evergreen.replay.commands import console, make_progress, replay, replay_diff, set_up_log, write_history
+from evergreen.replay.commands import replay, replay_diff, write_history
 from evergreen.scaffold.commands import new_model, split
+from evergreen.terminal import console, make_progress, say, set_up_log
 
 if TYPE_CHECKING:
     from evergreen.demo.services import Services
@@ -56,7 +57,7 @@ def run_live(once: bool) -> None:
         _say_where(services)
         begun = time.monotonic()
         for line in feed(model, at, stream):
-            console.print(f"{time.monotonic() - begun:4.0f} s  {line}", markup=False)
+            say(f"{time.monotonic() - begun:4.0f} s  {line}")
         report = home().absolute() / "reports" / "taxi.html"
         history = write_history(model, at, calendar.name(0), calendar.name(stream.batches - 1), report)
         _say_where(services)
@@ -70,10 +71,10 @@ def run_live(once: bool) -> None:
 
 
 def _say_where(services: "Services") -> None:
-    console.print(f"Airflow {services.airflow_url}  login admin, password {services.secrets['admin']}", markup=False)
-    console.print(f"MLflow  {services.mlflow_url}", markup=False)
-    console.print(f"logs    {services.home / 'logs'}", markup=False)
-    console.print(f"models  {services.environment['EVERGREEN_MODELS']}", markup=False)
+    say(f"Airflow {services.airflow_url}  login admin, password {services.secrets['admin']}")
+    say(f"MLflow  {services.mlflow_url}")
+    say(f"logs    {services.home / 'logs'}")
+    say(f"models  {services.environment['EVERGREEN_MODELS']}")
 
 
 @cli.command()
@@ -113,7 +114,7 @@ def reingest(model_id: str, batch: str, feed: "Feed") -> None:
     model, at = get_model_folder(model_id, model_roots()), _standing_lake()
     result = reingest_batch(model, at, batch, feed, probe_beforehand(model, at, feed, batch))
     for line in describe_result(result):
-        console.print(line, markup=False)
+        say(line)
     sys.exit(0 if result.after.state == "published" else 1)
 
 
@@ -124,7 +125,7 @@ def status(model_id: str) -> None:
     from evergreen.replay.status import describe_status
 
     for line in describe_status(get_model_folder(model_id, model_roots()), _standing_lake()):
-        console.print(line, markup=False)
+        say(line)
 
 
 @cli.command()
@@ -139,18 +140,32 @@ def rollback(model_id: str, version: int | None, reason: str, yes: bool) -> None
 
     model, at = get_model_folder(model_id, model_roots()), _standing_lake(registry=True)
     plan = plan_rollback(model, at, version, f"{getpass.getuser()}: {reason}")
-    console.print(f"{model.id}: back from version {plan.instead} to version {plan.version}", markup=False)
+    say(f"{model.id}: back from version {plan.instead} to version {plan.version}")
     for line in describe_judgement(plan.attempt.judgement) if plan.attempt.judgement else ():
-        console.print(line, markup=False)
-    console.print(f"  the gate would {'refuse it: ' + plan.doubt if plan.doubt else 'promote it'}", markup=False)
+        say(line)
+    say(f"  the gate would {'refuse it: ' + plan.doubt if plan.doubt else 'promote it'}")
     if not yes:
         click.confirm("Put it in force?", abort=True)
     standing = rollback_model(model, at, plan)
     if standing.attempt != plan.attempt.id:
-        console.print(f"promotion {standing.number}, version {standing.version}, came before; look again", markup=False)
+        say(f"promotion {standing.number}, version {standing.version}, came before; look again")
         sys.exit(1)
     until = "until a challenger is expected to serve better; `retrain: {any: [never]}` in config.yaml holds it"
-    console.print(f"version {standing.version} serves from batch {standing.effective_from}, {until}", markup=False)
+    say(f"version {standing.version} serves from batch {standing.effective_from}, {until}")
+
+
+@cli.command()
+@click.argument("model_id", metavar="MODEL")
+@click.argument("incident")
+@click.option("--why", "reason", required=True, help="Why; it goes on record.")
+def acknowledge(model_id: str, incident: str, reason: str) -> None:
+    """Say that an open INCIDENT, such as fault-rows.0, is over, whatever it has cost."""
+    from evergreen.incidents import acknowledge as close
+    from evergreen.storage.stores import open_stores
+
+    model, at = get_model_folder(model_id, model_roots()), _standing_lake()
+    over = close(open_stores(at, model.id).ledger, incident, getpass.getuser(), reason)
+    say(f"{over.incident} is over: {over.text}; who was told of it is told so by the next run")
 
 
 @cli.command()
@@ -161,7 +176,7 @@ def why(model_id: str, version: int) -> None:
     from evergreen.replay.status import describe_version
 
     for line in describe_version(get_model_folder(model_id, model_roots()), _standing_lake(), version):
-        console.print(line, markup=False)
+        say(line)
 
 
 def _standing_lake(registry: bool = False) -> Locations:
@@ -186,7 +201,7 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
     except (EvergreenError, ValueError) as error:
-        console.print(str(error), style="red", markup=False)
+        console.print(str(error), style="red")
         sys.exit(2)
 
 

@@ -1,12 +1,16 @@
 """Commands that look at what was done before: they make nothing, and say where they have looked."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from evergreen.cli import cli
+from evergreen.config.locations import Locations
 from evergreen.errors import Refused
+from evergreen.incidents import report
+from evergreen.storage.stores import open_stores
 from tests.unit.small_loop import SmallLoop, day, doubled
 
 READING = (["status", "small"], ["why", "small", "1"], ["rollback", "small", "--why", "it drifts"])
@@ -57,3 +61,15 @@ def test_beside_a_lake_they_make_no_registry(arguments, lived, tmp_path):
         done.exception
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_incident_is_acknowledged_with_who_and_why_and_once(lived, tmp_path):
+    shutil.copytree(lived / "lake", tmp_path / "lake")
+    ledger = open_stores(Locations.under(tmp_path), "small").ledger
+    report(ledger, "fault-rows", day(3), "rejected [red] \x1b[2J", lost=day(3))
+    status = call(["status", "small"], lived, EVERGREEN_HOME=tmp_path).output
+    assert rf"fault-rows.0 since {day(3)}, seen 1 times: rejected [red] \x1b[2J" in status
+    arguments = ["acknowledge", "small", "fault-rows.0", "--why", "a holiday"]
+    assert "fault-rows.0 is over: acknowledged by " in call(arguments, lived, EVERGREEN_HOME=tmp_path).output
+    assert "open incidents: none" in call(["status", "small"], lived, EVERGREEN_HOME=tmp_path).output
+    assert isinstance(call(arguments, lived, EVERGREEN_HOME=tmp_path).exception, Refused)

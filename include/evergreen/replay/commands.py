@@ -1,6 +1,5 @@
-"""`evergreen replay` and `evergreen replay-diff`, and what they share with other commands."""
+"""`evergreen replay` and `evergreen replay-diff`, and the summary that other commands end with too."""
 
-import logging
 import sys
 import tempfile
 from dataclasses import replace as change
@@ -10,17 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from evergreen.config.locations import Locations, model_roots
 from evergreen.config.model_folder import ModelFolder, get_model_folder
+from evergreen.terminal import Terminal, make_progress, say, set_up_log
 
 if TYPE_CHECKING:
     from evergreen.replay.diff.comparison import Comparison
     from evergreen.replay.history import History
-
-console = Console(highlight=False, soft_wrap=True)
 
 
 @click.command()
@@ -114,18 +110,11 @@ def _replay_both(
         for (name, folder), under in zip(folders.items(), (scratch / "base", scratch / "change"), strict=True)
     )
     verbose = click.get_current_context().find_root().params["verbose"]
-    with make_progress(Console(stderr=True)) as progress:
+    with make_progress(Terminal(stderr=True)) as progress:
         batches = len(change.model.config.calendar.between(*span))
         task = progress.add_task(f"replaying {change.model.id} as it is and as it was", total=batches)
         set_up = partial(set_up_log, verbose)
         return replay_side_by_side(base, change, span, set_up, lambda _: progress.advance(task))
-
-
-def set_up_log(verbose: bool) -> None:
-    """Tell errors alone, or every step."""
-    logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(name)s: %(message)s")
-    for noisy in ("alembic", "mlflow", "great_expectations"):
-        logging.getLogger(noisy).setLevel(logging.INFO if verbose else logging.ERROR)
 
 
 def write_history(model: ModelFolder, at: Locations, first: str, last: str, path: Path) -> "History":
@@ -138,9 +127,9 @@ def write_history(model: ModelFolder, at: Locations, first: str, last: str, path
     path.parent.mkdir(parents=True, exist_ok=True)
     write_report(history, path)
     as_table(history).to_csv(path.with_suffix(".csv"), index=False)
-    print_summary(history, console)
-    console.print(f"report {path}", markup=False)
-    console.print(f"table  {path.with_suffix('.csv')}", markup=False)
+    print_summary(history)
+    say(f"report {path}")
+    say(f"table  {path.with_suffix('.csv')}")
     return history
 
 
@@ -150,9 +139,3 @@ def _scratch(into: Path | None, model_id: str) -> Path:
     if scratch.exists() and any(scratch.iterdir()):
         raise click.UsageError(f"--into {scratch}: is not empty; a replay begins with nothing")
     return scratch
-
-
-def make_progress(to: Console = console) -> Progress:
-    """A bar with its count and the time that has passed."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=to)

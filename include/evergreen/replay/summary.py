@@ -2,14 +2,16 @@
 
 from collections import Counter
 
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from evergreen.foreign_text import one_line
 from evergreen.records import AttemptRecord, PromotionRecord
 from evergreen.replay.history import BatchHistory, History
+from evergreen.terminal import console
 
 
-def print_summary(history: History, console: Console) -> None:
+def print_summary(history: History) -> None:
     """Say what happened: batches, rows, verdicts, attempts, and the live model's error before and after."""
     batches = history.batches
     rejected = [one for one in batches if one.rows.state == "rejected"]
@@ -24,7 +26,7 @@ def print_summary(history: History, console: Console) -> None:
     )
     for one in rejected:
         reasons = "; ".join(f"{r.column or r.file or 'batch'}: {r.found}" for r in one.rows.reasons[:2])
-        facts.add_row("  rejected", f"{one.batch}: {reasons}")
+        facts.add_row("  rejected", one_line(f"{one.batch}: {reasons}"))
     asked = [one.verdict for one in batches if one.verdict is not None and one.verdict.action == "retrain"]
     warned = [one.batch for one in batches if one.verdict is not None and one.verdict.inputs.state == "warn"]
     checked = sum(one.verdict is not None for one in batches)
@@ -36,7 +38,8 @@ def print_summary(history: History, console: Console) -> None:
     _add_attempts(facts, history)
     _add_promotions(facts, history)
     facts.add_row(history.metric, f"{_number(history.overall)} over all scored rows with a known label")
-    facts.add_row("loop", "closed" if history.closed else "[bold]did not close[/]: no champion was replaced")
+    open_end = Text.assemble(("did not close", "bold"), ": no champion was replaced")
+    facts.add_row("loop", "closed" if history.closed else open_end)
     console.print(facts)
 
 
@@ -49,7 +52,7 @@ def _add_attempts(facts: Table, history: History) -> None:
         # That a challenger is not better is routine, and so is a refresh. What passed, waits for somebody or has to be
         # mended is told.
         if not attempt.refresh and (attempt.outcome != "refused" or attempt.judgement is None):
-            facts.add_row(f"  {attempt.outcome}", _tell(attempt))
+            facts.add_row(f"  {attempt.outcome}", one_line(_tell(attempt)))
 
 
 def _add_promotions(facts: Table, history: History) -> None:

@@ -4,7 +4,9 @@ import sys
 
 import click
 
+from evergreen.foreign_text import one_line
 from evergreen.scaffold.answers import Question
+from evergreen.terminal import say
 
 _SHOWN = 20
 
@@ -14,14 +16,15 @@ def ask_person(question: Question, problem: str | None) -> str | None:
     if not sys.stdin.isatty():
         return None
     if problem is not None:
-        click.echo(problem)
+        say(problem)
     else:
-        click.echo(question.text)
+        say(question.text)
         for name, why in list(question.candidates.items())[:_SHOWN]:
-            click.echo(f"    {name}  {why}")
+            say(f"    {name}  {why}")
         if len(question.candidates) > _SHOWN:
-            click.echo(f"    and {len(question.candidates) - _SHOWN} more")
-    answer: str = click.prompt(question.flag, default=question.proposal)
+            say(f"    and {len(question.candidates) - _SHOWN} more")
+    asked = f"{question.flag} [{one_line(question.proposal)}]" if question.proposal else question.flag
+    answer: str = click.prompt(asked, default=question.proposal, show_default=False)
     return answer
 
 

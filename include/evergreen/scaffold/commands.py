@@ -8,6 +8,7 @@ import click
 from evergreen.batches import Every
 from evergreen.config.locations import Locations, model_roots
 from evergreen.config.model_folder import get_model_folder
+from evergreen.terminal import say
 
 _HISTORY = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -33,11 +34,11 @@ def split(
     for what, counts in (("rows", done.rows), ("labels", done.labels)):
         if counts:
             span = f"{len(counts)} batches, {min(counts)} to {max(counts)}"
-            click.echo(f"{sum(counts.values()):,} {what} in {span}: {folder}")
+            say(f"{sum(counts.values()):,} {what} in {span}: {folder}")
     if done.before:
-        click.echo(f"{done.before:,} rows lie before the start, {model.config.calendar.name(0)}, and are left out")
+        say(f"{done.before:,} rows lie before the start, {model.config.calendar.name(0)}, and are left out")
     if done.unassigned:
-        click.echo(f"{done.unassigned:,} labels were known before the start or never, or belong to no row: left out")
+        say(f"{done.unassigned:,} labels were known before the start or never, or belong to no row: left out")
 
 
 @click.command("new-model")
@@ -89,4 +90,4 @@ def new_model(
     proposal = propose_model(name, history, Answers(**given), take_proposal if yes else ask_person, outcomes)
     folder = write_folder(proposal, parent)
     for line in tell_proposal(proposal, folder, served=parent.absolute() in [root.absolute() for root in roots]):
-        click.echo(line)
+        say(line)
