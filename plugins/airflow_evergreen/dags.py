@@ -19,11 +19,13 @@ from evergreen.config.model_folder import (
     load_model_folder,
 )
 from evergreen.errors import ConfigInvalid
+from evergreen.foreign_text import for_markdown
 
 _LONGEST_DELAY = timedelta(minutes=30)
 _HERE = Path(__file__).parent
 # The DAG file that shows what is wrong with a folder.
 _KIND_OF_BROKEN = "batch"
+_BROKEN = "**This model's folder does not load.** Its DAGs come back when it does.\n"
 
 
 class ReadConfigOperator(BaseOperator):
@@ -85,7 +87,9 @@ def describe(model: ModelFolder, kind: str, what: str) -> dict[str, Any]:
         "dag_id": f"{model.id}__{kind}",
         "dag_display_name": f"{model.id}__{kind}",
         "description": f"{config.title}: {what}",
-        "doc_md": "\n\n".join(filter(None, [f"**{config.title}**: {what}.", config.description, _facts(model)])),
+        "doc_md": "\n\n".join(
+            filter(None, [f"**{for_markdown(config.title)}**: {what}.", config.description, _facts(model)])
+        ),
         "tags": {"evergreen", model.id, kind},
         "is_paused_upon_creation": False,
         "default_args": {
@@ -159,7 +163,7 @@ def _show_problem(model: BrokenFolder) -> None:
     with DAG(
         f"{model.id}__broken",
         description=f"Broken model folder: {model.error}",
-        doc_md=f"**This model's folder does not load.** Its DAGs come back when it does.\n\n```\n{model.error}\n```",
+        doc_md="\n- ".join([_BROKEN, *map(for_markdown, str(model.error).splitlines())]),
         tags={"evergreen", "broken"},
         # Once a day it fails, so that a folder that broke is not only silent.
         schedule="@daily",
@@ -175,8 +179,8 @@ def _facts(model: ModelFolder) -> str:
     config, source = model.config, model.config.source
     lines = {
         "Batches": f"one a {config.schedule.every}, from {config.calendar.name(0)}",
-        "Rows": f"`{source.files if isinstance(source, FilesConfig) else source.sql}`",
-        "Labels": "none" if config.labels is None else f"`{config.labels.column}`",
+        "Rows": for_markdown(str(source.files) if isinstance(source, FilesConfig) else source.sql),
+        "Labels": "none" if config.labels is None else for_markdown(config.labels.column),
         "Judged by": f"{config.gate.metric}, on the newest {config.gate.min_rows} labels and more",
         "Retrained": ", or ".join(policy.describe() for policy in config.policies),
     }

@@ -10,6 +10,7 @@ from airflow_evergreen import dags
 from airflow_evergreen.alerts import FailureReport
 from airflow_evergreen.dags import ReadConfigOperator
 from evergreen.errors import ConfigInvalid
+from evergreen.foreign_text import for_markdown
 from tests.dags.parsing import parse
 
 KINDS = ["batch", "drift", "retrain"]
@@ -22,8 +23,8 @@ def test_a_dag_is_described_in_its_models_own_words(kind, taxi):
     assert "How many minutes a green taxi's trip will take" in dag.doc_md
     for fact in (
         "one a day, from 2024-01-01",
-        "green_{batch:%Y-%m-%d}*.csv.gz",
-        "`trip_minutes`",
+        for_markdown("green_{batch:%Y-%m-%d}*.csv.gz"),
+        for_markdown("trip_minutes"),
         "mae",
         "has grown by",
     ):
@@ -153,7 +154,7 @@ def test_a_second_folder_of_a_name_harms_not_the_first(add_model, tmp_path, monk
     assert broken.startswith("taxi_")
     assert broken.endswith("__broken")
     assert broken != "taxi__broken"
-    assert f"already served from {tmp_path / 'models' / 'taxi'}" in bag.dags[broken].doc_md
+    assert for_markdown(f"already served from {tmp_path / 'models' / 'taxi'}") in bag.dags[broken].doc_md
     assert bag.dags["taxi__batch"].task_ids[0] == "wait_for_batch"
     assert broken in parse("batch.py", broken).dags
     assert "read_config" not in parse("batch.py", "taxi__batch").dags["taxi__batch"].task_ids

@@ -127,7 +127,7 @@ class ModelConfig(Contract):
     """config.yaml: all that is particular to one model and is not code."""
 
     title: str = Field(description="The model's name for people; Airflow shows it.")
-    description: str = Field(default="", description="What the model is for; Airflow shows it.")
+    description: str = Field(default="", description="What the model is for, in Markdown; Airflow shows it.")
     owner: str = Field(default="evergreen", description="Owner of the model's DAGs in Airflow.")
     schedule: ScheduleConfig
     source: Source = Field(

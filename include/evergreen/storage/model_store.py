@@ -32,6 +32,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from evergreen.errors import ModelIncompatible, Outage
+from evergreen.foreign_text import for_markdown
 from evergreen.storage import model_from_code
 from evergreen.storage.model_from_code import PACKED
 from evergreen.storage.packed_model import PackedModel
@@ -174,7 +175,7 @@ class ModelStore:
                 run_id=run_id,
                 model_id=source.removeprefix("models:/"),
                 tags={ATTEMPT_TAG: attempt, **tags},
-                description=description[:5000],
+                description=for_markdown(description),
             )
             return int(version.version)
 

@@ -11,6 +11,7 @@ from airflow_evergreen.operators.attempt import AttemptOperator
 from airflow_evergreen.runtime import acting_for, load_model, locate
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
+from evergreen.foreign_text import for_markdown
 from evergreen.records import ApprovalRecord
 from evergreen.storage.stores import stores_of
 
@@ -52,6 +53,7 @@ class ApproveModelOperator(AttemptOperator, HITLOperator):
         # Before the wait, not after it: this is the alert that somebody has to act on.
         tell_incidents(model, at)
         wait = model.config.gate.approval_wait
+        self.body = for_markdown(str(self.body))
         self.response_timeout = None if wait.days > 10_000 else wait
         HITLOperator.execute(self, context)
         raise RuntimeError("waiting for a human ended without an answer")

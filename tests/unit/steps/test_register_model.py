@@ -54,6 +54,12 @@ def test_the_baseline_serves_from_the_first_labels_until_something_beats_it(tmp_
     assert [one.reasons for one in loop.verdicts if one.as_of <= won.as_of] == [("bootstrap",)] * int(won.as_of[-2:])
     assert not any(one.reasons for one in loop.verdicts if one.as_of > won.as_of)
     assert loop.stores.models.champion() == (won.version, won.number)
+    # MLflow reads a version's description as Markdown, and takes so many characters of it.
+    store = loop.stores.models
+    version = store.create_version(store.find_run(won.attempt, "champion"), "again", {}, "zone=<b>x</b> " * 1000)
+    said = store._client.get_model_version(store.name, str(version)).description
+    assert said.startswith("zone=\\<b\\>x\\</b\\> zone=")
+    assert 4900 < len(said) <= 5000
 
 
 @pytest.mark.parametrize("outcome", [0, 1])

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from evergreen.foreign_text import for_markdown
 from evergreen.losses import METRICS
 from evergreen.records import Judgement
 from evergreen.replay.diff.comparison import CONFIDENCE, Comparison
@@ -23,13 +24,14 @@ def describe_comparison(comparison: Comparison) -> str:
 
 def describe_newcomer(model_id: str, path: str, base: str) -> str:
     """What is said of a model that the base does not have."""
-    return f"**{model_id}: new.** There is no model folder {path} at {base}: nothing to compare.\n"
+    where = f"{for_markdown(path)} at {for_markdown(base)}"
+    return f"**{model_id}: new.** There is no model folder {where}: nothing to compare.\n"
 
 
 def _headline(comparison: Comparison) -> str:
     model, judgement, interval = comparison.change.model, comparison.judgement, comparison.interval
     if judgement is None or interval is None:
-        return f"**{model}: {comparison.outcome}.** {comparison.why.capitalize()}."
+        return f"**{model}: {comparison.outcome}.** {for_markdown(comparison.why.capitalize())}."
     effect, metric = comparison.gate.min_effect, judgement.metric
     numbers = f"{metric} {judgement.challenger:.4g} instead of {judgement.champion:.4g}"
     if interval.lower == interval.upper == 0:
@@ -37,7 +39,7 @@ def _headline(comparison: Comparison) -> str:
     of = " in squared error" if METRICS[comparison.change.metric].is_root else ""
     text = f"{numbers}: {_signed(interval.mean)}{of}, {_ends(interval.lower, interval.upper)}"
     if comparison.why:
-        return f"**{model}: worse in a slice.** {_cell(comparison.why)}. Over all: {text}."
+        return f"**{model}: worse in a slice.** {for_markdown(comparison.why)}. Over all: {text}."
     if comparison.outcome != "equal":
         return f"**{model}: {comparison.outcome}.** {text}."
     if -effect <= interval.lower and interval.upper <= effect:
@@ -64,7 +66,7 @@ def _ends(lower: float, upper: float) -> str:
 def _table(comparison: Comparison) -> Iterator[str]:
     base, change = comparison.base, comparison.change
     paired = comparison.judgement.rows if comparison.judgement else 0
-    yield f"| | {comparison.names[0]} | {comparison.names[1]} |"
+    yield f"| | {' | '.join(map(for_markdown, comparison.names))} |"
     yield "|---|---|---|"
     if comparison.judgement is not None:
         judged = comparison.judgement
@@ -87,7 +89,7 @@ def _slices(judgement: Judgement) -> Iterator[str]:
     for one in ranked[:shown]:
         beyond = "" if one.passed else ": beyond its limit"
         yield (
-            f"| {_cell(f'{one.column}={one.value}')} | {one.rows:,} | {one.champion:.4g} | {one.challenger:.4g} "
+            f"| {for_markdown(f'{one.column}={one.value}')} | {one.rows:,} | {one.champion:.4g} | {one.challenger:.4g} "
             f"| {_signed(-one.worse_by)}{beyond} |"
         )
     if len(ranked) > shown:
@@ -96,7 +98,7 @@ def _slices(judgement: Judgement) -> Iterator[str]:
 
 def _facts(comparison: Comparison) -> Iterator[str]:
     span = [one.batch for one in comparison.change.batches]
-    yield f"- changed: {', '.join(comparison.changed) or 'nothing that a replay sees'}"
+    yield f"- changed: {', '.join(map(for_markdown, comparison.changed)) or 'nothing that a replay sees'}"
     yield f"- replayed: {len(span)} batches, {span[0]} to {span[-1]}, the same files, labels as they became known"
     judged, batches = comparison.judgement, comparison.batches
     if judged is not None:
@@ -106,7 +108,7 @@ def _facts(comparison: Comparison) -> Iterator[str]:
         )
     if comparison.base.metric != comparison.change.metric:
         yield f"- gate.metric was {comparison.base.metric}; both are measured by {comparison.change.metric}"
-    yield f"- reports: {comparison.reports[0]}, {comparison.reports[1]}"
+    yield f"- reports: {', '.join(for_markdown(str(report)) for report in comparison.reports)}"
 
 
 def _rejected(history: History) -> int:
@@ -121,8 +123,3 @@ def _signed(share: float) -> str:
     """A share as what it means: 0.052 as ``5.2% better``."""
     text = f"{abs(share):.1%}"
     return text if text == "0.0%" else f"{text} {'better' if share > 0 else 'worse'}"
-
-
-def _cell(text: str) -> str:
-    """Text that a table of Markdown takes as it is."""
-    return text.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")

@@ -2,14 +2,17 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from html import escape
 from pathlib import Path
 
 import numpy as np
 import pytest
+from markdown_it import MarkdownIt
 
 from evergreen.config.gate_config import GateConfig
 from evergreen.config.model_folder import load_model_folder
 from evergreen.errors import NotComparable
+from evergreen.foreign_text import for_markdown
 from evergreen.judging.uncertainty import MeanInterval, two_sided
 from evergreen.records import BatchRecord, Judgement, SliceJudgement
 from evergreen.replay.diff.comment import describe_comparison, describe_newcomer
@@ -231,3 +234,15 @@ def test_the_span_is_four_windows_long(write_folder, at):
     assert choose_span(model, at, "2024-03-01", None, now) == ("2024-03-01", "2024-04-09")
     with pytest.raises(NotComparable, match="--from 2024-05-01 comes after the last batch, 2024-04-09"):
         choose_span(model, at, "2024-05-01", None, now)
+
+
+def test_a_value_and_a_name_of_the_data_are_text_in_the_comment_too() -> None:
+    hostile = "<img src=x> | @team `x` #12"
+    comparison = make_comparison(0.03, 0.09, (make_slice(hostile, 0.5, passed=False),))
+    text = describe_comparison(replace(comparison, names=(hostile, "this change"), changed=(hostile,)))
+    assert text.count(for_markdown(hostile)) >= 4
+    assert hostile not in text
+    page = MarkdownIt("commonmark").enable("table").render(text)
+    assert "<img" not in page
+    assert f"<th>{escape(hostile)}</th>" in page.replace("\u2060", "")
+    assert for_markdown(hostile) in describe_newcomer("taxi", "models/taxi", hostile)
