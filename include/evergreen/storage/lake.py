@@ -8,30 +8,21 @@ from typing import Any
 import obstore
 import pandas as pd
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, write_deltalake
-from deltalake.exceptions import CommitFailedError, DeltaError, SchemaMismatchError, TableNotFoundError
+from deltalake import DeltaTable
+from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from obstore.exceptions import NotFoundError
 
 from evergreen.errors import Outage, SchemaChanged, SourceChanged
 from evergreen.records import Partition
 from evergreen.storage.cache import ByteCache
 from evergreen.storage.content import content_hash, plain
+from evergreen.storage.delta_log import ANOTHER_NAME, commit_partition, where
 from evergreen.storage.objects import delta_options, open_store, reached
 from evergreen.storage.pieces import PartitionPieces
 
-_CONFIGURATION = {
-    "delta.checkpointInterval": "10",
-    # A partition is found by its values; statistics of further columns would only slow each commit down.
-    "delta.dataSkippingNumIndexedCols": "0",
-    # Expired-log clean-up would take the commits' metadata (code, run) away, unasked.
-    "delta.enableExpiredLogCleanup": "false",
-}
 # What pandas makes of whole numbers and of booleans among which there is a null.
 _BESIDE_NULLS: dict[str, type] = {"i": float, "b": object}
 _TRIES = 8
-_ANOTHER_NAME = (
-    "A name keeps its type: give a changed column another name, with renamed_from: its old one, in config.yaml"
-)
 _CACHED_BYTES = 256 * 1024 * 1024
 
 MakePieces = Callable[[], Iterator[pa.Table]]
@@ -81,53 +72,16 @@ class Lake:
                 # What a run that was killed wrote under other rules must not stay.
                 if self.read_any(table, batch, revision).num_rows:
                     try:
-                        self._open(table).delete(_predicate(batch, revision))
+                        self._open(table).delete(where(batch, revision))
                     except CommitFailedError:
                         continue
                 return
             self._require_types(table, batch, first)
-            raised: list[Exception] = []
-            keyed = (_keyed(piece, batch, revision) for piece in itertools.chain((first,), pieces))
-            reader = _reader(_keyed(first, batch, revision).schema, keyed, raised)
-            if self._commit(table, batch, revision, reader, metadata, raised):
+            pieces = itertools.chain((first,), pieces)
+            if commit_partition(self.table_uri(table), batch, revision, pieces, metadata):
                 self._opened.pop(table, None)
                 return
         raise Outage(f"{self.table_uri(table)}: batch {batch} lost {_TRIES} commits to other writers; try again")
-
-    def _commit(
-        self,
-        table: str,
-        batch: str,
-        revision: int,
-        rows: pa.RecordBatchReader,
-        metadata: dict[str, str],
-        raised: list[Exception],
-    ) -> bool:
-        """Write a partition in one commit; returns whether no other writer was faster."""
-        try:
-            write_deltalake(
-                self.table_uri(table),
-                rows,
-                mode="overwrite",
-                # A contract that gains a column adds it; partitions before have nulls there.
-                schema_mode="merge",
-                predicate=_predicate(batch, revision),
-                partition_by=["batch", "revision"],
-                configuration=_CONFIGURATION,
-                storage_options=delta_options(self._root),
-                commit_properties=CommitProperties(custom_metadata=metadata),
-                post_commithook_properties=PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False),
-            )
-        except CommitFailedError:
-            return False
-        except (DeltaError, OSError) as error:
-            if raised:
-                raise raised[0] from None
-            if not isinstance(error, SchemaMismatchError) and "Cast error" not in str(error):
-                raise Outage(f"{self.table_uri(table)}: {error}") from error
-            problem = f"its rows do not fit the table {self.table_uri(table)}: {error}"
-            raise SchemaChanged(f"batch {batch}: {problem}. {_ANOTHER_NAME}") from error
-        return True
 
     def read(self, partition: Partition, order_by: Iterable[str]) -> pa.Table:
         """The rows of one partition, without its batch and revision, in canonical order.
@@ -180,12 +134,12 @@ class Lake:
             if stored != field.type:
                 raise SchemaChanged(
                     f"{self.table_uri(table)}: batch {batch}, column {field.name} is {field.type}, stored as {stored}. "
-                    f"{_ANOTHER_NAME}"
+                    f"{ANOTHER_NAME}"
                 )
 
     def read_any(self, table: str, batch: str, revision: int) -> pa.Table:
         """The rows of one batch in any table, in no particular order; no columns where there is no such table."""
-        wanted = _predicate(batch, revision)
+        wanted = where(batch, revision)
         kept = table in self._opened
         try:
             with reached(self.table_uri(table)):
@@ -244,29 +198,6 @@ def _require_content(table: str, partition: Partition, rows: pa.Table) -> None:
             f"({rows.num_rows} rows, expected content {partition.content[:12]}); restore an earlier table version, or "
             "the key in config.yaml, by whose columns its rows are ordered"
         )
-
-
-def _predicate(batch: str, revision: int) -> str:
-    return f"batch = '{batch}' AND revision = {revision}"
-
-
-def _keyed(rows: pa.Table, batch: str, revision: int) -> pa.Table:
-    numbered = rows.add_column(0, "revision", pa.repeat(pa.scalar(revision, pa.int32()), rows.num_rows))
-    return numbered.add_column(0, "batch", pa.repeat(batch, rows.num_rows))
-
-
-def _reader(schema: pa.Schema, pieces: Iterator[pa.Table], raised: list[Exception]) -> pa.RecordBatchReader:
-    """What the writer reads; what making the pieces raises is kept: the writer tells of it in words of its own."""
-
-    def batches() -> Iterator[pa.RecordBatch]:
-        try:
-            for piece in pieces:
-                yield from piece.to_batches()
-        except Exception as error:
-            raised.append(error)
-            raise
-
-    return pa.RecordBatchReader.from_batches(schema, batches())
 
 
 def to_frame(rows: pa.Table) -> pd.DataFrame:
