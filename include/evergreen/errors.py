@@ -93,7 +93,7 @@ class FileUnreadable(Refused):
 
 
 class FileRefused(FileUnreadable):
-    """A source file is not read at all, whatever it holds: it is no regular file in its place."""
+    """A source file is not read at all, whatever it holds: it is no regular file in its place, or beyond a limit."""
 
 
 class SourceChanged(Refused):

@@ -1,7 +1,8 @@
 """What is kept of rows that did not pass: file, row, expectation, reason, and the row as it came."""
 
+import itertools
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ from evergreen.sources.tables import ParsedFile
 
 Failures = dict[int, list[tuple[str, str | None, str]]]
 WHOLE_FILE = "whole file"
+_AT_ONCE = 65_536
 QUARANTINE = pa.schema(
     [
         ("file", pa.string()),
@@ -31,22 +33,31 @@ def keep_failing(files: list[ParsedFile], failures: Failures, whole: tuple[Reaso
     :param whole: what is wrong with the batch.
     :returns: (rows, QUARANTINE columns).
     """
-    kept: list[dict[str, Any]] = []
+    entries = _describe_failing(files, failures, whole)
+    # What is kept of a row takes many times as much before it is a table's.
+    kept = [QUARANTINE.empty_table()]
+    while some := list(itertools.islice(entries, _AT_ONCE)):
+        kept.append(pa.Table.from_pylist(some, schema=QUARANTINE))
+    return pa.concat_tables(kept)
+
+
+def _describe_failing(
+    files: list[ParsedFile], failures: Failures, whole: tuple[Reason, ...]
+) -> Iterator[dict[str, Any]]:
     offset = 0
     batch_reason = "; ".join(f"{r.column or r.file or 'batch'}: {r.found}" for r in whole[:5])
     for file in files:
         positions = range(file.rows.num_rows)
-        chosen = [i for i in positions if whole or offset + i in failures]
-        for i, content in zip(chosen, file.contents(chosen), strict=True):
-            row_failures = failures.get(offset + i, [])
-            first = row_failures[0] if row_failures else (whole[0].expectation, whole[0].column, "")
-            reason = "; ".join(f"{column or 'row'}: {found}" for _, column, found in row_failures) or batch_reason
-            kept.append(_entry(file.name, int(file.numbers[i]), first, reason, content))
+        chosen = (i for i in positions if whole or offset + i in failures)
+        while some := list(itertools.islice(chosen, _AT_ONCE)):
+            for i, content in zip(some, file.contents(some), strict=True):
+                row_failures = failures.get(offset + i, [])
+                first = row_failures[0] if row_failures else (whole[0].expectation, whole[0].column, "")
+                reason = "; ".join(f"{column or 'row'}: {found}" for _, column, found in row_failures) or batch_reason
+                yield _entry(file.name, int(file.numbers[i]), first, reason, content)
         for row in file.torn:
-            entry = _entry(file.name, row.number, ("whole rows", None, ""), f"row {row.problem}", json.dumps(row.text))
-            kept.append(entry)
+            yield _entry(file.name, row.number, ("whole rows", None, ""), f"row {row.problem}", json.dumps(row.text))
         offset += file.rows.num_rows
-    return pa.Table.from_pylist(kept, schema=QUARANTINE)
 
 
 def _entry(file: str, row: int, first: tuple[str, str | None, str], reason: str, content: str) -> dict[str, Any]:

@@ -110,7 +110,7 @@ def describe_validated(
 
 def validate_arrival(model: ModelFolder, stores: Stores, feed: Feed, arrival: ArrivalRecord) -> ValidatedBatch:
     """Read the files of an arrival and tell clean rows from the others; nothing is written."""
-    source = source_of(model, feed) or model.config.source
+    source, limits = source_of(model, feed) or model.config.source, model.config.limits
     rules = _rules(model, feed, source, arrival.batch)
     columns = {name: column for own, column in rules.columns.items() for name in (own, *column.renamed_from)}
     decimals = {name: column.decimal for name, column in columns.items() if column.decimal}
@@ -118,7 +118,7 @@ def validate_arrival(model: ModelFolder, stores: Stores, feed: Feed, arrival: Ar
     unreadable: list[Reason] = []
     for file in arrival.files:
         try:
-            parsed.append(parse_file(file.name, fetch(stores, file).content, source, columns, decimals))
+            parsed.append(parse_file(file.name, fetch(stores, file).content, source, columns, decimals, limits))
         except FileUnreadable as error:
             whole = f"line {error.line}: {error.problem}" if error.line else error.problem
             unreadable.append(Reason(expectation="readable file", found=whole, rows=0, file=file.name))
@@ -208,13 +208,13 @@ def _labels(model: ModelFolder) -> LabelsInside:
 
 def _unreadable(stores: Stores, file: SourceFile, error: FileUnreadable) -> ParsedFile:
     """A file that cannot be read, line by line, so that nothing of it is lost; one that was refused, as one row."""
-    if isinstance(error, FileRefused):
-        torn: tuple[TornRow, ...] = (TornRow(0, "", "the file was not read"),)
-    else:
-        lines = lines_of(file.name, fetch(stores, file).content)
-        # The header of a CSV file is its row 0.
-        first = 1 if file.name.lower().removesuffix(".gz").endswith(JSON_LINES) else 0
-        torn = tuple(TornRow(i, line, "the file cannot be read") for i, line in enumerate(lines, start=first))
+    lines = None if isinstance(error, FileRefused) else lines_of(file.name, fetch(stores, file).content)
+    if lines is None:
+        whole = TornRow(0, "", "the file was not read")
+        return ParsedFile(file.name, pa.table({}), np.array([], dtype=np.int64), (whole,))
+    # The header of a CSV file is its row 0.
+    first = 1 if file.name.lower().removesuffix(".gz").endswith(JSON_LINES) else 0
+    torn = tuple(TornRow(i, line, "the file cannot be read") for i, line in enumerate(lines, start=first))
     return ParsedFile(file.name, pa.table({}), np.array([], dtype=np.int64), torn)
 
 

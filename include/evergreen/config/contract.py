@@ -10,6 +10,7 @@ from evergreen.config.data_schema import DataSchema, LabelSchema
 from evergreen.config.feeds_config import QUARANTINED, FilesConfig, LabelFeed, Labels, LabelsInside, QueryConfig, Source
 from evergreen.config.fields import Column, ColumnType, Contract, Misfit, Percent
 from evergreen.config.gate_config import GateConfig, Task
+from evergreen.config.limits_config import LimitsConfig
 from evergreen.config.policies_config import Decay, EveryN, Policy, RetrainConfig
 from evergreen.config.schedule_config import ScheduleConfig
 from evergreen.config.tasks_config import AlertsConfig, TasksConfig
@@ -146,6 +147,7 @@ class ModelConfig(Contract):
     retrain: RetrainConfig = RetrainConfig()
     alerts: AlertsConfig = AlertsConfig()
     tasks: TasksConfig = TasksConfig()
+    limits: LimitsConfig = LimitsConfig()
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Self:

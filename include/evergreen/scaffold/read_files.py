@@ -1,7 +1,6 @@
 """The files as text, with how they are written: encoding, delimiter, the texts that mean missing."""
 
 import csv
-import gzip
 from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,11 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from evergreen.config.feeds_config import FilesConfig
+from evergreen.config.limits_config import DEFAULT_LIMITS
 from evergreen.config.patterns import FilePattern
-from evergreen.config.regular_files import read_regular
 from evergreen.errors import FileUnreadable
-from evergreen.scaffold.read_history import as_text, read_history
+from evergreen.scaffold.read_history import as_text, read_history, read_whole
 from evergreen.scaffold.read_numbers import reads_as_numbers
+from evergreen.sources.unpacking import unpack
 
 _DELIMITERS = (",", ";", "\t", "|")
 _LINES = 200
@@ -109,11 +109,11 @@ def path_is_parquet(path: Path) -> bool:
 def _detect_format(path: Path) -> tuple[str, str]:
     """Encoding and delimiter of a text file; the defaults where the file is none."""
     try:
-        content = read_regular(path)
-        if path.suffix == ".gz":
-            content = gzip.decompress(content)
-    except (OSError, EOFError) as error:
-        raise FileUnreadable(str(path), None, f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        content = read_whole(path, DEFAULT_LIMITS)
+    except OSError as error:
+        raise FileUnreadable(str(path), None, f"cannot be read: {error.strerror}") from error
+    if path.suffix == ".gz":
+        content = unpack(path.name, content, DEFAULT_LIMITS)
     if path_is_parquet(path):
         return "utf-8", ","
     encoding = _encoding_of(content)

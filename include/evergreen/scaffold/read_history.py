@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from evergreen.config.feeds_config import FilesConfig
 from evergreen.config.fields import ColumnType
+from evergreen.config.limits_config import DEFAULT_LIMITS, LimitsConfig, megabytes
 from evergreen.config.regular_files import read_regular
 from evergreen.errors import FileUnreadable
 from evergreen.sources.number_text import exact_limit
@@ -16,16 +17,22 @@ from evergreen.sources.parsing import parse_file
 from evergreen.sources.tables import ParsedFile
 
 
-def read_history(paths: list[Path], source: FilesConfig, declared: Collection[str] | None = None) -> list[ParsedFile]:
+def read_history(
+    paths: list[Path],
+    source: FilesConfig,
+    declared: Collection[str] | None = None,
+    limits: LimitsConfig = DEFAULT_LIMITS,
+) -> list[ParsedFile]:
     """Read history files whole, all with the columns of the first, in its order.
 
     :param declared: columns that have to be there once; None if none is declared yet.
+    :param limits: what a file may hold.
     :raises FileUnreadable: if one cannot be read, has a row that cannot be taken apart, or has other columns.
     """
     read: list[ParsedFile] = []
     for path in paths:
         try:
-            parsed = parse_file(path.name, read_regular(path), source, declared)
+            parsed = parse_file(path.name, read_whole(path, limits), source, declared, limits=limits)
         except OSError as error:
             raise FileUnreadable(str(path), None, f"cannot be read: {error.strerror}") from error
         if parsed.torn:
@@ -42,6 +49,17 @@ def read_history(paths: list[Path], source: FilesConfig, declared: Collection[st
             raise FileUnreadable(path.name, 1, f"{found}; expected the columns of {first.name}")
         read.append(replace(parsed, rows=parsed.rows.select(first.rows.column_names)))
     return read
+
+
+def read_whole(path: Path, limits: LimitsConfig) -> bytes:
+    """The content of a history file.
+
+    :raises FileRefused: if it is larger than its limit.
+    :raises OSError: if it cannot be read, or is no regular file.
+    """
+    size = path.stat().st_size
+    limits.require("file_mb", size, path.name, f"is {megabytes(size)} MB large")
+    return read_regular(path)
 
 
 def as_text(file: ParsedFile, declared: Mapping[str, ColumnType], null: str = "") -> pa.Table:

@@ -91,7 +91,7 @@ def _read(
     null = source.nulls[0] if source.nulls else ""
     tables: list[pa.Table] = []
     moments: list[pd.Series] = []
-    for parsed in read_history(files, source, set(columns)):
+    for parsed in read_history(files, source, set(columns), config.limits):
         rows = as_text(parsed, {**columns, time[0]: time[1]} if time else columns, null)
         tables.append(rows)
         if time is None:

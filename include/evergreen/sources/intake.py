@@ -121,7 +121,7 @@ def take_in_again(
         raise NotReady(
             f"model {model.id}: no file of {feed} for batch {batch} in {location}; put them back, then try again"
         )
-    copied = _copy(stores, (read_file(location, name) for name in names), feed, batch)
+    copied = _copy(stores, (read_file(location, name, model.config.limits) for name in names), feed, batch)
     return ArrivalRecord(as_of=as_of, feed=feed, batch=batch, revision=revision, files=copied)
 
 
@@ -142,11 +142,11 @@ def _arrived(model: ModelFolder, at: Locations, stores: Stores, feed: Feed, batc
     if isinstance(source, QueryConfig):
         from evergreen.sources.querying import run_query
 
-        yield run_query(source, calendar, batch, f"model {model.id}, {feed}")
+        yield run_query(source, calendar, batch, f"model {model.id}, {feed}", model.config.limits)
         return
     location = landing_location(model, at, source)
     for name in _names_for(stores, location, source, calendar, feed, batch):
-        yield read_file(location, name)
+        yield read_file(location, name, model.config.limits)
 
 
 def fetch(stores: Stores, file: SourceFile) -> LandedFile:

@@ -15,12 +15,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from evergreen.config.limits_config import DEFAULT_LIMITS, LimitsConfig, megabytes
 from evergreen.errors import FileUnreadable
 from evergreen.sources.number_text import is_rounded
-from evergreen.sources.tables import ParsedFile, TornRow
+from evergreen.sources.tables import ParsedFile, TornRow, count_lines
 
 # An exponent beyond it is written out for no column: 1e300 stays as it is.
 _LONGEST_WHOLE = 40
+# Lines whose objects are in memory at once; they take many times what is made of them.
+_BLOCK = 65_536
 
 
 class _Number(str):
@@ -34,7 +37,11 @@ class _Object(dict[str, Any]):
 
 
 def parse_json_lines(
-    name: str, text: str, plain: Collection[str] | None = None, decimals: Mapping[str, str] = MappingProxyType({})
+    name: str,
+    text: str,
+    plain: Collection[str] | None = None,
+    decimals: Mapping[str, str] = MappingProxyType({}),
+    limits: LimitsConfig = DEFAULT_LIMITS,
 ) -> ParsedFile:
     """Read JSON Lines. A line that is no object of single values is torn; the rest of the file goes on.
 
@@ -45,14 +52,18 @@ def parse_json_lines(
     :param plain: columns that must hold single values; None for all. In others, objects and lists read as null.
     :param decimals: what stands before the fraction of a number in the texts of a column, where that is no point.
     :returns: numbered by line, with each row's own text.
+    :raises FileRefused: if it holds more than its limits allow.
     :raises FileUnreadable: if no line can be read.
     """
-    rows: list[dict[str, str | None]] = []
+    limits.require_table(name, count_lines(text), 1)
+    tables, rows = [pa.table({})], list[dict[str, str | None]]()
+    names: dict[str, None] = {}
     numbers, texts, torn = [], [], []
     # A line break never stands inside a JSON text; other separators, such as U+2028, may.
     for number, line in enumerate(re.split(r"\r\n|\n|\r", text.removeprefix("\ufeff")), start=1):
         if not line.strip():
             continue
+        limits.require("line_mb", len(line), name, f"has a line {number} of {megabytes(len(line))} MB")
         try:
             rows.append(_read_line(line, plain, decimals))
         except (ValueError, RecursionError) as error:
@@ -60,17 +71,27 @@ def parse_json_lines(
         else:
             numbers.append(number)
             texts.append(line)
+            names.update(dict.fromkeys(rows[-1]))
+            limits.require_table(name, len(numbers), len(names))
+        if len(rows) == _BLOCK:
+            tables.append(_as_table(rows))
+            rows = []
     cut = bool(torn) and torn[-1].number > (numbers[-1] if numbers else 0) and not text.endswith(("\n", "\r", "}"))
-    if cut and rows:
+    if cut and numbers:
         problem = f"its last line {torn[-1].problem}, and has no line end; the file may be cut, deliver it again"
         raise FileUnreadable(name, torn[-1].number, problem)
-    if not rows:
+    if not numbers:
         first = f"; line {torn[0].number} {torn[0].problem}" if torn else ""
         found = "has no line that can be read" if torn else "is empty"
         raise FileUnreadable(name, None, f"{found}{first}; expected JSON Lines: one object a line")
-    names = list(dict.fromkeys(column for row in rows for column in row))
-    columns = {column: pa.array([row.get(column) for row in rows], pa.string()) for column in names}
-    return ParsedFile(name, pa.table(columns), np.array(numbers, dtype=np.int64), tuple(torn), tuple(texts))
+    # A key that a block of lines lacks is a null there.
+    whole = pa.concat_tables([*tables, _as_table(rows)], promote_options="default").select(list(names))
+    return ParsedFile(name, whole, np.array(numbers, dtype=np.int64), tuple(torn), tuple(texts))
+
+
+def _as_table(rows: list[dict[str, str | None]]) -> pa.Table:
+    names = dict.fromkeys(column for row in rows for column in row)
+    return pa.table({column: pa.array([row.get(column) for row in rows], pa.string()) for column in names})
 
 
 def _read_line(line: str, plain: Collection[str] | None, decimals: Mapping[str, str]) -> dict[str, str | None]:

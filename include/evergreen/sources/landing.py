@@ -8,6 +8,7 @@ from pathlib import Path
 
 from evergreen.batches import Calendar
 from evergreen.config.feeds_config import FilesConfig
+from evergreen.config.limits_config import LimitsConfig
 from evergreen.config.patterns import fill_batch
 from evergreen.errors import FileRefused, LandingAbsent
 from evergreen.sources.landing_location import open_landing_location
@@ -109,13 +110,13 @@ def judge_completeness(
     return ProbeResult(True, f"{len(sizes)} files, sizes unchanged", sizes)
 
 
-def read_file(location: str | Path, name: str) -> LandedFile:
-    """Read one landed file whole.
+def read_file(location: str | Path, name: str, limits: LimitsConfig) -> LandedFile:
+    """Read one landed file whole, if it is no larger than its limit.
 
     :raises NotReady: if it changed while it was read.
     """
     try:
-        return LandedFile(name, open_landing_location(location).read(name))
+        return LandedFile(name, open_landing_location(location).read(name, limits))
     except FileRefused as error:
         return LandedFile(name, b"", error.problem)
 

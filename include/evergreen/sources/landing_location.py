@@ -9,6 +9,7 @@ from typing import BinaryIO, Protocol
 import obstore
 from obstore.exceptions import NotFoundError
 
+from evergreen.config.limits_config import LimitsConfig, megabytes
 from evergreen.config.patterns import FilePattern
 from evergreen.config.regular_files import Irregular, open_regular
 from evergreen.errors import FileRefused, LandingAbsent, NotReady, Outage
@@ -29,8 +30,8 @@ class LandingLocation(Protocol):
     def exists(self, name: str) -> bool:
         """Whether there is such a file."""
 
-    def read(self, name: str) -> bytes:
-        """A file whole; NotReady if it changed meanwhile, FileRefused if it is no regular file in it."""
+    def read(self, name: str, limits: LimitsConfig) -> bytes:
+        """A file whole; NotReady if it changed meanwhile, FileRefused if it is no regular file in it, or too large."""
 
 
 class Folder(LandingLocation):
@@ -56,10 +57,12 @@ class Folder(LandingLocation):
         with self._reached(name):
             return (self._path / name).exists()
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, limits: LimitsConfig) -> bytes:
         with self._reached(name), self._open(name) as file:
             before = os.fstat(file.fileno())
-            content = file.read()
+            _require_small(name, before.st_size, limits)
+            # No more, should it grow without end.
+            content = file.read(before.st_size + 1)
             after = os.fstat(file.fileno())
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or len(content) != after.st_size:
             sizes = f"{before.st_size} to {after.st_size} bytes"
@@ -121,10 +124,12 @@ class Bucket(LandingLocation):
     def exists(self, name: str) -> bool:
         return name in self._listed()
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, limits: LimitsConfig) -> bytes:
         try:
             with reached(f"{self._uri}/{name}"):
-                return bytes(obstore.get(self._store, name).bytes())
+                found = obstore.get(self._store, name)
+                _require_small(name, found.meta["size"], limits)
+                return bytes(found.bytes())
         except (FileNotFoundError, NotFoundError) as error:
             raise NotReady(f"{self._uri}/{name} is gone since it was listed; deliver it again") from error
 
@@ -137,6 +142,10 @@ class Bucket(LandingLocation):
                 raise LandingAbsent(f"{self._uri}: no such bucket, or not yet; create it") from error
             self._sizes = {one["path"]: one["size"] for chunk in chunks for one in chunk}
         return self._sizes
+
+
+def _require_small(name: str, size: int, limits: LimitsConfig) -> None:
+    limits.require("file_mb", size, name, f"is {megabytes(size)} MB large")
 
 
 def open_landing_location(location: str | Path) -> LandingLocation:

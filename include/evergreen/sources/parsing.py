@@ -1,23 +1,24 @@
 """Files as they came: CSV and JSON Lines as text, Parquet with the types that it states. Nothing is guessed."""
 
 import codecs
-import contextlib
 import csv as text_csv
-import gzip
 import io
-import zlib
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
-from pyarrow import csv, parquet
+from pyarrow import csv
 
 from evergreen.config.feeds_config import FilesConfig, QueryConfig
+from evergreen.config.limits_config import DEFAULT_LIMITS, LimitsConfig, megabytes
 from evergreen.errors import FileUnreadable
 from evergreen.sources.json_lines import parse_json_lines
-from evergreen.sources.tables import ParsedFile, TornRow, name_fields
+from evergreen.sources.parquet_file import parse_parquet
+from evergreen.sources.tables import ParsedFile, TornRow, count_lines, name_fields
+from evergreen.sources.unpacking import unpack, unpack_whole_part
 
 JSON_LINES = (".jsonl", ".ndjson")
 # What a file of another kind begins with.
@@ -28,6 +29,8 @@ _FOREIGN = {
 }
 _NO_DECIMALS: Mapping[str, str] = MappingProxyType({})
 _LARGEST_BLOCK = 2**31 - 1
+# Of a file that cannot be read; each byte and each line takes many times as much where it is told.
+_TOLD_BYTES, _TOLD_LINES = 100_000_000, 1_000_000
 _CUT = "and no line end; the file may be cut, deliver it again"
 
 
@@ -37,6 +40,7 @@ def parse_file(
     files: FilesConfig | QueryConfig,
     declared: Collection[str] | None = None,
     decimals: Mapping[str, str] = _NO_DECIMALS,
+    limits: LimitsConfig = DEFAULT_LIMITS,
 ) -> ParsedFile:
     """Read a file by its ending: ``.parquet``, ``.jsonl`` or ``.ndjson``, else CSV; each may be gzipped (``.gz``).
 
@@ -44,60 +48,44 @@ def parse_file(
         yet: then JSON Lines have to hold single values in all.
     :param decimals: what stands before the fraction of a number, by column where that is no point; JSON's own numbers
         are told as such texts.
+    :raises FileRefused: naming the file and the limit that it goes beyond.
     :raises FileUnreadable: naming the file, the line where there is one, and what was expected.
     """
     ending = name.lower()
     if ending.endswith(".gz"):
         ending = ending.removesuffix(".gz")
-        try:
-            content = gzip.decompress(content)
-        except (OSError, EOFError, zlib.error) as error:
-            broken = _unpack_whole_part(content).count(b"\n") + 1 if isinstance(error, EOFError) else None
-            raise FileUnreadable(name, broken, f"is not whole gzip: {error}; deliver it again") from error
+        content = unpack(name, content, limits)
+    limits.require("unpacked_mb", len(content), name, f"holds {megabytes(len(content))} MB")
     if ending.endswith(".parquet"):
-        return _parse_parquet(name, content, declared or ())
+        return parse_parquet(name, content, declared or (), limits)
     assert isinstance(files, FilesConfig), "what a query returns is kept as Parquet"
     for begins, problem in _FOREIGN.items():
         if content.startswith(begins):
             raise FileUnreadable(name, None, problem)
     if ending.endswith(JSON_LINES):
-        return parse_json_lines(name, _decode(name, content, files.encoding, "surrogateescape"), declared, decimals)
-    return _parse_csv(name, content, files, declared or ())
+        text = _decode(name, content, files.encoding, "surrogateescape")
+        return parse_json_lines(name, text, declared, decimals, limits)
+    return _parse_csv(name, content, files, declared or (), limits)
 
 
-def lines_of(name: str, content: bytes) -> list[str]:
-    """The lines of a file that cannot be read, so that they can be kept: odd bytes are written as escapes."""
+def lines_of(name: str, content: bytes) -> list[str] | None:
+    """The lines of a file that cannot be read, so that they can be kept: odd bytes are written as escapes.
+
+    :returns: None of a file that is too large for it, of which the copy tells more.
+    """
     if name.lower().endswith(".gz"):
-        content = _unpack_whole_part(content) or content
+        content = unpack_whole_part(content, _TOLD_BYTES + 1) or content
+    if len(content) > _TOLD_BYTES or content.count(b"\n") + content.count(b"\r") > _TOLD_LINES:
+        return None
     return content.decode("utf-8", errors="backslashreplace").splitlines()
 
 
-def _unpack_whole_part(content: bytes) -> bytes:
-    """What can be unpacked of a broken gzip file, which says more than packed bytes do."""
-    unpacked, left = b"", content
-    with contextlib.suppress(zlib.error):
-        while left:
-            member = zlib.decompressobj(wbits=31)
-            unpacked += member.decompress(left)
-            left = member.unused_data
-    return unpacked
-
-
-def _parse_parquet(name: str, content: bytes, declared: Collection[str]) -> ParsedFile:
-    try:
-        # Not read_table, which refuses a name that stands twice.
-        rows = parquet.ParquetFile(io.BytesIO(content)).read()
-        rows = rows.rename_columns(_name_fields(name, rows.column_names, declared))
-        # Bytes that are no text are found only here, and would end a run where they are first looked at.
-        rows.validate(full=True)
-    except (pa.ArrowException, OSError) as error:
-        raise FileUnreadable(name, None, f"is not Parquet: {error}; deliver it again") from error
-    return ParsedFile(name, rows, np.arange(1, rows.num_rows + 1))
-
-
-def _parse_csv(name: str, content: bytes, files: FilesConfig, declared: Collection[str]) -> ParsedFile:
+def _parse_csv(
+    name: str, content: bytes, files: FilesConfig, declared: Collection[str], limits: LimitsConfig
+) -> ParsedFile:
     text = _decode(name, content, files.encoding)
-    header = _read_header(name, text, files.delimiter)
+    header = _read_header(name, text, files.delimiter, limits)
+    limits.require_table(name, count_lines(text) - 1, len(header))
     names = _name_fields(name, header, declared)
     torn: list[TornRow] = []
 
@@ -123,14 +111,14 @@ def _parse_csv(name: str, content: bytes, files: FilesConfig, declared: Collecti
         raise FileUnreadable(name, None, f"is not CSV with delimiter {files.delimiter!r}: {error}") from error
     if rows.column_names != header:
         raise FileUnreadable(name, 1, f"the header reads as {header} or as {rows.column_names}; expected plain names")
-    _require_closed_quotes(name, text, files.delimiter)
     lost = {row.number for row in torn}
     count = rows.num_rows + len(lost)
+    _require_sound_quotes(name, text, files, count, limits)
     if count in lost and torn[-1].text.count(files.delimiter) < len(header) - 1:
         if not text.endswith(("\n", "\r")):
             raise FileUnreadable(name, text.count("\n") + 1, f"its last line {torn[-1].problem}, {_CUT}")
         torn[-1] = replace(torn[-1], ends=True)
-    numbers = np.array([n for n in range(1, count + 1) if n not in lost], dtype=np.int64)
+    numbers = np.delete(np.arange(1, count + 1), [number - 1 for number in lost])
     return ParsedFile(name, rows.rename_columns(names), numbers, tuple(torn))
 
 
@@ -151,29 +139,41 @@ def _decode(name: str, content: bytes, encoding: str, errors: str = "strict") ->
     return text
 
 
-def _require_closed_quotes(name: str, text: str, delimiter: str) -> None:
-    """Refuse a file that ends inside a quoted field: all rows below the open quote would be read as one value."""
-    if text.count('"') % 2 == 0:
+def _require_sound_quotes(name: str, text: str, files: FilesConfig, rows: int, limits: LimitsConfig) -> None:
+    """Refuse a quote that was meant as no such: all rows from it to the next one would be read as one value.
+
+    :param rows: as they were read; where each is a line, no quote holds several.
+    """
+    if count_lines(text) <= rows + 1 and text.count('"') % 2 == 0:
         return
-    lines = text_csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    whole = 0
-    try:
-        for _ in lines:
-            whole = lines.line_num
-    except text_csv.Error as error:
-        if "unexpected end of data" in str(error):
+    end = re.escape(files.delimiter) + r"\r\n"
+    for found in re.finditer(rf'(?<![^{end}])"([^"]*+(?:""[^"]*+)*+)("?)([^{end}]?)', text):
+        value, closed, behind = found.groups()
+        breaks = count_lines(f"{value}.") - 1
+        if not closed:
             problem = "a quote is opened and never closed; the file may be cut, deliver it again"
-            raise FileUnreadable(name, whole + 1, problem) from error
+        elif behind and breaks > 0:
+            problem = (
+                f"a quote is opened, and text follows the next one, {breaks:,} lines below; expected them in pairs"
+            )
+        elif breaks > limits.quoted_lines:
+            problem = limits.tell("quoted_lines", f"a quoted field goes on for {breaks:,} lines")
+        else:
+            continue
+        raise FileUnreadable(name, count_lines(text[: found.start()] + '"'), problem)
 
 
-def _read_header(name: str, text: str, delimiter: str) -> list[str]:
-    if not text.strip():
+def _read_header(name: str, text: str, delimiter: str, limits: LimitsConfig) -> list[str]:
+    if not text or text.isspace():
         raise FileUnreadable(name, None, "is empty; expected a header line")
+    most = limits.most("line_mb")
+    start = io.StringIO(text[:most], newline="")
     try:
-        lines = text_csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-        header = next(line for line in lines if line)
+        header = next((line for line in text_csv.reader(start, delimiter=delimiter) if line), [])
     except text_csv.Error as error:
         raise FileUnreadable(name, 1, f"the header cannot be read: {error}") from error
+    if not start.read(1):
+        limits.require("line_mb", len(text), name, f"has a header of more than {limits.line_mb:,} MB")
     return header
 
 

@@ -20,6 +20,7 @@ from sqlalchemy.exc import (
 
 from evergreen.batches import Calendar
 from evergreen.config.feeds_config import QueryConfig
+from evergreen.config.limits_config import DEFAULT_LIMITS, LimitsConfig
 from evergreen.errors import ConfigInvalid, Outage
 from evergreen.sources.landing import LandedFile, ProbeResult
 
@@ -43,16 +44,21 @@ def probe_query(query: QueryConfig, calendar: Calendar, batch: str, now: datetim
     return ProbeResult(bool(value), f"complete.sql returns {value!r} for batch {batch}", ())
 
 
-def run_query(query: QueryConfig, calendar: Calendar, batch: str, whose: str) -> LandedFile:
+def run_query(
+    query: QueryConfig, calendar: Calendar, batch: str, whose: str, limits: LimitsConfig = DEFAULT_LIMITS
+) -> LandedFile:
     """Ask for the rows of a batch.
 
     :param whose: model and feed, for messages.
+    :param limits: rows that an answer may have; of one that has more nothing is kept.
     :returns: a Parquet file with a column for each of the query's, in its types.
     :raises ConfigInvalid: if ``database`` names no usable URL, the database refuses the query, or two of its columns
         have one name.
     :raises Outage: if it does not answer.
     """
-    names, rows = _ask(query, query.sql, calendar, batch, f"{whose}, sql")
+    names, rows = _ask(query, query.sql, calendar, batch, f"{whose}, sql", limits.rows + 1)
+    if len(rows) > limits.rows:
+        return LandedFile(f"{batch}.parquet", b"", limits.tell("rows", f"sql returns more than {limits.rows:,} rows"))
     double = sorted({name for name in names if names.count(name) > 1})
     if double:
         raise ConfigInvalid(f"{whose}, sql", [f"names {', '.join(double)} twice; valid: each column once, by AS"])
@@ -73,7 +79,9 @@ def refuses_query(error: BaseException | None) -> bool:
     )
 
 
-def _ask(query: QueryConfig, sql: str, calendar: Calendar, batch: str, whose: str) -> tuple[list[str], list[Any]]:
+def _ask(
+    query: QueryConfig, sql: str, calendar: Calendar, batch: str, whose: str, most: int = 1
+) -> tuple[list[str], list[Any]]:
     url = _url(query.database, whose)
     # Not the URL: a password may stand in any part of it.
     where = f"{whose} of batch {batch}, {url.get_backend_name()} database of {query.database}"
@@ -90,7 +98,7 @@ def _ask(query: QueryConfig, sql: str, calendar: Calendar, batch: str, whose: st
             result = connection.execute(statement, asked)
             if not result.returns_rows:
                 raise ConfigInvalid(where, ["returns no rows; valid: a query, such as SELECT …"])
-            return list(result.keys()), list(result.fetchall())
+            return list(result.keys()), list(result.fetchmany(most))
     except (OperationalError, InterfaceError) as error:
         message = _without_secrets(str(error.orig), url)
         if refuses_query(error.orig):

@@ -29,6 +29,14 @@ def name_fields(header: list[str], declared: Collection[str] = ()) -> list[str]:
     ]
 
 
+def count_lines(text: str) -> int:
+    """The lines of a text, the last one too where nothing ends it."""
+    breaks = text.count("\n")
+    if "\r" in text:
+        breaks += text.count("\r") - text.count("\r\n")
+    return breaks + (not text.endswith(("\n", "\r")))
+
+
 def name_given(column: str) -> str | None:
     """The name that the header gives to a field that is called by its position; None for any other column."""
     found = _BY_POSITION.fullmatch(column)

@@ -6,6 +6,7 @@ import pytest
 
 from evergreen.batches import Calendar
 from evergreen.config.feeds_config import FilesConfig
+from evergreen.config.limits_config import DEFAULT_LIMITS
 from evergreen.sources.landing import LandedFile, list_files, probe_files, read_file
 
 DAYS = Calendar("day", datetime(2024, 1, 1, tzinfo=UTC))
@@ -121,7 +122,7 @@ def test_a_file_that_joins_or_leaves_starts_the_probes_anew(tmp_path):
 
 def test_a_file_is_read_whole_with_its_hash(tmp_path):
     (tmp_path / FILE).write_bytes(b"a\r\n\xff\n")
-    landed = read_file(tmp_path, FILE)
+    landed = read_file(tmp_path, FILE, DEFAULT_LIMITS)
     assert landed == LandedFile(FILE, b"a\r\n\xff\n")
     assert landed.sha256 == LandedFile("another name", b"a\r\n\xff\n").sha256
     assert landed.sha256 != LandedFile(FILE, b"a\n\xff\n").sha256

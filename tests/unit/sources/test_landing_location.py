@@ -11,6 +11,7 @@ import obstore
 import pytest
 
 from evergreen.config.feeds_config import FilesConfig
+from evergreen.config.limits_config import DEFAULT_LIMITS
 from evergreen.errors import NotReady, Outage
 from evergreen.sources.landing import LandedFile, list_files, probe_files, read_file
 from evergreen.sources.landing_location import Folder, open_landing_location
@@ -74,7 +75,7 @@ def test_sizes_must_be_seen_twice(location):
 def test_a_file_is_read_as_it_lies_there(location):
     where, put = location
     put(FILE, b"a\r\n\xff\n")
-    assert read_file(where, FILE).content == b"a\r\n\xff\n"
+    assert read_file(where, FILE, DEFAULT_LIMITS).content == b"a\r\n\xff\n"
 
 
 def test_an_empty_location_has_no_files(location):
@@ -84,7 +85,7 @@ def test_an_empty_location_has_no_files(location):
 
 def test_an_object_that_is_gone_is_named(server):
     with speaking_to(server), pytest.raises(NotReady, match=r"s3://evergreen/gone/t\.csv is gone"):
-        read_file("s3://evergreen/gone", "t.csv")
+        read_file("s3://evergreen/gone", "t.csv", DEFAULT_LIMITS)
 
 
 def test_a_bucket_that_is_not_there_is_an_outage_that_names_it(server):
@@ -103,7 +104,7 @@ def test_a_landing_folder_may_be_a_link_and_hold_links_to_its_own_files(tmp_path
     (tmp_path / "real" / "in" / "whole").write_bytes(b"a\n")
     (tmp_path / "real" / FILE).symlink_to("in/whole")
     (tmp_path / "landing").symlink_to("real")
-    assert read_file(tmp_path / "landing", FILE) == LandedFile(FILE, b"a\n")
+    assert read_file(tmp_path / "landing", FILE, DEFAULT_LIMITS) == LandedFile(FILE, b"a\n")
 
 
 def _outside(path, folder):
@@ -126,7 +127,7 @@ def test_what_is_no_regular_file_in_the_folder_is_refused_unread(told, tmp_path)
     landing.mkdir()
     IRREGULAR[told](landing / FILE, tmp_path)
     assert [name for name, _ in probe_files(landing, FilesConfig(files=PATTERN), DAYS, DAY, None).sizes] == [FILE]
-    landed = read_file(landing, FILE)
+    landed = read_file(landing, FILE, DEFAULT_LIMITS)
     assert (landed.name, landed.content) == (FILE, b"")
     assert told in landed.refused
 
@@ -148,7 +149,7 @@ def test_a_folder_that_becomes_a_link_leads_nobody_out(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os.path, "realpath", swap)
     with pytest.raises(Outage, match="did not answer"):
-        read_file(tmp_path / "landing", f"in/{FILE}")
+        read_file(tmp_path / "landing", f"in/{FILE}", DEFAULT_LIMITS)
 
 
 UNREADABLE = {
@@ -192,7 +193,7 @@ def test_a_folder_that_may_not_be_read_is_an_outage_but_for_folders_that_are_non
             assert list_files(landing, files, DAYS) == {DAY: ["2024-01-02/part0.csv"]}
         (landing / "2024-01-02" / "part0.csv").chmod(0)
         with _as_nobody(), pytest.raises(Outage, match=r"part0\.csv did not answer: .*Permission denied"):
-            read_file(landing, "2024-01-02/part0.csv")
+            read_file(landing, "2024-01-02/part0.csv", DEFAULT_LIMITS)
         (landing / "2024-01-02").chmod(0)
         with _as_nobody(), pytest.raises(Outage, match="2024-01-02 cannot be read: Permission denied"):
             list_files(landing, files, DAYS)

@@ -11,6 +11,7 @@ from pyarrow import parquet
 from evergreen.batches import Calendar
 from evergreen.config.feeds_config import QueryConfig
 from evergreen.config.fields import ColumnType
+from evergreen.config.limits_config import LimitsConfig
 from evergreen.errors import ConfigInvalid, Outage
 from evergreen.sources.casting import cast_column
 from evergreen.sources.querying import probe_query, run_query
@@ -84,6 +85,13 @@ def test_a_query_answers_for_its_batch_alone(database):
     assert cast(rows, "note", "category") == ["first", None]
     at = cast(rows, "at", "timestamp")
     assert at == [datetime(2024, 1, 2, tzinfo=UTC), datetime(2024, 1, 2, 23, 59, 59, tzinfo=UTC)]
+
+
+def test_an_answer_of_more_rows_than_it_may_have_is_refused(database):
+    refused = run_query(query(), DAYS, DAY, WHOSE, LimitsConfig(rows=1))
+    assert (refused.name, refused.content) == ("2024-01-02.parquet", b"")
+    assert refused.refused.startswith("sql returns more than 1 rows; limits.rows allows 1: raise it in config.yaml")
+    assert run_query(query(), DAYS, DAY, WHOSE, LimitsConfig(rows=2)) == run_query(query(), DAYS, DAY, WHOSE)
 
 
 def test_the_same_answer_is_the_same_file(database):
