@@ -16,8 +16,10 @@ from airflow.utils import db
 from airflow.utils.session import create_session
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
+from prometheus_client.parser import text_string_to_metric_families
 
 from airflow_evergreen.pages.app import app as pages
+from airflow_evergreen.pages.metrics import HELP
 from evergreen.incidents import report
 from evergreen.replay.runner import Runner
 from tests.unit.small_loop import CONFIG, ESTIMATOR, FEATURES, SmallLoop, day, doubled, make_rows
@@ -200,6 +202,26 @@ def test_rows_in_quarantine_can_be_fetched_and_run_nowhere(get: Get) -> None:
     assert header == "file,row,expectation,column,reason,content"
     assert row.startswith(f"rows_{day(4)}.csv,1,reads as float,x,")
     assert ",=" not in rows.text
+
+
+def test_prometheus_reads_the_state_of_the_models_that_it_may_read(get: Get, small: SmallLoop) -> None:
+    told = get("/metrics")
+    families = {family.name: family for family in text_string_to_metric_families(told.text)}
+    # No version has served long enough to have first labels.
+    assert HELP.keys() - families.keys() == {"evergreen_error_at_first"}
+    values = {
+        (s.name, s.labels["model"], s.labels.get("cause", "")): s.value for f in families.values() for s in f.samples
+    }
+    assert values["evergreen_readable", "torn", ""] == 0
+    assert values["evergreen_readable", "secret", ""] == 1
+    assert values["evergreen_champion_version", "small", ""] == small.promotions[-1].version
+    assert values["evergreen_batch_scored", "small", ""] == 0
+    assert values["evergreen_batch_end_timestamp_seconds", "small", ""] == datetime(2024, 1, 6, tzinfo=UTC).timestamp()
+    assert values["evergreen_recent_rows_quarantined", "small", ""] == 41
+    assert values["evergreen_open_incidents", "small", "fault-rows"] == 1
+    assert values["evergreen_open_incidents", "small", "decay"] == 0
+    assert values["evergreen_inputs_drifted", "small", ""] == 0
+    assert "secret" not in get("/metrics", "guest").text
 
 
 @pytest.mark.parametrize("batch", ["2024-13-01", "..%2F..%2Fx", "2024-01-01T05"])

@@ -15,7 +15,9 @@ from sqlalchemy import select
 
 from airflow_evergreen.pages import describing
 from airflow_evergreen.pages.access import DagModelFolder, Model, Models, ModelWithRows
+from airflow_evergreen.pages.metrics import write_metrics
 from airflow_evergreen.pages.rendering import render
+from evergreen.config.locations import Locations
 from evergreen.errors import EvergreenError, Refused
 from evergreen.records import Feed
 
@@ -118,6 +120,13 @@ def download_quarantine(folder: ModelWithRows, feed: Feed, batch: str) -> Respon
     rows = describing.read_quarantine(folder, feed, batch)
     named = {"Content-Disposition": f'attachment; filename="{folder.id}-{feed}-{batch}-quarantine.csv"'}
     return Response(rows, media_type="text/csv; charset=utf-8", headers=named)
+
+
+@app.get("/metrics")
+def tell_metrics(models: Models) -> Response:
+    """The state of all models that the user may read, for Prometheus."""
+    text = write_metrics(Locations.from_environment().env, describing.list_models(models), models)
+    return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 @app.get("/static/{name}", dependencies=[_signed_in])
