@@ -1,5 +1,6 @@
 """Model folders: found, read and checked, each on its own."""
 
+import functools
 import hashlib
 import io
 import json
@@ -70,11 +71,17 @@ class BrokenFolder:
 
 
 def load_model_folder(path: Path) -> ModelFolder:
-    """Read and check one model folder.
+    """Read and check one model folder; a process reads it again only when one of its files has changed.
 
     :raises ConfigInvalid: naming each file and field at fault, what was found and what is valid.
     """
     require_name(path)
+    return _load(path, tuple(_stamp(path / name) for name in ("config.yaml", "expectations.yaml", *_CODE)))
+
+
+@functools.lru_cache(maxsize=2048)
+def _load(path: Path, stamps: tuple[tuple[int, ...], ...]) -> ModelFolder:
+    """:param stamps: by which the files are told from what they were."""
     config = _read_yaml(path / "config.yaml", ModelConfig)
     expectations = ExpectationsConfig()
     if (path / "expectations.yaml").exists():
@@ -83,6 +90,15 @@ def load_model_folder(path: Path) -> ModelFolder:
     return ModelFolder(
         path.name, path, config, expectations, {name: _read_code(path / name, f) for name, f in _CODE.items()}
     )
+
+
+def _stamp(file: Path) -> tuple[int, ...]:
+    """What changes when a file is written or put in another's place; empty where there is none."""
+    try:
+        found = file.stat()
+    except OSError:
+        return ()
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def is_model_folder(path: Path) -> bool:

@@ -56,7 +56,6 @@ class BatchTrigger(BaseTrigger):
         super().__init__()
         self.batch, self.poll, self.model_id, self.until = batch, poll, model_id, until
         self.source, self.calendar, self.deadline, self.give_up = source, calendar, deadline, give_up
-        self._read: tuple[int, ModelFolder] | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The trigger's class and arguments."""
@@ -109,11 +108,8 @@ class BatchTrigger(BaseTrigger):
 
     @property
     def _model(self) -> ModelFolder:
-        """The model folder; read again when config.yaml changes, for a sensor may wait for days."""
-        if self._read is None or self._read[0] != _changed_at(self._read[1]):
-            model = load_model(str(self.model_id))
-            self._read = (_changed_at(model), model)
-        return self._read[1]
+        """The model folder as it is now, for a sensor may wait for days."""
+        return load_model(str(self.model_id))
 
     def _pause(self) -> float:
         """Seconds to the next probe; sizes must stay the same for as long as config.yaml says."""
@@ -131,13 +127,6 @@ class BatchTrigger(BaseTrigger):
 
 def _apart(complete: CompleteConfig, poll: float) -> float:
     return poll if complete.marker or complete.count else max(poll, complete.stable.total_seconds())
-
-
-def _changed_at(model: ModelFolder) -> int:
-    try:
-        return (model.path / "config.yaml").stat().st_mtime_ns
-    except OSError:
-        return 0
 
 
 def _past(moment: str | None) -> bool:

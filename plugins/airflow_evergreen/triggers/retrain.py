@@ -5,7 +5,6 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
@@ -34,8 +33,6 @@ class RetrainTrigger(BaseTrigger):
     def __init__(self, poll: float) -> None:
         super().__init__()
         self.poll = poll
-        self._stamp: list[tuple[str, int]] | None = None
-        self._folders: list[ModelFolder | BrokenFolder] = []
         self._changes: set[tuple[str, str]] = set()
         self._probed = 0.0
 
@@ -56,7 +53,7 @@ class RetrainTrigger(BaseTrigger):
 
     def _find_runs(self) -> list[dict[str, Any]]:
         at, runs = Locations.from_environment(), []
-        for model in self._read_folders():
+        for model in find_model_folders(model_roots()).values():
             if isinstance(model, BrokenFolder):
                 continue
             try:
@@ -76,29 +73,13 @@ class RetrainTrigger(BaseTrigger):
         from evergreen.steps.watch_models import find_changes
 
         at, seen, self._probed = Locations.from_environment(), set(), time.monotonic()
-        for folder in self._read_folders():
+        for folder in find_model_folders(model_roots()).values():
             try:
                 seen |= {(folder.id, change.text) for change in find_changes(folder, at, datetime.now(UTC))}
             except Exception:
                 _logger.exception("model %s: whether it stands still could not be read; the others go on", folder.id)
         changed, self._changes = bool(seen & self._changes), seen
         return changed
-
-    def _read_folders(self) -> list[ModelFolder | BrokenFolder]:
-        """The model folders, read again when one of their files has changed."""
-        files = [path for root in model_roots() for path in root.glob("*/*.*")]
-        stamp = sorted((str(path), _changed_at(path)) for path in files)
-        if stamp != self._stamp:
-            self._stamp, self._folders = stamp, list(find_model_folders(model_roots()).values())
-        return self._folders
-
-
-def _changed_at(path: Path) -> int:
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        # An editor's lock, or a file that is gone by now.
-        return 0
 
 
 def _next_run(model: ModelFolder, at: Locations) -> dict[str, Any] | None:

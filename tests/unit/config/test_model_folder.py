@@ -49,6 +49,21 @@ def test_a_file_that_is_not_utf8_is_named(file, write_folder):
         load_model_folder(folder)
 
 
+@pytest.mark.parametrize("file", ["config.yaml", "expectations.yaml", "features.py", "estimator.py"])
+def test_a_folder_is_read_again_when_one_of_its_files_is_another(file, write_folder):
+    folder = write_folder()
+    first = load_model_folder(folder)
+    assert load_model_folder(folder) is first
+    # Of equal size, as an editor puts it in place.
+    (folder / "new").write_text((folder / file).read_text())
+    (folder / "new").replace(folder / file)
+    assert load_model_folder(folder) is not first
+    (folder / file).unlink()
+    if file != "expectations.yaml":
+        with pytest.raises(ConfigInvalid, match="No such file"):
+            load_model_folder(folder)
+
+
 def test_expectations_are_optional(write_folder):
     folder = load_model_folder(write_folder(expectations=None))
     assert folder.expectations.rows == ()

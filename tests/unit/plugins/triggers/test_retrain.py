@@ -232,14 +232,6 @@ def test_a_folder_that_is_mended_while_it_waits_is_read_again(spoil, runs, ask, 
     assert asyncio.run(both()) == [run_of("taxi", 1)]
 
 
-def test_folders_that_did_not_change_are_not_read_again(runs, ask, monkeypatch):
-    ask("taxi", action="none")
-    reads, find = [], module.find_model_folders
-    monkeypatch.setattr(module, "find_model_folders", lambda roots: reads.append(1) or find(roots))
-    assert stays_silent()
-    assert reads == [1]
-
-
 def test_an_editors_lock_stops_no_watch(runs, ask, tmp_path):
     ask("taxi")
     (tmp_path / "models" / "taxi" / ".#config.yaml").symlink_to("ada@host.1:1")
