@@ -1,8 +1,8 @@
 """<model>__retrain: how a verdict that asks is answered. One Airflow DAG a model folder, begun by watch or person."""
 
-from airflow.sdk import DAG, Param
+from airflow.sdk import DAG
 
-from airflow_evergreen.dags import describe, heavy, models_for
+from airflow_evergreen.dags import attempt_params, describe, heavy, models_for
 from airflow_evergreen.operators.approve_model import ApproveModelOperator
 from airflow_evergreen.operators.ask_retraining import AskRetrainingOperator
 from airflow_evergreen.operators.close_verdict import CloseVerdictOperator
@@ -12,22 +12,13 @@ from airflow_evergreen.operators.register_model import RegisterModelOperator
 from airflow_evergreen.operators.send_alerts import SendAlertsOperator
 from airflow_evergreen.operators.train_model import TrainModelOperator
 
-# In the form they stand apart: a person has nothing to fill in there.
-_WATCH = {"section": "Filled in by the watch"}
-PARAMS = {
-    "why": Param("", type="string", title="Why", description="Why a retraining is wanted; it goes on record."),
-    "verdict": Param(None, type=["null", "string"], title="Verdict", description="The verdict to answer.", **_WATCH),
-    "as_of": Param(None, type=["null", "string"], title="As of", description="Its attempt's batch.", **_WATCH),
-    "run": Param(None, type=["null", "integer"], title="Run", description="Number of this run.", **_WATCH),
-}
-
 for model in models_for("retrain"):
     with DAG(
         **describe(model, "retrain", "trains a challenger, judges it against the champion, and promotes the better"),
         schedule=None,
         # One at a time: two trainings of one model would compete for one verdict.
         max_active_runs=1,
-        params=PARAMS,
+        params=attempt_params(model),
     ) as dag:
         ask_retraining = AskRetrainingOperator(task_id="ask_retraining", model_id=model.id)
         attempt = ask_retraining.output

@@ -13,6 +13,13 @@ _LENGTHS = {
     "week": timedelta(weeks=1),
 }
 _FORMS = {"minute": "%Y-%m-%dT%H%M", "hour": "%Y-%m-%dT%H"}
+_DIGITS = {
+    "%Y": "[0-9]{4}",
+    "%m": "(0[1-9]|1[0-2])",
+    "%d": "(0[1-9]|[12][0-9]|3[01])",
+    "%H": "([01][0-9]|2[0-3])",
+    "%M": "[0-5][0-9]",
+}
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,14 @@ class Calendar:
     def form(self) -> str:
         """How batches are named, in ``strftime``'s terms."""
         return _FORMS.get(self.every, "%Y-%m-%d")
+
+    @property
+    def pattern(self) -> str:
+        """The same as a regular expression that JSON Schema takes, for forms that people fill in."""
+        form = self.form.replace("%d", "01") if self.every == "month" else self.form
+        for directive, digits in _DIGITS.items():
+            form = form.replace(directive, digits)
+        return f"^{form}$"
 
     def _index_at(self, moment: datetime) -> int:
         if self.every == "month":

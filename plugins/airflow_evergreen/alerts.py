@@ -12,7 +12,9 @@ from evergreen.config.model_folder import BrokenFolder, ModelFolder
 from evergreen.config.tasks_config import AlertsConfig
 from evergreen.errors import BatchMissing, BatchRejected, Outage, Refused
 from evergreen.incidents import report, resolve
+from evergreen.records import BatchRecord
 from evergreen.sinks import Message, Sink
+from evergreen.storage.ledger import Ledger
 from evergreen.storage.stores import open_stores
 
 _logger = logging.getLogger(__name__)
@@ -111,8 +113,9 @@ class FailureReport:
             model = load_model(task.model_id)
             with acting_for(context):
                 ledger = open_stores(locate(task.mlflow_conn_id), model.id).ledger
-                lost = instance.run_id if self.failure != _NEXT_MENDS else ""
-                report(ledger, self.failure, task.as_of(model, context), text, again=True, lost=lost)  # type: ignore[arg-type]
+                as_of, lost = _place(task, model, ledger, context)
+                lost = lost if self.failure != _NEXT_MENDS else ""
+                report(ledger, self.failure, as_of, text, again=True, lost=lost)  # type: ignore[arg-type]
         except Exception:
             _logger.exception("the incident could not be recorded; told without a record: %s", text)
             self._tell_at_once(task.model_id, text, str(getattr(instance, "log_url", "")))
@@ -126,6 +129,16 @@ class FailureReport:
             return
         message = Message(model.id, self.failure, "opened", "", text, 1, model.config.title, link)
         tell_at_once(message, sinks_of(model))
+
+
+def _place(task: Any, model: ModelFolder, ledger: Ledger, context: Context) -> tuple[str, str]:
+    """The batch of a task that failed, and its run; of a slip in a Param the newest batch, and nothing is lost."""
+    try:
+        run: Any = context["ti"]
+        return task.as_of(model, context), run.run_id
+    except Refused:
+        calendar = model.config.calendar
+        return ledger.last_batch(BatchRecord, calendar, "rows.") or calendar.name(0), ""
 
 
 def resolve_failure(model: ModelFolder, at: Locations, failure: str, as_of: str, context: Context) -> None:

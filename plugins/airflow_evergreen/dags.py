@@ -114,8 +114,10 @@ def one_run_a_batch(model: ModelFolder) -> dict[str, Any]:
     batch = Param(
         None,
         type=["null", "string"],
+        pattern=model.config.calendar.pattern,
         title="Batch",
-        description="The batch to process, such as 2024-01-31; empty: the one that the run's data interval ends.",
+        description=f"The batch to process, such as {model.config.calendar.name(0)}; empty: the one that the run's "
+        "data interval ends.",
     )
     return {
         "start_date": schedule.start,
@@ -123,6 +125,21 @@ def one_run_a_batch(model: ModelFolder) -> dict[str, Any]:
         "catchup": True,
         "max_active_runs": 16,
         "params": {"batch": batch},
+    }
+
+
+def attempt_params(model: ModelFolder) -> dict[str, Param]:
+    """The Params of a retraining: why, of a person; in a section of its own, which attempt it makes, of the watch."""
+    batch, text, number = model.config.calendar.pattern, ["null", "string"], ["null", "integer"]
+    watch: dict[str, Any] = {"section": "Filled in by the watch"}
+    verdict = f"{batch[:-1]}[.][0-9]+$"
+    return {
+        "why": Param("", type="string", title="Why", description="Why a retraining is wanted; it goes on record."),
+        "verdict": Param(
+            None, type=text, pattern=verdict, title="Verdict", description="The verdict to answer.", **watch
+        ),
+        "as_of": Param(None, type=text, pattern=batch, title="As of", description="Its attempt's batch.", **watch),
+        "run": Param(None, type=number, title="Run", description="Number of this run.", **watch),
     }
 
 

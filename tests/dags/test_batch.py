@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pendulum
 import pytest
+from airflow.sdk.exceptions import ParamValidationError
 from airflow.timetables.base import TimeRestriction
 from airflow.timetables.interval import CronDataIntervalTimetable
 
@@ -56,7 +57,7 @@ def test_a_batch_may_be_given_by_hand(dag):
     param = dag.params.get_param("batch")
     assert param.schema["type"] == ["null", "string"]
     assert param.schema["title"] == "Batch"
-    assert "such as 2024-01-31" in param.description
+    assert "such as 2024-01-01" in param.description
     assert param.value is None
 
 
@@ -156,3 +157,11 @@ def test_runs_end_where_the_model_says(add_model):
         dags = parse(f"{kind}.py").dags
         assert dags[f"bikes__{kind}"].end_date == datetime(2024, 2, 1, 23, 59, 59, tzinfo=UTC)
         assert dags[f"taxi__{kind}"].end_date is None
+
+
+@pytest.mark.parametrize("slip", ["2024-1-31", "2024-01-32", "31.01.2024", "2024-01-31T05", "yesterday"])
+def test_a_slip_in_the_batch_is_refused_by_the_form(dag, slip):
+    dag.params["batch"] = "2024-01-31"
+    dag.params.validate()
+    with pytest.raises(ParamValidationError):
+        dag.params["batch"] = slip

@@ -3,6 +3,7 @@
 import itertools
 
 import pytest
+from airflow.sdk.exceptions import ParamValidationError
 
 from tests.dags.parsing import edges, parse
 
@@ -53,6 +54,15 @@ def test_the_form_says_what_each_param_is_for(dag):
 
 def test_the_form_may_be_sent_empty(dag):
     dag.params.validate()
+
+
+@pytest.mark.parametrize(
+    ("param", "sound", "slip"), [("as_of", "2024-01-31", "2024-1-31"), ("verdict", "2024-01-31.10", "2024-01-31")]
+)
+def test_a_slip_in_what_the_watch_fills_in_is_refused_by_the_form(dag, param, sound, slip):
+    dag.params[param] = sound
+    with pytest.raises(ParamValidationError):
+        dag.params[param] = slip
 
 
 def test_by_itself_all_runs_in_the_default_place(dag):

@@ -1,5 +1,6 @@
 """Batches: names, positions and spans of minutes, hours, days, weeks and months."""
 
+import re
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -152,3 +153,23 @@ def test_a_name_that_is_no_date_is_refused(calendar, name):
 )
 def test_a_moment_lies_in_the_batch_of_its_utc_time(calendar, moment, batch):
     assert calendar.containing(moment) == batch
+
+
+@pytest.mark.parametrize("calendar", [MINUTES, HOURS, DAYS, WEEKS, MONTHS], ids=lambda one: one.every)
+def test_a_pattern_takes_names_and_no_slip(calendar):
+    assert all(re.search(calendar.pattern, calendar.name(i)) for i in range(-50, 400))
+    name = calendar.name(3)
+    for slip in (
+        f"{name} ",
+        f" {name}",
+        name.replace("-", "/"),
+        name[1:],
+        f"{name}\n",
+        "2024-13-01",
+        "2024-01-32",
+        "x",
+        "",
+    ):
+        assert re.fullmatch(calendar.pattern, slip) is None
+    others = {MINUTES: HOURS, HOURS: DAYS, DAYS: MINUTES, WEEKS: HOURS, MONTHS: HOURS}
+    assert not re.search(calendar.pattern, others[calendar].name(3))

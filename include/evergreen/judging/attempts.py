@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from evergreen.config.contract import ModelConfig
+from evergreen.errors import Refused
 from evergreen.features.label_batches import feed_of, newest_label_batches
 from evergreen.records import AttemptRecord, BatchRecord, ClaimRecord, ClosingRecord, PromotionRecord, VerdictRecord
 from evergreen.storage.stores import Stores
@@ -48,11 +49,13 @@ def newest_verdict(config: ModelConfig, stores: Stores) -> VerdictRecord | None:
 
 
 def get_verdict(stores: Stores, verdict_id: str) -> VerdictRecord:
-    """A verdict by its id."""
-    as_of, _, n = verdict_id.rpartition(".")
-    verdict = stores.ledger.get(VerdictRecord, as_of, int(n))
+    """A verdict by its id.
+
+    :raises Refused: if there is none.
+    """
+    verdict = stores.ledger.get(VerdictRecord, *VerdictRecord.address_of(verdict_id))
     if verdict is None:
-        raise KeyError(f"no verdict {verdict_id} in the ledger; `evergreen status` names the open one")
+        raise Refused(f"no verdict {verdict_id} in the ledger; `evergreen status` names the open one")
     return verdict
 
 

@@ -40,7 +40,18 @@ class VerdictRecord(Record):
     @property
     def id(self) -> str:
         """The verdict's name in later records."""
-        return f"{self.as_of}.{self.n}"
+        return self.id_of(self.as_of, self.n)
+
+    @staticmethod
+    def id_of(as_of: str, n: int) -> str:
+        """The id of the n-th verdict at a batch, 0 being the check's own."""
+        return f"{as_of}.{n}"
+
+    @staticmethod
+    def address_of(verdict_id: str) -> tuple[str, int]:
+        """The address of the verdict with an id."""
+        as_of, _, n = verdict_id.rpartition(".")
+        return as_of, int(n)
 
     @property
     def address(self) -> tuple[str, int]:

@@ -55,19 +55,19 @@ def _wish(model: ModelFolder, stores: Stores, name: str) -> WishRecord:
     if newest is None:
         raise NotReady(f"model {model.id}: no batch has been checked yet; a retraining can be asked for afterwards")
     verdict = find_open_verdict(model.config, stores)
-    verdict_id = verdict.id if verdict is not None else f"{newest.as_of}.{newest.n + 1}"
+    verdict_id = verdict.id if verdict is not None else VerdictRecord.id_of(newest.as_of, newest.n + 1)
     return stores.ledger.put(WishRecord(as_of=newest.as_of, name=name, verdict=verdict_id))
 
 
 def _put_verdict(stores: Stores, wish: WishRecord, why: str) -> None:
     """Write the verdict that a wish stands for, if it is not there: what the check before it saw, and the wish."""
-    as_of, _, n = wish.verdict.rpartition(".")
-    if stores.ledger.get(VerdictRecord, as_of, int(n)) is not None:
+    as_of, n = VerdictRecord.address_of(wish.verdict)
+    if stores.ledger.get(VerdictRecord, as_of, n) is not None:
         return
-    verdict = stores.ledger.get(VerdictRecord, as_of, int(n) - 1)
+    verdict = stores.ledger.get(VerdictRecord, as_of, n - 1)
     assert verdict is not None
     asking: dict[str, object] = {
-        "n": int(n),
+        "n": n,
         "reasons": ("asked",),
         "action": "retrain",
         "last_ask": wish.verdict,

@@ -85,7 +85,7 @@ def _conclude(model: ModelFolder, stores: Stores, as_of: str) -> VerdictRecord:
         outcomes=outcomes,
         reasons=reasons,
         action="retrain" if asks else "none",
-        last_ask=f"{as_of}.0" if asks else asked,
+        last_ask=VerdictRecord.id_of(as_of, 0) if asks else asked,
         previous_ask=asked if asks else (previous.previous_ask if previous else None),
         code=model.code_version if "code_changed" in reasons else None,
         held=held,

@@ -77,7 +77,7 @@ def _untold(ledger: Ledger, sink: Sink, causes: tuple[Cause, ...]) -> list[Incid
             incidents.append(incident)
             if ledger.get(NoticeRecord, f"{incident.opened.id}.opened.{sink.name}") is not None:
                 break
-    return sorted(incidents, key=lambda incident: (incident.opened.as_of, incident.opened.cause))
+    return sorted(incidents, key=lambda incident: (incident.opened.as_of, incident.opened.meta.get("written_at", "")))
 
 
 def own_alerts(model: ModelFolder | BrokenFolder) -> AlertsConfig | None:

@@ -37,7 +37,8 @@ class AskRetrainingOperator(StepOperator):
         params: Any = context["params"]
         attempt: dict[str, Any] = {name: params.get(name) for name in ("verdict", "as_of", "run")}
         if None not in attempt.values():
-            self.log.info("attempt %s", attempt)
+            # A slip is refused before anything is written.
+            attempt["as_of"] = attempt_batch(model, attempt, context)
         elif any(value is not None for value in attempt.values()):
             raise Refused(
                 f"model {model.id}: found Params {attempt}; valid: verdict, as_of and run together, as the "

@@ -6,6 +6,7 @@ from airflow.sdk import Context, XComArg
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_evergreen.operators.step import StepOperator
+from airflow_evergreen.runtime import batch_of
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import Refused
@@ -52,6 +53,6 @@ def attempt_batch(model: ModelFolder, attempt: Any, context: Context) -> str:
     if isinstance(attempt, XComArg):
         attempt = attempt.resolve(context)
     if attempt:
-        return str(attempt["as_of"])
+        return batch_of(model, str(attempt["as_of"]), context)
     newest = newest_verdict(model.config, open_stores(Locations.from_environment(), model.id))
     return newest.as_of if newest is not None else model.config.calendar.name(0)

@@ -17,6 +17,7 @@ from airflow_evergreen.sensors.wait_for_batch import WaitForBatchSensor
 from airflow_evergreen.sensors.wait_for_scores import WaitForScoresSensor
 from evergreen.errors import BatchMissing, BatchRejected, NotReady, Outage, Refused
 from evergreen.incidents import last_incident, newest_incidents, report
+from evergreen.records import BatchRecord
 from tests.fake_slack import fake_slack
 from tests.unit.plugins.conftest import Instance
 
@@ -206,6 +207,26 @@ def test_a_run_that_failed_is_not_forgotten_for_a_later_one_that_did_not(model, 
         today = Instance(others={"scheduled__0": states})
         resolve_failure(model, deployment, "failed-batch", "2024-01-02", context_of(today))
         assert (last_incident(ledger, "failed-batch").resolved is not None) is over
+
+
+def test_a_slip_in_a_param_is_one_message_and_over_with_the_next_sound_run(model, ledger, deployment, context_of):
+    """The form lets no such batch through; whoever triggers by another way may still name one that there is not."""
+    ledger.put(BatchRecord(as_of="2024-01-01", feed="rows", revision=0, state="published"))
+    slip, given = Instance(run_id="manual__1"), {"end": None, "batch": "2024-02-30"}
+    wait = WaitForBatchSensor(task_id="wait_for_batch", model_id="taxi")
+    send = SendAlertsOperator(task_id="send_alerts", model_id="taxi", failure="failed-batch")
+    score = ValidateBatchOperator(task_id="validate_labels", model_id="taxi", feed="labels")
+    for task in (wait, score):
+        with pytest.raises(Refused) as refused:
+            task.execute(context_of(slip, task=task, **given))
+        FailureReport("failed-batch")(failed(context_of, refused.value, task, slip, **given))
+    # It tells of it, at once, and is no failure more.
+    assert send.execute(context_of(slip, **given)) == {"told": 1, "failed": 0}
+    incident = last_incident(ledger, "failed-batch")
+    assert (incident.sightings, incident.opened.as_of, incident.lost) == (1, "2024-01-01", ())
+    assert "'2024-02-30' is no batch" in incident.opened.text
+    send.execute(context_of(Instance(others={"manual__1": {"wait_for_batch": "failed"}})))
+    assert last_incident(ledger, "failed-batch").resolved is not None
 
 
 def test_a_retraining_that_failed_is_mended_by_the_next_run(model, ledger, deployment, context_of):
