@@ -13,8 +13,8 @@ from evergreen.config.model_spec import ModelSpec
 from evergreen.features.packing import example_of, packing_folder, signature_of
 from evergreen.records import BatchRecord, Partition, PromotionRecord
 from evergreen.storage.content import content_hash
+from evergreen.storage.evidence import Evidence
 from evergreen.storage.model_from_code import load_module
-from evergreen.storage.model_store import Evidence
 from evergreen.storage.packed_model import write_spec
 from evergreen.storage.stores import open_stores
 

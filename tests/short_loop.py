@@ -17,12 +17,15 @@ from mlflow import MlflowClient
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder, load_model_folder
 from evergreen.demo.stream import DemoStream
+from evergreen.records import PromotionRecord
 from evergreen.replay.runner import Runner
 from evergreen.sinks import Message
 from evergreen.steps.ingest_batch import ingest_batch
 from evergreen.steps.validate_batch import validate_batch
 from evergreen.storage.model_store import ModelStore
 from evergreen.storage.objects import open_store
+from evergreen.storage.packed_model import PackedModel
+from evergreen.storage.stores import Stores
 
 TAXI = Path(__file__).parent.parent / "include" / "models" / "taxi"
 STREAM = DemoStream(trips=150, batches=12, broken=(3,), shifted=(0, 0), changed=7, slowdown=2.0)
@@ -85,6 +88,12 @@ def run(model: ModelFolder, at: Locations, *numbers: int, stream: DemoStream = S
         Runner(model, at, sinks=()).run_batch(model.config.calendar.name(number - 1))
 
 
+def load_version(stores: Stores, version: int) -> PackedModel:
+    """A version as it was promoted."""
+    promotions = stores.ledger.all(PromotionRecord, "champion")
+    return stores.models.load_promoted(next(one for one in promotions if one.version == version))
+
+
 def take_labels(model: ModelFolder, at: Locations, batch: str) -> None:
     """Take in and validate the labels of a batch."""
     ingest_batch(model, at, batch, "labels")
@@ -117,14 +126,17 @@ def records(model: ModelFolder, at: Locations, up_to: str = "9999") -> dict[str,
     """Each record without its ``meta``, by its place in the ledger.
 
     Data versions are named by their content and written by whoever reads first, so of a span their names in the other
-    records count, not they themselves.
+    records count, not they themselves. The bytes of an estimator's file differ from dump to dump, so hashes do not count.
     """
     found = {}
     store = open_store(f"{at.lake}/ledger/{at.env}/{model.id}")
     for path in sorted(one["path"] for chunk in obstore.list(store) for one in chunk):
         body = json.loads(bytes(obstore.get(store, path).bytes()))
+        # What was packed is on record once more where a run was killed before MLflow had it.
+        if path.startswith("packed/"):
+            continue
         if body["as_of"] <= up_to and not (path.startswith("data/") and up_to < "9999"):
-            body.pop("meta")
+            body = {name: value for name, value in body.items() if name not in ("meta", "hashes")}
             found[path] = json.dumps(body, sort_keys=True)
     return found
 

@@ -116,8 +116,7 @@ def incidents_of(ledger: Ledger, cause: Cause) -> Iterator[Incident]:
     """The incidents of a cause, newest first."""
     newest = last_incident(ledger, cause)
     for n in range(newest.opened.n if newest else -1, -1, -1):
-        opened = ledger.get(IncidentRecord, cause, n)
-        assert opened is not None
+        opened = ledger.require(IncidentRecord, cause, n)
         yield Incident(opened, ledger.last(SightingRecord, opened.id), ledger.get(ResolutionRecord, opened.id))
 
 

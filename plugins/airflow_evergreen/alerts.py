@@ -10,7 +10,7 @@ from airflow_evergreen.runtime import acting_for, load_model, locate
 from evergreen.config.locations import Locations, deployment_alerts
 from evergreen.config.model_folder import BrokenFolder, ModelFolder
 from evergreen.config.tasks_config import AlertsConfig
-from evergreen.errors import BatchMissing, BatchRejected, Outage, Refused
+from evergreen.errors import BatchMissing, BatchRejected, ModelIncompatible, Outage, Refused
 from evergreen.incidents import report, resolve
 from evergreen.records import BatchRecord
 from evergreen.sinks import Message, Sink
@@ -101,6 +101,9 @@ class FailureReport:
         task: Any = context["task"]
         error: Any = context.get("exception")
         if isinstance(error, BatchRejected | BatchMissing):
+            return
+        if self.failure == "failed-batch" and isinstance(error, ModelIncompatible):
+            # score_batch has told of it: the incident is ``unscored``.
             return
         instance: Any = context["ti"]
         said = " ".join(str(error).split())[:600] if error else "its process was killed"

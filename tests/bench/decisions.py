@@ -126,13 +126,13 @@ def _look_again(run: Run, counted: list[str]) -> tuple[int, float]:
         rows = run.rows_of([name for name in counted if name >= new.effective_from][:AHEAD])
         if new.as_of < counted[0] or rows.empty:
             continue
-        before, after = (run.losses(run.stores.models.load_version(one.version), rows) for one in (old, new))
+        before, after = (run.losses(run.stores.models.load_promoted(one), rows) for one in (old, new))
         if after.mean() <= 1.02 * before.mean():
             continue
         worse += 1
         rows = run.rows_of(served)
         if not rows.empty:
-            before, after = (run.losses(run.stores.models.load_version(one.version), rows) for one in (old, new))
+            before, after = (run.losses(run.stores.models.load_promoted(one), rows) for one in (old, new))
             lost += max(0.0, float(after.sum() - before.sum()))
     return worse, lost
 

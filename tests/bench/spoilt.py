@@ -27,7 +27,7 @@ def spoil(run: Run, attempts: list[AttemptRecord]) -> dict[str, tuple[int, int]]
         champion = run.stores.ledger.get(PromotionRecord, "champion", attempt.against - 1)
         assert champion is not None
         assert attempt.trained_on is not None
-        serving, target = run.stores.models.load_version(champion.version), config.labels.column
+        serving, target = run.stores.models.load_promoted(champion), config.labels.column
         holdout = match_labels(config.data_schema, run.stores, attempt.holdout[0], attempt.as_of)
         later = run.rows_of([n for n in run.names if n > attempt.as_of][:AHEAD])
         with packing_folder() as folder:

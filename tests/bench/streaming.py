@@ -22,6 +22,7 @@ from evergreen.steps.score_batch import score_batch
 from evergreen.storage.lake import to_frame
 from evergreen.storage.stores import open_stores
 from tests.large_batch import make_model, make_rows, promote, seal_rows
+from tests.short_loop import load_version
 
 MEMORY, CPU = 1.2, 1.25
 FEW, MANY = "2024-01-01", "2024-01-02"
@@ -38,7 +39,7 @@ def prepare(place: Path, rows: int) -> None:
 def score(place: Path, batch: str) -> None:
     """Score a batch; print peak memory in MB, CPU seconds and rows."""
     model, at = load_model_folder(place / "models" / "trips"), Locations.under(place)
-    packed = open_stores(at, model.id).models.load_version(1)
+    packed = load_version(open_stores(at, model.id), 1)
     begun = time.process_time()
     scored = score_batch(model, at, batch)
     spent = time.process_time() - begun
@@ -51,7 +52,7 @@ def predict(place: Path, batch: str) -> None:
     """Predict the same rows in one frame; print CPU seconds and rows."""
     model, at = load_model_folder(place / "models" / "trips"), Locations.under(place)
     stores = open_stores(at, model.id)
-    packed = stores.models.load_version(1)
+    packed = load_version(stores, 1)
     rows = to_frame(stores.lake.read_any("clean", batch, 0))
     features = packed.features.build_features(rows, rows.iloc[:0])
     begun = time.process_time()

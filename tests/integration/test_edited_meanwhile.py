@@ -67,12 +67,12 @@ def left(model: ModelFolder, at: Locations) -> dict[str, Any]:
     assert promotion is not None
     data = stores.ledger.get(DataRecord, promotion.data)
     assert data is not None
-    packed = stores.models.load_version(promotion.version)
+    packed = stores.models.load_promoted(promotion)
     return {
         "promotion": promotion.body(),
         "data": data.body(),
         "spec": packed.spec,
-        "reference": json.loads((packed.folder / "reference.json").read_text()),
+        "reference": json.loads(packed.files["reference.json"]),
         **registry(model, at),
     }
 

@@ -249,10 +249,11 @@ def test_an_alias_that_names_a_foreign_model_is_refused_by_name(tmp_path: Path) 
     """Somebody registers a version of their own; it is never loaded as ours."""
     model, at = short_model(tmp_path), Locations.under(tmp_path)
     run(model, at, *range(1, 5))
-    store = open_stores(at, model.id).models
+    stores = open_stores(at, model.id)
+    store, promotion = stores.models, stores.ledger.require(PromotionRecord, "champion")
     store._client.create_model_version(store.name, source=(tmp_path / "foreign").as_uri())
     with pytest.raises(ModelIncompatible, match="not by Evergreen"):
-        store.load_version(2)
+        store.load_promoted(promotion.model_copy(update={"version": 2}))
 
 
 def _labels() -> dict[str, object]:

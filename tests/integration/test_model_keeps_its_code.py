@@ -17,7 +17,7 @@ from evergreen.records import PromotionRecord
 from evergreen.replay.runner import Runner
 from evergreen.steps.score_batch import score_batch
 from evergreen.storage.stores import open_stores
-from tests.short_loop import run, short_model, tables
+from tests.short_loop import load_version, run, short_model, tables
 
 
 def test_broken_code_in_the_working_tree_changes_no_past_score(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_two_versions_with_other_features_live_in_one_process(tmp_path: Path) ->
     first, second = list(stores.ledger.all(PromotionRecord, "champion"))[:2]
     assert first.code != second.code
     claim = standing_claim(stores, "2024-01-06")
-    old, new = (stores.models.load_version(one.version) for one in (first, second))
+    old, new = (stores.models.load_promoted(one) for one in (first, second))
     old_features = build_features(model.config.data_schema, stores, old, claim).features
     new_features = build_features(model.config.data_schema, stores, new, claim).features
     assert "distance_squared" not in old_features
@@ -66,7 +66,7 @@ def test_after_250_commits_and_a_vacuum_version_1_is_rebuilt_from_its_record(tmp
     promotion = stores.ledger.get(PromotionRecord, "champion", 0)
     assert promotion is not None
     claim = standing_claim(stores, "2024-01-06")
-    packed = stores.models.load_version(promotion.version)
+    packed = stores.models.load_promoted(promotion)
     features = build_features(model.config.data_schema, stores, packed, claim).features
     served = packed.predict_features(features)
 
@@ -125,7 +125,7 @@ def test_a_lookback_has_the_same_features_in_training_and_in_scoring(lookback: P
         batch = model.config.calendar.name(number - 1)
         claim = standing_claim(stores, batch)
         if claim.version is not None:
-            packed = stores.models.load_version(claim.version)
+            packed = load_version(stores, claim.version)
             at_scoring[batch] = build_features(model.config.data_schema, stores, packed, claim).features.copy()
     assert len(at_scoring) >= 3
     from evergreen.features import building
@@ -136,7 +136,7 @@ def test_a_lookback_has_the_same_features_in_training_and_in_scoring(lookback: P
     for batch, features in random.Random(1).sample(sorted(at_scoring.items()), len(at_scoring)):
         claim = standing_claim(again, batch)
         assert claim.version is not None
-        packed = again.models.load_version(claim.version)
+        packed = load_version(again, claim.version)
         later = build_features(model.config.data_schema, again, packed, claim).features
         pd.testing.assert_frame_equal(later, features, check_exact=True)
         # Labels of this very batch, most of which are known by now, were not known when it was scored.
@@ -153,7 +153,7 @@ def test_a_version_keeps_the_lookback_that_it_was_made_with(lookback: Path) -> N
         stores, batch = open_stores(at, model.id), model.config.calendar.name(number - 1)
         claim = standing_claim(stores, batch)
         assert claim.version is not None
-        packed = stores.models.load_version(claim.version)
+        packed = load_version(stores, claim.version)
         own, _ = list_readable_data(model.config.data_schema, stores, batch, packed.spec.lookback)
         stores.ledger.put(own)
         alone = build_features(

@@ -31,7 +31,7 @@ from evergreen.replay.measured_history import collect_history
 from evergreen.replay.runner import Runner
 from evergreen.storage.ledger import Ledger
 from evergreen.storage.stores import open_stores
-from tests.short_loop import land, records, run, short_model
+from tests.short_loop import land, load_version, records, run, short_model
 
 STREAM = DemoStream(trips=150, batches=12, broken=(), shifted=(0, 0), changed=6, slowdown=2.0)
 BEFORE = 5
@@ -115,7 +115,7 @@ def test_renamed_columns_key_and_event_time_go_on_as_if_nothing_were(tmp_path: P
     assert promotion is not None
     stores = open_stores(at, model.id)
     claim = standing_claim(stores, day(BEFORE))
-    packed = stores.models.load_version(1)
+    packed = load_version(stores, 1)
     served = packed.predict_features(build_features(model.config.data_schema, stores, packed, claim).features)
     before = records(model, at)
 
@@ -176,7 +176,7 @@ def test_a_default_stands_in_for_what_was_not_there_and_is_no_new_generation(tmp
     assert second is not None
     assert day(BEFORE) in clean_read(ledger, second.data)
     stores = open_stores(at, model.id)
-    packed = stores.models.load_version(second.version)
+    packed = stores.models.load_promoted(second)
     old = build_features(grown.config.data_schema, stores, packed, standing_claim(stores, day(3))).features
     assert set(old["tolls"]) == {2.5}
 

@@ -62,7 +62,7 @@ def test_a_yes_that_comes_after_the_code_was_edited_promotes_what_was_judged(tmp
     promotion = stores.ledger.get(PromotionRecord, "champion", 0)
     assert promotion is not None
     assert promotion.code == attempt.code != model.code_version
-    assert "999" not in (stores.models.load_version(promotion.version).folder / "features.py").read_text()
+    assert "999" not in stores.models.load_promoted(promotion).code["features.py"]
     over = last_incident(stores.ledger, "approval")
     assert over is not None
     assert over.resolved is not None

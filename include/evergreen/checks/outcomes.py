@@ -85,7 +85,7 @@ def _refreshes_between(stores: Stores, judged: PromotionRecord, promotion: Promo
 
 def _outcome_schema(today: DataSchema, stores: Stores, judged: PromotionRecord) -> DataSchema:
     """What a version is judged under: its own columns and label; how late labels come is told of the stream."""
-    schema = stores.models.load_version(judged.version).spec.data_schema(today)
+    schema = stores.models.load_promoted(judged).spec.data_schema(today)
     labels = schema.labels or today.labels
     assert labels is not None
     assert today.labels is not None
@@ -148,7 +148,7 @@ def _constant_losses(
     schema: DataSchema, metric: Metric, stores: Stores, promotion: PromotionRecord, labelled: LabelledRows
 ) -> np.ndarray | None:
     """The losses of the best constant of what a version learnt from; None for the baseline, which is it."""
-    constant = stores.models.load_version(promotion.version).spec.constant
+    constant = stores.models.load_promoted(promotion).spec.constant
     if promotion.baseline or constant is None:
         return None
     assert schema.labels is not None

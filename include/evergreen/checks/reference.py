@@ -30,7 +30,7 @@ from evergreen.config.contract import ModelConfig
 from evergreen.config.data_schema import DataSchema
 
 PREDICTION = "prediction"
-_FILE = "reference.json"
+REFERENCE_FILE = "reference.json"
 _POINTS = 1001
 # Rows of a batch that are compared; a sample of so many gives the verdict of a million.
 SAMPLE = 10_000
@@ -105,12 +105,12 @@ class Reference:
 
     def save(self, folder: Path) -> None:
         """Write it into a packed model."""
-        (folder / _FILE).write_text(json.dumps(asdict(self)), encoding="utf-8")
+        (folder / REFERENCE_FILE).write_text(json.dumps(asdict(self)), encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path) -> "Reference":
-        """Read it from a packed model."""
-        return cls(**json.loads((folder / _FILE).read_text(encoding="utf-8")))
+    def parse(cls, content: bytes) -> "Reference":
+        """Read it from its file in a packed model."""
+        return cls(**json.loads(content))
 
 
 def default_divergence(categorical: bool) -> str:

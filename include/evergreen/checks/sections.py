@@ -3,12 +3,11 @@
 import functools
 import itertools
 import statistics
-from pathlib import Path
 
 import pandas as pd
 
 from evergreen.checks.judge_columns import find_drifted, judge_columns
-from evergreen.checks.reference import PREDICTION, Reference, watched_columns
+from evergreen.checks.reference import PREDICTION, REFERENCE_FILE, Reference, watched_columns
 from evergreen.checks.thresholds import RECENT
 from evergreen.config.contract import ModelConfig
 from evergreen.features.label_batches import records_with_rows
@@ -93,7 +92,7 @@ def _compare_inputs(
     config: ModelConfig, stores: Stores, batches: list[str], promotion: PromotionRecord
 ) -> Numbers | None:
     """What ``_compare`` says of the rows of some batches, as known at the last; None if they have none."""
-    schema = stores.models.load_version(promotion.version).spec.data_schema(config.data_schema)
+    schema = stores.models.load_promoted(promotion).spec.data_schema(config.data_schema)
     partitions = published(stores, "rows", batches, batches[-1], schema.columns)
     if not partitions:
         return None
@@ -153,10 +152,10 @@ def _age(config: ModelConfig, covers: list[str], promotion: PromotionRecord) -> 
 
 
 def _reference(stores: Stores, promotion: PromotionRecord) -> Reference:
-    return _load_reference(stores.models.load_version(promotion.version).folder)
+    return _parse_reference(stores.models.load_promoted(promotion).files[REFERENCE_FILE])
 
 
 @functools.lru_cache(maxsize=32)
-def _load_reference(folder: Path) -> Reference:
+def _parse_reference(content: bytes) -> Reference:
     """The reference in a packed model, which never changes."""
-    return Reference.load(folder)
+    return Reference.parse(content)

@@ -84,12 +84,9 @@ def build_features(
 def claimed_data(stores: Stores, claim: ClaimRecord) -> DataRecord:
     """The data version that a claim lists.
 
-    :raises FeaturesInvalid: if it is not in the ledger.
+    :raises RecordUnreadable: if it is not in the ledger.
     """
-    data = stores.ledger.get(DataRecord, claim.data)
-    if data is None:
-        raise FeaturesInvalid(f"data version {claim.data} of batch {claim.as_of} is not in the ledger; restore it")
-    return data
+    return stores.ledger.require(DataRecord, claim.data)
 
 
 def call_features(

@@ -1,7 +1,11 @@
 """What is logged beside a fitted model, and by which tags a version is traced to what it was made of."""
 
+from pathlib import Path
+
 from evergreen.features.packing import FittedModel, example_of, signature_of
-from evergreen.storage.model_store import Evidence
+from evergreen.records import PackedRecord
+from evergreen.storage.evidence import Evidence
+from evergreen.storage.packed_model import hash_files, read_files
 from evergreen.storage.stores import Stores
 
 TRIED_TAG, WINDOW_TAG, BASELINE_TAG = "evergreen.tried", "evergreen.window", "evergreen.baseline"
@@ -19,7 +23,7 @@ def log_fitted(
     tags: dict[str, str] | None = None,
     spent: float = 0.0,
 ) -> str:
-    """Log a fitted model with its evidence as one run; its data version is put on record first.
+    """Log a fitted model with its evidence as one run; its data version and its files' hashes are put on record first.
 
     :param attempt: what it was fitted for.
     :param as_of: the batch that the attempt is made at.
@@ -29,6 +33,7 @@ def log_fitted(
     """
     spec = fitted.packed.spec
     stores.ledger.put(fitted.data)
+    _record_files(stores, attempt, as_of, role, fitted.packed.folder)
     traced = {
         "evergreen.model": spec.model,
         "evergreen.verdict": attempt,
@@ -51,6 +56,18 @@ def log_fitted(
     )
     signature, example = signature_of(spec.columns), example_of(spec.columns)
     return stores.models.log_model(attempt, role, fitted.packed.folder, signature, example, evidence)
+
+
+def _record_files(stores: Stores, attempt: str, as_of: str, role: str, folder: Path) -> None:
+    """Put the hashes of a packed folder on record, unless they are; a killed run has packed other bytes of the same."""
+    hashes, n = hash_files(read_files(folder)), 0
+    while stores.ledger.put(PackedRecord(as_of=as_of, attempt=attempt, role=role, n=n, hashes=hashes)).hashes != hashes:
+        n += 1
+
+
+def packed_hashes(stores: Stores, attempt: str, role: str) -> list[dict[str, str]]:
+    """What is on record of the files that were packed for an attempt in a role; none by an earlier release."""
+    return [one.hashes for one in stores.ledger.all(PackedRecord, f"{attempt}.{role}")]
 
 
 def version_tags(run_tags: dict[str, str]) -> dict[str, str]:

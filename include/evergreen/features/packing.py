@@ -20,7 +20,7 @@ from evergreen.config.data_schema import DataSchema
 from evergreen.config.fields import ColumnType
 from evergreen.config.model_folder import ModelFolder
 from evergreen.config.model_spec import ModelSpec
-from evergreen.errors import FeaturesInvalid, SourceChanged
+from evergreen.errors import FeaturesInvalid
 from evergreen.features.labelled import LabelledRows, count_expected, gather_features, match_labels
 from evergreen.features.maturity import Maturity, learn_maturity
 from evergreen.losses import METRICS
@@ -156,12 +156,10 @@ def rebuild_model(model: ModelFolder, stores: Stores, promotion: PromotionRecord
     :param model: under whose schema its rows were sealed; its code and its settings are not used.
     :param folder: an empty folder that becomes the packed model.
     :returns: a model that predicts what the version does.
-    :raises SourceChanged: if the data version is no longer in the ledger.
+    :raises RecordUnreadable: if the data version is no longer in the ledger.
     """
-    data = stores.ledger.get(DataRecord, promotion.data)
-    if data is None:
-        raise SourceChanged(f"model {model.id}: data version {promotion.data} is not in the ledger; restore it")
-    recipe = Recipe.of_packed(stores.models.load_version(promotion.version))
+    data = stores.ledger.require(DataRecord, promotion.data)
+    recipe = Recipe.of_packed(stores.models.load_promoted(promotion))
     return fit_model(recipe, model.config.data_schema, stores, promotion.trained_on, folder, data).packed
 
 

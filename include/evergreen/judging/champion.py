@@ -64,9 +64,7 @@ def judged_promotion(ledger: Ledger, promotion: PromotionRecord) -> PromotionRec
     """The promotion whose recipe a refresh carries on; of one that was judged, itself."""
     if promotion.refreshes is None:
         return promotion
-    judged = ledger.get(PromotionRecord, "champion", promotion.refreshes - 1)
-    assert judged is not None
-    return judged
+    return ledger.require(PromotionRecord, "champion", promotion.refreshes - 1)
 
 
 def next_effective(ledger: Ledger, calendar: Calendar, as_of: str) -> str:
@@ -131,7 +129,7 @@ def predict_labelled(
     :raises ModelIncompatible: if the version cannot read them.
     """
     key, sources = list(schema.key), labelled.sources
-    packed = stores.models.load_version(promotion.version)
+    packed = stores.models.load_promoted(promotion)
     if other := unpredicted(schema, packed.spec.data_schema(schema)):
         raise ModelIncompatible(f"version {promotion.version} does not predict {', '.join(other)}, but another target")
     pieces = []

@@ -37,7 +37,7 @@ def champion_freshness(
     if not stores.models.has_version(before.version):
         return None
     try:
-        older, younger = (stores.models.load_version(one.version).spec for one in (before, champion))
+        older, younger = (stores.models.load_promoted(one).spec for one in (before, champion))
         if older.window != younger.window:
             return None
         schema, metric = config.data_schema, METRICS[config.gate.metric]

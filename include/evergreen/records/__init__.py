@@ -12,6 +12,7 @@ from evergreen.records.attempts import (
     Freshness,
     GroupReport,
     Judgement,
+    PackedRecord,
     PromotionRecord,
     SliceJudgement,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "Judgement",
     "NoticeRecord",
     "Numbers",
+    "PackedRecord",
     "Part",
     "Partition",
     "PromotionRecord",

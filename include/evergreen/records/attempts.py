@@ -86,6 +86,26 @@ class Freshness(Part):
     error: float
 
 
+class PackedRecord(Record):
+    """The files of a model that was packed for an attempt; what MLflow hands over later must be these.
+
+    A further one stands where a process was killed before MLflow had the files, and others were packed instead.
+
+    :ivar role: challenger or champion, as in MLflow.
+    :ivar hashes: the SHA-256 of each file, by name.
+    """
+
+    kind: ClassVar[str] = "packed"
+    attempt: str
+    role: str
+    n: int
+    hashes: dict[str, str]
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return f"{self.attempt}.{self.role}", self.n
+
+
 class AttemptRecord(Record):
     """How an asking verdict was answered: trained on what, judged how against which promotion, passed or refused.
 
@@ -154,6 +174,7 @@ class PromotionRecord(Record):
     :ivar error: the challenger's error on the holdout; None where nothing was judged.
     :ivar baseline: whether it is the best constant.
     :ivar refreshes: the promotion whose recipe it fits on newer labels; None where it was judged itself.
+    :ivar hashes: the SHA-256 of each of its packed files, by name; empty where 0.2.0 packed it, and none is known.
     """
 
     kind: ClassVar[str] = "promotion"
@@ -167,6 +188,7 @@ class PromotionRecord(Record):
     error: float | None
     baseline: bool = False
     refreshes: int | None = None
+    hashes: dict[str, str] = {}
 
     @property
     def address(self) -> tuple[str, int]:

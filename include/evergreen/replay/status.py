@@ -87,9 +87,7 @@ def describe_version(model: ModelFolder, at: Locations, version: int) -> Iterato
 
 def find_attempt(stores: Stores, promotion: PromotionRecord) -> AttemptRecord:
     """The attempt that led to a promotion."""
-    attempt = stores.ledger.get(AttemptRecord, promotion.attempt)
-    assert attempt is not None
-    return attempt
+    return stores.ledger.require(AttemptRecord, promotion.attempt)
 
 
 def describe_judgement(judgement: Judgement) -> Iterator[str]:

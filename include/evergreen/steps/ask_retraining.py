@@ -64,8 +64,7 @@ def _put_verdict(stores: Stores, wish: WishRecord, why: str) -> None:
     as_of, n = VerdictRecord.address_of(wish.verdict)
     if stores.ledger.get(VerdictRecord, as_of, n) is not None:
         return
-    verdict = stores.ledger.get(VerdictRecord, as_of, n - 1)
-    assert verdict is not None
+    verdict = stores.ledger.require(VerdictRecord, as_of, n - 1)
     asking: dict[str, object] = {
         "n": n,
         "reasons": ("asked",),

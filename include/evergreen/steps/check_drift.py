@@ -128,7 +128,7 @@ def _begins_generation(config: ModelConfig, stores: Stores, promotion: Promotion
     :param asked: the newest verdict that asked.
     """
     today = config.data_schema
-    if not outgrown(today, stores.models.load_version(promotion.version).spec.data_schema(today)):
+    if not outgrown(today, stores.models.load_promoted(promotion).spec.data_schema(today)):
         return False
     while asked is not None:
         verdict = get_verdict(stores, asked)
@@ -182,7 +182,7 @@ def _draw(model: ModelFolder, stores: Stores, verdict: VerdictRecord) -> None:
     promotion = stores.ledger.get(PromotionRecord, "champion", number - 1) if number else None
     if not wanted or promotion is None:
         return
-    spec = stores.models.load_version(promotion.version).spec
+    spec = stores.models.load_promoted(promotion).spec
     schema, learnt = spec.data_schema(config.data_schema), config.calendar.between(*promotion.trained_on)
     covers = list(verdict.covers)
     current = read_rows(schema, stores, published(stores, "rows", covers, verdict.as_of, schema.columns))

@@ -9,6 +9,7 @@ from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import FeaturesInvalid, ModelIncompatible, NotReady
 from evergreen.features.building import call_predict
+from evergreen.features.evidence import packed_hashes
 from evergreen.features.label_batches import label_batches
 from evergreen.features.labelled import LabelledRows, blocks_of, gather_features, gather_rows, match_labels
 from evergreen.incidents import report, resolve
@@ -116,7 +117,7 @@ def _find(case: _Case) -> _Finding:
             old = predict_labelled(config.data_schema, stores, case.champion, labelled)
     except (FeaturesInvalid, ModelIncompatible) as error:
         needs_human = f"the champion cannot score the holdout: {error}"
-    challenger = stores.models.load_run(trained.run)
+    challenger = stores.models.load_run(trained.run, packed_hashes(stores, case.attempt.verdict, "challenger"))
     judgement, refusal = _compare(case, labelled, old, challenger)
     if judgement is not None and old is not None and _is_younger(case, challenger):
         spread = error_between(judgement.lower, judgement.upper)
@@ -139,7 +140,7 @@ def _is_younger(case: _Case, challenger: PackedModel) -> bool:
     if champion is None or champion.baseline or case.trained.run is None:
         return False
     code = case.stores.models.run_tags(case.trained.run)["evergreen.code"]
-    window = case.stores.models.load_version(champion.version).spec.window
+    window = case.stores.models.load_promoted(champion).spec.window
     return (code, challenger.spec.window) == (champion.code, window)
 
 

@@ -4,7 +4,8 @@ import logging
 
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
-from evergreen.features.evidence import BASELINE_TAG, fitted_span
+from evergreen.errors import Refused
+from evergreen.features.evidence import BASELINE_TAG, fitted_span, packed_hashes
 from evergreen.incidents import announce, resolve
 from evergreen.judging.attempts import DueAttempt
 from evergreen.judging.champion import judged_promotion, next_effective
@@ -46,6 +47,14 @@ def promote_model(model: ModelFolder, at: Locations, attempt: DueAttempt, versio
 def _build_promotion(model: ModelFolder, stores: Stores, judged: AttemptRecord, version: int) -> PromotionRecord:
     """The promotion that an attempt leads to."""
     before = stores.ledger.get(PromotionRecord, "champion", judged.against - 1) if judged.refresh else None
+    same = [one for one in stores.ledger.all(PromotionRecord, "champion") if one.version == version]
+    if same and judged.version is None:
+        raise Refused(
+            f"model {model.id}: attempt {judged.id} was registered as version {version}, as promotion {same[0].number} "
+            "has called another model before: MLflow's registry has lost versions. Restore its database from a backup "
+            "(docs/backup.md)"
+        )
+    packed = [one.hashes for one in same] or packed_hashes(stores, judged.verdict, "champion")
     tags = stores.models.version_tags(version)
     return PromotionRecord(
         as_of=judged.as_of,
@@ -59,6 +68,7 @@ def _build_promotion(model: ModelFolder, stores: Stores, judged: AttemptRecord, 
         error=judged.judgement.challenger if judged.judgement and BASELINE_TAG not in tags else None,
         baseline=BASELINE_TAG in tags,
         refreshes=judged_promotion(stores.ledger, before).number if before is not None else None,
+        hashes=stores.models.find_hashes(version, packed),
     )
 
 

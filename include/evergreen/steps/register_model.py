@@ -10,7 +10,7 @@ from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import ApprovalMissing, FeaturesInvalid, NotReady
 from evergreen.features.building import call_predict
-from evergreen.features.evidence import BASELINE_TAG, log_fitted, version_tags
+from evergreen.features.evidence import BASELINE_TAG, log_fitted, packed_hashes, version_tags
 from evergreen.features.label_batches import training_span
 from evergreen.features.labelled import gather_rows
 from evergreen.features.packing import FittedModel, Recipe, fit_model, packing_folder
@@ -108,13 +108,11 @@ def _fit(
 def _judged(model: ModelFolder, stores: Stores, attempt: DueAttempt, record: AttemptRecord) -> PackedModel:
     """The challenger that was judged; of a refresh the champion, for it would be the same."""
     if record.refresh:
-        champion = stores.ledger.get(PromotionRecord, "champion", record.against - 1)
-        assert champion is not None
-        return stores.models.load_version(champion.version)
+        return stores.models.load_promoted(stores.ledger.require(PromotionRecord, "champion", record.against - 1))
     run = stores.models.find_run(attempt.verdict, "challenger")
     if run is None:
         raise NotReady(f"model {model.id}: MLflow has no challenger run of attempt {attempt.verdict}; restore it")
-    return stores.models.load_run(run)
+    return stores.models.load_run(run, packed_hashes(stores, attempt.verdict, "challenger"))
 
 
 def _add_reference(config: ModelConfig, stores: Stores, fitted: FittedModel, folder: Path) -> None:

@@ -9,14 +9,14 @@ import pyarrow as pa
 
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
-from evergreen.errors import FeaturesInvalid, ModelIncompatible, NotReady, SourceChanged
+from evergreen.errors import EvergreenError, FeaturesInvalid, ModelIncompatible, NotReady, SourceChanged
 from evergreen.features.building import build_features, call_predict, list_readable_data
 from evergreen.features.generations import missing_columns
 from evergreen.features.rowwise import find_streamable, predict_pieces
 from evergreen.incidents import report, resolve
 from evergreen.judging.attempts import find_due_attempt
 from evergreen.judging.champion import promotion_serving
-from evergreen.records import ClaimRecord, Unscored
+from evergreen.records import ClaimRecord, PromotionRecord, Unscored
 from evergreen.storage.lake import describe
 from evergreen.storage.packed_model import PackedModel
 from evergreen.storage.revisions import sealed_batch
@@ -45,33 +45,52 @@ def score_batch(model: ModelFolder, at: Locations, batch: str) -> ScoreResult:
     The claim wins over everything later: a second run scores with the same version from the same partitions.
 
     :raises NotReady: if the batch is not sealed, or the one before it not claimed.
+    :raises ModelIncompatible: if the champion cannot be loaded, or is not what was promoted; an incident tells of it.
     """
     stores = stores_of(model, at)
     claim = stores.ledger.last(ClaimRecord, batch)
     if claim is None:
         _tell_overdue(model, stores, batch)
         claim = stores.ledger.put(_claim(model, stores, batch))
-    if claim.version is None:
+    if claim.version is None or claim.promotion is None:
         _tell_unscored(model, stores, claim)
         return ScoreResult(claim, 0)
-    packed = stores.models.load_version(claim.version)
+    try:
+        promotion = stores.ledger.require(PromotionRecord, "champion", claim.promotion - 1)
+        packed = _load_champion(model, stores, promotion, batch)
+    except ModelIncompatible as error:
+        if not _is_given_up(stores, claim):
+            raise
+        return _leave_unscored(model, stores, claim, error)
     try:
         rows = _write_predictions(model, stores, claim, packed)
     except (FeaturesInvalid, ModelIncompatible) as error:
-        # Trying again would fail again: the claim's next revision says that nobody scored it, and the loop goes on.
-        nobody: dict[str, object] = {
-            "revision": claim.revision + 1,
-            "version": None,
-            "promotion": None,
-            "unscored": "failed",
-            "why": f"version {claim.version} failed: {error}",
-            "meta": {},
-        }
-        claim = stores.ledger.put(claim.model_copy(update=nobody))
-        _tell_unscored(model, stores, claim)
-        return ScoreResult(claim, 0)
+        # Trying again would fail again.
+        return _leave_unscored(model, stores, claim, error)
     resolve(stores.ledger, "unscored", batch, f"batch {batch} was scored by version {claim.version}")
     return ScoreResult(claim, rows)
+
+
+def _is_given_up(stores: Stores, claim: ClaimRecord) -> bool:
+    """Whether another version serves by now, in place of one that claimed a batch and cannot score it."""
+    newest = stores.ledger.last(PromotionRecord, "champion")
+    replaced = newest is not None and newest.number != claim.promotion
+    return replaced and stores.lake.read_any("predictions", claim.as_of, claim.revision).num_rows == 0
+
+
+def _leave_unscored(model: ModelFolder, stores: Stores, claim: ClaimRecord, error: EvergreenError) -> ScoreResult:
+    """Let the claim's next revision say that nobody scored the batch, and the loop go on."""
+    nobody: dict[str, object] = {
+        "revision": claim.revision + 1,
+        "version": None,
+        "promotion": None,
+        "unscored": "failed",
+        "why": f"version {claim.version} failed: {error}",
+        "meta": {},
+    }
+    claim = stores.ledger.put(claim.model_copy(update=nobody))
+    _tell_unscored(model, stores, claim)
+    return ScoreResult(claim, 0)
 
 
 def _write_predictions(model: ModelFolder, stores: Stores, claim: ClaimRecord, packed: PackedModel) -> int:
@@ -96,6 +115,20 @@ def _write_predictions(model: ModelFolder, stores: Stores, claim: ClaimRecord, p
     )
     put(rows=pa.Table.from_pandas(frame, preserve_index=False))
     return len(frame)
+
+
+def _load_champion(model: ModelFolder, stores: Stores, promotion: PromotionRecord, batch: str) -> PackedModel:
+    """The version that is to score a batch.
+
+    :raises ModelIncompatible: if it cannot be loaded. Nobody scores the batch then: it waits until the files are
+        restored, or another version serves.
+    """
+    try:
+        return stores.models.load_promoted(promotion)
+    except ModelIncompatible as error:
+        text = f"{model.id}: batch {batch} is not scored, and waits: {error}. Then clear score_batch, or run it again."
+        report(stores.ledger, "unscored", batch, text)
+        raise
 
 
 def _tell_unscored(model: ModelFolder, stores: Stores, claim: ClaimRecord) -> None:
@@ -131,11 +164,13 @@ def _claim(model: ModelFolder, stores: Stores, batch: str) -> ClaimRecord:
     record = sealed_batch(ledger, "rows", batch, batch)
     if record is None:
         raise NotReady(f"model {model.id}: the rows of batch {batch} are not sealed; validate them first")
+    promotion = promotion_serving(ledger, batch)
+    # Before all else: what keeps it from being loaded is told at each batch, not that the batch before was not scored.
+    spec = _load_champion(model, stores, promotion, batch).spec if promotion is not None else None
     before = calendar.shift(batch, -1)
     if calendar.index(batch) > 0 and ledger.get(ClaimRecord, before) is None:
         raise NotReady(f"model {model.id}: batch {before} has not been claimed; score it before {batch}")
-    promotion, today = promotion_serving(ledger, batch), model.config.data_schema
-    spec = stores.models.load_version(promotion.version).spec if promotion is not None else None
+    today = model.config.data_schema
     # What today's folder looks back on is listed as well: challengers learn from what was listed here.
     lookback = max(model.config.features.lookback, spec.lookback if spec is not None else 0)
     data, cut = list_readable_data(today, stores, batch, lookback)

@@ -164,11 +164,12 @@ def _champion_loss(
         return None
     # A batch that was taken in again since, or a label that may come later, makes another training set of the span.
     revised = any(known_revisions(stores.ledger, feed, attempt.as_of) for feed in _FEEDS)
-    same = Recipe.of(model, window).spec.has_recipe_of(stores.models.load_version(champion.version).spec)
-    if revised or model.config.labels is None or not same:
+    if revised or model.config.labels is None:
         return None
     schema, metric = model.config.data_schema, METRICS[model.config.gate.metric]
     try:
+        if not Recipe.of(model, window).spec.has_recipe_of(stores.models.load_promoted(champion).spec):
+            return None
         return float(np.mean(champion_losses(schema, metric, stores, champion, holdout_rows)))
     except (FeaturesInvalid, ModelIncompatible):
         return None

@@ -73,6 +73,17 @@ class Ledger:
             self._read[path] = self._parse(kind, path, content)
         return self._read[path]  # type: ignore[return-value]
 
+    def require(self, kind: type[R], id_: str, n: int = 0) -> R:
+        """The record at an address that another record names.
+
+        :raises RecordUnreadable: if it is gone.
+        """
+        record = self.get(kind, id_, n)
+        if record is None:
+            problem = f"is gone, and other records name it; a {kind.__name__} is expected. Restore it from a backup"
+            raise RecordUnreadable(f"record {self._uri}/{self._path(kind, id_, n)} {problem} (docs/backup.md)")
+        return record
+
     def _parse(self, kind: type[R], path: str, content: bytes) -> R:
         try:
             record = kind.model_validate_json(content)

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, BinaryIO
 
 import mlflow
 import pandas as pd
@@ -43,9 +43,12 @@ TRUSTED_TYPES = (
 )
 
 
-def load_module(path: Path, role: str) -> ModuleType:
-    """Import one file of a model under a name made of its content, so that two versions never share a module."""
-    code = path.read_bytes()
+def load_module(path: Path, role: str, code: bytes | None = None) -> ModuleType:
+    """Import one file of a model under a name made of its content, so that two versions never share a module.
+
+    :param code: its content, where that was read already.
+    """
+    code = path.read_bytes() if code is None else code
     name = f"evergreen_{role}_{hashlib.sha256(code).hexdigest()[:16]}"
     if name in sys.modules:
         return sys.modules[name]
@@ -63,15 +66,16 @@ def load_module(path: Path, role: str) -> ModuleType:
     return module
 
 
-def load_estimator(folder: Path, trusted: Iterable[str]) -> Any:
+def load_estimator(file: Path | BinaryIO, trusted: Iterable[str]) -> Any:
     """Load the estimator of a packed folder.
 
+    :param file: its file, or its content.
     :param trusted: types that skops may load beside scikit-learn's own.
     """
     # Its import takes seconds, which who only reads records need not wait.
     import skops.io
 
-    return skops.io.load(folder / ESTIMATOR, trusted=[*TRUSTED_TYPES, *trusted])
+    return skops.io.load(file, trusted=[*TRUSTED_TYPES, *trusted])
 
 
 def predict_target(estimator: Any, task: str, features: pd.DataFrame) -> Any:
@@ -97,7 +101,7 @@ class ModelFromCode(PythonModel):
         folder = Path(context.artifacts[PACKED])
         self._spec: dict[str, Any] = json.loads((folder / SPEC).read_text(encoding="utf-8"))
         self._features = load_module(folder / FEATURES, "features")
-        self._estimator = load_estimator(folder, self._spec["trusted_types"])
+        self._estimator = load_estimator(folder / ESTIMATOR, self._spec["trusted_types"])
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> Any:
         """Predict from the rows of a batch alone; a model with a lookback needs ``score_batch``."""

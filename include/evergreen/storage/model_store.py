@@ -1,24 +1,10 @@
 """The model store: MLflow's runs, registered versions and alias. The ledger decides; MLflow holds the evidence."""
 
 import functools
-import logging
-import os
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
-
-# Before the import: with MLflow's own settings a client blocks for four minutes on a server that is down.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-# A server on S3 would send its clients to the store itself, by an address that only the server may be able to reach.
-os.environ.setdefault("MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", "false")
-os.environ.setdefault("MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD", "false")
 
 import mlflow
 import pandas as pd
@@ -31,40 +17,22 @@ from mlflow.models import ModelSignature
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-from evergreen.errors import ModelIncompatible, Outage
+from evergreen.errors import ModelIncompatible
 from evergreen.foreign_text import for_markdown
+from evergreen.records import PromotionRecord
 from evergreen.storage import model_from_code
+from evergreen.storage.evidence import Evidence
+from evergreen.storage.loading import find_hashes, load_packed, recorded_hashes
 from evergreen.storage.model_from_code import PACKED
 from evergreen.storage.packed_model import PackedModel
-
-# Its migrations of a fresh database are told at every start.
-logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+from evergreen.storage.tracking import answered, quiet
 
 ALIAS = "champion"
 PROMOTION_TAG = "evergreen.promotion"
 ATTEMPT_TAG = "evergreen.attempt"
 ROLE_TAG = "evergreen.role"
 _MODEL_TAG = "evergreen.model_uri"
-_VARIABLE = "MLFLOW_TRACKING_URI"
 _PACKAGES = ("mlflow", "numpy", "pandas", "scikit-learn", "skops")
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What is logged beside a model.
-
-    :param tags: who, why and from what.
-    :param params: settings it was fitted with.
-    :param metrics: numbers it was judged by.
-    :param source: URI of the table it learnt from.
-    :param data: its data version.
-    """
-
-    tags: Mapping[str, str]
-    params: Mapping[str, Any]
-    metrics: Mapping[str, float]
-    source: str
-    data: str
 
 
 class ModelStore:
@@ -77,7 +45,7 @@ class ModelStore:
     """
 
     def __init__(self, tracking_uri: str, artifacts: str | None, env: str, model_id: str) -> None:
-        self._uri, self._artifacts = tracking_uri, artifacts
+        self._uri, self._artifacts, self._model_id = tracking_uri, artifacts, model_id
         self._experiment_name = f"{env}/{model_id}"
         self.name = f"{env}.{model_id}"
         self._client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
@@ -88,7 +56,7 @@ class ModelStore:
         A run of it that a killed process left behind is marked as such.
         """
         query = f"tags.`{ATTEMPT_TAG}` = '{attempt}' and tags.`{ROLE_TAG}` = '{role}'"
-        with _answered(self._uri):
+        with answered(self._uri):
             finished = None
             for run in self._search(query):
                 if run.info.status == "RUNNING":
@@ -105,10 +73,10 @@ class ModelStore:
         :param folder: features.py, estimator.py, estimator.skops and spec.json.
         :param example: synthetic rows that show the input's shape; never real ones.
         """
-        with _answered(self._uri):
+        with answered(self._uri):
             tags = {ATTEMPT_TAG: attempt, ROLE_TAG: role, **about.tags}
             named = f"{role} {attempt}"
-            with _quiet(), mlflow.start_run(experiment_id=self._experiment, run_name=named, tags=tags) as run:
+            with quiet(), mlflow.start_run(experiment_id=self._experiment, run_name=named, tags=tags) as run:
                 mlflow.log_params(dict(about.params))
                 mlflow.log_metrics(dict(about.metrics))
                 source = DeltaDatasetSource(path=about.source)
@@ -128,33 +96,33 @@ class ModelStore:
 
     def run_tags(self, run_id: str) -> dict[str, str]:
         """The tags of a run."""
-        with _answered(self._uri):
+        with answered(self._uri):
             return dict(self._client.get_run(run_id).data.tags)
 
     def run_metrics(self, run_id: str) -> dict[str, float]:
         """The latest metrics of a run."""
-        with _answered(self._uri):
+        with answered(self._uri):
             return dict(self._client.get_run(run_id).data.metrics)
 
     def version_tags(self, version: int) -> dict[str, str]:
         """The tags of a registered version."""
-        with _answered(self._uri):
+        with answered(self._uri):
             return dict(self._client.get_model_version(self.name, str(version)).tags)
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float]) -> None:
         """Add numbers to a run; the same numbers at the same step stand once in its latest metrics."""
-        with _answered(self._uri):
+        with answered(self._uri):
             for name, value in metrics.items():
                 self._client.log_metric(run_id, name, value, step=0)
 
     def log_report(self, run_id: str, name: str, report: Any) -> None:
         """Add a report to a run as a JSON file; the same name stands once."""
-        with _answered(self._uri):
+        with answered(self._uri):
             self._client.log_dict(run_id, report, name)
 
     def find_version(self, attempt: str) -> int | None:
         """The version that an attempt was registered as, or None."""
-        with _answered(self._uri):
+        with answered(self._uri):
             versions = self._client.search_model_versions(
                 f"name = '{self.name}' and tags.`{ATTEMPT_TAG}` = '{attempt}'"
             )
@@ -162,7 +130,7 @@ class ModelStore:
 
     def create_version(self, run_id: str, attempt: str, tags: Mapping[str, str], description: str) -> int:
         """Register a run's model as the next version. MLflow never deduplicates: look for the attempt first."""
-        with _answered(self._uri):
+        with answered(self._uri):
             try:
                 self._client.create_registered_model(self.name)
             except MlflowException as error:
@@ -181,7 +149,7 @@ class ModelStore:
 
     def champion(self) -> tuple[int | None, int]:
         """The version that the alias names, and the promotion number that the registered model is tagged with."""
-        with _answered(self._uri):
+        with answered(self._uri):
             try:
                 model = self._client.get_registered_model(self.name)
             except MlflowException as error:
@@ -193,7 +161,7 @@ class ModelStore:
 
     def move_alias(self, version: int, promotion: int) -> None:
         """Point the alias at a version, then say by which promotion: a lower tag means that the alias lags."""
-        with _answered(self._uri):
+        with answered(self._uri):
             self._client.set_registered_model_alias(self.name, ALIAS, str(version))
             self._client.set_registered_model_tag(self.name, PROMOTION_TAG, str(promotion))
 
@@ -205,22 +173,42 @@ class ModelStore:
         """Where a version stands in MLflow's pages."""
         return f"#/models/{self.name}/versions/{version}"
 
-    def load_run(self, run_id: str) -> PackedModel:
-        """The model that a run logged, with its own feature code."""
-        with _answered(self._uri):
-            return self._load(self._client.get_run(run_id).data.tags[_MODEL_TAG])
+    def load_run(self, run_id: str, packed: Iterable[Mapping[str, str]]) -> PackedModel:
+        """The model that a run logged, with its own feature code.
 
-    def load_version(self, version: int) -> PackedModel:
-        """A registered version, with its own feature code.
-
-        :raises ModelIncompatible: if it was not packed by Evergreen.
+        :param packed: the hashes on record of the files of its attempt in its role.
+        :raises ModelIncompatible: if its files are not on record, or cannot be loaded.
         """
-        with _answered(self._uri):
-            return self._load(f"models:/{self._source(version)}")
+        with answered(self._uri):
+            model = self._client.get_run(run_id).data.tags[_MODEL_TAG].removeprefix("models:/")
+            named = f"model {self._model_id}, MLflow run {run_id}"
+            return load_packed(self._uri, model, named, recorded_hashes(packed))
+
+    def load_promoted(self, promotion: PromotionRecord) -> PackedModel:
+        """The version that a promotion puts in force, with its own feature code.
+
+        :raises ModelIncompatible: if MLflow no longer has it, its files are not those that the promotion names, or
+            cannot be loaded, or it was not packed by Evergreen.
+        """
+        named = f"model {self._model_id}, version {promotion.version} (promotion {promotion.number})"
+        with answered(self._uri):
+            source = self._source(promotion.version)
+            return load_packed(self._uri, source, named, recorded_hashes([promotion.hashes]))
+
+    def find_hashes(self, version: int, packed: Iterable[Mapping[str, str]]) -> dict[str, str]:
+        """The hashes of a registered version's files, which are on record.
+
+        :param packed: the hashes on record of the files of its attempt.
+        :returns: SHA-256 by file name; none where an earlier release packed it.
+        :raises ModelIncompatible: if its files are not on record.
+        """
+        with answered(self._uri):
+            named = f"model {self._model_id}, version {version}"
+            return find_hashes(self._uri, self._source(version), named, recorded_hashes(packed))
 
     def has_version(self, version: int) -> bool:
         """Whether a version is still registered; somebody may have deleted an old one in MLflow."""
-        with _answered(self._uri):
+        with answered(self._uri):
             try:
                 return bool(self._source(version))
             except MlflowException as error:
@@ -230,7 +218,7 @@ class ModelStore:
 
     def drop_files(self, run_id: str) -> None:
         """Delete the files of the model that a run logged; the run stays, with its numbers and tags."""
-        with _answered(self._uri):
+        with answered(self._uri):
             uri = self._client.get_run(run_id).data.tags[_MODEL_TAG]
             logged = self._client.get_logged_model(uri.removeprefix("models:/"))
             repository = get_artifact_repository(logged.artifact_location)
@@ -263,47 +251,3 @@ class ModelStore:
                 "register it through a retraining"
             )
         return source.removeprefix("models:/")
-
-    def _load(self, uri: str) -> PackedModel:
-        return _open_packed(self._uri, uri)
-
-
-@functools.lru_cache(maxsize=16)
-def _open_packed(tracking_uri: str, uri: str) -> PackedModel:
-    folder = mlflow.artifacts.download_artifacts(artifact_uri=uri)
-    return PackedModel.open(Path(folder) / "artifacts" / PACKED)
-
-
-def _speak_to(uri: str) -> None:
-    """Name the server to MLflow's functions, and undo that they write it into the environment, whence we read ours."""
-    said = os.environ.get(_VARIABLE)
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(uri)
-    if said is None:
-        os.environ.pop(_VARIABLE, None)
-    else:
-        os.environ[_VARIABLE] = said
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Leave out MLflow's advice: to give an input example, and to have pip where uv installs."""
-    logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*input example was not provided.*")
-        yield
-
-
-@contextmanager
-def _answered(uri: str) -> Iterator[None]:
-    """Speak to one server, and turn its silence into an outage, which is retried.
-
-    Some of MLflow's functions know only the process's own server; unset, they make a new database where they stand.
-    """
-    _speak_to(uri)
-    try:
-        yield
-    except MlflowException as error:
-        if "API request to" in str(error) or "OperationalError" in str(error):
-            raise Outage(f"MLflow at {uri} did not answer: {error}") from error
-        raise

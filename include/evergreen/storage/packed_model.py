@@ -1,6 +1,9 @@
 """A packed model: its spec, its feature code and its estimator, in one folder."""
 
-from dataclasses import dataclass
+import hashlib
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,7 +13,7 @@ from pydantic import ValidationError
 
 from evergreen.config.model_spec import ModelSpec
 from evergreen.errors import ModelIncompatible
-from evergreen.storage.model_from_code import FEATURES, SPEC, load_estimator, load_module, predict_target
+from evergreen.storage.model_from_code import ESTIMATOR, FEATURES, SPEC, load_estimator, load_module, predict_target
 
 CODE = (FEATURES, "estimator.py")
 _WAY_OUT = "retrain the model, restore its files from a backup, or run the release that packed it"
@@ -20,31 +23,48 @@ _WAY_OUT = "retrain the model, restore its files from a backup, or run the relea
 class PackedModel:
     """A version, a challenger, or one that is being fitted.
 
-    :param folder: where it lies.
+    :param folder: where it lies, or lay when it was read.
     :param spec: what it was made with.
     :param features: its own feature code.
     :param estimator: None until it is fitted.
+    :param files: of a model that was loaded, what its other files held then, by name; nothing is read from them again.
     """
 
     folder: Path
     spec: ModelSpec
     features: ModuleType
     estimator: Any
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, folder: Path) -> "PackedModel":
-        """Load spec, features and estimator from a packed folder.
+    def open(cls, folder: Path, files: Mapping[str, bytes]) -> "PackedModel":
+        """Make a model of the files of a packed folder. This runs its code: hold the files against the record before.
 
-        :raises ModelIncompatible: if its spec cannot be read.
+        :param files: what ``read_files`` returned.
+        :raises ModelIncompatible: naming the file that is missing, damaged, or wants other libraries.
         """
-        spec = read_spec(folder)
-        features = load_module(folder / FEATURES, "features")
-        return cls(folder, spec, features, load_estimator(folder, spec.trusted_types))
+        spec = read_spec(folder, files)
+        if lost := [name for name in (*CODE, ESTIMATOR) if name not in files]:
+            raise ModelIncompatible(f"{folder / lost[0]} is missing; {_WAY_OUT}")
+        name = FEATURES
+        try:
+            features = load_module(folder / FEATURES, "features", files[FEATURES])
+            name = ESTIMATOR
+            estimator = load_estimator(io.BytesIO(files[ESTIMATOR]), spec.trusted_types)
+        except MemoryError:
+            # A fault of the machine, not of the model: it is tried again.
+            raise
+        except (Exception, SystemExit) as error:
+            problem = f"cannot be loaded: {type(error).__name__}: {' '.join(str(error).split())}"
+            wanted = "it is damaged, or needs the libraries that its MLflow run lists"
+            raise ModelIncompatible(f"{folder / name} {problem}; {wanted}; {_WAY_OUT}") from error
+        kept = {name: content for name, content in files.items() if name != ESTIMATOR}
+        return cls(folder, spec, features, estimator, kept)
 
     @property
     def code(self) -> dict[str, str]:
         """The text of features.py and estimator.py, by file name."""
-        return {name: (self.folder / name).read_text(encoding="utf-8") for name in CODE}
+        return {name: self.files[name].decode() for name in CODE}
 
     def predict_features(self, features: pd.DataFrame) -> Any:
         """Predict from features.
@@ -55,21 +75,32 @@ class PackedModel:
         return predict_target(self.estimator, self.spec.task, features)
 
 
+def read_files(folder: Path) -> dict[str, bytes]:
+    """All files below a packed folder, by their path in it; what is to be trusted is made of these bytes alone."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def hash_files(files: Mapping[str, bytes]) -> dict[str, str]:
+    """The SHA-256 of each file."""
+    return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+
+
 def write_spec(folder: Path, spec: ModelSpec) -> None:
     """Write a spec into a packed folder."""
     (folder / SPEC).write_text(spec.model_dump_json(indent=1), encoding="utf-8")
 
 
-def read_spec(folder: Path) -> ModelSpec:
+def read_spec(folder: Path, files: Mapping[str, bytes]) -> ModelSpec:
     """Read the spec of a packed folder.
 
+    :param folder: for the message.
     :raises ModelIncompatible: if it is missing or damaged, or another release packed it that writes it otherwise.
     """
-    try:
-        return ModelSpec.model_validate_json((folder / SPEC).read_bytes())
-    except FileNotFoundError as error:
+    if SPEC not in files:
         problem = "is missing. It was packed before 0.2.0, or its files were lost"
-        raise ModelIncompatible(f"{folder / SPEC} {problem}; {_WAY_OUT}") from error
+        raise ModelIncompatible(f"{folder / SPEC} {problem}; {_WAY_OUT}")
+    try:
+        return ModelSpec.model_validate_json(files[SPEC])
     except ValidationError as error:
         fields = sorted({str(one["loc"][0]) if one["loc"] else one["msg"] for one in error.errors()})
         problem = f"cannot be read by this release: {', '.join(fields)}. It is damaged, or a newer release packed it"

@@ -13,7 +13,7 @@ from evergreen.config.model_folder import ModelFolder
 from evergreen.config.model_spec import ModelSpec
 from evergreen.features.packing import Recipe, _fit
 from evergreen.losses import METRICS
-from evergreen.storage.packed_model import CODE, PackedModel, read_spec, write_spec
+from evergreen.storage.packed_model import CODE, PackedModel, read_files, write_spec
 from tests.unit.conftest import CONFIG
 
 OTHER = {
@@ -40,7 +40,7 @@ def test_a_recipe_is_what_was_packed_whatever_the_config_says(today, tmp_path):
         (tmp_path / name).write_text(f"# {name}, as it was")
     spec = Recipe.of(folder(), "all").spec.model_copy(update={"features": ("x",), "constant": 1.0, "left_out": 3})
     write_spec(tmp_path, spec)
-    recipe = Recipe.of_packed(PackedModel(tmp_path, read_spec(tmp_path), None, None))
+    recipe = Recipe.of_packed(PackedModel(tmp_path, spec, None, None, read_files(tmp_path)))
     assert recipe.spec == ModelSpec.of("a", folder().config, "all")
     assert recipe.code == {name: f"# {name}, as it was" for name in CODE}
     schema = recipe.spec.data_schema(folder(**today).config.data_schema)

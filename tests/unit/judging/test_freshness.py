@@ -165,9 +165,8 @@ def test_an_edit_between_training_and_judging_is_not_in_a_refresh(tmp_path: Path
     version = register_model(edited, loop.at, due).version
     assert version is not None
     assert loop.stores.models.version_tags(version)["evergreen.code"] == champion.code
-    packed = loop.stores.models.load_version(version)
-    assert (packed.folder / "estimator.py").read_text() == ESTIMATOR
     promotion = promote_model(edited, loop.at, due, version)
+    assert loop.stores.models.load_promoted(promotion).code["estimator.py"] == ESTIMATOR
     assert (promotion.code, promotion.trained_on[1]) == (champion.code, day(9))
     assert promotion.refreshes == (champion.refreshes or champion.number)
 

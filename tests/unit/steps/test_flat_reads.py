@@ -218,7 +218,7 @@ def test_three_years_cost_what_three_months_do(history, count, write_folder, edi
     model = load_model_folder(write_folder(config=config))
     # No version was fitted; of one, the check reads the spec that it was made with.
     packed = SimpleNamespace(spec=ModelSpec.of(model.id, model.config, "all"))
-    monkeypatch.setattr(ModelStore, "load_version", lambda _, version: packed)
+    monkeypatch.setattr(ModelStore, "load_promoted", lambda _, promotion: packed)
     monkeypatch.setattr(ModelStore, "has_version", lambda _, version: True)
     loop, seen = Loop(model, at, history), {}
     for n in range(LATE + 1):

@@ -22,6 +22,7 @@ from evergreen.steps.score_batch import score_batch
 from evergreen.storage.pieces import ROWS
 from evergreen.storage.stores import open_stores
 from tests.large_batch import FEATURES, make_model, make_rows, promote, seal_rows
+from tests.short_loop import load_version
 
 ROOT = Path(__file__).parent.parent.parent.parent
 DAY, COUNT = "2024-01-01", 2 * ROWS + 1_000
@@ -51,7 +52,7 @@ def begin(tmp_path, rows):
 def whole(model, at):
     """The same batch predicted at once, from frames; by key."""
     stores = open_stores(at, model.id)
-    claim, packed = stores.ledger.get(ClaimRecord, DAY), stores.models.load_version(1)
+    claim, packed = stores.ledger.get(ClaimRecord, DAY), load_version(stores, 1)
     built = build_features(model.config.data_schema, stores, packed, claim)
     predicted = call_predict(packed, built.features, DAY)
     return built.keys.assign(prediction=predicted, model_version=1, data_version=claim.data)
@@ -66,7 +67,7 @@ def test_the_predictions_are_those_of_the_whole_batch(begin, rows):
     model, at = begin()
     result = score_batch(model, at, DAY)
     stores = open_stores(at, model.id)
-    assert find_streamable(model.config.data_schema, stores, stores.models.load_version(1), result.claim) is not None
+    assert find_streamable(model.config.data_schema, stores, load_version(stores, 1), result.claim) is not None
     expected = pa.Table.from_pandas(whole(model, at), preserve_index=False).replace_schema_metadata()
     assert result.rows == COUNT
     assert scored(at, model).equals(expected)
@@ -83,7 +84,7 @@ def test_a_batch_of_one_piece_is_read_whole_for_the_check_that_follows(begin, tm
     score_batch(model, at, DAY)
     claim = score_batch(model, at, "2024-01-02").claim
     stores = open_stores(at, model.id)
-    assert find_streamable(model.config.data_schema, stores, stores.models.load_version(1), claim) is None
+    assert find_streamable(model.config.data_schema, stores, load_version(stores, 1), claim) is None
 
 
 @pytest.mark.parametrize(

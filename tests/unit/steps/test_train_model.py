@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from evergreen.features.evidence import packed_hashes
 from evergreen.judging.holdout import choose_holdout
 from evergreen.records import AttemptRecord, PromotionRecord
 from evergreen.steps.judge_model import judge_model
@@ -58,7 +59,12 @@ def test_each_window_is_tried_on_the_holdout_and_the_better_goes_on(trained):
     assert record.judgement.challenger == pytest.approx(losses[best])
     assert record.meta["cpu_seconds"] > 0
     # What won is fitted anew with the newest labels, on a window as long.
-    version = loop.stores.models.load_version(register_model(loop.model, loop.at, due).version)
+    register_model(loop.model, loop.at, due)
+    run, packed = (
+        loop.stores.models.find_run(due.verdict, "champion"),
+        packed_hashes(loop.stores, due.verdict, "champion"),
+    )
+    version = loop.stores.models.load_run(run, packed)
     tags = loop.stores.models.version_tags(loop.stores.models.find_version(due.verdict))
     assert tags["evergreen.trained_on"] == f"{day(spans[best][0] + 1)} to {day(12)}"
     assert version.spec.window == int(best)

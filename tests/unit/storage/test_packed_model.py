@@ -8,7 +8,7 @@ import yaml
 from evergreen.config.contract import ModelConfig
 from evergreen.config.model_spec import ModelSpec
 from evergreen.errors import ModelIncompatible
-from evergreen.storage.packed_model import read_spec, write_spec
+from evergreen.storage.packed_model import read_files, read_spec, write_spec
 from tests.unit.conftest import CONFIG
 
 
@@ -22,7 +22,7 @@ def spec(columns=()):
 def test_a_spec_is_read_as_it_was_written(tmp_path):
     made = spec({"tip": {"type": "float", "default": None, "renamed_from": "gratuity"}})
     write_spec(tmp_path, made)
-    found = read_spec(tmp_path)
+    found = read_spec(tmp_path, read_files(tmp_path))
     assert found == made
     assert found.columns["tip"].has_default
     assert not found.columns["distance"].has_default
@@ -35,19 +35,19 @@ def test_what_a_spec_does_not_tell_is_not_made_up(lost, tmp_path):
     told = {name: value for name, value in json.loads((tmp_path / "spec.json").read_text()).items() if name != lost}
     (tmp_path / "spec.json").write_text(json.dumps(told))
     with pytest.raises(ModelIncompatible, match=rf"spec\.json cannot be read by this release: {lost}\. .*retrain"):
-        read_spec(tmp_path)
+        read_spec(tmp_path, read_files(tmp_path))
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff"])
 def test_a_damaged_spec_is_refused_in_words(content, tmp_path):
     (tmp_path / "spec.json").write_bytes(content)
     with pytest.raises(ModelIncompatible, match=r"spec\.json cannot be read by this release: .*It is damaged"):
-        read_spec(tmp_path)
+        read_spec(tmp_path, read_files(tmp_path))
 
 
 def test_a_spec_that_is_not_there_is_told(tmp_path):
     with pytest.raises(ModelIncompatible, match=r"spec\.json is missing.*retrain the model, restore its files"):
-        read_spec(tmp_path)
+        read_spec(tmp_path, read_files(tmp_path))
 
 
 def test_the_spec_of_a_newer_release_is_refused_in_words(tmp_path):
@@ -55,4 +55,4 @@ def test_the_spec_of_a_newer_release_is_refused_in_words(tmp_path):
     newer = json.loads((tmp_path / "spec.json").read_text()) | {"schema_number": 2}
     (tmp_path / "spec.json").write_text(json.dumps(newer))
     with pytest.raises(ModelIncompatible, match=r"schema_number\. It is damaged, or a newer release packed it"):
-        read_spec(tmp_path)
+        read_spec(tmp_path, read_files(tmp_path))
