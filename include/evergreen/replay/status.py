@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
-from evergreen.errors import ModelNotFound
+from evergreen.errors import ModelNotFound, Outage, Refused
 from evergreen.incidents import newest_incidents
 from evergreen.judging.attempts import find_due_attempt, find_open_verdict, get_verdict, newest_verdict
 from evergreen.judging.champion import judged_promotion, promotion_serving
@@ -28,6 +28,10 @@ def describe_status(model: ModelFolder, at: Locations) -> Iterator[str]:
         named = f"version {promotion.version}{', the baseline,' if promotion.baseline else ''}"
         yield f"{model.id}: {named} serves since batch {promotion.effective_from}"
         yield f"  promotion {promotion.number}, decided at batch {promotion.as_of}: {attempt.why}"
+        try:
+            stores.models.load_promoted(promotion)
+        except (Refused, Outage) as error:
+            yield f"  it cannot be loaded: {error}"
     claim = stores.ledger.last(ClaimRecord, claimed)
     if claim is not None:
         scored = f"scored by version {claim.version}" if claim.version is not None else f"not scored: {claim.why}"
