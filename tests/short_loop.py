@@ -126,7 +126,8 @@ def records(model: ModelFolder, at: Locations, up_to: str = "9999") -> dict[str,
     """Each record without its ``meta``, by its place in the ledger.
 
     Data versions are named by their content and written by whoever reads first, so of a span their names in the other
-    records count, not they themselves. The bytes of an estimator's file differ from dump to dump, so hashes do not count.
+    records count, not they themselves. The bytes of an estimator's file differ from dump to dump, so hashes do
+    not count.
     """
     found = {}
     store = open_store(f"{at.lake}/ledger/{at.env}/{model.id}")

@@ -28,10 +28,7 @@ def describe_status(model: ModelFolder, at: Locations) -> Iterator[str]:
         named = f"version {promotion.version}{', the baseline,' if promotion.baseline else ''}"
         yield f"{model.id}: {named} serves since batch {promotion.effective_from}"
         yield f"  promotion {promotion.number}, decided at batch {promotion.as_of}: {attempt.why}"
-        try:
-            stores.models.load_promoted(promotion)
-        except (Refused, Outage) as error:
-            yield f"  it cannot be loaded: {error}"
+        yield from _describe_damage(stores, promotion)
     claim = stores.ledger.last(ClaimRecord, claimed)
     if claim is not None:
         scored = f"scored by version {claim.version}" if claim.version is not None else f"not scored: {claim.why}"
@@ -118,6 +115,17 @@ def describe_judgement(judgement: Judgement) -> Iterator[str]:
         for group in report.groups:
             numbers = _tell_numbers(group.champion, group.challenger)
             yield f"      {report.column}={group.value}: {numbers} on {group.rows} rows"
+
+
+def _describe_damage(stores: Stores, promotion: PromotionRecord) -> Iterator[str]:
+    """What keeps the version in force from being loaded, or the next one from being trained."""
+    what = "it cannot be loaded"
+    try:
+        stores.models.load_promoted(promotion)
+        what = "no other can be trained"
+        stores.models.require_experiment()
+    except (Refused, Outage) as error:
+        yield f"  {what}: {error}"
 
 
 def _tell_numbers(champion: Numbers, challenger: Numbers) -> str:

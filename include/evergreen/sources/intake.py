@@ -172,7 +172,9 @@ def require_earlier(stores: Stores, calendar: Calendar, model_id: str, feed: Fee
         raise NotReady(f"model {model_id}: batch {batch} lies before the schedule's start {calendar.name(0)}")
     before = calendar.shift(batch, -1)
     if calendar.index(batch) > 0 and stores.ledger.get(BatchRecord, f"{feed}.{before}") is None:
-        raise NotReady(f"model {model_id}: {feed} of batch {before} are not sealed; process it before {batch}")
+        began = stores.ledger.get(BatchRecord, f"{feed}.{calendar.name(0)}") is not None
+        lost = "" if began else f". None ever was at {stores.at.lake}: if the model has run before, see EVERGREEN_LAKE"
+        raise NotReady(f"model {model_id}: {feed} of batch {before} are not sealed; process it before {batch}{lost}")
 
 
 def _names_for(

@@ -73,8 +73,7 @@ def judge_model(model: ModelFolder, at: Locations, attempt: DueAttempt, trained:
     if record is not None:
         return record
     champion = promotion_decided(stores.ledger, attempt.as_of)
-    holdout = _holdout(model, stores, attempt, trained, champion)
-    case = _Case(model, stores, attempt, trained, champion, holdout)
+    case = _Case(model, stores, attempt, trained, champion, _holdout(model, stores, attempt, trained, champion))
     finding = _find(case)
     record = _conclude(case, finding)
     # Told before it is recorded: once the record stands, nobody may come this way again.

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
-from evergreen.errors import EvergreenError, FeaturesInvalid, ModelIncompatible, NotReady, SourceChanged
+from evergreen.errors import EvergreenError, FeaturesInvalid, ModelIncompatible, NotReady, Refused, SourceChanged
 from evergreen.features.building import build_features, call_predict, list_readable_data
 from evergreen.features.generations import missing_columns
 from evergreen.features.rowwise import find_streamable, predict_pieces
@@ -20,7 +20,7 @@ from evergreen.records import ClaimRecord, PromotionRecord, Unscored
 from evergreen.storage.lake import describe
 from evergreen.storage.packed_model import PackedModel
 from evergreen.storage.revisions import sealed_batch
-from evergreen.storage.stores import Stores, stores_of
+from evergreen.storage.stores import Stores, missing_database, stores_of
 
 _logger = logging.getLogger(__name__)
 # Batches that may pass before an attempt that is due and not made is reported.
@@ -131,6 +131,21 @@ def _load_champion(model: ModelFolder, stores: Stores, promotion: PromotionRecor
         raise
 
 
+def _require_new(model: ModelFolder, stores: Stores) -> None:
+    """Refuse to begin anew what has a history: its lake was lost, or is kept elsewhere.
+
+    :raises Refused: if MLflow knows a promotion of the model, and the ledger none.
+    """
+    number = 0 if missing_database(stores.at) else stores.models.champion()[1]
+    if number:
+        raise Refused(
+            f"model {model.id}: the ledger at {stores.at.lake} has none, and MLflow at {stores.at.tracking_uri} "
+            f"knows promotion {number} of {stores.models.name}: the lake was lost, or is elsewhere. Set EVERGREEN_LAKE "
+            "or restore it from a backup (docs/operate.md#when-state-is-damaged); to begin anew, delete the registered "
+            "model in MLflow, or choose another EVERGREEN_ENV"
+        )
+
+
 def _tell_unscored(model: ModelFolder, stores: Stores, claim: ClaimRecord) -> None:
     """Report a batch with rows that nobody scored; one without has an incident of its own where that is a fault."""
     record = sealed_batch(stores.ledger, "rows", claim.as_of, claim.as_of)
@@ -165,6 +180,8 @@ def _claim(model: ModelFolder, stores: Stores, batch: str) -> ClaimRecord:
     if record is None:
         raise NotReady(f"model {model.id}: the rows of batch {batch} are not sealed; validate them first")
     promotion = promotion_serving(ledger, batch)
+    if promotion is None and calendar.index(batch) == 0:
+        _require_new(model, stores)
     # Before all else: what keeps it from being loaded is told at each batch, not that the batch before was not scored.
     spec = _load_champion(model, stores, promotion, batch).spec if promotion is not None else None
     before = calendar.shift(batch, -1)

@@ -12,7 +12,8 @@ from deltalake import CommitProperties, PostCommitHookProperties, write_deltalak
 from deltalake.exceptions import CommitFailedError, DeltaError, SchemaMismatchError
 from obstore.exceptions import BaseError, NotFoundError
 
-from evergreen.errors import Outage, SchemaChanged
+from evergreen.errors import SchemaChanged
+from evergreen.storage.damage import readable
 from evergreen.storage.objects import delta_options, open_store
 
 _logger = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ def commit_partition(uri: str, batch: str, revision: int, pieces: Iterator[pa.Ta
 
     :param pieces: its rows, without batch and revision, at least one piece; what making them raises is raised.
     :raises Outage: if the store does not answer.
+    :raises SourceChanged: if the table is damaged.
     :raises SchemaChanged: if the rows do not fit the table.
     """
     keyed = (_keyed(piece, batch, revision) for piece in pieces)
@@ -65,7 +67,8 @@ def commit_partition(uri: str, batch: str, revision: int, pieces: Iterator[pa.Ta
         if raised:
             raise raised[0] from None
         if not isinstance(error, SchemaMismatchError) and "Cast error" not in str(error):
-            raise Outage(f"{uri}: {error}") from error
+            with readable(uri):
+                raise
         problem = f"its rows do not fit the table {uri}: {error}"
         raise SchemaChanged(f"batch {batch}: {problem}. {ANOTHER_NAME}") from error
     _drop_checkpoints(uri)

@@ -16,6 +16,7 @@ from evergreen.errors import Outage, SchemaChanged, SourceChanged
 from evergreen.records import Partition
 from evergreen.storage.cache import ByteCache
 from evergreen.storage.content import content_hash, plain
+from evergreen.storage.damage import readable
 from evergreen.storage.delta_log import ANOTHER_NAME, commit_partition, where
 from evergreen.storage.objects import delta_options, open_store, reached
 from evergreen.storage.pieces import PartitionPieces
@@ -111,7 +112,8 @@ class Lake:
         :raises SourceChanged: after the last piece, if the rows were not those that the record was made of, or did not
             lie in canonical order; ``read`` tells which.
         """
-        return PartitionPieces(self.table_uri(partition.table), partition, order_by)
+        with readable(self.table_uri(partition.table), partition.batch):
+            return PartitionPieces(self.table_uri(partition.table), partition, order_by)
 
     def _read_sorted(self, partition: Partition, order_by: Iterable[str]) -> pa.Table:
         rows = self.read_any(partition.table, partition.batch, partition.revision)
@@ -124,7 +126,7 @@ class Lake:
         if not set(rows.column_names) <= set(self._types.get(table, ())):
             # Not seen yet, or a column has come to it since.
             try:
-                with reached(self.table_uri(table)):
+                with readable(self.table_uri(table)):
                     held = pa.schema(self._open(table).schema().to_arrow())
             except TableNotFoundError:
                 return
@@ -142,7 +144,7 @@ class Lake:
         wanted = where(batch, revision)
         kept = table in self._opened
         try:
-            with reached(self.table_uri(table)):
+            with readable(self.table_uri(table), batch):
                 rows = pa.table(self._open(table).scan(predicate=wanted))
                 if kept and rows.num_rows == 0:
                     # Written since the table was opened.
@@ -193,10 +195,12 @@ class Lake:
 
 def _require_content(table: str, partition: Partition, rows: pa.Table) -> None:
     if content_hash(rows) != partition.content:
+        mend = "the table's files from a backup (docs/operate.md#when-state-is-damaged)"
+        if rows.num_rows:
+            mend = "an earlier table version, or the key in config.yaml, by whose columns its rows are ordered"
         raise SourceChanged(
             f"{table}: batch {partition.batch} revision {partition.revision} is not what its record says "
-            f"({rows.num_rows} rows, expected content {partition.content[:12]}); restore an earlier table version, or "
-            "the key in config.yaml, by whose columns its rows are ordered"
+            f"({rows.num_rows} rows, expected content {partition.content[:12]}); restore {mend}"
         )
 
 

@@ -80,7 +80,7 @@ class Ledger:
         """
         record = self.get(kind, id_, n)
         if record is None:
-            problem = f"is gone, and other records name it; a {kind.__name__} is expected. Restore it from a backup"
+            problem = f"is gone, and other records name it; {_a(kind)} is expected. Restore it from a backup"
             raise RecordUnreadable(f"record {self._uri}/{self._path(kind, id_, n)} {problem} (docs/backup.md)")
         return record
 
@@ -94,9 +94,7 @@ class Ledger:
                     raise RecordUnreadable(f"record {self._uri}/{path}: {problem}") from error
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "the whole"
-            problem = (
-                f"is damaged: {where}: {first['msg']}; a {kind.__name__} is expected. Restore the file from a backup"
-            )
+            problem = f"is damaged: {where}: {first['msg']}; {_a(kind)} is expected. Restore the file from a backup"
             raise RecordUnreadable(f"record {self._uri}/{path} {problem} (docs/backup.md)") from error
         return record
 
@@ -134,3 +132,7 @@ class Ledger:
 
     def _path(self, kind: type[Record], id_: str, n: int) -> str:
         return f"{self._root}/{kind.kind}/{id_}/{n}.json"
+
+
+def _a(kind: type[Record]) -> str:
+    return f"{'an' if kind.__name__[0] in 'AI' else 'a'} {kind.__name__}"

@@ -18,7 +18,7 @@ from evergreen.storage.packed_model import PackedModel, hash_files, read_files
 # Sets of hashes by file name, as a key of a cache; one of them must be met.
 Recorded = frozenset[frozenset[tuple[str, str]]]
 _logger = logging.getLogger(__name__)
-_WAY_OUT = (
+WAY_OUT = (
     "Restore the files from a backup (docs/backup.md), serve another version (evergreen rollback), or retrain: "
     "docs/operate.md#when-state-is-damaged"
 )
@@ -58,6 +58,13 @@ def recorded_hashes(hashes: Iterable[Mapping[str, str]]) -> Recorded:
     return frozenset(frozenset(one.items()) for one in hashes if one)
 
 
+def drop_files(tracking_uri: str, model_id: str) -> None:
+    """Delete the files of a logged model."""
+    repository = get_artifact_repository(str(MlflowClient(tracking_uri).get_logged_model(model_id).artifact_location))
+    if repository.list_artifacts():
+        repository.delete_artifacts()  # type: ignore[no-untyped-call]
+
+
 def _fetch(tracking_uri: str, model_id: str, named: str) -> tuple[Path, dict[str, bytes]]:
     """Where a logged model's packed folder lies, and the content of its files."""
     location = ""
@@ -66,18 +73,17 @@ def _fetch(tracking_uri: str, model_id: str, named: str) -> tuple[Path, dict[str
         repository = get_artifact_repository(location)
         with tempfile.TemporaryDirectory() as scratch:
             target = None if isinstance(repository, LocalArtifactRepository) else scratch
-            return Path(location) / "artifacts" / PACKED, read_files(
-                Path(repository.download_artifacts(f"artifacts/{PACKED}", target))
-            )
+            folder = repository.download_artifacts(f"artifacts/{PACKED}", target)  # type: ignore[no-untyped-call]
+            return Path(location) / "artifacts" / PACKED, read_files(Path(folder))
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         where = (
-            f"it has no files at {location}"
+            f"it has no files at {location} (if EVERGREEN_HOME was moved: move it back, or ln -s NEW OLD)"
             if location
             else f"MLflow at {tracking_uri} does not know its model {model_id}"
         )
-        raise ModelIncompatible(f"{named}: {where}: {error.message}. {_WAY_OUT}") from error
+        raise ModelIncompatible(f"{named}: {where}: {error.message}. {WAY_OUT}") from error
 
 
 def _require_recorded(named: str, folder: Path, files: Mapping[str, bytes], recorded: Recorded) -> None:
@@ -96,5 +102,5 @@ def _require_recorded(named: str, folder: Path, files: Mapping[str, bytes], reco
             problems.append(f"{name} has SHA-256 {found[name][:16]}…, expected {expected[name][:16]}…")
     raise ModelIncompatible(
         f"{named}: its files at {folder} are not those that the ledger has on record: {'; '.join(problems)}. Nothing "
-        f"of them was run. {_WAY_OUT}"
+        f"of them was run. {WAY_OUT}"
     )

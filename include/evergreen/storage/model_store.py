@@ -15,17 +15,16 @@ from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST, ErrorCode
-from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from evergreen.errors import ModelIncompatible
 from evergreen.foreign_text import for_markdown
 from evergreen.records import PromotionRecord
 from evergreen.storage import model_from_code
 from evergreen.storage.evidence import Evidence
-from evergreen.storage.loading import find_hashes, load_packed, recorded_hashes
+from evergreen.storage.loading import WAY_OUT, drop_files, find_hashes, load_packed, recorded_hashes
 from evergreen.storage.model_from_code import PACKED
 from evergreen.storage.packed_model import PackedModel
-from evergreen.storage.tracking import answered, quiet
+from evergreen.storage.tracking import answered, find_experiment, open_experiment, quiet
 
 ALIAS = "champion"
 PROMOTION_TAG = "evergreen.promotion"
@@ -187,8 +186,7 @@ class ModelStore:
     def load_promoted(self, promotion: PromotionRecord) -> PackedModel:
         """The version that a promotion puts in force, with its own feature code.
 
-        :raises ModelIncompatible: if MLflow no longer has it, its files are not those that the promotion names, or
-            cannot be loaded, or it was not packed by Evergreen.
+        :raises ModelIncompatible: if MLflow no longer has it, or its files are not those on record or cannot be loaded.
         """
         named = f"model {self._model_id}, version {promotion.version} (promotion {promotion.number})"
         with answered(self._uri):
@@ -211,40 +209,40 @@ class ModelStore:
         with answered(self._uri):
             try:
                 return bool(self._source(version))
-            except MlflowException as error:
-                if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                    return False
-                raise
+            except ModelIncompatible:
+                return False
+
+    def require_experiment(self) -> None:
+        """Refuse an experiment that was deleted or moved away; where there is none yet, none is made.
+
+        :raises Refused: saying how it is restored.
+        """
+        with answered(self._uri):
+            find_experiment(self._client, self._experiment_name, self._artifacts)
 
     def drop_files(self, run_id: str) -> None:
         """Delete the files of the model that a run logged; the run stays, with its numbers and tags."""
         with answered(self._uri):
-            uri = self._client.get_run(run_id).data.tags[_MODEL_TAG]
-            logged = self._client.get_logged_model(uri.removeprefix("models:/"))
-            repository = get_artifact_repository(logged.artifact_location)
-            if repository.list_artifacts():
-                repository.delete_artifacts()  # type: ignore[no-untyped-call]
+            drop_files(self._uri, self._client.get_run(run_id).data.tags[_MODEL_TAG].removeprefix("models:/"))
 
     @functools.cached_property
     def _experiment(self) -> str:
-        experiment = self._client.get_experiment_by_name(self._experiment_name)
-        if experiment is not None:
-            return str(experiment.experiment_id)
-        try:
-            location = f"{self._artifacts}/{self._experiment_name}" if self._artifacts else None
-            return str(self._client.create_experiment(self._experiment_name, artifact_location=location))
-        except MlflowException:
-            experiment = self._client.get_experiment_by_name(self._experiment_name)
-            if experiment is None:
-                raise
-            return str(experiment.experiment_id)
+        return open_experiment(self._client, self._experiment_name, self._artifacts)
 
     def _search(self, query: str) -> list[Run]:
         return list(self._client.search_runs([self._experiment], query, run_view_type=ViewType.ACTIVE_ONLY))
 
     @functools.lru_cache(maxsize=64)  # noqa: B019 - a store lives as long as its process
     def _source(self, version: int) -> str:
-        source = str(self._client.get_model_version(self.name, str(version)).source)
+        try:
+            source = str(self._client.get_model_version(self.name, str(version)).source)
+        except MlflowException as error:
+            if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+                raise
+            raise ModelIncompatible(
+                f"model {self._model_id}: MLflow at {self._uri} has no version {version} of {self.name}: it was "
+                f"deleted, or the database is another one. {WAY_OUT}"
+            ) from error
         if not source.startswith("models:/m-"):
             raise ModelIncompatible(
                 f"{self.name} version {version} was registered from {source}, not by Evergreen; "

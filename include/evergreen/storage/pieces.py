@@ -13,6 +13,7 @@ from obstore.store import ObjectStore
 from evergreen.errors import SourceChanged
 from evergreen.records import Partition
 from evergreen.storage.content import ContentHash, plain
+from evergreen.storage.damage import readable
 from evergreen.storage.objects import delta_options, open_store
 
 # A divisor of the writer's row groups of 1,048,576 rows, so that none leaves a small piece. From half to twice as many,
@@ -62,12 +63,13 @@ class PartitionPieces:
         :raises SourceChanged: after the last one, if they were not the rows of the record in canonical order.
         """
         content = ContentHash(name for name, nulls in self._nulls.items() if nulls < self._rows)
-        for file in self._files:
-            for group in range(file.num_row_groups):
-                for batch in file.iter_batches(ROWS, row_groups=[group], use_threads=False):
-                    piece = self._complete(batch)
-                    content.update(piece)
-                    yield piece
+        with readable(self._uri, self._partition.batch):
+            for file in self._files:
+                for group in range(file.num_row_groups):
+                    for batch in file.iter_batches(ROWS, row_groups=[group], use_threads=False):
+                        piece = self._complete(batch)
+                        content.update(piece)
+                        yield piece
         if content.hexdigest() != self._partition.content:
             raise SourceChanged(
                 f"{self._uri}: batch {self._partition.batch} revision {self._partition.revision}: {self._rows} rows "

@@ -9,6 +9,7 @@ from deltalake.exceptions import TableNotFoundError
 from evergreen.config.locations import Locations
 from evergreen.errors import ModelNotFound, NotReady
 from evergreen.records import ClaimRecord
+from evergreen.storage.damage import readable
 from evergreen.storage.lake import Lake, to_frame
 from evergreen.storage.ledger import Ledger
 from evergreen.storage.objects import delta_options, open_store, reached
@@ -62,7 +63,7 @@ def _scored(lake: Lake, first: str, last: str) -> list[str]:
     """The batches of a span that have predictions; names sort as time does."""
     uri = lake.table_uri(_TABLE)
     try:
-        with reached(uri):
+        with readable(uri):
             parts = DeltaTable(uri, storage_options=delta_options(uri)).partitions()
     except TableNotFoundError:
         return []

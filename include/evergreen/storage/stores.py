@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import Refused
+from evergreen.records import PromotionRecord
 from evergreen.storage.identity import require_identity
 from evergreen.storage.ledger import Ledger
 from evergreen.storage.objects import holds_anything
@@ -45,7 +46,19 @@ class Stores:
         """Runs, versions and the alias."""
         from evergreen.storage.model_store import ModelStore
 
+        if (lost := missing_database(self.at)) and self.ledger.get(PromotionRecord, "champion") is not None:
+            raise Refused(
+                f"model {self.model_id}: there is no MLflow database at {lost}, and the ledger has promotions, whose "
+                "versions it held. Restore it from a backup (docs/operate.md#when-state-is-damaged); if it is kept "
+                "elsewhere, set EVERGREEN_HOME or MLFLOW_TRACKING_URI"
+            )
         return ModelStore(self.at.tracking_uri, self.at.artifacts, self.at.env, self.model_id)
+
+
+def missing_database(at: Locations) -> str:
+    """Where MLflow's database should be and is not; empty where it is there, or a server keeps it."""
+    database = at.tracking_uri.removeprefix("sqlite:///").partition("?")[0]
+    return database if at.tracking_uri.startswith("sqlite:///") and not Path(database).exists() else ""
 
 
 def require_lake(at: Locations, registry: bool = False) -> None:
@@ -59,8 +72,7 @@ def require_lake(at: Locations, registry: bool = False) -> None:
             f"there is no lake at {at.lake} for EVERGREEN_ENV {at.env!r}: no batch was ever taken in there. If it is "
             "kept elsewhere, set EVERGREEN_HOME or EVERGREEN_LAKE"
         )
-    database = at.tracking_uri.removeprefix("sqlite:///").partition("?")[0]
-    if registry and at.tracking_uri.startswith("sqlite:///") and not Path(database).exists():
+    if registry and (database := missing_database(at)):
         raise Refused(
             f"there is no MLflow database at {database}: no version was ever registered there. If it is kept "
             "elsewhere, set EVERGREEN_HOME or MLFLOW_TRACKING_URI"

@@ -5,11 +5,15 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import LifecycleStage
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 
-from evergreen.errors import Outage
+from evergreen.errors import ModelIncompatible, Outage, Refused
 
 # Its migrations of a fresh database are told at every start.
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
@@ -49,4 +53,49 @@ def answered(uri: str) -> Iterator[None]:
     except MlflowException as error:
         if "API request to" in str(error) or "OperationalError" in str(error):
             raise Outage(f"MLflow at {uri} did not answer: {error}") from error
+        if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+            problem = f"{error.message}; the ledger names it. Restore MLflow's database from a backup (docs/backup.md)"
+            raise ModelIncompatible(f"MLflow at {uri}: {problem}") from error
         raise
+
+
+def open_experiment(client: MlflowClient, name: str, artifacts: str | None) -> str:
+    """The id of a model's experiment, which is made where there is none. Parameters: as ``find_experiment``."""
+    if (standing := find_experiment(client, name, artifacts)) is not None:
+        return standing
+    try:
+        return str(client.create_experiment(name, artifact_location=f"{artifacts}/{name}" if artifacts else None))
+    except MlflowException:
+        # Another process was faster.
+        if (standing := find_experiment(client, name, artifacts)) is None:
+            raise
+        return standing
+
+
+def find_experiment(client: MlflowClient, name: str, artifacts: str | None) -> str | None:
+    """The id of a model's experiment, in which runs can be logged; None where there is none yet.
+
+    :param artifacts: where this deployment keeps artefacts; None where a server decides.
+    :raises Refused: if it was deleted, or the folder of its artefacts was moved away.
+    """
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        return None
+    what = f"model {name.partition('/')[2]}: its experiment {name} in MLflow at {client.tracking_uri}"
+    if found.lifecycle_stage != LifecycleStage.ACTIVE:
+        raise Refused(
+            f"{what} was deleted, and nothing can be trained without it. Restore it: MLFLOW_TRACKING_URI="
+            f"{client.tracking_uri} mlflow experiments restore --experiment-id {found.experiment_id}"
+        )
+    folder = Path(str(found.artifact_location).removeprefix("file://"))
+    if (
+        artifacts is not None
+        and folder.is_absolute()
+        and not folder.exists()
+        and folder.as_uri() != f"{artifacts}/{name}"
+    ):
+        raise Refused(
+            f"{what} keeps its artefacts at {folder}, which is gone, while this deployment keeps them at {artifacts}: "
+            "EVERGREEN_HOME was moved. Move it back, or link the old folder to the new one (ln -s NEW OLD)"
+        )
+    return str(found.experiment_id)

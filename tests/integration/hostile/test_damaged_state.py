@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 import sqlite3
 from pathlib import Path
@@ -12,14 +13,13 @@ from click.testing import CliRunner
 from evergreen.cli import cli
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import load_model_folder
-from evergreen.errors import EvergreenError, ModelIncompatible, RecordUnreadable, Refused
+from evergreen.errors import EvergreenError, ModelIncompatible, NotReady, Refused, SourceChanged
+from evergreen.features.labelled import standing_claim
 from evergreen.incidents import last_incident
-from evergreen.records import ClaimRecord, PromotionRecord
+from evergreen.records import ClaimRecord, DataRecord
 from evergreen.replay.runner import Runner
-from evergreen.steps.check_drift import check_drift
-from evergreen.steps.rollback_model import plan_rollback, rollback_model
-from evergreen.steps.score_batch import score_batch
-from evergreen.storage.stores import Stores, open_stores
+from evergreen.storage.stores import open_stores
+from tests.short_loop import lay_registry
 from tests.unit.small_loop import SmallLoop, day, doubled
 
 _ADDRESSES = {
@@ -124,8 +124,11 @@ def lose(folder: Path) -> None:
 
 
 def cut(folder: Path) -> None:
-    content = (folder / "estimator.skops").read_bytes()
-    (folder / "estimator.skops").write_bytes(content[: len(content) // 2])
+    cut_half(folder / "estimator.skops")
+
+
+def cut_half(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
 
 @pytest.mark.parametrize(
@@ -164,3 +167,130 @@ def test_a_champion_whose_files_are_not_those_on_record_scores_nothing_and_is_to
     assert ledger.get(ClaimRecord, day(4)).version == version
     assert last_incident(ledger, "unscored").resolved is not None
     assert "cannot be loaded" not in status()
+
+
+def delete_version(loop):
+    loop.stores.models._client.delete_model_version(loop.stores.models.name, "2")
+
+
+def delete_model(loop):
+    loop.stores.models._client.delete_registered_model(loop.stores.models.name)
+
+
+def delete_experiment(loop):
+    client = loop.stores.models._client
+    client.delete_experiment(client.get_experiment_by_name("dev/small").experiment_id)
+
+
+def lose_database(loop):
+    Path(loop.at.tracking_uri.removeprefix("sqlite:///")).unlink()
+
+
+def empty_database(loop):
+    lose_database(loop)
+    lay_registry(loop.at)
+
+
+@pytest.mark.parametrize(
+    ("damage", "kind", "told", "said"),
+    [
+        (delete_version, ModelIncompatible, "has no version 2 of dev.small: it was deleted", "it cannot be loaded"),
+        (delete_model, ModelIncompatible, "has no version 2 of dev.small: it was deleted", "it cannot be loaded"),
+        (empty_database, ModelIncompatible, "the database is another one", "it cannot be loaded"),
+        (lose_database, Refused, "there is no MLflow database at", "it cannot be loaded"),
+        (delete_experiment, Refused, "mlflow experiments restore --experiment-id", "no other can be trained"),
+    ],
+)
+def test_what_is_gone_from_mlflow_is_named_and_not_retried(damage, kind, told, said, loop, monkeypatch):
+    damage(loop)
+    home = Path(loop.at.lake).parent
+    loop = at_home(home, monkeypatch)
+    refused(loop, kind, "model small", told)
+    assert said in status()
+    assert told in status()
+    assert (home / "mlflow.db").exists() == (damage is not lose_database)
+
+
+def test_a_home_that_was_moved_says_so_and_serves_again_once_it_is_linked(loop, tmp_path, monkeypatch):
+    old, new = tmp_path / "home", tmp_path / "elsewhere"
+    old.rename(new)
+    moved = at_home(new, monkeypatch)
+    refused(moved, ModelIncompatible, "model small", f"no files at file://{old}", "ln -s")
+    assert "if EVERGREEN_HOME was moved" in status()
+    with pytest.raises(Refused, match=r"its experiment dev/small .* is gone, while .* EVERGREEN_HOME was moved"):
+        moved.stores.models.require_experiment()
+    assert not old.exists()
+    old.symlink_to(new)
+    go_on(at_home(new, monkeypatch))
+    assert "cannot be" not in status()
+
+
+def test_a_lake_that_is_gone_is_not_begun_anew(loop, monkeypatch):
+    home = Path(loop.at.lake).parent
+    shutil.rmtree(loop.at.lake)
+    assert "there is no lake at" in status()
+    loop = at_home(home, monkeypatch)
+    with pytest.raises(NotReady, match=rf"rows of batch {day(3)} are not sealed.*None ever was at {loop.at.lake}"):
+        go_on(loop)
+    told = "has none, and MLflow at"
+    refused(loop, Refused, "model small", told, "knows promotion 2 of dev.small", "EVERGREEN_LAKE", number=1)
+    assert loop.stores.ledger.get(ClaimRecord, day(1)) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff"])
+@pytest.mark.parametrize(
+    ("path", "names"),
+    [
+        ("promotion/champion/1.json", "PromotionRecord is expected"),
+        (f"claim/{day(3)}/0.json", "ClaimRecord is expected"),
+        (f"attempt/{day(2)}.0/0.json", "AttemptRecord is expected"),
+    ],
+)
+def test_a_record_that_is_empty_or_garbled_is_named_with_the_way_out(content, path, names, loop):
+    file = Path(loop.at.lake, "ledger", "dev", "small", path)
+    file.write_bytes(content)
+    assert f"record {file} is damaged" in status()
+    assert names in status()
+    assert "Restore the file from a backup" in status()
+
+
+def test_a_record_that_others_name_and_is_gone_is_named(loop):
+    file = Path(loop.at.lake, "ledger", "dev", "small", f"attempt/{day(2)}.0/0.json")
+    file.unlink()
+    assert f"record {file} is gone, and other records name it; an AttemptRecord is expected" in status()
+
+
+def logs(table: Path) -> list[Path]:
+    return sorted(table.glob("_delta_log/*.json"))
+
+
+def parts(table: Path) -> list[Path]:
+    return sorted(table.rglob("*.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda table: logs(table)[0].unlink(), f"_delta_log/{0:020}.json is gone"),
+        (lambda table: logs(table)[1].unlink(), f"_delta_log/{1:020}.json is gone"),
+        (lambda table: cut_half(logs(table)[1]), f"_delta_log/{1:020}.json is cut or damaged"),
+        (lambda table: logs(table)[-1].write_bytes(b"\xff\x00"), f"_delta_log/{2:020}.json is cut or damaged"),
+        (lambda table: parts(table)[-1].unlink(), f"table {{uri}}: batch={day(3)}/revision=0/"),
+        (lambda table: parts(table)[-1].write_bytes(b""), f"table {{uri}}: batch={day(3)}/revision=0/"),
+        (lambda table: cut_half(parts(table)[-1]), f"table {{uri}}: batch={day(3)}/revision=0/"),
+        (shutil.rmtree, f"batch {day(3)} revision 0 is not what its record says (0 rows"),
+    ],
+)
+def test_a_table_that_is_cut_says_which_file_of_it(damage, told, loop, monkeypatch):
+    home = Path(loop.at.lake).parent
+    table = home / "lake" / "tables" / "dev" / "small" / "clean"
+    damage(table)
+    told = told.format(uri=table)
+    loop = at_home(home, monkeypatch)
+    data = loop.stores.ledger.require(DataRecord, standing_claim(loop.stores, day(3)).data)
+    [partition] = [one for one in data.partitions if one.table == "clean"]
+    for read in (lambda: loop.stores.lake.read(partition, ["id"]), lambda: go_on(loop)):
+        with pytest.raises(SourceChanged, match=re.escape(told)) as error:
+            read()
+        assert "estore" in str(error.value)
+        assert "docs/operate.md#when-state-is-damaged" in str(error.value)
