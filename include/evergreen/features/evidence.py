@@ -44,12 +44,7 @@ def log_fitted(
     }
     evidence = Evidence(
         tags={**traced, **(tags or {})},
-        params={
-            "seed": spec.seed,
-            "window": spec.window,
-            "lookback": spec.lookback,
-            "features": len(spec.features or ()),
-        },
+        params=spec.model_dump(include={"seed", "window", "lookback"}) | {"features": len(spec.features or ())},
         metrics=_count_rows(fitted) | {"cpu_seconds": spent},
         source=stores.lake.table_uri("clean"),
         data=fitted.data.id,

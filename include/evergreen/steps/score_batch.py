@@ -1,6 +1,7 @@
 """Score a batch."""
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -9,7 +10,15 @@ import pyarrow as pa
 
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
-from evergreen.errors import EvergreenError, FeaturesInvalid, ModelIncompatible, NotReady, Refused, SourceChanged
+from evergreen.errors import (
+    EvergreenError,
+    FeaturesInvalid,
+    ModelIncompatible,
+    NotReady,
+    Outage,
+    Refused,
+    SourceChanged,
+)
 from evergreen.features.building import build_features, call_predict, list_readable_data
 from evergreen.features.generations import missing_columns
 from evergreen.features.rowwise import find_streamable, predict_pieces
@@ -136,7 +145,10 @@ def _require_new(model: ModelFolder, stores: Stores) -> None:
 
     :raises Refused: if MLflow knows a promotion of the model, and the ledger none.
     """
-    number = 0 if missing_database(stores.at) else stores.models.champion()[1]
+    number = 0
+    # While MLflow is down a model that is new need not wait for it.
+    with suppress(Outage):
+        number = 0 if missing_database(stores.at) else stores.models.champion()[1]
     if number:
         raise Refused(
             f"model {model.id}: the ledger at {stores.at.lake} has none, and MLflow at {stores.at.tracking_uri} "

@@ -213,10 +213,7 @@ class ModelStore:
                 return False
 
     def require_experiment(self) -> None:
-        """Refuse an experiment that was deleted or moved away; where there is none yet, none is made.
-
-        :raises Refused: saying how it is restored.
-        """
+        """Refuse an experiment that was deleted or moved away, and say how it is restored; none is made."""
         with answered(self._uri):
             find_experiment(self._client, self._experiment_name, self._artifacts)
 
