@@ -16,7 +16,7 @@ import click
 
 from evergreen.config.locations import Locations, demo_models, home, model_roots
 from evergreen.config.model_folder import get_model_folder
-from evergreen.errors import EvergreenError
+from evergreen.errors import EvergreenError, NotReady
 from evergreen.replay.commands import replay, replay_diff, write_history
 from evergreen.scaffold.commands import new_model, split
 from evergreen.terminal import console, make_progress, say, set_up_log
@@ -46,27 +46,35 @@ def run_live(once: bool) -> None:
     from evergreen.demo.services import Services, uninterrupted
     from evergreen.demo.stream import DemoStream
 
-    services, model, stream = Services(home()), get_model_folder("taxi", [demo_models()]), DemoStream()
-    at = replace(Locations.under(home()), tracking_uri=services.mlflow_url, artifacts=None)
+    services, model, stream = Services(home(), tell=say), get_model_folder("taxi", [demo_models()]), DemoStream()
     calendar = model.config.calendar
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for sign in (signal.SIGTERM, signal.SIGHUP):
+        # `nohup` has said that the terminal's end is none of its own.
+        if signal.getsignal(sign) is not signal.SIG_IGN:
+            signal.signal(sign, signal.default_int_handler)
     try:
-        with console.status("starting Airflow and MLflow"):
+        with console.status("starting PostgreSQL, Airflow and MLflow"):
             services.start()
             services.await_health()
         _say_where(services)
         begun = time.monotonic()
-        for line in feed(model, at, stream):
+        at = replace(Locations.under(home()), tracking_uri=services.mlflow_url, artifacts=None)
+        for line in feed(model, at, stream, watch=services.watch):
             say(f"{time.monotonic() - begun:4.0f} s  {line}")
         report = home().absolute() / "reports" / "taxi.html"
         history = write_history(model, at, calendar.name(0), calendar.name(stream.batches - 1), report)
         _say_where(services)
         if not once:
             console.print("Ctrl-C ends them; `make run` goes on where this run ended.")
-            signal.pause()
+            while True:
+                services.watch()
+                time.sleep(1)
         sys.exit(0 if history.closed else 1)
+    except NotReady as error:
+        silent = ", ".join(services.unhealthy()) or "none"
+        raise NotReady(f"{error}; services that do not answer: {silent}; logs: {services.home / 'logs'}") from error
     finally:
-        with uninterrupted(), console.status("ending Airflow and MLflow"):
+        with uninterrupted(), console.status("ending PostgreSQL, Airflow and MLflow"):
             services.stop()
 
 

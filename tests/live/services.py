@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import sqlite3
 import time
 import urllib.error
 import urllib.request
@@ -49,10 +48,6 @@ class Live:
     def query(self, text: str, *values: Any) -> list[tuple[Any, ...]]:
         """Read Airflow's database; ``?`` stands for a value."""
         address = self.services.environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
-        if address.startswith("sqlite"):
-            database = f"file:{self.services.home / 'airflow' / 'airflow.db'}?mode=ro"
-            with closing(sqlite3.connect(database, uri=True, timeout=30)) as connection:
-                return connection.execute(text, values).fetchall()
         with closing(psycopg2.connect(address.replace("+psycopg2", ""))) as connection, connection.cursor() as cursor:
             cursor.execute(text.replace("?", "%s"), values)
             return list(cursor.fetchall())
@@ -92,7 +87,7 @@ def running(home: Path, models: Path, **extra: str) -> Iterator[Live]:
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "90",
         **extra,
     }
-    services = Services(home, settings, (base, base + 10, base + 20, base + 30))
+    services = Services(home, settings, (base, base + 10, base + 20))
     try:
         services.start()
         services.await_health(seconds=600)

@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +21,7 @@ from evergreen.storage.stores import open_stores
 from tests.browser import browsing, needs_browser
 from tests.fake_slack import FakeSlack, fake_slack
 from tests.live.services import NIGHTLY, Live, make_model, running, wait_until
-from tests.postgres import BIN, postgres
 from tests.short_loop import fingerprint, records, tables
-
-needs_postgres = pytest.mark.skipif(BIN is None, reason="no backfills on SQLite: apt-get install postgresql")
 
 # The demo's plan in six days: each is half a minute of tasks.
 STREAM = DemoStream(batches=6, broken=(3,), shifted=(4, 5), changed=0)
@@ -54,10 +50,8 @@ def live(tmp_path_factory: pytest.TempPathFactory, model: ModelFolder, slack: Fa
         # Fewer workers than sensors: those that kept one while they wait would stop everything.
         "AIRFLOW__CORE__PARALLELISM": "2",
     }
-    with ExitStack() as stack:
-        if BIN is not None:
-            settings["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = stack.enter_context(postgres())
-        yield stack.enter_context(running(tmp_path_factory.mktemp("live"), model.path.parent, **settings))
+    with running(tmp_path_factory.mktemp("live"), model.path.parent, **settings) as live:
+        yield live
 
 
 @pytest.fixture(scope="module")
@@ -228,7 +222,6 @@ def test_an_operator_retrains_with_params(
 
 
 @needs_browser
-@needs_postgres
 def test_an_operator_backfills_a_week_beside_the_live_loop(
     live: Live, model: ModelFolder, told: list[str], page: Page, tmp_path: Path
 ) -> None:
@@ -263,7 +256,6 @@ def test_an_operator_backfills_a_week_beside_the_live_loop(
 
 
 @needs_browser
-@needs_postgres
 def test_a_week_in_any_order_and_a_cleared_day_move_nothing(live: Live, model: ModelFolder, told: list[str]) -> None:
     """After the two before it: the seventh and the eighth day have come by them."""
     before = past(model, live.at)
@@ -292,10 +284,21 @@ def test_a_week_in_any_order_and_a_cleared_day_move_nothing(live: Live, model: M
     assert past(model, live.at) == before
 
 
+def test_it_listens_on_loopback_alone(live: Live, told: list[str]) -> None:
+    ours = {process.pid for process in family(live)}
+    found = [one for one in psutil.net_connections() if one.pid in ours and one.status == psutil.CONN_LISTEN]
+    assert {one.laddr.port for one in found} >= {live.services.api_port, live.services.mlflow_port}
+    assert {one.laddr.ip for one in found} == {"127.0.0.1"}
+
+
 def test_nothing_is_left_running(live: Live, told: list[str]) -> None:
     """Last of all: what was started here ends with the services, the workers and what they have forked too."""
-    leaders = [psutil.Process(process.pid) for process in live.services.processes.values()]
-    family = [*leaders, *(child for leader in leaders for child in leader.children(recursive=True))]
-    assert len(family) > 8
+    started = family(live)
+    assert len(started) > 8
     live.services.stop()
-    assert [process for process in family if process.is_running()] == []
+    assert [process for process in started if process.is_running()] == []
+
+
+def family(live: Live) -> list[psutil.Process]:
+    leaders = [psutil.Process(service.process.pid) for service in live.services.running.values() if service.process]
+    return [*leaders, *(child for leader in leaders for child in leader.children(recursive=True))]

@@ -12,6 +12,7 @@ from evergreen.config.tasks_config import AlertsConfig
 from evergreen.errors import ConfigInvalid
 
 _PACKAGE = Path(__file__).parents[1]
+_NOTE = "mlflow_uri"
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,13 @@ class Locations:
 
     @classmethod
     def from_environment(cls) -> Self:
-        """What ``EVERGREEN_HOME``, ``_ENV``, ``_LAKE``, ``_LANDING`` and ``MLFLOW_TRACKING_URI`` say."""
+        """What ``EVERGREEN_HOME``, ``_ENV``, ``_LAKE``, ``_LANDING`` and ``MLFLOW_TRACKING_URI`` say.
+
+        Unset, the last is MLflow's server of `evergreen run`, if that has worked in the home.
+        """
         default = cls.under(home(), os.environ.get("EVERGREEN_ENV", "dev"))
-        tracking = os.environ.get("MLFLOW_TRACKING_URI")
+        noted = home() / _NOTE
+        tracking = os.environ.get("MLFLOW_TRACKING_URI") or (noted.read_text() if noted.exists() else None)
         return cls(
             env=default.env,
             lake=os.environ.get("EVERGREEN_LAKE", default.lake),
@@ -55,6 +60,11 @@ class Locations:
             tracking_uri=tracking or default.tracking_uri,
             artifacts=None if tracking else default.artifacts,
         )
+
+
+def note_tracking_uri(folder: Path, uri: str) -> None:
+    """Let commands in a home find the MLflow server that keeps its models."""
+    (folder / _NOTE).write_text(uri)
 
 
 def home() -> Path:

@@ -1,7 +1,7 @@
 """The feeder: lands the demo's batches one by one for a live loop, and tells what became of each."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from evergreen.config.locations import Locations
@@ -10,14 +10,20 @@ from evergreen.demo.stream import DemoStream
 from evergreen.errors import NotReady
 from evergreen.judging.attempts import find_due_attempt
 from evergreen.records import AttemptRecord, BatchRecord, ClaimRecord, ClosingRecord, PromotionRecord, VerdictRecord
-from evergreen.sources.waiting import unsettled
 from evergreen.storage.stores import Stores, stores_of
 
 
-def feed(model: ModelFolder, at: Locations, stream: DemoStream, patience: float = 600) -> Iterator[str]:
+def feed(
+    model: ModelFolder,
+    at: Locations,
+    stream: DemoStream,
+    patience: float = 600,
+    watch: Callable[[], None] | None = None,
+) -> Iterator[str]:
     """Land each batch when the one before has settled: claimed, checked, no attempt due or running.
 
     :param patience: seconds that one batch may take.
+    :param watch: called again and again meanwhile.
     :returns: what became of each batch, in a line.
     :raises NotReady: if a batch does not settle in time.
     """
@@ -26,21 +32,23 @@ def feed(model: ModelFolder, at: Locations, stream: DemoStream, patience: float 
         batch = calendar.name(number - 1)
         stream.land(Path(at.landing) / model.id, number)
         deadline = time.monotonic() + patience
-        while (lacking := _lacking(model, at, stores, batch)) is not None:
+        while (lacking := _lacking(model, stores, batch)) is not None:
+            if watch is not None:
+                watch()
             if time.monotonic() > deadline:
-                raise NotReady(f"batch {batch} did not settle within {patience:.0f} s: {lacking}")
+                raise NotReady(f"nothing came of it within {patience:.0f} s: {lacking}")
             time.sleep(0.2)
         yield _describe(model, stores, batch)
 
 
-def _lacking(model: ModelFolder, at: Locations, stores: Stores, batch: str) -> str | None:
-    lacking = unsettled(model, at, batch)
-    if lacking is not None:
-        return lacking
+def _lacking(model: ModelFolder, stores: Stores, batch: str) -> str | None:
+    """What is waited for, in the name of the batch whose turn it is."""
+    if stores.ledger.get(ClaimRecord, batch) is None:
+        return f"batch {batch} has not been scored"
     if stores.ledger.get(VerdictRecord, batch) is None:
         return f"batch {batch} has not been checked"
     due = find_due_attempt(model.config, stores)
-    return f"the attempt of verdict {due.verdict} is due or running" if due is not None else None
+    return f"the retraining that verdict {due.verdict} asks for has not ended" if due is not None else None
 
 
 def _describe(model: ModelFolder, stores: Stores, batch: str) -> str:

@@ -4,10 +4,11 @@ import importlib.util
 import json
 import os
 import secrets
-import socket
 from pathlib import Path
 
 from evergreen.config.locations import demo_models
+from evergreen.demo.database import database_url
+from evergreen.demo.service import port_taken
 from evergreen.errors import Outage
 
 
@@ -15,14 +16,14 @@ def make_settings(home: Path, ports: list[int], secret: dict[str, str]) -> dict[
     """The environment variables of all services.
 
     :param home: folder that holds all their state.
-    :param ports: of Airflow's pages, of MLflow's, of logs of tasks, of logs of triggers.
+    :param ports: of Airflow's pages, of MLflow's, of PostgreSQL.
     :param secret: as ``keep_secrets`` gives them.
     """
-    api, mlflow, worker_logs, trigger_logs = ports
+    api, mlflow, database = ports
     airflow = home / "airflow"
     return {
         "AIRFLOW_HOME": str(airflow),
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{airflow / 'airflow.db'}",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database_url(database, secret["database"], "airflow"),
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__PARALLELISM": "4",
         "AIRFLOW__CORE__DAGS_FOLDER": str(_dags_folder()),
@@ -36,8 +37,6 @@ def make_settings(home: Path, ports: list[int], secret: dict[str, str]) -> dict[
         "AIRFLOW__API__BASE_URL": f"http://localhost:{api}",
         "AIRFLOW__API__SECRET_KEY": secret["api"],
         "AIRFLOW__API_AUTH__JWT_SECRET": secret["jwt"],
-        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(worker_logs),
-        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(trigger_logs),
         # Both measured: at their defaults a task costs seconds of waiting after it has ended.
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
@@ -48,8 +47,11 @@ def make_settings(home: Path, ports: list[int], secret: dict[str, str]) -> dict[
         "EVERGREEN_LANDING": str(home / "landing"),
         "EVERGREEN_MODELS": str(demo_models()),
         "MLFLOW_TRACKING_URI": f"http://localhost:{mlflow}",
+        "MLFLOW_BACKEND_STORE_URI": database_url(database, secret["database"], "mlflow"),
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "OMP_NUM_THREADS": "1",
+        # A process that gives itself a title would write it over the mark by which it is known.
+        "SPT_NOENV": "1",
         # Without bytecode every process pays some twenty seconds of imports.
         "PYTHONDONTWRITEBYTECODE": "",
     }
@@ -62,7 +64,8 @@ def keep_secrets(home: Path) -> dict[str, str]:
         from cryptography.fernet import Fernet
 
         made = {"fernet": Fernet.generate_key().decode()}
-        made |= {name: secrets.token_urlsafe(48) for name in ("jwt", "api")} | {"admin": secrets.token_urlsafe(9)}
+        made |= {name: secrets.token_urlsafe(48) for name in ("jwt", "api", "database")}
+        made |= {"admin": secrets.token_urlsafe(9)}
         _write_private(path, made)
     kept: dict[str, str] = json.loads(path.read_text())
     _write_private(home / "passwords.json", {"admin": kept["admin"]})
@@ -72,15 +75,9 @@ def keep_secrets(home: Path) -> dict[str, str]:
 def free_port(first: int, taken: set[int]) -> int:
     """The first port from one on that is neither taken nor used by another program."""
     for port in range(first, first + 1000):
-        if port in taken:
-            continue
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        taken.add(port)
-        return port
+        if port not in taken and not port_taken(port):
+            taken.add(port)
+            return port
     raise Outage(f"no free port from {first} on")
 
 
@@ -96,5 +93,8 @@ def _dags_folder() -> Path:
 
 
 def _write_private(path: Path, content: dict[str, str]) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+    # Whoever is killed while writing leaves the old file.
+    half = path.with_name(f"{path.name}.half")
+    with os.fdopen(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         json.dump(content, file)
+    half.replace(path)
