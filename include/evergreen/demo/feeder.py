@@ -59,7 +59,7 @@ def _describe(model: ModelFolder, stores: Stores, batch: str) -> str:
     assert rows is not None
     assert claim is not None
     assert verdict is not None
-    texts = [f"scored by version {claim.version}" if claim.version is not None else f"not scored: {claim.why}"]
+    texts = [claim.outcome]
     if rows.state == "rejected":
         texts.append("; ".join(f"{why.column}: {why.found}" for why in rows.reasons[:1]))
     elif rows.quarantined:

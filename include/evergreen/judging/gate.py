@@ -117,10 +117,7 @@ def _refusal(gate: GateConfig, metric: Metric, judgement: Judgement, target: np.
         return f"in the holdout {few}"
     improved = f"improvement {judgement.improvement:.1%} on {judgement.rows} rows"
     if judgement.expected <= gate.min_effect:
-        return (
-            f"{improved}, expected {judgement.expected:.1%}, not above the minimum effect {gate.min_effect:.1%}; worse "
-            f"with a probability of {judgement.worse:.0%}"
-        )
+        return f"{judgement.gain}; not above the minimum effect {gate.min_effect:.1%}"
     if gate.confidence is not None and judgement.proof is None:
         return f"{improved} is not proven: one batch of labels has no interval"
     if judgement.proof is not None and judgement.proof <= 0:

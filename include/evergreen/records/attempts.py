@@ -75,6 +75,14 @@ class Judgement(Part):
     calibration: CalibrationJudgement | None = None
     fairness: tuple[FairnessReport, ...] = ()
 
+    @property
+    def gain(self) -> str:
+        """What was seen and what is to be expected, in words."""
+        return (
+            f"improvement {self.improvement:.1%} on {self.rows} rows, expected {self.expected:.1%}, worse with a "
+            f"probability of {self.worse:.0%}"
+        )
+
 
 class Freshness(Part):
     """What labels more are worth: a younger model of one recipe against an older one, on labels that both do not know.

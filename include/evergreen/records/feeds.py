@@ -175,5 +175,10 @@ class ClaimRecord(Record):
     label_cut: str | None
 
     @property
+    def outcome(self) -> str:
+        """Who scored the batch, in words."""
+        return f"scored by version {self.version}" if self.version is not None else f"not scored: {self.why}"
+
+    @property
     def address(self) -> tuple[str, int]:
         return self.as_of, self.revision

@@ -42,6 +42,11 @@ class VerdictRecord(Record):
         """The verdict's name in later records."""
         return self.id_of(self.as_of, self.n)
 
+    @property
+    def sections(self) -> dict[str, SectionVerdict]:
+        """The four sections by their names, in the order in which they are told."""
+        return {name: getattr(self, name) for name in ("freshness", "inputs", "predictions", "outcomes")}
+
     @staticmethod
     def id_of(as_of: str, n: int) -> str:
         """The id of the n-th verdict at a batch, 0 being the check's own."""

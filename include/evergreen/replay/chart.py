@@ -10,6 +10,7 @@ from evergreen.foreign_text import for_chart
 from evergreen.incidents import Incident
 from evergreen.records import AttemptRecord, VerdictRecord
 from evergreen.replay.history import BatchHistory, History
+from evergreen.replay.status import describe_judgement
 
 Trace = dict[str, Any]
 
@@ -176,21 +177,15 @@ def _tell_error(history: History, one: BatchHistory) -> str:
 
 
 def _tell_sections(verdict: VerdictRecord) -> list[str]:
-    sections = ("freshness", "inputs", "predictions", "outcomes")
-    return [f"{name} {getattr(verdict, name).state}: {getattr(verdict, name).why}" for name in sections]
+    return [f"{name} {section.state}: {section.why}" for name, section in verdict.sections.items()]
 
 
 def _tell_attempt(attempt: AttemptRecord) -> list[str]:
     lines = [attempt.why]
     if not attempt.refresh:
         lines.append(f"judged as trained on {tell_span(attempt.trained_on)}, {attempt.training_rows:,} rows")
-    if (j := attempt.judgement) is not None:
-        lines += [
-            f"judged on labels of {tell_span(attempt.holdout)}, {j.rows:,} rows",
-            f"{j.metric} {j.challenger:.4g} against {j.champion:.4g} of {j.against}",
-            f"improvement {j.improvement:.1%} ({j.lower:.1%} to {j.upper:.1%}), expected {j.expected:.1%}",
-            f"worse with a probability of {j.worse:.0%}",
-        ]
+    if attempt.judgement is not None:
+        lines += [f"judged on labels of {tell_span(attempt.holdout)}", next(describe_judgement(attempt.judgement))]
     return lines
 
 

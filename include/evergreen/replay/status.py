@@ -31,8 +31,7 @@ def describe_status(model: ModelFolder, at: Locations) -> Iterator[str]:
         yield from _describe_damage(stores, promotion)
     claim = stores.ledger.last(ClaimRecord, claimed)
     if claim is not None:
-        scored = f"scored by version {claim.version}" if claim.version is not None else f"not scored: {claim.why}"
-        yield f"  last batch {claimed}: {scored}"
+        yield f"  last batch {claimed}: {claim.outcome}"
     newest = newest_verdict(model.config, stores)
     if newest is not None:
         yield from _describe_verdict(newest)
@@ -136,6 +135,5 @@ def _tell_numbers(champion: Numbers, challenger: Numbers) -> str:
 
 def _describe_verdict(verdict: VerdictRecord) -> Iterator[str]:
     yield f"  last check, batch {verdict.as_of}:"
-    for name in ("freshness", "inputs", "predictions", "outcomes"):
-        section = getattr(verdict, name)
+    for name, section in verdict.sections.items():
         yield f"    {name}: {section.state}, {section.why}"

@@ -153,7 +153,9 @@ def _conclude(case: _Case, finding: _Finding) -> AttemptRecord:
     needs_human, passed = finding.needs_human, finding.refusal is None or baseline
     if case.model.config.gate.approval == "required" and passed:
         needs_human = needs_human or "config.yaml says gate.approval: required"
-    why = finding.refusal or needs_human or finding.why or _told(finding.judgement)
+    why = finding.refusal or needs_human or finding.why
+    if not why and finding.judgement is not None:
+        why = finding.judgement.gain
     return AttemptRecord(
         as_of=case.attempt.as_of,
         verdict=case.attempt.verdict,
@@ -182,15 +184,6 @@ def _knows_labels(case: _Case) -> bool:
     if schema.labels is None:
         return False
     return not match_labels(schema, case.stores, schema.calendar.name(0), as_of).rows.empty
-
-
-def _told(judgement: Judgement | None) -> str:
-    if judgement is None:
-        return ""
-    return (
-        f"improvement {judgement.improvement:.1%} on {judgement.rows} rows, expected {judgement.expected:.1%}, worse "
-        f"with a probability of {judgement.worse:.0%}"
-    )
 
 
 def _tell(model: ModelFolder, stores: Stores, record: AttemptRecord, finding: _Finding) -> None:

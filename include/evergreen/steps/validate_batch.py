@@ -65,11 +65,13 @@ def _is_mended(model: ModelFolder, ledger: Ledger, feed: Feed, batch: str) -> bo
     return batch in group_files(names, source, calendar)
 
 
-def describe_fault(model: ModelFolder, record: BatchRecord) -> str:
+def describe_fault(model: ModelFolder, record: BatchRecord, read: BatchRecord | None = None) -> str:
     """What is wrong with a sealed batch, for whoever has to mend it; empty if nothing is.
 
     A batch may be published and yet be told of: a file of it was delivered before or may have been cut, or half as many
     rows failed as would have rejected it.
+
+    :param read: the record by which the batch is read.
     """
     config = model.config
     limit = config.rows.max_quarantined
@@ -81,13 +83,21 @@ def describe_fault(model: ModelFolder, record: BatchRecord) -> str:
         return ""
     reasons = [f"{reason.column or 'batch'}: {reason.expectation}: {reason.found}" for reason in record.reasons[:5]]
     files = ", ".join(file.name for file in record.files)
-    lead = f"{model.id}: {record.feed} of batch {record.batch}"
+    lead = f"{model.id}: {f'revision {record.revision} of ' if record.revision else ''}{record.feed} of batch "
+    command = tell_reingest(model, record.feed, record.batch)
+    then = f"Have the source mended, or mend what is wrong here, then: {command}"
     if record.state == "rejected":
-        lead += f" rejected, {record.quarantined} rows in quarantine, nothing published, champion untouched"
+        instead = "nothing published, champion untouched"
+        if read is not None and read.state == "published":
+            instead = f"revision {read.revision} is read"
+            then = "It was mended since; nothing is to be done" if read.revision > record.revision else then
+        lead += f"{record.batch} rejected, {record.quarantined} rows in quarantine, {instead}"
     else:
-        lead += f": {record.quarantined} of {record.rows_in} rows in quarantine, {record.clean} published"
-    feed = " --feed labels" if record.feed == "labels" and source_of(model, "labels") is not None else ""
-    again = (
-        f"Have the source mended, or mend what is wrong here, then: evergreen reingest {model.id} {record.batch}{feed}"
-    )
-    return f"{lead}. {files}: {'; '.join(reasons)}. {again}"
+        lead += f"{record.batch}: {record.quarantined} of {record.rows_in} rows in quarantine, {record.clean} published"
+    return f"{lead}. {files}: {'; '.join(reasons)}. {then}"
+
+
+def tell_reingest(model: ModelFolder, feed: Feed, batch: str) -> str:
+    """The command that takes a batch in again; labels inside the rows come with them."""
+    apart = feed == "labels" and source_of(model, "labels") is not None
+    return f"evergreen reingest {model.id} {batch}{' --feed labels' if apart else ''}"

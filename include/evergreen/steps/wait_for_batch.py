@@ -10,6 +10,7 @@ from evergreen.incidents import STALE, report
 from evergreen.records import Feed
 from evergreen.sources.landing import ProbeResult
 from evergreen.sources.waiting import WaitResult, probe_batch
+from evergreen.steps.validate_batch import tell_reingest
 from evergreen.storage.stores import stores_of
 
 
@@ -30,8 +31,7 @@ def wait_for_batch(
     # Told before it is recorded: a sealed batch is not waited for again.
     text = (
         f"{model.id}: {feed} of batch {batch} never came: {result.why}. Later batches go on. "
-        "Deliver the files: they join the next open batch, or, once they are there, their own by: evergreen reingest "
-        f"{model.id} {batch}{' --feed labels' if feed == 'labels' else ''}"
+        f"Deliver the files: they join the next open batch, or then their own by: {tell_reingest(model, feed, batch)}"
     )
     earlier = model.config.calendar.shift(batch, -1)
     report(stores_of(model, at).ledger, STALE[feed], batch, text, lost=batch, before=earlier)

@@ -27,6 +27,5 @@ class CheckDriftOperator(StepOperator):
             following = config.calendar.shift(batch, left)
             raise AirflowSkipException(f"checked every {config.check.every} batches; the next check is at {following}")
         verdict = check_drift(model, at, batch)
-        sections = ("freshness", "inputs", "predictions", "outcomes")
-        states = {name: getattr(verdict, name).state for name in sections}
+        states = {name: section.state for name, section in verdict.sections.items()}
         return {"verdict": verdict.id, **states, "reasons": list(verdict.reasons), "action": verdict.action}

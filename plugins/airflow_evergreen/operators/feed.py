@@ -4,6 +4,7 @@ from typing import Any
 
 from airflow_evergreen.operators.step import StepOperator
 from evergreen.config.locations import Locations
+from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import BatchRejected
 from evergreen.records import BatchRecord
 from evergreen.storage.revisions import sealed_batch
@@ -22,26 +23,15 @@ class FeedOperator(StepOperator):
         super().__init__(**kwargs)
         self.feed = feed
 
-    def outcome(self, at: Locations, record: BatchRecord) -> dict[str, Any]:
+    def outcome(self, model: ModelFolder, at: Locations, record: BatchRecord) -> dict[str, Any]:
         """A sealed batch in numbers.
 
         :raises BatchRejected: if it was rejected: which file, which column, what was found, and what is read instead.
         """
-        if record.state != "rejected":
-            counts = {"rows_in": record.rows_in, "clean": record.clean, "quarantined": record.quarantined}
-            return {"batch": record.batch, "state": record.state, **counts}
-        read = sealed_batch(open_stores(at, self.model_id).ledger, record.feed, record.batch)
-        instead, then = "nothing published", "Have the source mended; the loop goes on without it"
-        if read is not None and read.state == "published":
-            feed = " --feed labels" if record.feed == "labels" else ""
-            instead = f"revision {read.revision} is read"
-            then = f"Have the source mended, then: evergreen reingest {self.model_id} {record.batch}{feed}"
-            if read.revision > record.revision:
-                then = "It was mended since; nothing is to be done"
-        number = f"revision {record.revision} of " if record.revision else ""
-        reasons = "; ".join(f"{why.column or 'batch'}: {why.expectation}: {why.found}" for why in record.reasons[:5])
-        files = ", ".join(file.name for file in record.files)
-        raise BatchRejected(
-            f"model {self.model_id}: {number}{record.feed} of batch {record.batch} rejected, {record.quarantined} rows "
-            f"in quarantine, {instead}. {files}: {reasons}. {then}"
-        )
+        from evergreen.steps.validate_batch import describe_fault
+
+        if record.state == "rejected":
+            read = sealed_batch(open_stores(at, model.id).ledger, record.feed, record.batch)
+            raise BatchRejected(f"model {describe_fault(model, record, read)}")
+        counts = {"rows_in": record.rows_in, "clean": record.clean, "quarantined": record.quarantined}
+        return {"batch": record.batch, "state": record.state, **counts}

@@ -27,4 +27,4 @@ class ReingestBatchOperator(FeedOperator):
         batch, feed = self.as_of(model, context), feed_of(self.feed)
         result = reingest_batch(model, at, batch, feed, probe_beforehand(model, at, feed, batch))
         changes = {what: getattr(result.revision, what, 0) for what in ("added", "removed", "changed")}
-        return {**self.outcome(at, result.after), "revision": result.after.revision, **changes}
+        return {**self.outcome(model, at, result.after), "revision": result.after.revision, **changes}

@@ -24,4 +24,4 @@ class ValidateBatchOperator(FeedOperator):
 
         batch = self.as_of(model, context)
         record = validate_batch(model, at, batch, feed_of(self.feed))
-        return self.outcome(at, record) if record is not None else {"batch": batch, "state": "no labels"}
+        return self.outcome(model, at, record) if record is not None else {"batch": batch, "state": "no labels"}

@@ -43,8 +43,8 @@ def test_worse_is_refused_in_words():
     judgement, refusal = compare(TARGET + 0.8 * ERRORS, TARGET + ERRORS)
     assert judgement.improvement == pytest.approx(-0.25, rel=0.01)
     assert refusal == (
-        f"improvement {judgement.improvement:.1%} on 400 rows, expected {judgement.expected:.1%}, not above the "
-        "minimum effect 2.0%; worse with a probability of 100%"
+        f"improvement {judgement.improvement:.1%} on 400 rows, expected {judgement.expected:.1%}, worse with a "
+        "probability of 100%; not above the minimum effect 2.0%"
     )
 
 

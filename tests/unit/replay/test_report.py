@@ -177,7 +177,7 @@ def test_promotion_stands_where_it_takes_effect_with_its_reason(history: History
     assert chart_of(html)["promotions"] == [[f"{DAYS[5]} 00:00:00", "v2"]]
     assert at == DAYS[5]
     assert "asked for: decay" in text
-    assert "mae 4.5 against 6 of version 1" in text
+    assert "against version 1: mae 6 to 4.5 on 200 rows" in text
     assert "improvement 25.0%, expected 24.0%" in PageReader(html).text
 
 
@@ -199,6 +199,7 @@ def test_sensitive_groups_stand_in_a_table_of_their_own(history: History, tmp_pa
     assert "largest gap (3 small groups left out) 41 mae 0.7500 mae 0.1250" in text
     assert HOSTILE not in html
     ((_, told),) = marks_of(chart_of(html), "attempt")
+    told = told.replace("<br>", " ")
     assert "improvement 25.0% (22.0% to 28.0%), expected 24.0%" in told
     assert "worse with a probability of 3%" in told
 

@@ -24,7 +24,7 @@ from airflow_evergreen.operators.validate_batch import ValidateBatchOperator
 from airflow_evergreen.retries import RETRIES
 from airflow_evergreen.sensors.wait_for_batch import WaitForBatchSensor
 from airflow_evergreen.sensors.wait_for_scores import WaitForScoresSensor
-from evergreen.errors import ConfigInvalid, EvergreenError, FileUnreadable, NotReady, Outage, Refused
+from evergreen.errors import ConfigInvalid, EvergreenError, FileRefused, FileUnreadable, NotReady, Outage, Refused
 from evergreen.records import ArrivalRecord, SourceFile
 from evergreen.storage.ledger import acting
 
@@ -58,7 +58,7 @@ def operator(request):
 
 def test_making_one_reads_nothing(operator, tmp_path):
     assert operator.model_id == "taxi"
-    assert list(tmp_path.iterdir()) == []
+    assert [path for path in tmp_path.rglob("*") if not path.is_dir()] == []
 
 
 def test_templates_hold_text_and_dicts_only(operator):
@@ -93,7 +93,8 @@ def test_another_retry_policy_may_be_given():
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda error: error.__name__)
 def test_a_refusal_is_not_tried_again(refusal):
-    arguments = {ConfigInvalid: ("config.yaml", ["x"]), FileUnreadable: ("a.csv", 3, "x")}.get(refusal, ("x",))
+    file = ("a.csv", 3, "x")
+    arguments = {ConfigInvalid: ("config.yaml", ["x"]), FileUnreadable: file, FileRefused: file}.get(refusal, ("x",))
     assert RETRIES.evaluate(refusal(*arguments), 1, 3).action is RetryAction.FAIL
 
 
