@@ -59,7 +59,10 @@ def check_outcomes(
     rows, metric = labelled.rows, METRICS[config.gate.metric]
     if len(rows) < config.check.min_rows:
         why = f"{len(rows)} labelled rows, {config.check.min_rows} are needed"
-        return SectionVerdict(state="provisional", why=why, numbers={"rows": len(rows)})
+        why += f"; {labelled.unmatched} labels match no row" if labelled.unmatched else ""
+        return SectionVerdict(
+            state="provisional", why=why, numbers={"rows": len(rows), "unmatched_labels": labelled.unmatched}
+        )
     refreshes = _refreshes_between(stores, judged, promotion)
     try:
         losses = champion_losses(schema, metric, stores, judged, labelled, refreshes)

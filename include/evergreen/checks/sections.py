@@ -7,6 +7,7 @@ import statistics
 import pandas as pd
 
 from evergreen.checks.judge_columns import find_drifted, judge_columns
+from evergreen.checks.label_keys import check_label_keys
 from evergreen.checks.reference import PREDICTION, REFERENCE_FILE, Reference, watched_columns
 from evergreen.checks.thresholds import RECENT
 from evergreen.config.contract import ModelConfig
@@ -26,8 +27,14 @@ _FALLEN = 0.2
 NOBODY = SectionVerdict(state="provisional", why="no champion yet")
 
 
-def check_freshness(config: ModelConfig, stores: Stores, covers: list[str]) -> SectionVerdict:
-    """Whether rows and labels came, and of rows not a fifth or less of what the batches before brought."""
+def check_freshness(
+    config: ModelConfig, stores: Stores, covers: list[str], last: Numbers | None = None
+) -> SectionVerdict:
+    """Whether rows and labels came, of rows not a fifth or less of what the batches before brought, and of labels some
+    that match a row.
+
+    :param last: the numbers of this section at the check before.
+    """
     faults, rows = [], {}
     for feed in ("rows", "labels") if config.labels is not None else ("rows",):
         for record in sealed_batches(stores.ledger, feed, covers, covers[-1]):
@@ -46,6 +53,10 @@ def check_freshness(config: ModelConfig, stores: Stores, covers: list[str]) -> S
         for batch, came in rows.items() if sum(one <= low for one in earlier) < 2 else ():
             if came <= low:
                 faults.append(f"{came} rows in {batch}, where {usual:.0f} are usual (median of {len(earlier)} batches)")
+    keys = check_label_keys(config, stores, covers, (last or {}).get("label_keys", {}))
+    if keys:
+        numbers["label_keys"] = keys
+        faults += [keys["why"]] if keys["why"] else []
     numbers["faults"] = len(faults)
     if faults:
         return SectionVerdict(state="warn", why="; ".join(faults), numbers=numbers)

@@ -1,6 +1,7 @@
 """Rows with their labels, by the batch in which the label became known."""
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -63,9 +64,9 @@ def match_labels(
     target, delay = schema.labels.column, schema.labels.max_delay
     # Twice the delay: a key whose row or first label lies before the span counts there, not here.
     oldest = calendar.name(max(0, calendar.index(first) - 2 * delay))
-    partitions = _list_partitions(schema, stores, calendar.between(oldest, last), last, data)
+    partitions = list_partitions(schema, stores, calendar.between(oldest, last), last, data)
     clean, _, labels, _ = partitions
-    matches = _match_keys([read_key_objects(schema, stores, one) for one in partitions])
+    matches = match_keys([read_key_objects(schema, stores, one) for one in partitions])
     begin, end = calendar.index(first), calendar.index(last)
     # A row whose label came later than that is a new one under an old key.
     matched = matches.is_matched & (matches.batch >= matches.label - delay)
@@ -86,8 +87,8 @@ def match_labels(
     return LabelledRows(rows, unmatched, tuple(itertools.chain(*partitions)), waiting)
 
 
-def _list_partitions(
-    schema: DataSchema, stores: Stores, span: list[str], last: str, data: DataRecord | None
+def list_partitions(
+    schema: DataSchema, stores: Stores, span: list[str], last: str, data: DataRecord | None = None
 ) -> tuple[list[Partition], list[Partition], list[Partition], list[Partition]]:
     """Rows, superseded rows, labels and superseded labels of a span, as known at its last batch."""
     row_columns, label_columns = schema.columns, schema.label_columns
@@ -101,15 +102,17 @@ def _list_partitions(
 
 
 @dataclass(frozen=True)
-class _KeyMatches:
+class KeyMatches:
     """Every key that was seen, and where: each (keys,).
 
+    :param keys: the keys themselves.
     :param row: position of its first row, -1 for none.
     :param value: position of its newest label.
     :param batch: batch of that row; of ``arrived`` the first batch in which it came, in whatever revision.
     :param label: batch of its first label.
     """
 
+    keys: np.ndarray
     row: np.ndarray
     value: np.ndarray
     batch: np.ndarray
@@ -123,7 +126,7 @@ class _KeyMatches:
         return matched
 
 
-def _match_keys(arrivals: list[tuple[np.ndarray, np.ndarray]]) -> _KeyMatches:
+def match_keys(arrivals: Sequence[tuple[np.ndarray, np.ndarray]]) -> KeyMatches:
     """Follow each key through rows, superseded rows, labels and superseded labels.
 
     :param arrivals: of each the (n,) keys and the (n,) batches in which they arrived, ascending.
@@ -141,7 +144,8 @@ def _match_keys(arrivals: list[tuple[np.ndarray, np.ndarray]]) -> _KeyMatches:
     row, value = first(rows, np.arange(len(rows))), np.full(len(unique), -1)
     np.maximum.at(value, labels, np.arange(len(labels)))
     row = np.where(row == nowhere, -1, row)
-    return _KeyMatches(
+    return KeyMatches(
+        keys=unique,
         row=row,
         value=value,
         batch=np.append(row_batches, -1)[row],

@@ -5,8 +5,8 @@ from typing import ClassVar, Literal
 from evergreen.records.base import Record
 
 Cause = Literal[
-    "fault-rows", "fault-labels", "stale-rows", "stale-labels", "drift", "decay", "unscored", "unfit", "approval",
-    "moved", "overdue", "paused", "failed-batch", "failed-drift", "failed-retrain", "broken", "late",
+    "fault-rows", "fault-labels", "stale-rows", "stale-labels", "unmatched", "drift", "decay", "unscored", "unfit",
+    "approval", "moved", "overdue", "paused", "failed-batch", "failed-drift", "failed-retrain", "broken", "late",
 ]  # fmt: skip
 
 

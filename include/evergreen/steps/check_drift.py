@@ -79,7 +79,7 @@ def _conclude(model: ModelFolder, stores: Stores, as_of: str) -> VerdictRecord:
         covers=tuple(covers),
         promotion=promotion.number if promotion else None,
         version=promotion.version if promotion else None,
-        freshness=check_freshness(config, stores, covers),
+        freshness=check_freshness(config, stores, covers, previous.freshness.numbers if previous else None),
         inputs=check_inputs(config, stores, covers, promotion),
         predictions=check_predictions(config, stores, covers, promotion),
         outcomes=outcomes,
@@ -208,6 +208,15 @@ def _tell(model: ModelFolder, stores: Stores, verdict: VerdictRecord) -> None:
     asked = "a retraining is asked for"
     if verdict.action == "none":
         asked = f"no retraining is asked for: {verdict.held or 'the policies in config.yaml do not ask for it'}"
+    keys = verdict.freshness.numbers.get("label_keys", {"state": "unknown"})
+    if keys["state"] == "unmatched":
+        mend = "Have the key written alike in both, then take the labels in again: evergreen reingest"
+        text = (
+            f"{model.id}, batch {as_of}: {keys['why']}. They count for nothing. {mend} {model.id} BATCH --feed labels"
+        )
+        report(ledger, "unmatched", as_of, text)
+    elif keys["state"] == "ok":
+        resolve(ledger, "unmatched", as_of, f"{model.id}, batch {as_of}: labels match their rows again")
     if verdict.inputs.state == "warn":
         text = f"{serving}: {verdict.inputs.why}; {asked}. Look whether the source changed."
         report(ledger, "drift", as_of, text)
