@@ -2,32 +2,25 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
-from airflow.api_fastapi.app import create_app, purge_cached_app
-from airflow.models.dag import DagModel
-from airflow.models.dagbundle import DagBundleModel
-from airflow.models.dagrun import DagRun
-from airflow.utils import db
-from airflow.utils.session import create_session
 from fastapi.routing import APIRoute
-from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from airflow_evergreen.pages.app import app as pages
 from airflow_evergreen.pages.metrics import HELP
 from evergreen.incidents import report
 from evergreen.replay.runner import Runner
+from tests.pages_server import Get, serve_pages
 from tests.unit.small_loop import CONFIG, ESTIMATOR, FEATURES, SmallLoop, day, doubled, make_rows
 
 TITLE = "Small <script>alert(1)</script> & rate [/min]"
 FORMULA = '=HYPERLINK("http://x")'
 DAGS = ("small__batch", "small__drift", "small__retrain", "secret__batch", "torn__broken")
-Get = Callable[..., httpx.Response]
 
 
 @pytest.fixture(scope="module")
@@ -46,62 +39,19 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> SmallLoop:
 
 
 @pytest.fixture(scope="module")
-def server(small: SmallLoop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
-    """Airflow's API server over that model, one that has no batch yet, and one whose folder is broken."""
+def get(small: SmallLoop) -> Iterator[Get]:
+    """Ask for a page: over that model, one that has no batch yet, and one whose folder is broken."""
     models = small.model.path.parent
     for name, config in (("secret", CONFIG), ("torn", "title: [")):
         (models / name).mkdir()
         (models / name / "config.yaml").write_text(config)
         (models / name / "features.py").write_text(FEATURES)
         (models / name / "estimator.py").write_text(ESTIMATOR)
-    passwords = tmp_path_factory.mktemp("airflow") / "passwords.json"
-    passwords.write_text(json.dumps({"admin": "word", "guest": "word"}))
-    settings = {
-        "AIRFLOW__CORE__AUTH_MANAGER": "tests.guests.GuestsSeeOneModel",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,guest:viewer",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
-        "AIRFLOW__API_AUTH__JWT_SECRET": "of tests, long enough for its algorithm: " + "x" * 64,
-        "EVERGREEN_HOME": str(Path(small.at.lake).parent),
-        "EVERGREEN_MODELS": str(models),
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in settings.items():
-            patch.setenv(name, value)
-        db.initdb()
-        with create_session() as session:
-            session.merge(DagBundleModel(name="dags"))
-            session.flush()
-            for dag_id in DAGS:
-                session.merge(DagModel(dag_id=dag_id, bundle_name="dags"))
-            session.flush()
-            for dag_id, batch in (("small__batch", day(4)), ("small__batch", day(5)), ("secret__batch", day(1))):
-                session.add(_run(dag_id, f"of_{batch}", {"batch": batch}))
-            session.add(_run("small__retrain", "answers", {"verdict": f"{day(2)}.0"}))
-        purge_cached_app()
-        with TestClient(create_app(apps="core")) as client:
-            yield client
-        purge_cached_app()
-
-
-def _run(dag_id: str, run_id: str, conf: dict[str, str]) -> DagRun:
-    return DagRun(dag_id=dag_id, run_id=run_id, conf=conf, run_type="manual", run_after=datetime.now(UTC))
-
-
-@pytest.fixture(scope="module")
-def get(server: TestClient) -> Get:
-    """Ask for a page as a user."""
-    tokens: dict[str, str] = {}
-
-    def ask(path: str, user: str | None = "admin") -> httpx.Response:
-        if user is None:
-            return server.get(f"/evergreen{path}")
-        if user not in tokens:
-            answer = server.post("/auth/token", json={"username": user, "password": "word"})
-            tokens[user] = answer.json()["access_token"]
-        server.cookies.clear()
-        return server.get(f"/evergreen{path}", headers={"Authorization": f"Bearer {tokens[user]}"})
-
-    return ask
+    days = (("small__batch", day(4)), ("small__batch", day(5)), ("secret__batch", day(1)))
+    runs = [(dag_id, f"of_{batch}", {"batch": batch}) for dag_id, batch in days]
+    runs.append(("small__retrain", "answers", {"verdict": f"{day(2)}.0"}))
+    with serve_pages(Path(small.at.lake).parent, models, DAGS, runs) as get:
+        yield get
 
 
 def text_of(answer: httpx.Response) -> str:

@@ -291,6 +291,44 @@ def test_it_listens_on_loopback_alone(live: Live, told: list[str]) -> None:
     assert {one.laddr.ip for one in found} == {"127.0.0.1"}
 
 
+@needs_browser
+def test_an_operator_finds_the_model_and_looks_into_a_run(
+    live: Live, model: ModelFolder, told: list[str], page: Page, tmp_path: Path
+) -> None:
+    trouble: list[str] = []
+    page.on("pageerror", lambda error: trouble.append(str(error)))
+    page.on("console", lambda line: trouble.append(line.text) if line.type == "error" else None)
+    page.goto(live.services.airflow_url)
+    page.get_by_role("link", name="Models").click()
+    listed = page.frame_locator("iframe[title=Models]")
+    listed.get_by_text("Green taxi trip duration").wait_for()
+    shoot(page, "models", tmp_path)
+    listed.get_by_text("Green taxi trip duration").click()
+    listed.locator("#chart .main-svg").first.wait_for()
+    shoot(page, "model", tmp_path)
+
+    promotion = open_stores(live.at, model.id).ledger.last(PromotionRecord, "champion")
+    assert promotion is not None
+    assert listed.locator("#versions tbody tr").count() == promotion.number
+    assert f"version {promotion.version}" in listed.locator(".tiles").inner_text()
+    for run, said in (("2024-01-04", "Not scored: batch rejected"), ("2024-01-05", "inputs drifted: passenger_count")):
+        run_id = f"scheduled__{run}T07:00:00+00:00"
+        page.goto(f"{live.services.airflow_url}/dags/taxi__batch/runs/{run_id}/plugin/evergreen-run")
+        outcome = page.frame_locator("iframe[title=Outcome]")
+        outcome.get_by_text(said).first.wait_for()
+        shoot(page, f"outcome-{run}", tmp_path)
+    drawn = outcome.frame_locator("iframe.drift")
+    drawn.get_by_text("Drifted Columns").first.wait_for()
+    page.emulate_media(color_scheme="dark")
+    page.set_viewport_size({"width": 420, "height": 900})
+    page.goto(f"{live.services.airflow_url}/evergreen/models/taxi")
+    page.locator("#chart .main-svg").first.wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    shoot(page, "model-narrow-dark", tmp_path)
+    assert trouble == []
+    leave(page)
+
+
 def test_nothing_is_left_running(live: Live, told: list[str]) -> None:
     """Last of all: what was started here ends with the services, the workers and what they have forked too."""
     started = family(live)

@@ -36,6 +36,8 @@ Plotly.newPlot("chart", chart.traces, {
   height: inner + margin.t + margin.b, margin, barmode: "overlay", hovermode: "closest",
   font: {family, size: 12, color: colour("ink")},
   hoverlabel: {align: "left", bgcolor: colour("paper"), bordercolor: colour("line"), font: {family, size: 12, color: colour("ink")}},
+  // On a narrow screen its rows would cover the chart; each point tells its version.
+  showlegend: innerWidth > 700,
   legend: {orientation: "h", x: 0, y: 1, yref: "container", yanchor: "top"},
   xaxis: {type: "date", range: chart.span, anchor: "y3", showgrid: false, linecolor: colour("line"), ticks: "outside",
     tickcolor: colour("line"), showspikes: true, spikemode: "across", spikethickness: 1, spikedash: "dot", spikecolor: colour("soft")},
