@@ -7,10 +7,12 @@ import pandas as pd
 import pyarrow as pa
 import skops.io
 
+from evergreen.config.expectations_config import ExpectationsConfig
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder, load_model_folder
 from evergreen.config.model_spec import ModelSpec
-from evergreen.features.packing import example_of, packing_folder, signature_of
+from evergreen.features.packing import packing_folder
+from evergreen.features.signature import example_of, signature_of
 from evergreen.records import BatchRecord, Partition, PromotionRecord
 from evergreen.storage.content import content_hash
 from evergreen.storage.evidence import Evidence
@@ -132,7 +134,7 @@ def promote(model: ModelFolder, at: Locations, learnt: int = 50_000) -> int:
         spec = ModelSpec.of(model.id, config, "all").model_copy(update={"features": tuple(features.columns)})
         write_spec(folder, spec)
         evidence = Evidence({}, {}, {}, stores.lake.table_uri("clean"), "data")
-        example = example_of(spec.columns)
+        example = example_of(spec.columns, ExpectationsConfig())
         run = stores.models.log_model("first", "champion", folder, signature_of(spec.columns), example, evidence)
     version = stores.models.create_version(run, "first", {}, "")
     promotion = PromotionRecord(

@@ -9,9 +9,10 @@ from evergreen.storage.stores import open_stores
 from tests.short_loop import fingerprint
 from tests.unit.small_loop import SmallLoop, day, doubled
 
-# What refers to others comes before what it refers to; lists of partitions are named by their content, and come last.
-LEDGER, DATA = "lake/ledger", "lake/ledger/dev/small/data"
-REST = ("lake/tables", "lake/raw", "lake/reports", "mlflow.db", "mlflow", DATA)
+# What refers to others comes before what it refers to; lists of partitions and hashes of packed files are on record
+# before MLflow has what they tell of, and come last.
+LEDGER, DATA, PACKED = "lake/ledger", "lake/ledger/dev/small/data", "lake/ledger/dev/small/packed"
+REST = ("lake/tables", "lake/raw", "lake/reports", "mlflow.db", "mlflow", DATA, PACKED)
 
 
 def copy(source: Path, to: Path) -> None:

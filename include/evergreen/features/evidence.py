@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from evergreen.features.packing import FittedModel, example_of, signature_of
+from evergreen.config.expectations_config import ExpectationsConfig
+from evergreen.features.packing import FittedModel
+from evergreen.features.signature import example_of, signature_of
 from evergreen.records import PackedRecord
 from evergreen.storage.evidence import Evidence
 from evergreen.storage.packed_model import hash_files, read_files
@@ -20,6 +22,7 @@ def log_fitted(
     role: str,
     fitted: FittedModel,
     code: str,
+    expectations: ExpectationsConfig,
     tags: dict[str, str] | None = None,
     spent: float = 0.0,
 ) -> str:
@@ -28,6 +31,7 @@ def log_fitted(
     :param attempt: what it was fitted for.
     :param as_of: the batch that the attempt is made at.
     :param code: the code version.
+    :param expectations: of rows, within which the example of an input lies.
     :param spent: CPU seconds that the attempt has taken so far.
     :returns: the run's id.
     """
@@ -49,7 +53,7 @@ def log_fitted(
         source=stores.lake.table_uri("clean"),
         data=fitted.data.id,
     )
-    signature, example = signature_of(spec.columns), example_of(spec.columns)
+    signature, example = signature_of(spec.columns), example_of(spec.columns, expectations)
     return stores.models.log_model(attempt, role, fitted.packed.folder, signature, example, evidence)
 
 

@@ -11,13 +11,10 @@ from types import ModuleType
 import numpy as np
 import pandas as pd
 import skops.io
-from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from sklearn.dummy import DummyClassifier
 
 from evergreen.config.contract import Window
 from evergreen.config.data_schema import DataSchema
-from evergreen.config.fields import ColumnType
 from evergreen.config.model_folder import ModelFolder
 from evergreen.config.model_spec import ModelSpec
 from evergreen.errors import FeaturesInvalid
@@ -29,24 +26,6 @@ from evergreen.storage.model_from_code import ESTIMATOR, FEATURES, PACKED, TRUST
 from evergreen.storage.packed_model import PackedModel, write_spec
 from evergreen.storage.stores import Stores
 
-_SPEC_TYPES = {
-    "string": DataType.string,
-    "category": DataType.string,
-    "float": DataType.double,
-    "integer": DataType.double,
-    "boolean": DataType.boolean,
-    "timestamp": DataType.datetime,
-    "date": DataType.datetime,
-}
-_EXAMPLES = {
-    "string": "text",
-    "category": "a",
-    "float": 1.0,
-    "integer": 1.0,
-    "boolean": True,
-    "timestamp": pd.Timestamp("2000-01-01"),
-    "date": pd.Timestamp("2000-01-01"),
-}
 _BASELINE = Path(__file__).parent / "baseline"
 
 
@@ -161,19 +140,6 @@ def rebuild_model(model: ModelFolder, stores: Stores, promotion: PromotionRecord
     data = stores.ledger.require(DataRecord, promotion.data)
     recipe = Recipe.of_packed(stores.models.load_promoted(promotion))
     return fit_model(recipe, model.config.data_schema, stores, promotion.trained_on, folder, data).packed
-
-
-def signature_of(columns: Mapping[str, ColumnType]) -> ModelSignature:
-    """The signature: the declared columns of a row in, one prediction out."""
-    inputs: list[ColSpec | TensorSpec] = [
-        ColSpec(_SPEC_TYPES[c.type], name, required=False) for name, c in columns.items()
-    ]
-    return ModelSignature(inputs=Schema(inputs), outputs=Schema([ColSpec(DataType.double, "prediction")]))
-
-
-def example_of(columns: Mapping[str, ColumnType]) -> pd.DataFrame:
-    """One made-up row in the declared types: what an input looks like, without anybody's data."""
-    return pd.DataFrame({name: [_EXAMPLES[column.type]] for name, column in columns.items()})
 
 
 def _fit(spec: ModelSpec, folder: Path, features: pd.DataFrame, target: pd.Series | None, waiting: int) -> object:

@@ -102,7 +102,9 @@ def _fit(
     with packing_folder() as folder:
         fitted = fit_model(recipe, today, stores, span, folder)
         _add_reference(model.config, stores, fitted, folder)
-        return log_fitted(stores, attempt.verdict, attempt.as_of, "champion", fitted, record.code, tags)
+        return log_fitted(
+            stores, attempt.verdict, attempt.as_of, "champion", fitted, record.code, model.expectations, tags
+        )
 
 
 def _judged(model: ModelFolder, stores: Stores, attempt: DueAttempt, record: AttemptRecord) -> PackedModel:

@@ -99,7 +99,17 @@ def train_model(model: ModelFolder, at: Locations, attempt: DueAttempt) -> Train
         if fitted is None:
             return replace(result, refresh=True)
         tags = {TRIED_TAG: json.dumps(tried), WINDOW_TAG: str(window)}
-        run = log_fitted(stores, attempt.verdict, attempt.as_of, "challenger", fitted, model.code_version, tags, spent)
+        run = log_fitted(
+            stores,
+            attempt.verdict,
+            attempt.as_of,
+            "challenger",
+            fitted,
+            model.code_version,
+            model.expectations,
+            tags,
+            spent,
+        )
     return replace(result, run=run, rows=int(fitted.maturity.kept.sum()))
 
 

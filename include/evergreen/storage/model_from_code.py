@@ -93,6 +93,60 @@ def predict_target(estimator: Any, task: str, features: pd.DataFrame) -> Any:
     return estimator.predict(features)
 
 
+def as_declared(rows: pd.DataFrame, columns: dict[str, dict[str, Any]]) -> pd.DataFrame:
+    """Rows with the declared columns, in the types in which the feature code gets them.
+
+    :param columns: by name what the spec says: ``type``, and where config.yaml says so ``format``, ``yes``, ``no``,
+        ``default``.
+    :raises ValueError: naming the column whose values are not of its type.
+    """
+    given = {}
+    for name, column in columns.items():
+        if name not in rows:
+            if "default" in column:
+                given[name] = pd.Series([column["default"]] * len(rows), index=rows.index)
+            continue
+        try:
+            given[name] = _cast(rows[name], column)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise ValueError(
+                f"column {name}: expected {column['type']}, as config.yaml declares it: {error}"
+            ) from error
+    return pd.DataFrame(given, index=rows.index)
+
+
+def _cast(values: pd.Series, column: dict[str, Any]) -> pd.Series:
+    kind = column["type"]
+    if kind in ("float", "integer"):
+        numbers = pd.to_numeric(values)
+        whole = numbers.dropna()
+        if kind == "integer" and (whole % 1 != 0).any():
+            raise ValueError(f"found {whole[whole % 1 != 0].iloc[0]}")
+        return numbers.astype("int64" if kind == "integer" and len(whole) == len(numbers) else "float64")
+    if kind in ("timestamp", "date"):
+        form = column.get("format") if values.map(lambda one: isinstance(one, str)).any() else None
+        try:
+            moments = pd.to_datetime(values, format=form, utc=True)
+        except ValueError:
+            moments = pd.to_datetime(values, format="ISO8601", utc=True)
+        naive = moments.dt.tz_localize(None).astype("datetime64[us]")
+        return naive.dt.normalize() if kind == "date" else naive
+    if kind == "boolean":
+        truths = {str(text).lower(): True for text in column.get("yes") or ("true", "1")}
+        truths |= {str(text).lower(): False for text in column.get("no") or ("false", "0")}
+        texts = values.map(lambda one: _text(one).lower(), na_action="ignore")
+        if unknown := sorted(set(texts.dropna()) - {*truths, "true", "false"}):
+            raise ValueError(f"found {unknown[0]}")
+        said = texts.map({"true": True, "false": False} | truths)
+        return said.astype(object if said.isna().any() else bool)
+    return values.map(_text, na_action="ignore").astype(object)
+
+
+def _text(value: Any) -> str:
+    """A value as text; codes that are whole numbers are written as such, whatever type they have here."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
 class ModelFromCode(PythonModel):
     """Predict from the rows of a batch, with the feature code that the estimator was trained on."""
 
@@ -104,14 +158,22 @@ class ModelFromCode(PythonModel):
         self._estimator = load_estimator(folder / ESTIMATOR, self._spec["trusted_types"])
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> Any:
-        """Predict from the rows of a batch alone; a model with a lookback needs ``score_batch``."""
+        """Predict from the rows of a batch alone; a model with a lookback needs ``score_batch``.
+
+        :param model_input: the columns of config.yaml; those that no feature reads may be left out.
+        """
         model, lookback = self._spec["model"], self._spec["lookback"]
         if lookback:
             raise ValueError(
                 f"model {model} reads the {lookback} batches before the one it scores; MLflow hands over single rows. "
                 "Score it with Evergreen's score_batch."
             )
-        features = self._features.build_features(model_input.copy(), model_input.iloc[:0])
+        rows = as_declared(model_input, self._spec["columns"])
+        try:
+            features = self._features.build_features(rows, rows.iloc[:0])
+        except KeyError as error:
+            lacking = [name for name in self._spec["columns"] if name not in rows]
+            raise ValueError(f"model {model}, features.py: wants column {error}; not given: {lacking}") from error
         return predict_target(self._estimator, self._spec["task"], features)
 
 
