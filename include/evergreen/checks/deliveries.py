@@ -12,7 +12,7 @@ from evergreen.config.feeds_config import FilesConfig, QueryConfig
 from evergreen.config.fields import ColumnType
 from evergreen.records import ArrivalRecord, BatchRecord, Reason
 from evergreen.sources.tables import ParsedFile
-from evergreen.storage.content import content_hash
+from evergreen.storage.content import find_content
 from evergreen.storage.ledger import Ledger
 
 DELIVERED_ONCE = "delivered once"
@@ -74,14 +74,12 @@ def find_repeat(clean: pa.Table, before: list[BatchRecord], names: str) -> Reaso
     :param names: the batch's files.
     """
     alike = [record for record in before if record.clean == clean.num_rows > 0]
-    if not alike:
+    content = find_content(clean, [record.content for record in alike])
+    record = next((record for record in alike if record.content == content), None)
+    if record is None:
         return None
-    content = content_hash(clean)
-    for record in alike:
-        if record.content == content:
-            text = f"its {clean.num_rows} rows are those of batch {record.batch}"
-            return Reason(expectation=DELIVERED_ONCE, found=text, rows=clean.num_rows, file=names)
-    return None
+    text = f"its {clean.num_rows} rows are those of batch {record.batch}"
+    return Reason(expectation=DELIVERED_ONCE, found=text, rows=clean.num_rows, file=names)
 
 
 def find_exchanged_dates(

@@ -8,6 +8,7 @@ import pyarrow as pa
 from evergreen.config.data_schema import DataSchema
 from evergreen.features.building import call_features, call_predict, claimed_data, read_history
 from evergreen.records import ClaimRecord, Partition
+from evergreen.storage.content import in_any_order
 from evergreen.storage.lake import naive, piece_to_frame
 from evergreen.storage.packed_model import PackedModel
 from evergreen.storage.pieces import ROWS
@@ -30,10 +31,11 @@ class Streamable:
 def find_streamable(today: DataSchema, stores: Stores, packed: PackedModel, claim: ClaimRecord) -> Streamable | None:
     """A claimed batch as what can be streamed; None if its model looks beyond the row, or if it is one piece anyway.
 
-    One piece is read whole, so that the check that follows finds its rows and its features in memory.
+    One piece is read whole, so that the check that follows finds its rows and its features in memory. So is a batch
+    that version 0.2.0 has sealed, whose hash rests on the order of its rows.
     """
     partitions = claimed_data(stores, claim).partitions
-    if len(partitions) != 1 or not packed.spec.rowwise:
+    if len(partitions) != 1 or not packed.spec.rowwise or not in_any_order(partitions[0].content):
         return None
     record = record_of(stores.ledger, partitions[0])
     if record is None:
@@ -50,11 +52,11 @@ def predict_pieces(
     """What a version predicts for a partition, piece by piece: key, prediction, model_version, data_version.
 
     :raises FeaturesInvalid: as scoring the batch whole would.
-    :raises SourceChanged: after the last piece, if the rows were not those of the record in canonical order.
+    :raises SourceChanged: after the last piece, if the rows were not those of the record.
     """
     key, batch = list(today.key), claim.as_of
     history = read_history(packed.spec.data_schema(today), stores, claimed_data(stores, claim), batch)
-    pieces = stores.lake.stream(partition, key)
+    pieces = stores.lake.stream(partition)
 
     def predict(piece: pa.Table) -> pa.Table:
         rows = piece_to_frame(piece.select(list(packed.spec.columns)), pieces.nullable)

@@ -17,7 +17,6 @@ from evergreen.errors import (
     NotReady,
     Outage,
     Refused,
-    SourceChanged,
 )
 from evergreen.features.building import build_features, call_predict, list_readable_data
 from evergreen.features.generations import missing_columns
@@ -109,13 +108,8 @@ def _write_predictions(model: ModelFolder, stores: Stores, claim: ClaimRecord, p
     today = model.config.data_schema
     alone = find_streamable(today, stores, packed, claim)
     if alone is not None:
-        try:
-            put(rows=lambda: predict_pieces(today, stores, packed, claim, alone.partition))
-        except SourceChanged as error:
-            # Read whole and sorted, the rows are told apart: in another order, or others than the record's.
-            _logger.warning("%s", error)
-        else:
-            return alone.rows
+        put(rows=lambda: predict_pieces(today, stores, packed, claim, alone.partition))
+        return alone.rows
     built = build_features(today, stores, packed, claim)
     frame = built.keys.assign(
         prediction=pd.Series(call_predict(packed, built.features, claim.as_of), dtype=float),

@@ -15,11 +15,11 @@ from obstore.exceptions import NotFoundError
 from evergreen.errors import Outage, SchemaChanged, SourceChanged
 from evergreen.records import Partition
 from evergreen.storage.cache import ByteCache
-from evergreen.storage.content import content_hash, plain
+from evergreen.storage.content import find_content, plain
 from evergreen.storage.damage import readable
 from evergreen.storage.delta_log import ANOTHER_NAME, commit_partition, where
 from evergreen.storage.objects import delta_options, open_store, reached
-from evergreen.storage.pieces import PartitionPieces
+from evergreen.storage.pieces import PartitionPieces, other_content
 
 # What pandas makes of whole numbers and of booleans among which there is a null.
 _BESIDE_NULLS: dict[str, type] = {"i": float, "b": object}
@@ -98,22 +98,22 @@ class Lake:
             if rows.num_rows:
                 self._cache.put(partition, rows)
             return rows
-        if content_hash(rows) != partition.content:
+        if find_content(rows, [partition.content]) is None:
             # Since the table was opened, a run that was begun again may have written the partition anew.
             self._opened.pop(partition.table, None)
             rows = self._read_sorted(partition, order_by)
-            _require_content(self.table_uri(partition.table), partition, rows)
+            if find_content(rows, [partition.content]) is None:
+                raise other_content(self.table_uri(partition.table), partition, rows.num_rows)
         self._cache.put(partition, rows)
         return rows
 
-    def stream(self, partition: Partition, order_by: Iterable[str]) -> PartitionPieces:
-        """The same rows piece by piece, in the same order, in a memory that does not grow with them.
+    def stream(self, partition: Partition) -> PartitionPieces:
+        """The same rows piece by piece, in any order, in a memory that does not grow with them.
 
-        :raises SourceChanged: after the last piece, if the rows were not those that the record was made of, or did not
-            lie in canonical order; ``read`` tells which.
+        :raises SourceChanged: after the last piece, if the rows were not those that the record was made of.
         """
         with readable(self.table_uri(partition.table), partition.batch):
-            return PartitionPieces(self.table_uri(partition.table), partition, order_by)
+            return PartitionPieces(self.table_uri(partition.table), partition)
 
     def _read_sorted(self, partition: Partition, order_by: Iterable[str]) -> pa.Table:
         rows = self.read_any(partition.table, partition.batch, partition.revision)
@@ -191,17 +191,6 @@ class Lake:
                 return bytes(obstore.get(self._reports, f"{self._raw}/{name}").bytes()).decode()
         except (FileNotFoundError, NotFoundError):
             return None
-
-
-def _require_content(table: str, partition: Partition, rows: pa.Table) -> None:
-    if content_hash(rows) != partition.content:
-        mend = "the table's files from a backup (docs/operate.md#when-state-is-damaged)"
-        if rows.num_rows:
-            mend = "an earlier table version, or the key in config.yaml, by whose columns its rows are ordered"
-        raise SourceChanged(
-            f"{table}: batch {partition.batch} revision {partition.revision} is not what its record says "
-            f"({rows.num_rows} rows, expected content {partition.content[:12]}); restore {mend}"
-        )
 
 
 def to_frame(rows: pa.Table) -> pd.DataFrame:

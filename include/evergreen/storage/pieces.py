@@ -1,7 +1,7 @@
-"""A partition piece by piece: in a memory that does not grow with it, in canonical order, held against its record."""
+"""A partition piece by piece: in a memory that does not grow with it, held against its record."""
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import obstore
 import pyarrow as pa
@@ -24,19 +24,16 @@ _BUFFER = 1024 * 1024
 
 
 class PartitionPieces:
-    """One partition of a table, read file by file in the order of the key.
+    """One partition of a table, read file by file.
 
-    A sealed partition is written in canonical order, so its files, ordered by their first keys, bring its rows in that
-    order. Nothing is taken on trust: the rows are hashed as they pass, and their hash is the record's only if they are
-    the record's rows in canonical order. It is known after the last piece: whoever writes what he made of them commits
-    only then.
+    Nothing is taken on trust: the rows are hashed as they pass. Whether they are the record's is known after the last
+    piece: whoever writes what he made of them commits only then.
 
     :param uri: the table's URI.
     :param partition: what its record says.
-    :param order_by: the key.
     """
 
-    def __init__(self, uri: str, partition: Partition, order_by: Iterable[str]) -> None:
+    def __init__(self, uri: str, partition: Partition) -> None:
         # Opened here rather than when the first piece is taken: inside a writer's thread Delta's runtime panics.
         delta = DeltaTable(uri, storage_options=delta_options(uri))
         fields = [field for field in pa.schema(delta.schema().to_arrow()) if field.name not in ("batch", "revision")]
@@ -45,36 +42,34 @@ class PartitionPieces:
         added = pa.table(delta.get_add_actions(flatten=True))
         of_batch = pc.equal(added.column("partition.batch"), partition.batch)
         mine = pc.and_(of_batch, pc.equal(added.column("partition.revision"), partition.revision))
-        store, key = open_store(uri), list(order_by)
+        store = open_store(uri)
         paths = added.filter(mine).column("path").to_pylist()
-        files = [pq.ParquetFile(_StoredFile(store, path), buffer_size=_BUFFER, pre_buffer=False) for path in paths]
-        self._files = sorted(files, key=lambda file: _first_key(file, key))
-        self._nulls = {name: sum(_nulls(file, name) for file in files) for name in self._schema.names}
-        self._rows = sum(file.metadata.num_rows for file in files)
+        self._files = [
+            pq.ParquetFile(_StoredFile(store, path), buffer_size=_BUFFER, pre_buffer=False) for path in paths
+        ]
+        self._nullable = {name for name in self._schema.names if any(_has_nulls(file, name) for file in self._files)}
 
     @property
     def nullable(self) -> set[str]:
         """Columns with a null anywhere in the partition."""
-        return {name for name, nulls in self._nulls.items() if nulls}
+        return self._nullable
 
     def __iter__(self) -> Iterator[pa.Table]:
         """Pieces of at most ``ROWS`` rows, without batch and revision.
 
-        :raises SourceChanged: after the last one, if they were not the rows of the record in canonical order.
+        :raises SourceChanged: after the last one, if they were not the rows of the record.
         """
-        content = ContentHash(name for name, nulls in self._nulls.items() if nulls < self._rows)
+        content, rows = ContentHash(), 0
         with readable(self._uri, self._partition.batch):
             for file in self._files:
                 for group in range(file.num_row_groups):
                     for batch in file.iter_batches(ROWS, row_groups=[group], use_threads=False):
                         piece = self._complete(batch)
                         content.update(piece)
+                        rows += piece.num_rows
                         yield piece
         if content.hexdigest() != self._partition.content:
-            raise SourceChanged(
-                f"{self._uri}: batch {self._partition.batch} revision {self._partition.revision}: {self._rows} rows "
-                f"are not what its record says (expected content {self._partition.content[:12]}), or not in its order"
-            )
+            raise other_content(self._uri, self._partition, rows)
 
     def _complete(self, batch: pa.RecordBatch) -> pa.Table:
         """A piece with all columns of the table: those that it gained later are null."""
@@ -86,6 +81,18 @@ class PartitionPieces:
             ],
             schema=self._schema,
         )
+
+
+def other_content(uri: str, partition: Partition, rows: int) -> SourceChanged:
+    """What is raised where a table's rows are not the record's.
+
+    :param rows: how many there are.
+    """
+    mend = "an earlier table version" if rows else "the table's files from a backup"
+    return SourceChanged(
+        f"{uri}: batch {partition.batch} revision {partition.revision} is not what its record says ({rows} rows, "
+        f"expected content {partition.content[:12]}); restore {mend} (docs/operate.md#when-state-is-damaged)"
+    )
 
 
 class _StoredFile(io.RawIOBase):
@@ -120,17 +127,12 @@ class _StoredFile(io.RawIOBase):
         return True
 
 
-def _first_key(file: pq.ParquetFile, key: list[str]) -> tuple[object, ...]:
-    first = next(file.iter_batches(1, columns=key), None)
-    return tuple(first.column(name)[0].as_py() for name in key) if first is not None else ()
-
-
-def _nulls(file: pq.ParquetFile, name: str) -> int:
-    """Nulls of one column in a file; where its statistics do not tell, the column is counted."""
+def _has_nulls(file: pq.ParquetFile, name: str) -> bool:
+    """Whether a column of a file has nulls; where its statistics do not tell, it is looked through."""
     if name not in file.schema_arrow.names:
-        return int(file.metadata.num_rows)
+        return int(file.metadata.num_rows) > 0
     column = file.schema_arrow.names.index(name)
     found = [file.metadata.row_group(i).column(column).statistics for i in range(file.num_row_groups)]
     if all(one is not None and one.has_null_count for one in found):
-        return sum(one.null_count for one in found)
-    return sum(batch.column(0).null_count for batch in file.iter_batches(ROWS, columns=[name]))
+        return any(one.null_count for one in found)
+    return any(batch.column(0).null_count for batch in file.iter_batches(ROWS, columns=[name]))

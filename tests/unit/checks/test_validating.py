@@ -16,7 +16,7 @@ from evergreen.config.fields import ColumnType
 from evergreen.records import Reason
 from evergreen.sources.parsing import parse_file
 from evergreen.sources.tables import ParsedFile, TornRow
-from evergreen.storage.lake import content_hash
+from evergreen.storage.content import content_hash
 
 FILES = FilesConfig(files="f_{batch:%Y-%m-%d}.csv")
 COLUMNS = {"id": "integer", "at": "date", "x": "float", "kind": "category"}

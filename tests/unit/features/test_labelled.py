@@ -9,7 +9,7 @@ from evergreen.features.label_batches import label_batches, last_label_batches
 from evergreen.features.labelled import LabelledRows, _positions, count_expected, match_labels
 from evergreen.features.reading import published
 from evergreen.records import BatchRecord, DataRecord, RevisionRecord
-from evergreen.storage.lake import content_hash
+from evergreen.storage.content import content_hash
 from evergreen.storage.stores import open_stores
 
 

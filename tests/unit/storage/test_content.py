@@ -1,15 +1,16 @@
-"""The content hash: that of the text which Arrow's CSV writer makes, whole or piece by piece."""
+"""The content hash: equal for equal rows in any order and any carrier, another for any other value."""
 
-import hashlib
 import io
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
-from pyarrow import csv
 
-from evergreen.storage.content import ContentHash, content_hash, plain
+from evergreen.storage.content import ContentHash, content_hash, find_content, in_any_order, plain
 
 MOMENTS = [datetime(2024, 1, 1, 5, tzinfo=UTC), None, datetime(1960, 1, 1, 5, 3, 2, 123456, tzinfo=UTC)]
 ROWS = pa.table(
@@ -28,34 +29,176 @@ ROWS = pa.table(
         "none": pa.nulls(3, pa.string()),
     }
 )
+# Of these rows as version 0.2.0 recorded them, and as they are recorded now: a ledger outlives the code.
+PRINTED = "4314f4e17d3d0666c0a2b610a4ef7c3a"
+RECORDED = "2:4b9725b020053e639f2457b2a47a439d"
+START = datetime(2000, 1, 1, tzinfo=UTC)
+LETTERS = ["", "a", "b", "é", "\0", "ab" * 3, "x" * 8, "x" * 9, "word " * 20]
 
 
-def written(rows: pa.Table) -> str:
-    """Hash of what the CSV writer writes."""
-    named = sorted(name for name in rows.column_names if rows.column(name).null_count < rows.num_rows)
+def texts(random, count):
+    return pa.array(["".join(random.choice(LETTERS, random.integers(1, 4))) for _ in range(count)])
+
+
+def moments(random, count):
+    return pa.array([START + timedelta(microseconds=int(n)) for n in random.integers(-(10**16), 10**16, count)])
+
+
+KINDS = {
+    "text": texts,
+    "whole": lambda random, count: pa.array(random.integers(-50, 50, count)),
+    "large": lambda random, count: pa.array(random.integers(-(2**63), 2**63 - 1, count)),
+    "float": lambda random, count: pa.array(np.round(random.normal(0, 10, count), random.integers(0, 9))),
+    "odd float": lambda random, count: pa.array(random.choice([np.nan, np.inf, -np.inf, 0.5, 1e300, -3.0], count)),
+    "yes": lambda random, count: pa.array(random.random(count) < 0.5),
+    "at": moments,
+    "day": lambda random, count: pa.array(random.integers(-9999, 99999, count).astype(np.int32), pa.date32()),
+}
+
+
+def make_rows(seed):
+    """A table of random kinds, sizes, nulls and repetitions."""
+    random = np.random.default_rng(seed)
+    count = int(random.integers(1, 30))
+    kinds = random.choice(list(KINDS), random.integers(1, 7))
+    columns = {}
+    for n, kind in enumerate(kinds):
+        values, share = KINDS[kind](random, count), random.choice([0, 0.3, 1], p=[0.5, 0.45, 0.05])
+        columns[f"{kind} {n}"] = pc.if_else(pa.array(random.random(count) >= share), values, None)
+    return pa.table(columns).take(random.integers(0, count, random.integers(1, 40))), random
+
+
+def in_parquet(rows):
     sink = io.BytesIO()
-    csv.write_csv(plain(rows.select(named)), sink)
-    return hashlib.sha256(sink.getvalue()).hexdigest()[:32]
+    pq.write_table(rows, sink, row_group_size=7)
+    return pq.read_table(io.BytesIO(sink.getvalue()))
 
 
-@pytest.mark.parametrize("name", ROWS.column_names)
-def test_each_column_reads_as_the_csv_writer_writes_it(name):
-    assert content_hash(ROWS.select([name])) == written(ROWS.select([name]))
+def in_pandas(rows):
+    """Through pandas' nullable types, but for dates and for floats, whose NaN means null there."""
+    kinds = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype(), pa.string(): pd.StringDtype()}
+    for i, field in enumerate(rows.schema):
+        if not pa.types.is_date(field.type) and not pa.types.is_floating(field.type):
+            rows = rows.set_column(i, field.name, pa.array(rows.column(i).to_pandas(types_mapper=kinds.get)))
+    return rows
 
 
-@pytest.mark.parametrize("rows", [ROWS, *(ROWS.slice(n, 1) for n in range(3)), ROWS.slice(0, 0), pa.table({})])
-def test_rows_read_as_the_csv_writer_writes_them(rows):
-    assert content_hash(rows) == written(rows)
+def cast_columns(rows, *casts):
+    """Each column as the first type that it can be had in without a loss."""
+    for i, field in enumerate(rows.schema):
+        for source, target in casts:
+            if field.type == source:
+                try:
+                    rows = rows.set_column(i, field.name, rows.column(i).cast(target))
+                except pa.ArrowInvalid:
+                    continue
+                break
+    return rows
 
 
-def test_a_hash_that_was_recorded_stays():
-    # Of these rows, before times in UTC were written apart: a ledger outlives the code.
-    assert content_hash(ROWS) == "4314f4e17d3d0666c0a2b610a4ef7c3a"
+MICRO, NANO, SECONDS = (pa.timestamp(unit, tz="UTC") for unit in ("us", "ns", "s"))
+CARRIERS = {
+    "another order": lambda rows, random: rows.take(random.permutation(rows.num_rows)),
+    "another order of columns": lambda rows, random: rows.select(list(random.permutation(rows.column_names))),
+    "parquet": lambda rows, random: in_parquet(rows),
+    "pandas": lambda rows, random: in_pandas(rows),
+    "a slice": lambda rows, random: pa.concat_tables([rows, rows]).combine_chunks().slice(rows.num_rows),
+    "categories": lambda rows, random: cast_columns(rows, (pa.string(), pa.dictionary(pa.int32(), pa.string()))),
+    "views": lambda rows, random: cast_columns(rows, (pa.string(), pa.string_view())),
+    "large texts, other units": lambda rows, random: cast_columns(
+        rows, (pa.string(), pa.large_string()), (MICRO, NANO), (pa.date32(), pa.date64())
+    ),
+    "small integers": lambda rows, random: cast_columns(rows, (pa.int64(), pa.int8())),
+    "floats": lambda rows, random: cast_columns(rows, (pa.int64(), pa.float64()), (MICRO, SECONDS)),
+    "a column of nulls": lambda rows, random: rows.append_column("later", pa.nulls(rows.num_rows, pa.float64())),
+}
+
+
+@pytest.mark.parametrize("carrier", CARRIERS)
+def test_equal_rows_have_equal_hashes(carrier):
+    for seed in range(60):
+        rows, random = make_rows(seed)
+        carried = CARRIERS[carrier](rows, random)
+        assert content_hash(carried) == content_hash(rows), (seed, rows.to_pylist(), carried.schema)
 
 
 def test_pieces_have_the_hash_of_the_whole():
-    many = plain(ROWS).take(np.arange(200_000) % 3)
-    hashed = ContentHash(set(many.column_names) - {"none"})
+    many = ROWS.take(np.arange(200_000) % 3)
+    hashed = ContentHash()
     for start in range(0, many.num_rows, 7_001):
         hashed.update(many.slice(start, 7_001))
-    assert hashed.hexdigest() == content_hash(many) == written(many)
+    assert hashed.hexdigest() == content_hash(many)
+
+
+def canonical(value):
+    """A value by what it means, of which NaN is one."""
+    return "nan" if isinstance(value, float) and np.isnan(value) else value
+
+
+def test_any_other_value_of_one_cell_has_another_hash():
+    for seed in range(100):
+        rows, random = make_rows(seed)
+        name = str(random.choice(rows.column_names))
+        row = int(random.integers(rows.num_rows))
+        kind = rows.schema.field(name).type
+        others = [None, *KINDS[name.rpartition(" ")[0]](random, 3).to_pylist()]
+        before, recorded = rows.column(name).to_pylist(), content_hash(rows)
+        for other in others:
+            changed = [*before[:row], other, *before[row + 1 :]]
+            carried = rows.set_column(rows.column_names.index(name), name, pa.array(changed, kind))
+            same = canonical(other) == canonical(before[row])
+            assert (content_hash(carried) == recorded) is same, (seed, name, row, before[row], other)
+
+
+def test_each_row_counts_as_often_as_it_comes():
+    for seed in range(60):
+        rows, random = make_rows(seed)
+        again = rows.slice(int(random.integers(rows.num_rows)), 1)
+        hashes = {content_hash(pa.concat_tables([rows, *[again] * n])) for n in range(4)}
+        assert len({*hashes, content_hash(rows.slice(1))}) == 5
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"a": [1, 2], "b": [4, 3]},
+        {"a": [3, 4], "b": [1, 2]},
+        {"a": [1, 2], "c": [3, 4]},
+        {"a": ["1", "2"], "b": [3, 4]},
+        {"a": [1, 2], "b": [True, True]},
+        {"a": [1, 2], "b": [3, None]},
+        {"a": [1, 2, None], "b": [3, 4, None]},
+    ],
+    ids=["values between rows", "values between columns", "a name", "a kind", "truths", "a null", "a row of nulls"],
+)
+def test_what_stands_where_counts(other):
+    assert content_hash(pa.table(other)) != content_hash(pa.table({"a": [1, 2], "b": [3, 4]}))
+
+
+def test_no_two_texts_are_alike():
+    lengths = range(150)
+    alike = [f"{first}{letter * n}" for first in ("", "a", "b") for letter in ("\0", "a", "é") for n in lengths]
+    distinct = {*alike, *(str(n) for n in range(1000)), *("x" * n + "y" for n in lengths)}
+    assert len({content_hash(pa.table({"text": [text]})) for text in distinct}) == len(distinct)
+
+
+def test_no_two_numbers_are_alike():
+    numbers = [*range(-500, 500), *(2**n + i for n in range(10, 63) for i in (-1, 0, 1)), -(2**63)]
+    floats = [0.5, 1 / 3, 1 / 3 + 2**-54, 1e300, 2.0**63, 2.0**70, np.inf, -np.inf, np.nan, 5e-324]
+    hashes = {content_hash(pa.table({"x": pa.array([n], pa.int64())})) for n in numbers}
+    hashes |= {content_hash(pa.table({"x": pa.array([x], pa.float64())})) for x in floats}
+    assert len(hashes) == len({*numbers}) + len(floats)
+
+
+def test_a_hash_that_was_recorded_stays():
+    assert content_hash(ROWS) == RECORDED
+    assert in_any_order(RECORDED)
+    assert find_content(ROWS, [RECORDED]) == RECORDED
+
+
+def test_what_version_0_2_0_recorded_is_found_in_its_order():
+    assert not in_any_order(PRINTED)
+    assert find_content(ROWS, [PRINTED]) == PRINTED
+    assert find_content(plain(ROWS).drop_columns(["none"]), ["another", PRINTED, RECORDED]) == PRINTED
+    for others in (ROWS.slice(1), ROWS.take([1, 0, 2]), ROWS.slice(0, 0)):
+        assert find_content(others, [PRINTED]) is None

@@ -10,7 +10,8 @@ from deltalake import DeltaTable
 
 from evergreen.errors import SchemaChanged, SourceChanged
 from evergreen.records import Partition
-from evergreen.storage.lake import Lake, content_hash, describe, plain, to_frame
+from evergreen.storage.content import content_hash, plain
+from evergreen.storage.lake import Lake, describe, to_frame
 
 DAY = "2024-01-01"
 ROWS = pa.table({"id": [2, 1, 3], "kind": ["b", None, ""], "x": [0.1, 1e300, None]})
@@ -159,7 +160,7 @@ def test_equal_rows_have_equal_hashes_however_stored(lake):
     lake.replace("clean", DAY, 0, ROWS.sort_by("id"), {})
     lake.replace("clean", DAY, 0, ROWS.sort_by([("id", "descending")]), {})
     hashes = {
-        content_hash(ROWS.sort_by("id")),
+        content_hash(ROWS),
         content_hash(pa.concat_tables([ROWS.sort_by("id").slice(0, 1), ROWS.sort_by("id").slice(1)])),
         content_hash(ROWS.sort_by("id").set_column(1, "kind", ROWS.sort_by("id").column(1).dictionary_encode())),
         content_hash(lake.read(part(ROWS.sort_by("id")), ["id"])),
@@ -173,13 +174,12 @@ def test_equal_rows_have_equal_hashes_however_stored(lake):
 @pytest.mark.parametrize(
     "other",
     [
-        ROWS,
         ROWS.sort_by("id").slice(0, 2),
         ROWS.sort_by("id").rename_columns(["id", "kind", "y"]),
         ROWS.sort_by("id").set_column(1, "kind", pa.array([None, "b", None])),
         ROWS.sort_by("id").set_column(2, "x", pa.array([1e300, 0.1 + 2**-56, None])),
     ],
-    ids=["another order", "fewer rows", "another name", "a null for an empty text", "one bit of a float"],
+    ids=["fewer rows", "another name", "a null for an empty text", "one bit of a float"],
 )
 def test_other_rows_have_other_hashes(other):
     assert other != ROWS.sort_by("id")

@@ -5,7 +5,8 @@ import pyarrow as pa
 import pytest
 
 from evergreen.records import Partition
-from evergreen.storage.lake import Lake, content_hash
+from evergreen.storage.content import content_hash
+from evergreen.storage.lake import Lake
 from evergreen.storage.objects import delta_options, holds_anything, open_store
 from tests.s3 import SECRET, objects, s3, speaking_to
 

@@ -1,4 +1,4 @@
-"""A partition piece by piece: in the key's order, held against its record, in a folder and on S3."""
+"""A partition piece by piece: held against its record, in a folder and on S3."""
 
 import os
 from threading import Thread
@@ -56,32 +56,32 @@ def test_pieces_are_the_rows_of_the_partition_and_no_other(lake):
     lake.replace("clean", DAY, 0, rows, {})
     lake.replace("clean", "2024-01-02", 0, rows_of(3), {})
     lake.replace("clean", DAY, 1, rows_of(4), {})
-    pieces = list(lake.stream(part(rows), ["id"]))
+    pieces = list(lake.stream(part(rows)))
     assert [piece.num_rows for piece in pieces] == [ROWS, ROWS, 5]
     assert pa.concat_tables(pieces).equals(lake.read(part(rows), ["id"]))
 
 
-def test_files_come_in_the_order_of_the_key(lake):
+def test_every_file_is_read(lake):
     rows = rows_of(900)
     for first in (600, 0, 300):
         append(lake, rows.slice(first, 300))
     assert len(DeltaTable(lake.table_uri("clean")).file_uris()) == 3
-    assert pa.concat_tables(lake.stream(part(rows), ["id"])).column("id").to_pylist() == rows.column("id").to_pylist()
+    assert pa.concat_tables(lake.stream(part(rows))).sort_by("id").equals(rows)
 
 
-@pytest.mark.parametrize("other", ["a row less", "a row more", "another value", "another order"])
+@pytest.mark.parametrize("other", ["a row less", "a row more", "a row twice", "another value"])
 def test_other_rows_are_refused_after_the_last_piece(other, lake):
     rows = rows_of(ROWS + 10)
     stored = {
         "a row less": rows.slice(1),
         "a row more": rows_of(ROWS + 11),
         "another value": rows.set_column(1, "part", pc.add(rows.column("part"), 1)),
-        "another order": pa.concat_tables([rows.slice(ROWS), rows.slice(0, ROWS)]).combine_chunks(),
+        "a row twice": pa.concat_tables([rows.slice(1), rows.slice(1, 1)]).combine_chunks(),
     }[other]
     lake.replace("clean", DAY, 0, stored, {})
-    stream = iter(lake.stream(part(rows), ["id"]))
+    stream = iter(lake.stream(part(rows)))
     assert sum(next(stream).num_rows for _ in range(-(-stored.num_rows // ROWS))) == stored.num_rows
-    with pytest.raises(SourceChanged, match=r"batch 2024-01-01 revision 0: \d+ rows are not what its record says"):
+    with pytest.raises(SourceChanged, match=r"batch 2024-01-01 revision 0 is not what its record says"):
         next(stream)
 
 
@@ -89,7 +89,7 @@ def test_a_column_that_the_table_gained_later_is_null(lake):
     rows = rows_of(10)
     lake.replace("clean", DAY, 0, rows, {})
     lake.replace("clean", "2024-01-02", 0, rows_of(10).append_column("later", pa.array(["a"] * 10)), {})
-    (piece,) = lake.stream(part(rows), ["id"])
+    (piece,) = lake.stream(part(rows))
     assert piece.column("later").null_count == 10
     assert piece.equals(lake.read(part(rows), ["id"]))
 
@@ -97,7 +97,7 @@ def test_a_column_that_the_table_gained_later_is_null(lake):
 def test_a_piece_has_the_types_of_the_whole(lake):
     rows = rows_of(ROWS + 10)
     lake.replace("clean", DAY, 0, rows, {})
-    whole, stream = to_frame(rows), lake.stream(part(rows), ["id"])
+    whole, stream = to_frame(rows), lake.stream(part(rows))
     frames = [piece_to_frame(piece, stream.nullable) for piece in stream]
     assert stream.nullable == {"part", "yes"}
     for frame, first in zip(frames, (0, ROWS), strict=True):
@@ -159,7 +159,7 @@ def test_on_s3_as_in_a_folder(monkeypatch):
         boto3.client("s3", endpoint_url=url, region_name="us-east-1").create_bucket(Bucket="pieces")
         lake, rows = Lake("s3://pieces/lake", "dev", "taxi"), rows_of(ROWS + 5)
         lake.replace("clean", DAY, 0, rows, {})
-        lake.replace("predictions", DAY, 0, lambda: iter(lake.stream(part(rows), ["id"])), {})
+        lake.replace("predictions", DAY, 0, lambda: iter(lake.stream(part(rows))), {})
         assert lake.read_any("predictions", DAY, 0).sort_by("id").equals(lake.read(part(rows), ["id"]))
     finally:
         server.shutdown()
