@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent.parent
-_VARIABLE = re.compile(r"\$\$|\$\{(\w+)(?::([-?])([^}]*))?\}")
+# Innermost first: a default may name another variable.
+_VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)(?::([-?])([^${}]*))?\}")
 
 
 def make_env(path: Path, **settings: str) -> dict[str, str]:
@@ -33,15 +34,17 @@ def interpolate(node: Any, values: dict[str, str]) -> Any:
 
     def replace(found: re.Match[str]) -> str:
         name, form, text = found.groups()
-        if name is None:
-            return "$"
         if not values.get(name) and form == "-":
             return str(text)
         if not values.get(name):
             raise KeyError(f"{name}: {text}")
         return values[name]
 
-    return _VARIABLE.sub(replace, node) if isinstance(node, str) else node
+    if not isinstance(node, str):
+        return node
+    while (put_in := _VARIABLE.sub(replace, node)) != node:
+        node = put_in
+    return node.replace("$$", "$")
 
 
 def image_environment() -> dict[str, str]:

@@ -24,12 +24,13 @@ from evergreen.demo.feeder import feed
 from evergreen.demo.stream import DemoStream
 from evergreen.records import BatchRecord, ClaimRecord, PromotionRecord, VerdictRecord
 from evergreen.storage.stores import Stores, open_stores
-from tests.live.compose_file import ROOT, interpolate, make_env
+from tests.live.compose_file import ROOT, image_environment, interpolate, make_env
 from tests.live.composed import POSTGRES, Composed
 from tests.live.services import NIGHTLY, make_model
 
 FILE = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())
 STREAM = DemoStream(batches=2, broken=())
+SECRETS = dict.fromkeys(re.findall(r"^(\w+)=$", (ROOT / ".env.example").read_text(), re.MULTILINE), "secret")
 BATCHES = [f"2024-01-{day:02}" for day in range(1, 3)]
 ONE_SHOT = {"databases", "setup"}
 needs_postgres = pytest.mark.skipif(POSTGRES is None, reason="no PostgreSQL in /usr/lib/postgresql (Debian's package)")
@@ -164,6 +165,7 @@ def test_a_person_may_ask_from_inside_a_container(composed: Composed, stores: St
 @pytest.mark.parametrize("name", ["databases", "setup"])
 def test_a_second_up_changes_nothing(composed: Composed, stores: Stores, name: str) -> None:
     assert composed.run_again(name) == 0
+    assert composed.query("mlflow", "SELECT count(*) FROM alembic_version") == [(1,)]
     newest = stores.ledger.last(PromotionRecord, "champion")
     assert newest is not None
     assert stores.models.champion() == (newest.version, newest.number)
@@ -183,6 +185,32 @@ def test_nobody_starts_before_what_it_needs() -> None:
         for other, demand in service.get("depends_on", {}).items():
             wanted = "service_completed_successfully" if other in ONE_SHOT else "service_healthy"
             assert demand == {"condition": wanted}, f"{name} after {other}"
+
+
+def test_no_service_takes_all_memory_or_fills_the_disk_with_its_log() -> None:
+    for name, service in interpolate(FILE, SECRETS)["services"].items():
+        assert re.fullmatch(r"\d+[mg]", service["mem_limit"]), name
+        assert service["logging"]["options"] == {"max-size": "10m", "max-file": "5"}, name
+
+
+def test_who_has_a_proxy_has_links_through_it() -> None:
+    told = {"AIRFLOW_URL": "https://airflow.example.org", "MLFLOW_URL": "https://mlflow.example.org"}
+    services = interpolate(FILE, SECRETS | told | {"MLFLOW_HOSTS": "mlflow.example.org"})["services"]
+    environment, tracking = services["scheduler"]["environment"], services["mlflow"]["environment"]
+    assert environment["AIRFLOW__API__BASE_URL"] == told["AIRFLOW_URL"]
+    assert json.loads(environment["AIRFLOW_CONN_MLFLOW_DEFAULT"])["extra"] == {"ui": told["MLFLOW_URL"]}
+    assert tracking["MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"] == told["MLFLOW_URL"]
+    assert tracking["MLFLOW_SERVER_ALLOWED_HOSTS"].split(",")[-1] == "mlflow.example.org"
+    # Without one the ports lead there.
+    environment = interpolate(FILE, SECRETS | {"MLFLOW_PORT": "5001"})["services"]["triggerer"]["environment"]
+    assert json.loads(environment["AIRFLOW_CONN_MLFLOW_DEFAULT"])["extra"] == {"ui": "http://localhost:5001"}
+    assert environment["AIRFLOW__API__BASE_URL"] == "http://localhost:8080"
+
+
+def test_model_folders_come_from_outside_the_image() -> None:
+    services = interpolate(FILE, SECRETS | {"MODELS_DIR": "/srv/models"})["services"]
+    for name in ("scheduler", "dag-processor", "triggerer", "api-server", "worker-heavy"):
+        assert f"/srv/models:{image_environment()['EVERGREEN_MODELS']}:ro" in services[name]["volumes"], name
 
 
 def test_ports_are_published_on_loopback_alone() -> None:
