@@ -2,6 +2,8 @@
 
 import json
 import socket
+import sys
+import time
 
 import pytest
 
@@ -73,3 +75,22 @@ def test_commands_beside_it_ask_its_mlflow(tmp_path, prepare, monkeypatch):
     services = prepare(tmp_path)
     at = Locations.from_environment()
     assert (at.tracking_uri, at.artifacts) == (services.mlflow_url, None)
+
+
+def test_one_that_runs_and_does_not_answer_is_ended_and_started_again(tmp_path, prepare, monkeypatch):
+    monkeypatch.setattr("evergreen.demo.services._LOOK_EVERY", 0)
+    monkeypatch.setattr("evergreen.demo.services._SILENCE", 0.2)
+    told = []
+    # Where no service listens, and no other program either.
+    services = prepare(tmp_path, first_ports=(23_080, 23_500, 23_432), tell=told.append)
+    hung = services.running["mlflow"]
+    hung.command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    services.start_one("mlflow")
+    first, deadline = hung.process.pid, time.monotonic() + 30
+    while len(told) < 2 or not hung.alive:
+        services.watch()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert told[0].startswith("mlflow has not answered for ")
+    assert told[1].startswith("mlflow was ended by signal 9 (SIGKILL); its log is ")
+    assert hung.process.pid != first
