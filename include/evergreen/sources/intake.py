@@ -131,7 +131,7 @@ def _copy(stores: Stores, arrived: Iterable[LandedFile], feed: Feed, batch: str)
         if landed.refused:
             sources.append(SourceFile(name=landed.name, size=0, sha256="", raw="", refused=landed.refused))
             continue
-        raw = stores.lake.put_raw(f"{feed}/{batch}/{landed.sha256[:16]}/{landed.name}", landed.content)
+        raw = stores.lake.put_raw(f"{feed}/{batch}/{landed.sha256}", landed.content)
         sources.append(SourceFile(name=landed.name, size=len(landed.content), sha256=landed.sha256, raw=raw))
     return tuple(sources)
 
@@ -157,9 +157,13 @@ def fetch(stores: Stores, file: SourceFile) -> LandedFile:
     """
     if file.refused:
         raise FileRefused(file.name, None, file.refused)
-    landed = LandedFile(file.name, stores.lake.get_raw(file.raw))
+    try:
+        landed = LandedFile(file.name, stores.lake.get_raw(file.raw))
+    except SourceChanged as error:
+        raise SourceChanged(f"{file.name}: {error}") from error
     if landed.sha256 != file.sha256:
-        raise SourceChanged(f"{file.raw}: hash {landed.sha256[:16]}, recorded {file.sha256[:16]}; restore the file")
+        changed = f"hash {landed.sha256[:16]}, recorded {file.sha256[:16]}"
+        raise SourceChanged(f"{file.name}: raw file {file.raw} has {changed}; restore it")
     return landed
 
 

@@ -1,13 +1,14 @@
 """Landing locations, where files arrive: a folder, or a prefix in an object store such as S3."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 import obstore
-from obstore.exceptions import NotFoundError
+from obstore.exceptions import InvalidPathError, NotFoundError
 
 from evergreen.config.limits_config import LimitsConfig, megabytes
 from evergreen.config.patterns import FilePattern
@@ -16,10 +17,14 @@ from evergreen.errors import FileRefused, LandingAbsent, NotReady, Outage
 from evergreen.storage.objects import open_store, reached
 
 _EXPECTED = "expected a regular file in the landing folder"
+# What no record and no line of a log can hold as it is: control characters, bytes that are no UTF-8, and what would be
+# taken for the escape of one.
+_ODD = re.compile(r"[\x00-\x1f\x7f\udc80-\udcff]|\\(?=x[0-9a-f]{2})")
+_ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
 
 
 class LandingLocation(Protocol):
-    """What is asked of a landing location; names are relative to it."""
+    r"""What is asked of a landing location; names are relative to it, odd bytes in them escapes such as ``\x0a``."""
 
     def names(self, pattern: FilePattern) -> Iterator[str]:
         """Names of the files below it, all that fit a pattern among them; Outage if it cannot be read or is gone."""
@@ -45,17 +50,17 @@ class Folder(LandingLocation):
         for folder, folders, names in os.walk(self._path, onerror=self._refuse, followlinks=True):
             above = "" if folder == str(self._path) else f"{Path(folder).relative_to(self._path).as_posix()}/"
             folders[:] = [name for name in folders if pattern.leads_below(above + name)]
-            yield from (above + name for name in names)
+            yield from (_tell(above + name) for name in names)
 
     def size(self, name: str) -> int:
-        path = self._path / name
+        path = self._path / _untell(name)
         with self._reached(name):
             # Of a link that leads nowhere its own: it is refused when it is read.
             return (path.stat() if path.exists() else path.lstat()).st_size
 
     def exists(self, name: str) -> bool:
         with self._reached(name):
-            return (self._path / name).exists()
+            return (self._path / _untell(name)).exists()
 
     def read(self, name: str, limits: LimitsConfig) -> bytes:
         with self._reached(name), self._open(name) as file:
@@ -80,7 +85,7 @@ class Folder(LandingLocation):
     def _open(self, name: str) -> BinaryIO:
         """Open a regular file that lies below this folder; each step is taken by itself, so that no link leads out."""
         root = Path(os.path.realpath(self._path))
-        real = Path(os.path.realpath(root / name))
+        real = Path(os.path.realpath(root / _untell(name)))
         if root not in real.parents:
             raise FileRefused(name, None, f"is a link that leads out of {self._path}; {_EXPECTED}")
         with ExitStack() as opened:
@@ -100,7 +105,7 @@ class Folder(LandingLocation):
             with reached(str(path)):
                 yield
         except FileNotFoundError as error:
-            if path.is_symlink():
+            if (self._path / _untell(name)).is_symlink():
                 raise FileRefused(name, None, f"is a link that leads nowhere; {_EXPECTED}") from error
             raise NotReady(f"{path} is gone since it was listed; deliver it again") from error
 
@@ -133,15 +138,35 @@ class Bucket(LandingLocation):
         except (FileNotFoundError, NotFoundError) as error:
             raise NotReady(f"{self._uri}/{name} is gone since it was listed; deliver it again") from error
 
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """An object whose name the store's library cannot read hides all others: no outage, it would last for ever."""
+        try:
+            yield
+        except InvalidPathError as error:
+            found = " ".join(str(error).partition("Debug source")[0].split())
+            problem = f"{found}; rename that object: no control characters, .. and // can be read"
+            raise FileRefused(self._uri, None, problem) from error
+
     def _listed(self) -> dict[str, int]:
         if self._sizes is None:
             try:
-                with reached(self._uri):
+                with reached(self._uri), self._named():
                     chunks = list(obstore.list(self._store))
             except NotFoundError as error:
                 raise LandingAbsent(f"{self._uri}: no such bucket, or not yet; create it") from error
             self._sizes = {one["path"]: one["size"] for chunk in chunks for one in chunk}
         return self._sizes
+
+
+def _tell(name: str) -> str:
+    """A file's name as a text that can be written, and told from any other."""
+    return _ODD.sub(lambda found: f"\\x{ord(found[0]) % 256:02x}", name)
+
+
+def _untell(name: str) -> str:
+    """The file's name itself; a byte from 0x80 on is what Python makes of one that is no UTF-8."""
+    return _ESCAPE.sub(lambda found: chr(int(found[1], 16) + (0xDC00 if found[1] > "7f" else 0)), name)
 
 
 def _require_small(name: str, size: int, limits: LimitsConfig) -> None:

@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 
 from evergreen.config.locations import Locations
-from tests.integration.hostile.small import Kind, check, land_sound, take, write_model
+from evergreen.records import BatchRecord
+from evergreen.steps.validate_batch import describe_fault
+from evergreen.storage.stores import open_stores
+from tests.integration.hostile.small import HEADER, Kind, check, csv, land_sound, rows_of, take, write_model
+from tests.short_loop import records, tables
 
 NAME = "rows_2024-01-02.csv"
 SECRET = "id,at\n1,token"
@@ -36,3 +40,47 @@ def test_what_is_no_regular_file_rejects_its_batch_unread(told: str, tmp_path: P
     check(model, at, "rows", Kind(told, {}, "rejected", 0, 1, (told, NAME, "expected a regular file")))
     written = b"".join(path.read_bytes() for path in Path(at.lake).rglob("*") if path.is_file())
     assert b"token" not in written
+
+
+ODD = [b" a\nb", b"\xff\xe9", b" #1%20?", b"\x1b[31m", b"x" * 234, "高é".encode()]
+
+
+def test_a_file_may_have_any_name(tmp_path: Path) -> None:
+    model, at = write_model(tmp_path), Locations.under(tmp_path)
+    land_sound(model, at, 1)
+    take(model, at, 1)
+    for number, (name, row) in enumerate(zip(ODD, rows_of(2, len(ODD)), strict=True)):
+        for feed, text in (("rows", csv(HEADER, row)), ("labels", csv("id,minutes", f"{200 + number},5"))):
+            path = os.fsencode(at.landing) + f"/trips/{feed}_2024-01-02".encode() + name + b".csv"
+            Path(os.fsdecode(path)).write_bytes(text)
+    take(model, at, 2)
+    stores = open_stores(at, model.id)
+    for feed in ("rows", "labels"):
+        record = stores.ledger.get(BatchRecord, f"{feed}.2024-01-02")
+        assert record is not None
+        assert (record.state, record.clean, record.quarantined) == ("published", len(ODD), 0)
+        told = {f"{feed}_2024-01-02{odd}.csv" for odd in (r"\xff\xe9", r" a\x0ab", "高é")}
+        assert told < {file.name for file in record.files}
+    # None of them is taken for one that came late.
+    land_sound(model, at, 3)
+    take(model, at, 3)
+    after = stores.ledger.get(BatchRecord, "rows.2024-01-03")
+    assert after is not None
+    assert (after.state, after.clean, len(after.files)) == ("published", 4, 1)
+    before = tables(model, at) | records(model, at)
+    for day in (1, 2, 3):
+        take(model, at, day)
+    assert tables(model, at) | records(model, at) == before
+
+
+def test_a_fault_in_a_file_of_an_odd_name_is_told_by_a_name_that_can_be_written(tmp_path: Path) -> None:
+    model, at = write_model(tmp_path), Locations.under(tmp_path)
+    land_sound(model, at, 1)
+    take(model, at, 1)
+    Path(at.landing, model.id, os.fsdecode(b"rows_2024-01-02\xff\n.csv")).write_bytes(b"\xff")
+    land_sound(model, at, 2, ("labels",))
+    take(model, at, 2)
+    record = open_stores(at, model.id).ledger.get(BatchRecord, "rows.2024-01-02")
+    assert record is not None
+    assert [reason.file for reason in record.reasons] == [r"rows_2024-01-02\xff\x0a.csv"]
+    assert r"rows_2024-01-02\xff\x0a.csv" in describe_fault(model, record)

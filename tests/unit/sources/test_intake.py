@@ -7,8 +7,9 @@ import pytest
 
 from evergreen.config.model_folder import load_model_folder
 from evergreen.errors import NotReady, SourceChanged
-from evergreen.records import ArrivalRecord, BatchRecord
+from evergreen.records import ArrivalRecord, BatchRecord, SourceFile
 from evergreen.sources.intake import fetch, probe_feed, source_of, take_in
+from evergreen.sources.landing import LandedFile
 from evergreen.storage.stores import open_stores
 
 NOW = datetime(2024, 1, 5, tzinfo=UTC)
@@ -112,10 +113,20 @@ def test_rows_and_labels_are_feeds_of_their_own(land, at):
 def test_a_copy_that_was_changed_is_refused_with_both_hashes(land, at):
     model = land("trips_2024-01-01.csv")
     file = take_in(model, at, "rows", "2024-01-01").files[0]
-    (copy,) = [path for path in Path(at.lake).rglob("trips_2024-01-01.csv")]
+    (copy,) = [path for path in Path(at.lake).rglob(file.sha256)]
     copy.write_text("tampered")
-    with pytest.raises(SourceChanged, match=f"{file.sha256[:16]}; restore"):
+    with pytest.raises(SourceChanged, match=f"trips_2024-01-01.csv: raw file .*{file.sha256[:16]}; restore"):
         fetch(open_stores(at, model.id), file)
+    copy.unlink()
+    with pytest.raises(SourceChanged, match=r"trips_2024-01-01\.csv: raw file .* is gone from the lake; restore it"):
+        fetch(open_stores(at, model.id), file)
+
+
+def test_a_copy_that_is_kept_by_its_name_as_copies_were_is_still_read(at):
+    stores, landed = open_stores(at, "taxi"), LandedFile("trips é.csv", b"id\n1\n")
+    raw = stores.lake.put_raw(f"rows/2024-01-01/{landed.sha256[:16]}/{landed.name}", landed.content)
+    kept = {"name": landed.name, "size": 5, "sha256": landed.sha256, "raw": raw}
+    assert fetch(stores, SourceFile.model_validate(kept)) == landed
 
 
 def test_labels_inside_the_rows_are_never_waited_for(write_folder, edit_config, at):

@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import boto3
 import obstore
 import pytest
 
 from evergreen.config.feeds_config import FilesConfig
 from evergreen.config.limits_config import DEFAULT_LIMITS
-from evergreen.errors import NotReady, Outage
+from evergreen.errors import FileRefused, NotReady, Outage
 from evergreen.sources.landing import LandedFile, list_files, probe_files, read_file
 from evergreen.sources.landing_location import Folder, open_landing_location
 from evergreen.storage.objects import open_store
@@ -218,3 +219,42 @@ def test_a_bucket_that_may_not_be_read_is_an_outage(monkeypatch):
     with pytest.raises(Outage, match=r"s3://forbidden/in did not answer"):
         probe_files("s3://forbidden/in", FilesConfig(files=PATTERN), DAYS, DAY, None)
     server.shutdown()
+
+
+# What each is called, so that it can be written and told from every other.
+ODD = {
+    b"t_2024-01-02 a\nb.csv": r"t_2024-01-02 a\x0ab.csv",
+    b"t_2024-01-02\xff\xe9.csv": r"t_2024-01-02\xff\xe9.csv",
+    rb"t_2024-01-02\xff.csv": r"t_2024-01-02\x5cxff.csv",
+    b"t_2024-01-02\x1b[31m\x7f\t.csv": r"t_2024-01-02\x1b[31m\x7f\x09.csv",
+    rb"t_2024-01-02 b\ack\xzz.csv": r"t_2024-01-02 b\ack\xzz.csv",
+    "t_2024-01-02 é高%20#1?.csv".encode(): "t_2024-01-02 é高%20#1?.csv",
+    b"t_2024-01-02" + b"x" * 239 + b".csv": f"t_2024-01-02{'x' * 239}.csv",
+}
+
+
+def test_a_file_may_have_any_name_and_is_called_by_one_that_can_be_written(tmp_path):
+    for number, name in enumerate(ODD):
+        (tmp_path / os.fsdecode(name)).write_bytes(b"x" * number)
+    probe = probe_files(tmp_path, FilesConfig(files=PATTERN), DAYS, DAY, None)
+    assert dict(probe.sizes) == {told: number for number, told in enumerate(ODD.values())}
+    for told, size in probe.sizes:
+        assert told.isprintable()
+        assert read_file(tmp_path, told, DEFAULT_LIMITS) == LandedFile(told, b"x" * size)
+
+
+def test_a_marker_beside_a_file_is_found_in_whatever_folder(tmp_path):
+    folder = tmp_path / os.fsdecode(b"2024-01-02\xff\n")
+    folder.mkdir()
+    (folder / "part0.csv").touch()
+    (folder / "_SUCCESS").touch()
+    files = FilesConfig(files="{batch:%Y-%m-%d}*/part*.csv", complete={"marker": "_SUCCESS"})
+    assert probe_files(tmp_path, files, DAYS, DAY, None).complete
+
+
+def test_an_object_whose_name_no_path_can_have_is_no_outage(server):
+    with speaking_to(server):
+        client = boto3.client("s3", endpoint_url=server["AWS_ENDPOINT_URL"], region_name="eu-central-1")
+        client.put_object(Bucket="evergreen", Key="odd/t//x.csv", Body=b"")
+        with pytest.raises(FileRefused, match=r"s3://evergreen/odd: .*odd/t//x\.csv.*; rename that object"):
+            list_files("s3://evergreen/odd", FilesConfig(files=PATTERN), DAYS)
