@@ -1,5 +1,6 @@
 """A batch taken in again: one further revision, whatever happens on the way."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from evergreen.records import ArrivalRecord, BatchRecord, ClaimRecord, RevisionR
 from evergreen.steps.ingest_batch import ingest_batch
 from evergreen.steps.reingest_batch import reingest_batch
 from evergreen.steps.validate_batch import validate_batch
+from evergreen.storage.content import _printed_hash
 from evergreen.storage.lake import Lake
 from evergreen.storage.ledger import Ledger
 from evergreen.storage.revisions import sealed_batch
@@ -92,6 +94,22 @@ def test_the_same_files_under_other_rules_are_another_revision(model, at):
     (model.path / "expectations.yaml").write_text("rows: []\n")
     result = reingest_batch(load_model_folder(model.path), at, DAY)
     assert (result.before.state, result.after.state, result.after.clean) == ("rejected", "published", 2)
+
+
+def test_the_same_rows_are_no_revision_of_a_batch_that_version_0_2_0_sealed(model, at):
+    seal(model, at, row(1), row(2))
+    for feed, table in (("rows", "clean"), ("labels", "labels")):
+        path = Path(at.lake, "ledger", at.env, model.id, "batch", f"{feed}.{DAY}", "0.json")
+        body = json.loads(path.read_text())
+        kept = open_stores(at, model.id).lake.read_any(table, DAY, 0).sort_by("id")
+        path.write_text(json.dumps(body | {"content": _printed_hash(kept)}))
+    open_stores.cache_clear()
+    stores = open_stores(at, model.id)
+    (partition,) = published(stores, "rows", [DAY])
+    assert stores.lake.read(partition, ["id"]).column("id").to_pylist() == [1, 2]
+    assert reingest_batch(model, at, DAY).revision is None
+    land(model, at, row(1), row(2, distance=9))
+    assert reingest_batch(model, at, DAY).keys["changed"] == ["2"]
 
 
 def test_a_batch_that_was_declared_missing_comes_after_all(model, at):

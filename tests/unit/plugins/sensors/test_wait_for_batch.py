@@ -9,9 +9,11 @@ from airflow.sdk.exceptions import TaskDeferred
 
 from airflow_evergreen.retries import RETRIES
 from airflow_evergreen.sensors.wait_for_batch import WaitForBatchSensor
-from evergreen.errors import BatchMissing, Refused
+from evergreen.errors import BatchMissing, IdentityChanged, Refused
 from evergreen.incidents import last_incident
 from evergreen.records import ArrivalRecord, BatchRecord
+from evergreen.storage.identity import put_identity
+from evergreen.storage.stores import open_stores
 
 TODAY = datetime.now(UTC).strftime("%Y-%m-%d")
 FOREVER = ("wait: 6h", "wait: forever")
@@ -54,6 +56,19 @@ def test_a_batch_that_is_there_costs_no_trigger(model, landing, context_of):
 def test_a_batch_that_was_taken_in_needs_no_files(model, ledger, context_of):
     ledger.put(ArrivalRecord(as_of="2024-01-01", feed="rows", revision=0, files=()))
     assert sensor().execute(context_of(batch="2024-01-01"))["seen"] == "already ingested"
+
+
+def test_a_folder_that_names_batches_otherwise_is_refused_without_a_retry(model, deployment, context_of, edit_config):
+    put_identity(model, deployment, open_stores(deployment, "taxi").ledger, "rows", "2024-01-01")
+    for start in ("2023-01-01", "2024-03-01"):
+        (model.path / "config.yaml").write_text(edit_config("start: 2024-01-01", f"start: {start}"))
+        # Also where the interval of a run that is cleared lies before the start by now.
+        for run in (context_of(batch=start), context_of(end=datetime(2024, 2, 1, tzinfo=UTC))):
+            with pytest.raises(
+                IdentityChanged, match=f"schedule.start: found {start}; on record: 2024-01-01"
+            ) as raised:
+                sensor().execute(run)
+            assert RETRIES.evaluate(raised.value, 1, 3).action is RetryAction.FAIL
 
 
 def test_a_batch_that_is_not_there_is_left_to_the_trigger(write_folder, edit_config, landing, context_of):
