@@ -45,8 +45,9 @@ def describe_status(model: ModelFolder, at: Locations) -> Iterator[str]:
     still = [incident for incident in newest_incidents(stores.ledger) if incident.resolved is None]
     yield f"  open incidents: {len(still) or 'none'}"
     for incident in still:
-        opened = incident.opened
-        yield f"    {opened.id} since {opened.as_of}, seen {incident.sightings} times: {' '.join(incident.story)}"
+        opened, (first, *later) = incident.opened, incident.story
+        yield f"    {opened.id} since {opened.as_of}, seen {incident.sightings} times: {first}"
+        yield from (f"      at {incident.newest}: {text}" for text in later)
 
 
 def describe_version(model: ModelFolder, at: Locations, version: int) -> Iterator[str]:
