@@ -7,6 +7,8 @@ from pathlib import Path
 
 # Two processes on two cores, each with one thread: more threads would only spin.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# No test cuts the power; flushing to the disk would cost the suite minutes. test_objects.py looks at what is flushed.
+os.fsync = lambda descriptor: None
 # No test may touch what a person has run here.
 for name in [
     name for name in os.environ if name.startswith(("AIRFLOW_", "_AIRFLOW_", "EVERGREEN_", "MLFLOW_TRACKING"))

@@ -5,6 +5,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import obstore
 import pyarrow as pa
@@ -14,7 +15,7 @@ from obstore.exceptions import BaseError, NotFoundError
 
 from evergreen.errors import SchemaChanged
 from evergreen.storage.damage import readable
-from evergreen.storage.objects import delta_options, open_store
+from evergreen.storage.objects import delta_options, flush_files, open_store
 
 _logger = logging.getLogger(__name__)
 _CONFIGURATION = {
@@ -71,6 +72,9 @@ def commit_partition(uri: str, batch: str, revision: int, pieces: Iterator[pa.Ta
                 raise
         problem = f"its rows do not fit the table {uri}: {error}"
         raise SchemaChanged(f"batch {batch}: {problem}. {ANOTHER_NAME}") from error
+    # A record will name these rows: they are on the disk before it is.
+    flush_files(uri, f"batch={quote(batch)}/revision={revision}/*.parquet")
+    flush_files(uri, f"{_LOG}/*.json", newest=2)
     _drop_checkpoints(uri)
     return True
 

@@ -1,5 +1,6 @@
 """The lake: Delta tables with one partition per batch and revision, and the raw files beside them."""
 
+import glob
 import io
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -18,7 +19,7 @@ from evergreen.storage.cache import ByteCache
 from evergreen.storage.content import find_content, plain
 from evergreen.storage.damage import readable
 from evergreen.storage.delta_log import ANOTHER_NAME, commit_partition, where
-from evergreen.storage.objects import delta_options, open_store, reached
+from evergreen.storage.objects import delta_options, flush_files, open_store, reached
 from evergreen.storage.pieces import PartitionPieces, other_content
 
 # What pandas makes of whole numbers and of booleans among which there is a null.
@@ -43,7 +44,8 @@ class Lake:
     def __init__(self, uri: str, env: str, model_id: str) -> None:
         self._root = f"{uri.rstrip('/')}/tables/{env}/{model_id}"
         self._raw = f"{env}/{model_id}"
-        self._store = open_store(f"{uri.rstrip('/')}/raw")
+        self._raw_uri = f"{uri.rstrip('/')}/raw"
+        self._store = open_store(self._raw_uri)
         self._reports = open_store(f"{uri.rstrip('/')}/reports")
         self._types: dict[str, dict[str, pa.DataType]] = {}
         self._opened: dict[str, DeltaTable] = {}
@@ -165,6 +167,7 @@ class Lake:
         """Keep a file as it came; returns its path in the lake."""
         with reached(f"raw file {path}"):
             obstore.put(self._store, f"{self._raw}/{path}", io.BytesIO(content))
+            flush_files(self._raw_uri, glob.escape(f"{self._raw}/{path}"))
         return path
 
     def get_raw(self, path: str) -> bytes:

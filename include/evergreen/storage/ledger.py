@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from evergreen.batches import Calendar
 from evergreen.errors import RecordUnreadable
 from evergreen.records import SCHEMA, Record
-from evergreen.storage.objects import open_store, reached
+from evergreen.storage.objects import open_store, put_new, reached
 
 R = TypeVar("R", bound=Record)
 # Where the work that writes a record can be looked at, such as a task's log page; it goes into the record's ``meta``.
@@ -53,7 +53,7 @@ class Ledger:
         stamped = record.model_copy(update={"meta": stamp})
         try:
             with reached(f"{self._uri}/{path}"):
-                obstore.put(self._store, path, stamped.model_dump_json(indent=1).encode(), mode="create")
+                put_new(self._uri, path, stamped.model_dump_json(indent=1).encode())
         except AlreadyExistsError:
             standing = self.get(type(record), id_, n)
             assert standing is not None

@@ -3,6 +3,7 @@
 import functools
 import os
 import re
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,57 @@ def open_store(uri: str) -> ObjectStore:
     options: Any = {**endpoint, "client_options": {"allow_http": insecure}}
     store: ObjectStore = from_url(uri, credential_provider=Boto3CredentialProvider(session), **options)
     return store
+
+
+def put_new(uri: str, path: str, content: bytes) -> None:
+    """Write an object where there is none, so that it outlives a loss of power: whole, or not at all.
+
+    A store in the cloud sees to that itself. obstore's store of a folder flushes nothing: what it wrote last may be
+    empty afterwards, and stand there for good. So the file is flushed before it gets its name, the name after it.
+
+    :raises AlreadyExistsError: if there is one.
+    """
+    root = _folder(uri)
+    if root is None:
+        obstore.put(open_store(uri), path, content, mode="create")
+        return
+    target = root / path
+    made = [folder for folder in target.parents if not folder.exists()]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # obstore leaves such names out of its listings: a killed process may leave one behind.
+    unnamed = target.with_name(f"{target.name}#{uuid.uuid4().int}")
+    try:
+        unnamed.write_bytes(content)
+        _flush(unnamed)
+        os.link(unnamed, target)
+    except FileExistsError as error:
+        raise AlreadyExistsError(f"{target} is there already") from error
+    finally:
+        unnamed.unlink(missing_ok=True)
+    _flush(target.parent, *(one.parent for one in made))
+
+
+def flush_files(uri: str, *patterns: str, newest: int | None = None) -> None:
+    """Flush files below a folder to its disk, with their names; a store in the cloud has done so already.
+
+    :param patterns: which files.
+    :param newest: of each pattern only so many, the last by name.
+    """
+    root = _folder(uri)
+    if root is None:
+        return
+    for pattern in patterns:
+        files = sorted(root.glob(pattern))[-newest if newest else 0 :]
+        _flush(*files, *{folder for file in files for folder in (file.parent, file.parent.parent)})
+
+
+def _flush(*paths: Path) -> None:
+    for path in dict.fromkeys(paths):
+        entry = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(entry)
+        finally:
+            os.close(entry)
 
 
 def holds_anything(uri: str) -> bool:

@@ -1,5 +1,8 @@
 """Object stores: a folder, and an S3 by keys of the environment or by a profile."""
 
+import os
+from pathlib import Path
+
 import obstore
 import pyarrow as pa
 import pytest
@@ -7,7 +10,7 @@ import pytest
 from evergreen.records import Partition
 from evergreen.storage.content import content_hash
 from evergreen.storage.lake import Lake
-from evergreen.storage.objects import delta_options, holds_anything, open_store
+from evergreen.storage.objects import delta_options, holds_anything, open_store, put_new
 from tests.s3 import SECRET, objects, s3, speaking_to
 
 ROWS = pa.table({"id": [1, 2], "value": ["a", "b"]})
@@ -47,10 +50,10 @@ def test_records_and_tables_are_written_by_whoever_one_is(access, request):
     place = f"s3://evergreen/{request.node.callspec.id.replace(' ', '-')}"
     store = open_store(f"{place}/ledger")
     assert not holds_anything(f"{place}/ledger")
-    obstore.put(store, "a.json", b"{}", mode="create")
+    put_new(f"{place}/ledger", "a.json", b"{}")
     assert holds_anything(f"{place}/ledger")
     with pytest.raises(obstore.exceptions.AlreadyExistsError):
-        obstore.put(store, "a.json", b"{}", mode="create")
+        put_new(f"{place}/ledger", "a.json", b"{}")
     lake = Lake(place, "dev", "taxi")
     lake.replace("clean", "2024-01-01", 0, ROWS, {})
     partition = Partition(table="clean", batch="2024-01-01", revision=0, content=content_hash(ROWS))
@@ -79,3 +82,45 @@ def test_a_folder_is_asked_without_being_made(tmp_path):
     assert not holds_anything(str(tmp_path / "lake"))
     (tmp_path / "lake" / "a").touch()
     assert holds_anything((tmp_path / "lake").as_uri())
+
+
+@pytest.fixture
+def flushed(monkeypatch):
+    """What was flushed to the disk, in order, each with what lay in the ledger then."""
+    seen, fsync = [], os.fsync
+
+    def noted(descriptor):
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        seen.append((path, [one.name for one in path.parent.glob("*.json")]))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    return seen
+
+
+def test_a_record_has_its_name_only_once_it_is_on_the_disk(tmp_path, flushed):
+    put_new(str(tmp_path), "claim/2024-01-01/0.json", b"{}")
+    folder = tmp_path / "claim" / "2024-01-01"
+    (content, named), *folders = flushed
+    assert (content.parent, named) == (folder, [])
+    assert {path for path, _ in folders} == {folder, folder.parent, tmp_path}
+    with pytest.raises(obstore.exceptions.AlreadyExistsError):
+        put_new(str(tmp_path), "claim/2024-01-01/0.json", b"other")
+    assert [(one.name, one.read_bytes()) for one in folder.iterdir()] == [("0.json", b"{}")]
+    (tmp_path / "plain").touch()
+    assert (folder / "0.json").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_what_a_killed_process_left_is_no_record(tmp_path):
+    (tmp_path / "0.json#123").write_bytes(b"{")
+    assert list(obstore.list(open_store(str(tmp_path)))) == []
+    put_new(str(tmp_path), "0.json", b"{}")
+    assert (tmp_path / "0.json").read_bytes() == b"{}"
+
+
+def test_rows_and_raw_files_are_on_the_disk_before_a_record_names_them(tmp_path, flushed):
+    lake = Lake(str(tmp_path), "dev", "taxi")
+    lake.put_raw("rows/2024-01-01T05/[a].csv", b"a")
+    assert tmp_path / "raw/dev/taxi/rows/2024-01-01T05/[a].csv" in [path for path, _ in flushed]
+    lake.replace("clean", "2024-01-01T05:30", 0, ROWS, {})
+    assert {path.suffix for path, _ in flushed} >= {".parquet", ".json"}
