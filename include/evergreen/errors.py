@@ -14,7 +14,7 @@
     │   ├── IdentityChanged      a model folder names batches or rows otherwise than its ledger
     │   ├── SchemaChanged        rows do not fit the table that earlier ones are in
     │   ├── FeaturesInvalid      a model's own code raised, or returned other rows or columns
-    │   ├── ModelIncompatible    a registered model cannot read these rows
+    │   ├── ModelIncompatible    a registered model cannot read these rows, or be loaded as packed
     │   ├── BatchRejected        a batch failed validation as a whole and is in quarantine
     │   ├── BatchMissing         a batch did not come in its time
     │   ├── ExtraMissing         a package that only some need is not installed
@@ -97,7 +97,7 @@ class FileRefused(FileUnreadable):
 
 
 class SourceChanged(Refused):
-    """A sealed file is not what its record says."""
+    """A sealed file, or a table's rows, are not what their record says."""
 
 
 class IdentityChanged(Refused):
@@ -113,7 +113,7 @@ class FeaturesInvalid(Refused):
 
 
 class ModelIncompatible(Refused):
-    """A registered model cannot read these rows."""
+    """A registered model cannot read these rows, or cannot be loaded as it was packed."""
 
 
 class BatchRejected(Refused):

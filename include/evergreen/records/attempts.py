@@ -182,7 +182,7 @@ class PromotionRecord(Record):
     :ivar error: the challenger's error on the holdout; None where nothing was judged.
     :ivar baseline: whether it is the best constant.
     :ivar refreshes: the promotion whose recipe it fits on newer labels; None where it was judged itself.
-    :ivar hashes: the SHA-256 of each of its packed files, by name; empty where 0.2.0 packed it, and none is known.
+    :ivar hashes: the SHA-256 of each of its packed files, by name; empty where an earlier release packed it.
     """
 
     kind: ClassVar[str] = "promotion"

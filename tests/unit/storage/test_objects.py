@@ -48,7 +48,6 @@ def access(request, server, tmp_path, monkeypatch):
 
 def test_records_and_tables_are_written_by_whoever_one_is(access, request):
     place = f"s3://evergreen/{request.node.callspec.id.replace(' ', '-')}"
-    store = open_store(f"{place}/ledger")
     assert not holds_anything(f"{place}/ledger")
     put_new(f"{place}/ledger", "a.json", b"{}")
     assert holds_anything(f"{place}/ledger")
