@@ -5,6 +5,7 @@ Run by hand: ``python -m tests.bench.pages [models] [days]``.
 
 import logging
 import os
+import resource
 import shutil
 import statistics
 import sys
@@ -16,6 +17,8 @@ from tests.conftest import *  # noqa: F403 - Airflow's settings, before it is im
 from tests.unit.small_loop import SmallLoop, doubled
 
 _DAYS_RUN = 4
+# Before Airflow is imported: each request would be a line.
+os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "ERROR"
 
 
 def main(models: int, days: int) -> None:
@@ -33,9 +36,8 @@ def main(models: int, days: int) -> None:
             (ledger / name).symlink_to(ledger / "small", target_is_directory=True)
         dags = [f"{name}__batch" for name in names]
         with serve_pages(home, loop.model.path.parent, dags) as get:
-            print(
-                f"{models} models, {days} days; milliseconds: the first answer, the median and the longest of ten more"
-            )
+            before = _peak()
+            print(f"{models} models, {days} days; ms: the first answer, the median and the longest of ten more")
             for path in ("/models", "/models/small", "/models/small?batches=365", "/metrics"):
                 taken = []
                 for _ in range(11):
@@ -43,8 +45,14 @@ def main(models: int, days: int) -> None:
                     assert get(path).status_code == 200
                     taken.append(1000 * (time.perf_counter() - begun))
                 print(f"{path:28} {taken[0]:7.0f} {statistics.median(taken[1:]):7.0f} {max(taken[1:]):7.0f}")
+            print(f"peak memory {_peak():.0f} MB, {before:.0f} before")
     finally:
         shutil.rmtree(home)
+
+
+def _peak() -> float:
+    """Megabytes of memory that this process has had at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _prolong(loop: SmallLoop, days: int) -> None:
