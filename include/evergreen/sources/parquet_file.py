@@ -1,6 +1,7 @@
 """Parquet: with the types that it states, and no more of it than its limits allow, whatever its few bytes stand for."""
 
 import io
+import itertools
 from collections.abc import Collection
 
 import numpy as np
@@ -60,17 +61,33 @@ def _require_small(name: str, footer: parquet.FileMetaData, limits: LimitsConfig
 
 def _read_texts(name: str, content: bytes, file: parquet.ParquetFile, limits: LimitsConfig) -> pa.Table:
     """All rows, batch by batch. Texts are read as dictionaries, and written out once it is known how long they are."""
-    stated = file.schema_arrow
-    texts = [field.name for field in stated if pa.types.is_string(field.type) or pa.types.is_binary(field.type)]
+    stated, leaves = file.schema_arrow, [file.schema.column(i) for i in range(file.metadata.num_columns)]
+    texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
     careful = parquet.ParquetFile(io.BytesIO(content), metadata=file.metadata, read_dictionary=texts)
     batches, held = [], 0
-    for batch in careful.iter_batches(batch_size=_BATCH):
-        columns = batch.columns
-        for i, column in enumerate(columns):
-            if not pa.types.is_dictionary(column.type) or not pa.types.is_string(column.type.value_type):
-                continue
-            held += pc.sum(pc.take(pc.binary_length(column.dictionary), column.indices)).as_py() or 0
-            limits.require("unpacked_mb", held, name, f"holds texts of more than {limits.unpacked_mb:,} MB")
-            columns[i] = column.cast(stated.field(i).type)
+    # Not over the ends of row groups: lists of texts from two dictionaries cannot be joined.
+    parts = (careful.iter_batches(_BATCH, row_groups=[i]) for i in range(file.num_row_groups))
+    for batch in itertools.chain.from_iterable(parts):
+        held += sum(map(_count_text, batch.columns))
+        limits.require("unpacked_mb", held, name, f"holds texts of more than {limits.unpacked_mb:,} MB")
+        columns = [column.cast(field.type) for column, field in zip(batch.columns, stated, strict=True)]
         batches.append(pa.record_batch(columns, schema=stated))
     return pa.Table.from_batches(batches, stated)
+
+
+def _count_text(column: pa.Array) -> int:
+    """Bytes of a column's texts when each is written out, in lists and structs too."""
+    if pa.types.is_dictionary(column.type) and _is_text(column.type.value_type):
+        lengths = pc.take(pc.binary_length(column.dictionary), column.indices)
+        return int(pc.sum(lengths).as_py() or 0)
+    if not pa.types.is_nested(column.type):
+        return 0
+    if pa.types.is_map(column.type):
+        column = column.cast(pa.list_(pa.struct([column.type.key_field, column.type.item_field])))
+    parts = column.flatten()
+    return sum(map(_count_text, parts if isinstance(parts, list) else [parts]))
+
+
+def _is_text(stated: pa.DataType) -> bool:
+    kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
+    return any(kind(stated) for kind in kinds)

@@ -8,6 +8,8 @@ import pytest
 
 from evergreen.config.locations import Locations
 from evergreen.records import BatchRecord
+from evergreen.sources.intake import probe_beforehand
+from evergreen.steps.reingest_batch import reingest_batch
 from evergreen.steps.validate_batch import describe_fault
 from evergreen.storage.stores import open_stores
 from tests.integration.hostile.small import HEADER, Kind, check, csv, land_sound, rows_of, take, write_model
@@ -40,6 +42,12 @@ def test_what_is_no_regular_file_rejects_its_batch_unread(told: str, tmp_path: P
     check(model, at, "rows", Kind(told, {}, "rejected", 0, 1, (told, NAME, "expected a regular file")))
     written = b"".join(path.read_bytes() for path in Path(at.lake).rglob("*") if path.is_file())
     assert b"token" not in written
+    # A sound file in its place, and the batch is taken in again.
+    path = Path(at.landing) / model.id / NAME
+    path.unlink()
+    path.write_bytes(csv(HEADER, *rows_of(2)))
+    seen = probe_beforehand(model, at, "rows", "2024-01-02")
+    assert reingest_batch(model, at, "2024-01-02", "rows", seen).after.clean == 4
 
 
 ODD = [b" a\nb", b"\xff\xe9", b" #1%20?", b"\x1b[31m", b"x" * 234, "高é".encode()]
