@@ -1,4 +1,4 @@
-"""Watch over the model folders: one that does not load, and one whose batches nobody works on."""
+"""Watch over the model folders: one that does not load or is refused, and one whose batches nobody works on."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,12 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import BrokenFolder, ModelFolder
+from evergreen.errors import IdentityChanged
 from evergreen.incidents import last_incident, report, resolve
 from evergreen.judging.attempts import newest_verdict
 from evergreen.records import Cause, ClaimRecord, Record
 from evergreen.sources.intake import source_of
 from evergreen.storage.ledger import Ledger
-from evergreen.storage.stores import Stores, open_stores
+from evergreen.storage.stores import Stores, open_stores, stores_of
 
 Folder = ModelFolder | BrokenFolder
 
@@ -46,10 +47,21 @@ def find_changes(folder: Folder, at: Locations, now: datetime) -> list[Change]:
     if isinstance(folder, BrokenFolder):
         text = f"{folder.id}: the folder does not load, and its DAGs are missing until it does: {folder.error}"
         changes = [Change("broken", moment, text)]
+    elif (refused := _find_refusal(folder, at)) is not None:
+        changes = [Change("broken", moment, f"{folder.id}: every run is refused until it is mended: {refused}")]
     else:
         sound = Change("broken", moment, f"{folder.id}: the folder loads again, and its DAGs go on", over=True)
         changes = [sound, *_find_standstill(folder, stores, now)]
     return [change for change in changes if _is_news(stores.ledger, change)]
+
+
+def _find_refusal(folder: ModelFolder, at: Locations) -> IdentityChanged | None:
+    """Why no step takes a folder that loads."""
+    try:
+        stores_of(folder, at)
+    except IdentityChanged as error:
+        return error
+    return None
 
 
 def report_changes(folder: Folder, at: Locations, now: datetime) -> bool:

@@ -39,7 +39,7 @@ def require_identity(model: ModelFolder, at: Locations, ledger: Ledger) -> None:
 def _refuse(model: ModelFolder, at: Locations, problems: list[str]) -> NoReturn:
     told = "\n".join(f"model {model.id}, {model.path / 'config.yaml'}: {problem}" for problem in problems)
     raise IdentityChanged(
-        f"{told}\nWhat is on record stays as it is. A model with other batches, an earlier start or another key is a "
+        f"{told}\nWrite what is on record. A model with other batches, an earlier start or another key is a "
         f"new one: give the folder another name, or the deployment another EVERGREEN_ENV than {at.env}"
     )
 
@@ -56,14 +56,14 @@ def _changes(model: ModelFolder, now: IdentityRecord, standing: IdentityRecord) 
     if (now.env, now.model) != (standing.env, standing.model):
         yield (
             f"the ledger of {now.env}/{now.model} was written for {standing.env}/{standing.model}, by which MLflow "
-            "names its versions; valid: that EVERGREEN_ENV and that folder's name"
+            "names its versions; valid: EVERGREEN_ENV and the folder's name as they were"
         )
     if now.every != standing.every:
-        yield f"schedule.every: found {now.every}; on record: {standing.every}, by which batches are named; valid: that"
+        yield f"schedule.every: found {now.every}; on record: {standing.every}, by which batches are named"
     elif now.as_of != standing.as_of:
         yield (
-            f"schedule.start: found {now.as_of}; on record: {standing.as_of}, from which batches are counted; valid: "
-            "that. `training.window` says how far back is learnt from"
+            f"schedule.start: found {now.as_of}; on record: {standing.as_of}, from which batches are counted "
+            "(`training.window` says how far back is learnt from)"
         )
     names = [(name, *model.config.rows.columns[name].renamed_from) for name in now.key]
     if len(names) != len(standing.key) or any(old not in one for old, one in zip(standing.key, names, strict=True)):

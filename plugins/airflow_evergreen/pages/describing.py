@@ -24,7 +24,7 @@ from evergreen.records import (
 from evergreen.replay.history import read_history
 from evergreen.replay.model_state import ModelState, read_state
 from evergreen.replay.report import TEMPLATES, lay_out
-from evergreen.storage.stores import Stores, open_stores
+from evergreen.storage.stores import Stores, stores_of
 
 # What a spreadsheet would take for a formula at the beginning of a cell.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -180,7 +180,7 @@ def chart_js() -> str:
 
 
 def _open(folder: ModelFolder) -> Stores:
-    return open_stores(Locations.from_environment(), folder.id)
+    return stores_of(folder, Locations.from_environment())
 
 
 def _mlflow_models(model: str) -> str:

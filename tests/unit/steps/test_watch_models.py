@@ -9,6 +9,7 @@ from evergreen.config.model_folder import find_model_folders
 from evergreen.incidents import last_incident
 from evergreen.records import ClaimRecord, SectionVerdict, VerdictRecord
 from evergreen.steps.watch_models import find_changes, report_changes
+from evergreen.storage.identity import put_identity
 from evergreen.storage.stores import open_stores
 
 NOON = datetime(2030, 1, 10, 12, tzinfo=UTC)
@@ -55,6 +56,18 @@ def open_texts(at: Locations, cause: str) -> list[str]:
     if last is None or last.resolved is not None:
         return []
     return [last.opened.text, *([last.seen.text] if last.seen else [])]
+
+
+def test_a_folder_that_is_refused_is_told_though_no_run_of_it_begins(folder, at):
+    put_identity(folder(), at, open_stores(at, "taxi").ledger, "rows", "2030-01-01")
+    later = folder("start: 2030-01-01", "start: 2031-01-01")
+    assert report_changes(later, at, NOON)
+    (told,) = open_texts(at, "broken")
+    assert "every run is refused until it is mended: " in told
+    assert "schedule.start: found 2031-01-01; on record: 2030-01-01" in told
+    assert find_changes(later, at, NOON + HOUR) == []
+    report_changes(folder("start: 2031-01-01", "start: 2030-01-01"), at, NOON + HOUR)
+    assert open_texts(at, "broken") == []
 
 
 def test_a_broken_folder_is_one_incident_until_it_loads(folder, at, work):
