@@ -68,8 +68,10 @@ def left(model: ModelFolder, at: Locations) -> dict[str, Any]:
     data = stores.ledger.get(DataRecord, promotion.data)
     assert data is not None
     packed = stores.models.load_promoted(promotion)
+    # An estimator's file has other bytes with each dump.
+    hashes = {name: one for name, one in promotion.hashes.items() if name != "estimator.skops"}
     return {
-        "promotion": promotion.body(),
+        "promotion": promotion.body() | {"hashes": hashes},
         "data": data.body(),
         "spec": packed.spec,
         "reference": json.loads(packed.files["reference.json"]),
