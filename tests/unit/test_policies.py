@@ -136,6 +136,21 @@ def test_a_budget_rests_until_the_last_training_is_paid(loop):
     assert not tell_over_budget(config, found.stores, day(9), found.ask(8))
 
 
+def test_a_training_is_paid_at_the_batch_at_which_the_budget_makes_up_its_cost(loop):
+    found = loop("{any: [{every: 1}], budget: 30s}")
+    config, asked = found.model.config, found.ask(5, spent=90.0)
+    assert [bool(tell_over_budget(config, found.stores, day(n), asked)) for n in (8, 9)] == [True, False]
+
+
+@pytest.mark.parametrize("closed", [None, 6])
+def test_a_cadence_asks_after_so_many_batches_and_not_one_sooner(closed, loop):
+    """Promoted at the 3rd, closed at the 6th: every fourth batch is the 7th or the 10th."""
+    found = loop("{any: [{every: 4}]}")
+    asked = found.ask(5, closed=closed) if closed else None
+    due = {n for n in range(5, 13) if find_reasons(found.model.config.policies, found.describe(n, asked)) == ("due",)}
+    assert min(due) == (10 if closed else 7)
+
+
 def test_without_a_budget_any_cost_is_allowed(loop):
     found = loop("{any: [{every: 1}]}")
     assert not tell_over_budget(found.model.config, found.stores, day(7), found.ask(5, spent=1e6))

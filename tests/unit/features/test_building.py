@@ -1,9 +1,11 @@
 """History and its cut: what may be read for a batch, and what a model's own code may return."""
 
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import yaml
 
@@ -11,9 +13,10 @@ from evergreen.config.contract import ModelConfig
 from evergreen.config.model_folder import load_model_folder
 from evergreen.config.model_spec import ModelSpec
 from evergreen.errors import FeaturesInvalid
-from evergreen.features.building import call_features, call_predict, list_readable_data
+from evergreen.features.building import call_features, call_predict, list_readable_data, read_history
 from evergreen.features.reading import published
-from evergreen.records import BatchRecord
+from evergreen.records import BatchRecord, DataRecord
+from evergreen.storage.content import content_hash
 from evergreen.storage.model_from_code import load_module
 from evergreen.storage.packed_model import PackedModel
 from evergreen.storage.stores import open_stores
@@ -99,6 +102,28 @@ def test_a_batch_reads_its_lookback_and_labels_known_before_it(
     assert [int(p.batch[-2:]) for p in data.partitions if p.table == "clean"] == rows
     assert [int(p.batch[-2:]) for p in data.partitions if p.table == "labels"] == labels
     assert label_cut == cut
+
+
+@pytest.mark.parametrize("cut", [4, 5])
+def test_history_has_the_newest_label_that_is_known_for_each_row(cut, write_folder, edit_config, at):
+    """Row 1 is corrected at the fifth, within the lookback; row 2 has one label, row 3 none."""
+    model = load_model_folder(write_folder(config=edit_config("lookback: 0, rowwise: true", "lookback: 5")))
+    stores, schema = open_stores(at, model.id), model.config.data_schema
+    rows = {"id": [1, 2, 3], "at": [datetime(2024, 1, 3, tzinfo=UTC)] * 3, "distance": [1.0] * 3, "zone": ["a"] * 3}
+    for feed, table, number, columns in (
+        ("rows", "clean", 3, rows),
+        ("labels", "labels", 3, {"id": [1], "minutes": [10.0]}),
+        ("labels", "labels", 4, {"id": [2], "minutes": [20.0]}),
+        ("labels", "labels", 5, {"id": [1], "minutes": [11.0]}),
+    ):
+        batch, stored = f"2024-01-{number:02d}", pa.table(columns)
+        stores.lake.replace(table, batch, 0, stored, {})
+        facts = {"clean": stored.num_rows, "content": content_hash(stored)}
+        stores.ledger.put(BatchRecord(as_of=batch, feed=feed, revision=0, state="published", **facts))
+    span = [f"2024-01-{number:02d}" for number in range(3, cut + 1)]
+    listed = [one for feed in ("rows", "labels") for one in published(stores, feed, span)]
+    history = read_history(schema, stores, DataRecord.listing(listed), "2024-01-06").sort_values("id")
+    assert history["minutes"].fillna(-1).tolist() == [11.0 if cut == 5 else 10.0, 20.0, -1.0]
 
 
 def test_a_partition_is_named_by_its_record(write_folder, at):

@@ -7,6 +7,7 @@ from scipy import stats
 
 from evergreen.config.gate_config import GateConfig
 from evergreen.judging.gate import HANDFUL, judge, too_few_of_a_class
+from evergreen.judging.uncertainty import expect_mean, relative_to
 from evergreen.records import Judgement
 
 BLOCKS = np.repeat(["2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04"], 100)
@@ -177,6 +178,21 @@ def test_a_slice_that_is_worse_within_its_noise_passes():
     assert judgement.slices[1].worse_by > 0.05
     assert judgement.slices[1].passed
     assert refusal is None
+
+
+@pytest.mark.parametrize("confidence", [None, 0.8, 0.9])
+def test_a_slice_is_judged_by_what_is_expected_at_whatever_confidence_the_whole_is_proven(confidence):
+    in_b = ZONES["zone"].to_numpy() == "b"
+    factor = np.where(in_b, np.repeat([1.4, 1.0, 1.3, 1.1], 100), 0.5)
+    judgement, refusal = compare(
+        TARGET + ERRORS, TARGET + factor * ERRORS, slices={"zone": {"may_worsen": 0.03}}, confidence=confidence
+    )
+    judged, old, new = judgement.slices[1], np.abs(ERRORS)[in_b], np.abs(factor * ERRORS)[in_b]
+    worse = expect_mean(relative_to(new - old, old, BLOCKS[in_b]), BLOCKS[in_b])
+    # Not proven to be worse, and not allowed: nobody has to prove it.
+    assert worse.ends[0] < 0.03 < worse.expected
+    assert (judged.worse_by, judged.passed) == (pytest.approx(worse.mean), False)
+    assert refusal == f"slice zone=b is worse by {worse.mean:.1%} on 100 rows"
 
 
 def test_rmse_is_shown_as_a_root_and_judged_by_squares():

@@ -7,8 +7,8 @@ import pytest
 
 from evergreen.config.model_folder import load_model_folder
 from evergreen.errors import NotReady, Outage
-from evergreen.records import ArrivalRecord, BatchRecord, ClaimRecord
-from evergreen.sources.waiting import probe_batch, unsettled
+from evergreen.records import ArrivalRecord, BatchRecord, ClaimRecord, SectionVerdict, VerdictRecord
+from evergreen.sources.waiting import probe_batch, unordered, unsettled
 from evergreen.steps.wait_for_batch import wait_for_batch
 from evergreen.storage.stores import open_stores
 
@@ -177,3 +177,31 @@ def test_without_labels_a_claim_settles_it(write_folder, edit_config, at):
     nobody = {"version": None, "promotion": None, "why": "", "data": "d", "label_cut": None}
     open_stores(at, "bikes").ledger.put(ClaimRecord(as_of=BATCH, revision=0, **nobody))
     assert unsettled(model, at, BATCH) is None
+
+
+@pytest.mark.parametrize(
+    ("checked", "batch", "waits_for"),
+    [
+        ((), 3, None),
+        ((), 4, 1),
+        ((1,), 4, None),
+        ((3,), 6, None),
+        ((4,), 6, None),
+        ((2,), 6, 3),
+        ((6,), 6, 3),
+    ],
+)
+def test_a_check_waits_for_the_one_before_it(checked, batch, waits_for, write_folder, edit_config, at):
+    """With a check each third batch; after a change of `check.every` it may lie in between."""
+    model = load_model_folder(write_folder(config=edit_config("check: {window: 2", "check: {every: 3, window: 2")))
+    ok = SectionVerdict(state="ok", why="")
+    for number in checked:
+        open_stores(at, model.id).ledger.put(
+            VerdictRecord(
+                as_of=f"2024-01-0{number}", n=0, covers=(), promotion=1, version=1, freshness=ok, inputs=ok,
+                predictions=ok, outcomes=ok, reasons=(), action="none", last_ask=None, previous_ask=None,
+            )
+        )  # fmt: skip
+    told = unordered(model, at, f"2024-01-0{batch}")
+    expected = f"batch 2024-01-0{waits_for} has not been checked; it is waited for, so that checks follow one another"
+    assert told == (expected if waits_for else None)

@@ -1,5 +1,7 @@
 """Somebody serves from the first labels: the baseline until something beats it, and where a refit fails."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -142,3 +144,17 @@ def test_a_refit_that_fails_where_somebody_serves_ends_refused(tmp_path):
     assert (record.against, loop.promotions[-1]) == (champion.number, champion)
     assert last_incident(loop.stores.ledger, "unfit").opened.as_of == day(4)
     assert next(describe_version(loop.model, loop.at, champion.version)).startswith("small version")
+
+
+def test_a_refit_keeps_the_recipe_that_was_judged_whatever_the_folder_says_by_then(tmp_path):
+    loop = SmallLoop.under(tmp_path, training={"window": 2, "min_labels": 30})
+    loop.take(doubled, 1, 2, 3)
+    due, _ = judged(loop, 3)
+    edited = loop.using(
+        model={"task": "regression", "seed": 8}, training={"window": 1, "min_labels": 30}, features={"lookback": 2}
+    )
+    code = {**edited.model.code, "estimator.py": edited.model.code["estimator.py"] + "\n# Another.\n"}
+    version = register_model(replace(edited.model, code=code), loop.at, due).version
+    packed = loop.stores.models.load_promoted(promote_model(edited.model, loop.at, due, version))
+    assert (packed.spec.seed, packed.spec.window, packed.spec.lookback) == (7, 2, 0)
+    assert packed.code["estimator.py"] == loop.model.code["estimator.py"]

@@ -16,8 +16,9 @@ from evergreen.errors import SourceChanged
 from evergreen.features.building import build_features, call_predict
 from evergreen.features.rowwise import find_streamable
 from evergreen.incidents import last_incident
-from evergreen.records import BatchRecord, ClaimRecord
-from evergreen.steps.score_batch import score_batch
+from evergreen.judging.champion import promotion_serving
+from evergreen.records import BatchRecord, ClaimRecord, PromotionRecord
+from evergreen.steps.score_batch import _claim, score_batch
 from evergreen.storage.pieces import ROWS
 from evergreen.storage.stores import open_stores
 from tests.large_batch import FEATURES, make_model, make_rows, promote, seal_rows
@@ -145,6 +146,21 @@ def test_killed_in_the_middle_the_next_run_ends_as_one_left_alone(begin, tmp_pat
     assert open_stores(at, model.id).lake.read_any("predictions", DAY, 0).num_columns == 0
     result = score_batch(model, at, DAY)
     assert (result.claim, result.rows) == (claim, COUNT)
+    assert scored(at, model).to_pandas().equals(whole(model, at))
+
+
+def test_a_batch_is_scored_by_the_version_that_claimed_it_whatever_serves_by_then(tmp_path):
+    """A run was killed between claim and predictions, and a newer version is in force when it is made again."""
+    model, at = make_model(tmp_path, iterations=10), Locations.under(tmp_path)
+    promote(model, at, learnt=300)
+    seal_rows(model, at, DAY, make_rows(50))
+    stores = open_stores(at, model.id)
+    claim = stores.ledger.put(_claim(model, stores, DAY))
+    newer = promote(make_model(tmp_path, iterations=2), at, learnt=300)
+    first = stores.ledger.last(PromotionRecord, "champion")
+    stores.ledger.put(first.model_copy(update={"number": 2, "version": newer}))
+    assert (claim.version, promotion_serving(stores.ledger, DAY).version) == (1, newer)
+    assert score_batch(model, at, DAY).claim == claim
     assert scored(at, model).to_pandas().equals(whole(model, at))
 
 
