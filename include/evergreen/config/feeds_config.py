@@ -64,7 +64,8 @@ class FilesConfig(Contract):
     location: str | None = Field(
         default=None,
         description="Folder or URI where the files lie, such as `s3://bucket/prefix`; without it the model's folder in "
-        "`EVERGREEN_LANDING`. It may be empty; where it is not there, nothing is declared missing.",
+        "`EVERGREEN_LANDING`. It may be empty; where it is not there, nothing is declared missing. "
+        "On a mounted share name a folder below the mount point, which is empty without the share.",
     )
     complete: CompleteConfig = CompleteConfig()
     wait: Duration = Field(default=timedelta(hours=6), description=_WAIT)
