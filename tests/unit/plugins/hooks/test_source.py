@@ -186,3 +186,12 @@ def test_a_connection_of_a_kind_that_nobody_knows_is_told(monkeypatch):
 def test_a_connection_that_is_not_there_is_told():
     with pytest.raises(AirflowNotFoundException, match="warehouse"):
         Source(conn_id="warehouse", sql=SQL).probe(DAYS, BATCH, None)
+
+
+def test_a_folder_that_is_not_there_is_waited_for_and_one_that_cannot_be_read_is_an_outage(tmp_path):
+    """Its location may be a folder of the batch's own, which comes with its files."""
+    seen = probe(str(tmp_path / "2024-01-31"), MARKER)
+    assert (seen.complete, seen.absent) == (False, True)
+    (tmp_path / "2024-01-31").write_text("a file in its place")
+    with pytest.raises(Outage, match="2024-01-31 cannot be read: Not a directory"):
+        probe(str(tmp_path / "2024-01-31"), MARKER)
