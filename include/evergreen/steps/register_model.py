@@ -17,6 +17,7 @@ from evergreen.features.packing import FittedModel, Recipe, fit_model, packing_f
 from evergreen.incidents import report
 from evergreen.judging.attempts import DueAttempt
 from evergreen.records import ApprovalRecord, AttemptRecord, ClosingRecord, PromotionRecord
+from evergreen.storage.lease import hold_lease
 from evergreen.storage.packed_model import PackedModel
 from evergreen.storage.stores import Stores, stores_of
 
@@ -39,12 +40,18 @@ def register_model(model: ModelFolder, at: Locations, attempt: DueAttempt) -> Re
     Where the refit fails, the attempt ends refused; where nobody serves, the baseline is registered in its place.
 
     :raises ApprovalMissing: if only a human may promote it, and nobody has said yes.
+    :raises NotReady: while another process is at the attempt.
     """
     stores = stores_of(model, at)
     record = require_passed(model, stores, attempt)
+    with hold_lease(at, model.id, attempt.verdict):
+        return RegisterResult(_register(model, stores, attempt, record))
+
+
+def _register(model: ModelFolder, stores: Stores, attempt: DueAttempt, record: AttemptRecord) -> int | None:
     version = record.version or stores.models.find_version(attempt.verdict)
     if version is not None:
-        return RegisterResult(version)
+        return version
     run = stores.models.find_run(attempt.verdict, "champion")
     if run is None:
         try:
@@ -55,13 +62,13 @@ def register_model(model: ModelFolder, at: Locations, attempt: DueAttempt) -> Re
             if record.against or record.baseline:
                 why = f"the refit failed: {error}"
                 stores.ledger.put(ClosingRecord(as_of=record.as_of, verdict=record.verdict, outcome="refused", why=why))
-                return RegisterResult(None)
+                return None
             _logger.warning("%s The baseline serves.", text)
             run = _fit(model, Recipe.of_baseline(model), stores, attempt, record, {BASELINE_TAG: "yes"})
     tags = version_tags(stores.models.run_tags(run))
     what = f"{record.why}. Fitted" if (BASELINE_TAG in tags) == record.baseline else "The baseline, fitted"
     description = f"Attempt {attempt.verdict} at batch {attempt.as_of}: {what} on labels up to then."
-    return RegisterResult(stores.models.create_version(run, attempt.verdict, tags, description))
+    return stores.models.create_version(run, attempt.verdict, tags, description)
 
 
 def require_passed(model: ModelFolder, stores: Stores, attempt: DueAttempt) -> AttemptRecord:

@@ -23,6 +23,7 @@ from evergreen.judging.gate import too_few_of_a_class
 from evergreen.judging.holdout import choose_holdout
 from evergreen.losses import METRICS
 from evergreen.records import AttemptRecord, Feed
+from evergreen.storage.lease import hold_lease
 from evergreen.storage.revisions import known_revisions
 from evergreen.storage.stores import Stores, stores_of
 
@@ -77,14 +78,21 @@ def train_model(model: ModelFolder, at: Locations, attempt: DueAttempt) -> Train
     Windows are compared on the holdout and on those of the attempts before. A run of this attempt that is there already
     is used, with the span and the rows that it was fitted on: nothing is trained twice, whatever config.yaml says by
     now. The model's own code failing is no run either: the attempt is then refused for it, as trying again would be.
+
+    :raises NotReady: while another process is at the attempt.
     """
     stores = stores_of(model, at)
-    run = stores.models.find_run(attempt.verdict, "challenger")
-    if run is not None:
-        return _read_result(stores, run)
-    judged = stores.ledger.get(AttemptRecord, attempt.verdict)
-    if judged is not None:
-        return TrainResult(None, judged.trained_on, judged.training_rows)
+    with hold_lease(at, model.id, attempt.verdict):
+        run = stores.models.find_run(attempt.verdict, "challenger")
+        if run is not None:
+            return _read_result(stores, run)
+        judged = stores.ledger.get(AttemptRecord, attempt.verdict)
+        if judged is not None:
+            return TrainResult(None, judged.trained_on, judged.training_rows)
+        return _train(model, stores, attempt)
+
+
+def _train(model: ModelFolder, stores: Stores, attempt: DueAttempt) -> TrainResult:
     begun = time.process_time()
     with ExitStack() as folders:
         candidates, lacking = _try_windows(model, stores, attempt, folders)

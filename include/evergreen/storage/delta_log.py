@@ -37,10 +37,14 @@ def where(batch: str, revision: int) -> str:
     return f"batch = '{batch}' AND revision = {revision}"
 
 
-def commit_partition(uri: str, batch: str, revision: int, pieces: Iterator[pa.Table], metadata: dict[str, str]) -> bool:
+def commit_partition(
+    uri: str, batch: str, revision: int, pieces: Iterator[pa.Table], metadata: dict[str, str], new: bool = False
+) -> bool:
     """Write a partition in one commit; returns whether no other writer was faster.
 
     :param pieces: its rows, without batch and revision, at least one piece; what making them raises is raised.
+    :param new: whether no table was there: of two that make it, deltalake would keep the rows of both, for the second
+        tries again without a look at the first one's.
     :raises Outage: if the store does not answer.
     :raises SourceChanged: if the table is damaged.
     :raises SchemaChanged: if the rows do not fit the table.
@@ -59,7 +63,7 @@ def commit_partition(uri: str, batch: str, revision: int, pieces: Iterator[pa.Ta
             partition_by=["batch", "revision"],
             configuration=_CONFIGURATION,
             storage_options=delta_options(uri),
-            commit_properties=CommitProperties(custom_metadata=metadata),
+            commit_properties=CommitProperties(custom_metadata=metadata, max_commit_retries=0 if new else None),
             post_commithook_properties=PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False),
         )
     except CommitFailedError:

@@ -81,7 +81,8 @@ class Lake:
                 return
             self._require_types(table, batch, first)
             pieces = itertools.chain((first,), pieces)
-            if commit_partition(self.table_uri(table), batch, revision, pieces, metadata):
+            new = table not in self._types
+            if commit_partition(self.table_uri(table), batch, revision, pieces, metadata, new):
                 self._opened.pop(table, None)
                 return
         raise Outage(f"{self.table_uri(table)}: batch {batch} lost {_TRIES} commits to other writers; try again")

@@ -11,7 +11,7 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.data.delta_dataset_source import DeltaDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
-from mlflow.entities import Run, ViewType
+from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST, ErrorCode
@@ -20,6 +20,7 @@ from evergreen.errors import ModelIncompatible
 from evergreen.foreign_text import for_markdown
 from evergreen.records import PromotionRecord
 from evergreen.storage import model_from_code
+from evergreen.storage.backend_store import prepare_backend_store
 from evergreen.storage.evidence import Evidence
 from evergreen.storage.loading import WAY_OUT, drop_files, find_hashes, load_packed, recorded_hashes
 from evergreen.storage.model_from_code import PACKED
@@ -47,35 +48,30 @@ class ModelStore:
         self._uri, self._artifacts, self._model_id = tracking_uri, artifacts, model_id
         self._experiment_name = f"{env}/{model_id}"
         self.name = f"{env}.{model_id}"
+        prepare_backend_store(tracking_uri, artifacts)
         self._client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
 
     def find_run(self, attempt: str, role: str) -> str | None:
-        """The finished run of an attempt in a role (challenger, champion), or None.
-
-        A run of it that a killed process left behind is marked as such.
-        """
-        query = f"tags.`{ATTEMPT_TAG}` = '{attempt}' and tags.`{ROLE_TAG}` = '{role}'"
+        """The run of an attempt in a role (challenger, champion) that was finished first, or None."""
         with answered(self._uri):
-            finished = None
-            for run in self._search(query):
-                if run.info.status == "RUNNING":
-                    self._client.set_terminated(run.info.run_id, "KILLED")
-                elif run.info.status == "FINISHED":
-                    finished = run.info.run_id
-            return finished
+            finished = sorted(self._search(attempt, role, "FINISHED"), key=lambda run: int(run.info.end_time))
+            return str(finished[0].info.run_id) if finished else None
 
     def log_model(
         self, attempt: str, role: str, folder: Path, signature: ModelSignature, example: pd.DataFrame, about: Evidence
     ) -> str:
         """Log a packed model and its evidence as one run; returns the run's id.
+        The caller is alone at the attempt: its open runs were left by killed processes, and are marked so.
 
         :param folder: features.py, estimator.py, estimator.skops and spec.json.
         :param example: synthetic rows that show the input's shape; never real ones.
         """
         with answered(self._uri):
+            for left in self._search(attempt, role, "RUNNING"):
+                self._client.set_terminated(left.info.run_id, "KILLED")
             tags = {ATTEMPT_TAG: attempt, ROLE_TAG: role, **about.tags}
-            named = f"{role} {attempt}"
-            with quiet(), mlflow.start_run(experiment_id=self._experiment, run_name=named, tags=tags) as run:
+            begun = mlflow.start_run(experiment_id=self._experiment, run_name=f"{role} {attempt}", tags=tags)
+            with quiet(), begun as run:
                 mlflow.log_params(dict(about.params))
                 mlflow.log_metrics(dict(about.metrics))
                 source = DeltaDatasetSource(path=about.source)
@@ -120,15 +116,17 @@ class ModelStore:
             self._client.log_dict(run_id, report, name)
 
     def find_version(self, attempt: str) -> int | None:
-        """The version that an attempt was registered as, or None."""
+        """The version that an attempt was registered as first, or None."""
         with answered(self._uri):
-            versions = self._client.search_model_versions(
-                f"name = '{self.name}' and tags.`{ATTEMPT_TAG}` = '{attempt}'"
-            )
+            query = f"name = '{self.name}' and tags.`{ATTEMPT_TAG}` = '{attempt}'"
+            versions = self._client.search_model_versions(query)
             return min((int(version.version) for version in versions), default=None)
 
     def create_version(self, run_id: str, attempt: str, tags: Mapping[str, str], description: str) -> int:
-        """Register a run's model as the next version. MLflow never deduplicates: look for the attempt first."""
+        """Register a run's model as the version of an attempt; returns the attempt's one version.
+        MLflow never deduplicates, but numbers versions as they come: an attempt's lowest is the same for all who look,
+        and whoever finds that another process was faster takes its own away.
+        """
         with answered(self._uri):
             try:
                 self._client.create_registered_model(self.name)
@@ -144,7 +142,10 @@ class ModelStore:
                 tags={ATTEMPT_TAG: attempt, **tags},
                 description=for_markdown(description),
             )
-            return int(version.version)
+            first = self.find_version(attempt) or int(version.version)
+            if first != int(version.version):
+                self._client.delete_model_version(self.name, str(version.version))
+            return first
 
     def champion(self) -> tuple[int | None, int]:
         """The version that the alias names, and the promotion number that the registered model is tagged with."""
@@ -226,8 +227,9 @@ class ModelStore:
     def _experiment(self) -> str:
         return open_experiment(self._client, self._experiment_name, self._artifacts)
 
-    def _search(self, query: str) -> list[Run]:
-        return list(self._client.search_runs([self._experiment], query, run_view_type=ViewType.ACTIVE_ONLY))
+    def _search(self, attempt: str, role: str, status: str) -> list[Run]:
+        query = f"tags.`{ATTEMPT_TAG}` = '{attempt}' and tags.`{ROLE_TAG}` = '{role}' and status = '{status}'"
+        return list(self._client.search_runs([self._experiment], query))
 
     @functools.lru_cache(maxsize=64)  # noqa: B019 - a store lives as long as its process
     def _source(self, version: int) -> str:

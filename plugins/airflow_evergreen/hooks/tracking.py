@@ -34,7 +34,11 @@ class MlflowHook(BaseHook):
         """An ``MlflowClient`` for the server."""
         from mlflow import MlflowClient
 
-        return MlflowClient(self.locate(Locations.from_environment()).tracking_uri)
+        from evergreen.storage.backend_store import prepare_backend_store
+
+        at = self.locate(Locations.from_environment())
+        prepare_backend_store(at.tracking_uri, at.artifacts)
+        return MlflowClient(at.tracking_uri)
 
     def locate(self, at: Locations) -> Locations:
         """The same deployment with the connection's tracking URI; its credentials go where MLflow's client looks.

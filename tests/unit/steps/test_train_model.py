@@ -3,13 +3,17 @@
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow import MlflowClient
 
+from evergreen.errors import NotReady
 from evergreen.features.evidence import packed_hashes
 from evergreen.judging.holdout import choose_holdout
 from evergreen.records import AttemptRecord, PromotionRecord
 from evergreen.steps.judge_model import judge_model
 from evergreen.steps.register_model import register_model
 from evergreen.steps.train_model import TrainResult, _choose_window, train_model
+from evergreen.storage.lease import hold_lease
+from tests.short_loop import registry
 from tests.unit.small_loop import (
     CLASSES,
     LOGISTIC,
@@ -173,3 +177,57 @@ def test_a_holdout_is_as_short_as_its_rows_allow(min_rows, holdout, tmp_path):
     loop = SmallLoop.under(tmp_path, gate={"metric": "mae", "min_rows": min_rows})
     loop.take(doubled, 1, 2, 3, 4)
     assert choose_holdout(loop.model.config, loop.stores, day(4))[0] == [day(number) for number in holdout]
+
+
+@pytest.fixture
+def asked(tmp_path):
+    """A loop whose first check asks, with nothing trained yet."""
+    loop = SmallLoop.under(tmp_path)
+    loop.take(doubled, 1, 2)
+    return loop, loop.ask(2)
+
+
+def runs(loop):
+    """Status of each run, by role."""
+    client = MlflowClient(loop.at.tracking_uri, loop.at.tracking_uri)
+    experiments = [one.experiment_id for one in client.search_experiments()]
+    return sorted((run.data.tags["evergreen.role"], run.info.status) for run in client.search_runs(experiments))
+
+
+def test_while_another_process_is_at_it_nothing_is_trained_or_registered(asked):
+    loop, due = asked
+    with hold_lease(loop.at, loop.model.id, due.verdict), pytest.raises(NotReady, match="is being worked on"):
+        train_model(loop.model, loop.at, due)
+    assert runs(loop) == []
+    judge_model(loop.model, loop.at, due, train_model(loop.model, loop.at, due))
+    with hold_lease(loop.at, loop.model.id, due.verdict), pytest.raises(NotReady, match="is being worked on"):
+        register_model(loop.model, loop.at, due)
+    assert loop.stores.models.find_version(due.verdict) is None
+    assert register_model(loop.model, loop.at, due).version == 1
+    assert runs(loop) == [("challenger", "FINISHED"), ("champion", "FINISHED")]
+
+
+def test_looking_for_a_run_ends_none_and_training_marks_what_the_dead_left(asked):
+    loop, due = asked
+    client = MlflowClient(loop.at.tracking_uri, loop.at.tracking_uri)
+    tags = {"evergreen.attempt": due.verdict, "evergreen.role": "challenger"}
+    client.create_run(loop.stores.models._experiment, tags=tags)
+    assert loop.stores.models.find_run(due.verdict, "challenger") is None
+    assert runs(loop) == [("challenger", "RUNNING")]
+    trained = train_model(loop.model, loop.at, due)
+    assert runs(loop) == [("challenger", "FINISHED"), ("challenger", "KILLED")]
+    # Its process was not dead after all: what was finished first, and may have been judged, stays the attempt's run.
+    killed = next(run for run in client.search_runs([loop.stores.models._experiment]) if run.info.status == "KILLED")
+    client.set_terminated(killed.info.run_id, "FINISHED")
+    assert loop.stores.models.find_run(due.verdict, "challenger") == trained.run
+
+
+def test_of_two_that_register_one_attempt_one_version_stays(asked):
+    loop, due = asked
+    judge_model(loop.model, loop.at, due, train_model(loop.model, loop.at, due))
+    version = register_model(loop.model, loop.at, due).version
+    run = loop.stores.models.find_run(due.verdict, "champion")
+    assert (
+        loop.stores.models.create_version(run, due.verdict, {}, "by one that was paused as it came to this") == version
+    )
+    assert [name for name in registry(loop.model, loop.at) if name.startswith("version")] == ["version 1"]

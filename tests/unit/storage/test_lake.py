@@ -231,3 +231,18 @@ def test_writers_of_other_batches_at_once_lose_nothing(tmp_path):
         list(pool.map(write, [1, 2, 3]))
     lake = Lake(str(tmp_path), "dev", "taxi")
     assert [ids(lake, batch) for batch in (DAY, "2024-02-01", "2024-02-02", "2024-02-03")] == [[0], [1], [2], [3]]
+
+
+def test_of_two_that_make_a_table_with_the_same_rows_one_has_its_rows(tmp_path):
+    meeting = Barrier(2)
+
+    def write(_):
+        lake = Lake(str(tmp_path), "dev", "taxi")
+        for n in range(8):
+            meeting.wait()
+            lake.replace(f"clean{n}", DAY, 0, rows_of(1, 2), {})
+
+    with ThreadPoolExecutor(2) as writers:
+        list(writers.map(write, range(2)))
+    lake = Lake(str(tmp_path), "dev", "taxi")
+    assert [ids(lake, table=f"clean{n}") for n in range(8)] == [[1, 2]] * 8
