@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,12 @@ from evergreen.features.labelled import standing_claim
 from evergreen.incidents import last_incident
 from evergreen.records import ClaimRecord, DataRecord
 from evergreen.replay.runner import Runner
+from evergreen.steps.judge_model import judge_model
+from evergreen.steps.promote_model import promote_model
+from evergreen.steps.register_model import register_model
+from evergreen.steps.rollback_model import plan_rollback, rollback_model
+from evergreen.steps.train_model import train_model
+from evergreen.storage.loading import load_packed
 from evergreen.storage.stores import open_stores
 from tests.short_loop import lay_registry
 from tests.unit.small_loop import SmallLoop, day, doubled
@@ -81,14 +88,15 @@ def status() -> str:
     return " ".join((result.output + said).split())
 
 
+def packed_folders(loop: SmallLoop) -> list[Path]:
+    """Where MLflow keeps packed models."""
+    return [path.parent for path in Path(loop.at.lake).parent.glob("mlflow/**/packed/features.py")]
+
+
 def packed_folder(loop: SmallLoop) -> Path:
     """Where the champion's files lie."""
-    champion = loop.promotions[-1]
-    [folder] = [
-        path.parent
-        for path in Path(loop.at.lake).parent.glob("mlflow/**/packed/features.py")
-        if hash_of(path.parent / "estimator.skops") == champion.hashes["estimator.skops"]
-    ]
+    wanted = loop.promotions[-1].hashes["estimator.skops"]
+    [folder] = [one for one in packed_folders(loop) if hash_of(one / "estimator.skops") == wanted]
     return folder
 
 
@@ -294,3 +302,64 @@ def test_a_table_that_is_cut_says_which_file_of_it(damage, told, loop, monkeypat
             read()
         assert "estore" in str(error.value)
         assert "docs/operate.md#when-state-is-damaged" in str(error.value)
+
+
+def test_an_older_version_serves_the_batch_that_waits_unless_it_was_altered_too(loop):
+    folders = {hash_of(folder / "estimator.skops"): folder for folder in packed_folders(loop)}
+    older, champion = (folders[one.hashes["estimator.skops"]] for one in loop.promotions)
+    alter(champion)
+    refused(loop, ModelIncompatible, "version 2", "features.py has SHA-256")
+    kept = (older / "features.py").read_bytes()
+    alter(older)
+    plan = plan_rollback(loop.model, loop.at, 1, "the champion was altered")
+    assert "features.py has SHA-256" in plan.doubt or "labels are new to both" in plan.doubt
+    with pytest.raises(ModelIncompatible, match=r"model small, version 1: .*features\.py has SHA-256"):
+        rollback_model(loop.model, loop.at, plan)
+    assert len(loop.promotions) == 2
+    (older / "features.py").write_bytes(kept)
+    assert rollback_model(loop.model, loop.at, plan).version == 1
+    go_on(loop)
+    assert standing_claim(loop.stores, day(4)).version == 1
+    assert len(loop.predictions(4)) > 0
+    assert not list(Path(loop.at.lake).parent.glob("mlflow/**/ran"))
+
+
+def test_what_was_loaded_is_neither_read_again_nor_served_under_other_hashes(loop):
+    champion = loop.promotions[-1]
+    packed = loop.stores.models.load_promoted(champion)
+    alter(packed_folder(loop))
+    assert loop.stores.models.load_promoted(champion) is packed
+    assert "98" not in packed.code["features.py"]
+    other = champion.model_copy(update={"hashes": champion.hashes | {"features.py": "0" * 64}})
+    with pytest.raises(ModelIncompatible, match=r"features\.py has SHA-256 .*, expected 0000000000000000"):
+        loop.stores.models.load_promoted(other)
+
+
+def test_a_challenger_is_what_was_trained_until_it_serves(tmp_path):
+    loop = SmallLoop.under(tmp_path / "home")
+    loop.take(doubled, 1, 2, 3)
+    due = loop.ask(3)
+
+    def altered(role: str, step: Callable[[], object]) -> None:
+        """What a step is refused with while a file of the role's model is another."""
+        [folder] = [one for one in packed_folders(loop) if (one / "reference.json").exists() == (role == "champion")]
+        kept = (folder / "features.py").read_bytes()
+        alter(folder)
+        # As in a process of its own: what this one has loaded it would not read again.
+        load_packed.cache_clear()
+        told = r"model small, .*features\.py has SHA-256 .* Nothing of them was run"
+        with pytest.raises(ModelIncompatible, match=told):
+            step()
+        assert not (folder / "ran").exists()
+        (folder / "features.py").write_bytes(kept)
+
+    trained = train_model(loop.model, loop.at, due)
+    altered("challenger", lambda: judge_model(loop.model, loop.at, due, trained))
+    judged = judge_model(loop.model, loop.at, due, trained)
+    assert (judged.outcome, judged.baseline) == ("passed", False)
+    altered("challenger", lambda: register_model(loop.model, loop.at, due))
+    version = register_model(loop.model, loop.at, due).version
+    altered("champion", lambda: promote_model(loop.model, loop.at, due, version))
+    assert loop.promotions == []
+    promotion = promote_model(loop.model, loop.at, due, version)
+    assert set(promotion.hashes) == {"spec.json", "features.py", "estimator.py", "estimator.skops", "reference.json"}
