@@ -74,7 +74,8 @@ def _fetch(tracking_uri: str, model_id: str, named: str) -> tuple[Path, dict[str
         with tempfile.TemporaryDirectory() as scratch:
             target = None if isinstance(repository, LocalArtifactRepository) else scratch
             folder = repository.download_artifacts(f"artifacts/{PACKED}", target)  # type: ignore[no-untyped-call]
-            return Path(location) / "artifacts" / PACKED, read_files(Path(folder))
+            lies = Path(folder) if target is None else Path(location) / "artifacts" / PACKED
+            return lies, read_files(Path(folder))
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise

@@ -19,6 +19,8 @@ from evergreen.features.labelled import standing_claim
 from evergreen.incidents import last_incident
 from evergreen.records import ClaimRecord, DataRecord
 from evergreen.replay.runner import Runner
+from evergreen.steps.approve_model import approve_model
+from evergreen.steps.ask_retraining import ask_retraining
 from evergreen.steps.judge_model import judge_model
 from evergreen.steps.promote_model import promote_model
 from evergreen.steps.register_model import register_model
@@ -322,6 +324,19 @@ def test_an_older_version_serves_the_batch_that_waits_unless_it_was_altered_too(
     assert standing_claim(loop.stores, day(4)).version == 1
     assert len(loop.predictions(4)) > 0
     assert not list(Path(loop.at.lake).parent.glob("mlflow/**/ran"))
+
+
+def test_a_retraining_that_a_person_approves_serves_the_batch_that_waits(loop):
+    alter(packed_folder(loop))
+    refused(loop, ModelIncompatible, "version 2", "or retrain")
+    due = ask_retraining(loop.model, loop.at, "by hand", "the champion was altered").attempt
+    judged = judge_model(loop.model, loop.at, due, train_model(loop.model, loop.at, due))
+    assert judged.outcome == "needs approval"
+    assert "the champion cannot score the holdout: model small, version 2" in judged.why
+    approve_model(loop.model, loop.at, due, True, "a person")
+    promote_model(loop.model, loop.at, due, register_model(loop.model, loop.at, due).version)
+    go_on(loop)
+    assert standing_claim(loop.stores, day(4)).version == 3
 
 
 def test_what_was_loaded_is_neither_read_again_nor_served_under_other_hashes(loop):
