@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
@@ -73,6 +74,9 @@ def _fetch(tracking_uri: str, model_id: str, named: str) -> tuple[Path, dict[str
         repository = get_artifact_repository(location)
         with tempfile.TemporaryDirectory() as scratch:
             target = None if isinstance(repository, LocalArtifactRepository) else scratch
+            # A server would answer that a folder which is gone is a file that is not found.
+            if target is not None and not repository.list_artifacts(f"artifacts/{PACKED}"):
+                raise MlflowException("no such folder", error_code=RESOURCE_DOES_NOT_EXIST)
             folder = repository.download_artifacts(f"artifacts/{PACKED}", target)  # type: ignore[no-untyped-call]
             lies = Path(folder) if target is None else Path(location) / "artifacts" / PACKED
             return lies, read_files(Path(folder))

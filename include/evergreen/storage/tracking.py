@@ -19,6 +19,8 @@ from evergreen.errors import ModelIncompatible, Outage, Refused
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
 
 _VARIABLE = "MLFLOW_TRACKING_URI"
+# How MLflow tells of a server that does not answer, of a database that is locked, of a download that broke off.
+_SILENCE = ("API request to", "OperationalError", "failures occurred while downloading")
 
 
 def _speak_to(uri: str) -> None:
@@ -51,7 +53,7 @@ def answered(uri: str) -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        if "API request to" in str(error) or "OperationalError" in str(error):
+        if any(silence in str(error) for silence in _SILENCE):
             raise Outage(f"MLflow at {uri} did not answer: {error}") from error
         if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
             problem = f"{error.message}; the ledger names it. Restore MLflow's database from a backup (docs/backup.md)"
