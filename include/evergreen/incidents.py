@@ -91,9 +91,12 @@ def acknowledge(ledger: Ledger, incident: str, by: str, why: str) -> ResolutionR
     """Close an open incident because a person says that it is over, whatever was lost.
 
     :param incident: its id, such as ``fault-rows.0``.
-    :returns: the resolution that stands.
-    :raises Refused: if no incident of that id is open, naming those that are.
+    :returns: the resolution that stands, also where it was over before.
+    :raises Refused: if there is no incident of that id, naming those that are open.
     """
+    over = ledger.get(ResolutionRecord, incident)
+    if over is not None:
+        return over
     still = {one.opened.id: one for one in newest_incidents(ledger) if one.resolved is None}
     if incident not in still:
         raise Refused(f"incident {incident}: is not open; open incidents: {', '.join(still) or 'none'}")

@@ -4,7 +4,7 @@ import runpy
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from airflow.sdk import DAG, BaseOperator, Context, Param, get_parsing_context
 
@@ -20,6 +20,7 @@ from evergreen.config.model_folder import (
 )
 from evergreen.errors import ConfigInvalid
 from evergreen.foreign_text import for_markdown
+from evergreen.records import Cause
 
 _LONGEST_DELAY = timedelta(minutes=30)
 _HERE = Path(__file__).parent
@@ -99,7 +100,8 @@ def describe(model: ModelFolder, kind: str, what: str) -> dict[str, Any]:
             "retry_exponential_backoff": 2.0,
             "max_retry_delay": _LONGEST_DELAY,
             "execution_timeout": _limit(config.tasks.timeout),
-            "on_failure_callback": FailureReport(f"failed-{kind}"),
+            # Who starts a lever by hand sees what became of it.
+            "on_failure_callback": FailureReport(f"failed-{kind}") if f"failed-{kind}" in get_args(Cause) else None,
         },
     }
 
@@ -111,21 +113,31 @@ def one_run_a_batch(model: ModelFolder) -> dict[str, Any]:
     cleared while later ones wait. Order is kept by the sensors.
     """
     schedule = model.config.schedule
-    batch = Param(
-        None,
-        type=["null", "string"],
-        pattern=model.config.calendar.pattern,
-        title="Batch",
-        description=f"The batch to process, such as {model.config.calendar.name(0)}; empty: the one that the run's "
-        "data interval ends.",
-    )
     return {
         "start_date": schedule.start,
         "end_date": schedule.last_moment,
         "catchup": True,
         "max_active_runs": 16,
-        "params": {"batch": batch},
+        "params": {"batch": batch_param(model, "The batch to process", "the one that the run's data interval ends")},
     }
+
+
+def batch_param(model: ModelFolder, what: str, otherwise: str | None = None) -> Param:
+    """A Param that names a batch.
+
+    :param what: what the batch is for.
+    :param otherwise: which batch is meant where none is named; None where one has to be.
+    """
+    described = f"{what}, such as {model.config.calendar.name(0)}"
+    form: dict[str, Any] = {"pattern": model.config.calendar.pattern, "title": "Batch"}
+    if otherwise is None:
+        return Param(type="string", description=f"{described}.", **form)
+    return Param(None, type=["null", "string"], description=f"{described}; empty: {otherwise}.", **form)
+
+
+def why_param(title: str) -> Param:
+    """A Param that has to be filled in with a reason."""
+    return Param(type="string", minLength=1, title=title, description="Why; it goes on record, with your name.")
 
 
 def attempt_params(model: ModelFolder) -> dict[str, Param]:

@@ -59,6 +59,11 @@ def batch_of(model: ModelFolder, given: str | None, context: Context) -> str:
     return batch
 
 
+def who_triggered(context: Context) -> str:
+    """The name of the person who has started the run, as far as Airflow knows it."""
+    return getattr(context["dag_run"], "triggering_user_name", None) or "somebody"
+
+
 def feed_of(given: str) -> Feed:
     """The feed that a task is for.
 

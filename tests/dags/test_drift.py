@@ -29,4 +29,4 @@ def test_it_keeps_the_batches_own_time(dag, taxi):
 def test_a_batch_may_be_given_by_hand(dag):
     param = dag.params.get_param("batch")
     assert param.schema["type"] == ["null", "string"]
-    assert "such as 2024-01-31" in param.description
+    assert "such as 2024-01-01" in param.description

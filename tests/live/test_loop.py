@@ -329,6 +329,33 @@ def test_an_operator_finds_the_model_and_looks_into_a_run(
     leave(page)
 
 
+@needs_browser
+def test_an_operator_goes_back_a_version_on_the_models_page(
+    live: Live, model: ModelFolder, told: list[str], page: Page, tmp_path: Path
+) -> None:
+    ledger = open_stores(live.at, model.id).ledger
+    serving = ledger.last(PromotionRecord, "champion")
+    assert serving is not None
+    page.goto(f"{live.services.airflow_url}/dags/taxi__batch/plugin/evergreen-model")
+    shown = page.frame_locator("iframe[title=Model]")
+    shown.get_by_text("Go back to an older version").first.click()
+    form = shown.locator("#rollback")
+    form.locator("[name=version]").select_option("2")
+    form.locator("[name=why]").fill("the tariff was a mistake")
+    form.locator("[name=even_if_worse]").check()
+    form.locator("button").click()
+    form.get_by_text("Started as run").wait_for()
+    shoot(page, "rollback", tmp_path)
+    leave(page)
+    wait_until(lambda: set(live.runs("taxi__rollback").values()) == {"success"}, 300, "the rollback")
+    back = ledger.last(PromotionRecord, "champion")
+    assert back is not None
+    assert (back.number, back.version) == (serving.number + 1, 2)
+    attempt = ledger.get(AttemptRecord, back.attempt)
+    assert attempt is not None
+    assert attempt.why == "rolled back: admin: the tariff was a mistake"
+
+
 def test_nothing_is_left_running(live: Live, told: list[str]) -> None:
     """Last of all: what was started here ends with the services, the workers and what they have forked too."""
     started = family(live)

@@ -180,6 +180,8 @@ def test_only_what_is_open_can_be_acknowledged(ledger):
     report(ledger, CAUSE, "2024-01-03", "rejected", lost="2024-01-03")
     acknowledge(ledger, "fault-rows.0", "ada", "a holiday")
     report(ledger, "drift", "2024-01-03", "drifted")
-    for id_ in ("fault-rows.0", "fault-rows", "nonsense"):
+    # Of one that is over the first word stands.
+    assert acknowledge(ledger, "fault-rows.0", "bob", "again").by == "ada"
+    for id_ in ("fault-rows", "fault-rows.1", "nonsense"):
         with pytest.raises(Refused, match=rf"incident {id_}: is not open; open incidents: drift\.0"):
             acknowledge(ledger, id_, "ada", "again")

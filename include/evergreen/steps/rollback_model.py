@@ -12,7 +12,7 @@ from evergreen.features.labelled import blocks_of, gather_rows, match_labels
 from evergreen.judging.attempts import DueAttempt
 from evergreen.judging.champion import predict_labelled
 from evergreen.judging.gate import judge
-from evergreen.records import AttemptRecord, ClaimRecord, Judgement, PromotionRecord
+from evergreen.records import AttemptRecord, ClaimRecord, Judgement, PromotionRecord, WishRecord
 from evergreen.steps.promote_model import promote_model
 from evergreen.storage.stores import Stores, stores_of
 
@@ -87,6 +87,34 @@ def rollback_model(model: ModelFolder, at: Locations, plan: RollbackPlan) -> Pro
             f"ended; end that one first: evergreen rollback {model.id} {record.version}"
         )
     return promote_model(model, at, DueAttempt(record.verdict, record.as_of), record.version)
+
+
+def roll_back(
+    model: ModelFolder, at: Locations, wish: str, version: int | None, why: str, even_if_worse: bool
+) -> PromotionRecord:
+    """Go back to an older version in one step, once for each wish.
+
+    :param wish: the wish's own name: a second call under it goes back no further.
+    :param version: as for ``plan_rollback``.
+    :param even_if_worse: whether it goes on where the gate would refuse.
+    :raises Refused: with the judgement, if the gate would refuse; or if somebody promoted meanwhile.
+    """
+    ledger = stores_of(model, at).ledger
+    standing = ledger.get(WishRecord, wish)
+    begun = ledger.get(AttemptRecord, standing.verdict) if standing is not None else None
+    if begun is not None and begun.version is not None:
+        return promote_model(model, at, DueAttempt(begun.verdict, begun.as_of), begun.version)
+    plan = plan_rollback(model, at, version, why)
+    if plan.doubt is not None and not even_if_worse:
+        raise Refused(
+            f"model {model.id}: the gate would refuse to go back from version {plan.instead} to version "
+            f"{plan.version}: {plan.doubt}. Who wants it all the same says even_if_worse"
+        )
+    standing = ledger.put(WishRecord(as_of=plan.attempt.as_of, name=wish, verdict=plan.attempt.verdict))
+    promoted = rollback_model(model, at, plan) if standing.verdict == plan.attempt.verdict else None
+    if promoted is None or promoted.attempt != plan.attempt.id:
+        raise Refused(f"model {model.id}: another version was promoted meanwhile; look at it, and ask again")
+    return promoted
 
 
 def _judge(

@@ -6,6 +6,7 @@ from airflow.sdk import Context
 
 from airflow_evergreen.operators.attempt import attempt_batch
 from airflow_evergreen.operators.step import StepOperator
+from airflow_evergreen.runtime import who_triggered
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import Refused
@@ -45,9 +46,8 @@ class AskRetrainingOperator(StepOperator):
                 "watch gives them, or none of them to retrain by hand"
             )
         else:
-            run: Any = context["dag_run"]
-            who = getattr(run, "triggering_user_name", None) or "somebody"
-            asked = ask_retraining(model, at, run.run_id, f"{who}: {self.why}")
+            why = f"{who_triggered(context)}: {self.why}"
+            asked = ask_retraining(model, at, context["dag_run"].run_id, why)
             due = asked.attempt
             if due is None:
                 self.log.warning("%s", asked.why)

@@ -24,7 +24,7 @@ from evergreen.records import Feed
 _STATIC = {path.name: path for path in (Path(__file__).parent / "static").iterdir()}
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
-    "frame-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 'self'"
+    "connect-src 'self'; frame-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 'self'"
 )
 # Evidently's page carries scripts of its own: they run, but as a page of no origin, which can ask nobody for anything.
 _FOREIGN_POLICY = (

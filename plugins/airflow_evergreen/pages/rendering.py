@@ -9,6 +9,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment
 
 from airflow_evergreen import __version__
+from airflow_evergreen.pages import PREFIX
 from evergreen.replay.report import TEMPLATES, open_templates
 
 
@@ -25,5 +26,6 @@ def render(request: Request, template: str, status: int = 200, **values: Any) ->
     :param values: what it shows.
     """
     base = request.scope.get("root_path", "")
-    html = _templates().get_template(template).render(base=base, installed=__version__, **values)
+    known = {"base": base, "api": f"{base.removesuffix(PREFIX)}/api/v2", "installed": __version__}
+    html = _templates().get_template(template).render(**known, **values)
     return HTMLResponse(html, status_code=status)

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from evergreen.config.locations import Locations
-from evergreen.errors import ModelNotFound, NotReady
+from evergreen.errors import ModelNotFound, NotReady, Refused
+from evergreen.records import WishRecord
 from evergreen.replay.status import describe_version
-from evergreen.steps.rollback_model import plan_rollback, rollback_model
+from evergreen.steps.rollback_model import plan_rollback, roll_back, rollback_model
 from tests.unit.small_loop import SmallLoop, day, doubled, make_rows
 
 
@@ -56,6 +57,27 @@ def test_a_rollback_is_a_promotion_like_any(loop):
     plan = plan_rollback(loop.model, loop.at, None, "ada: a mistake")
     assert (plan.version, plan.instead, plan.doubt) == (2, 1, None)
     assert rollback_model(loop.model, loop.at, plan).number == 4
+
+
+def test_a_wish_goes_back_once_however_often_it_is_made(loop):
+    with pytest.raises(Refused, match=r"from version 2 to version 1: .*not above the minimum effect.* even_if_worse"):
+        roll_back(loop.model, loop.at, "run-1", None, "ada", even_if_worse=False)
+    assert len(loop.promotions) == 2
+    promotion = roll_back(loop.model, loop.at, "run-1", None, "ada", even_if_worse=True)
+    assert (promotion.number, promotion.version) == (3, 1)
+    # Without the wish's name the version before the champion would be 2 again.
+    assert roll_back(loop.model, loop.at, "run-1", None, "ada", even_if_worse=True) == promotion
+    assert len(loop.promotions) == 3
+    assert roll_back(loop.model, loop.at, "run-2", None, "bob", even_if_worse=False).version == 2
+
+
+def test_a_wish_that_was_overtaken_between_its_writes_is_refused(loop):
+    loop.stores.ledger.put(WishRecord(as_of=day(3), name="run-1", verdict="rollback.3"))
+    roll_back(loop.model, loop.at, "run-2", 1, "bob", even_if_worse=True)
+    loop.stores.ledger.put(WishRecord(as_of=day(3), name="run-3", verdict="rollback.2"))
+    with pytest.raises(Refused, match="another version was promoted meanwhile"):
+        roll_back(loop.model, loop.at, "run-3", None, "ada", even_if_worse=True)
+    assert len(loop.promotions) == 3
 
 
 def test_of_two_at_once_the_first_stands(loop):

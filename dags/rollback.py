@@ -1,0 +1,35 @@
+"""<model>__rollback: an older version in force again, when a person says so. One Airflow DAG a model folder."""
+
+from airflow.sdk import DAG, Param
+
+from airflow_evergreen.dags import describe, models_for, why_param
+from airflow_evergreen.operators.rollback_model import RollbackModelOperator
+from airflow_evergreen.operators.send_alerts import SendAlertsOperator
+
+PARAMS = {
+    "version": Param(
+        None,
+        type=["null", "integer"],
+        minimum=1,
+        title="Version",
+        description="The version to go back to; empty: the one before the champion.",
+    ),
+    "why": why_param("Why"),
+    "even_if_worse": Param(
+        False,
+        type="boolean",
+        title="Even if worse",
+        description="Without it the run fails where the gate would refuse that version, and tells the judgement.",
+    ),
+}
+
+for model in models_for("rollback"):
+    with DAG(
+        **describe(model, "rollback", "puts an older version in force again, after the gate was heard"),
+        schedule=None,
+        max_active_runs=1,
+        params=PARAMS,
+    ) as dag:
+        rollback_model = RollbackModelOperator(task_id="rollback_model", model_id=model.id)
+        rollback_model >> SendAlertsOperator(task_id="send_alerts", model_id=model.id).as_teardown()
+    globals()[dag.dag_id] = dag
