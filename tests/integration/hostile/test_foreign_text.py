@@ -23,7 +23,7 @@ from tests.integration.hostile.small import CONFIG, batch_of, rows_of, write_mod
 SEEN = "rate [/min] [bold] :tada: </script><img src=x onerror=alert(1)> <!channel> &lt; *a* _b_ `c` ~~d~~ @team [m](http://x.y)"
 HOSTILE = f"{SEEN} \x1b[2J"
 SHOWN = f"{SEEN} \\x1b[2J"
-FILE = "rows_2024-01-02 [red] <!here>.csv"
+FILE = "rows_2024-01-02 [red] <!here>\nERROR all is lost \x1b[2J.csv"
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,8 @@ def test_the_terminal_shows_it_and_obeys_nothing(replayed):
     status = CliRunner(env=env).invoke(cli, ["status", model.id], catch_exceptions=False).output
     (fault,) = [line for line in status.splitlines() if "fault-rows.0" in line]
     assert SHOWN in fault
-    assert FILE in fault
+    assert FILE.replace("\n", r"\x0a").replace("\x1b", r"\x1b") in fault
+    assert "\nERROR" not in status
     assert "\x1b[2J" not in output + status
 
 
