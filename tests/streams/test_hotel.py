@@ -13,6 +13,7 @@ from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder, load_model_folder
 from evergreen.features.labelled import LabelledRows
 from evergreen.features.reading import published
+from evergreen.incidents import last_incident
 from evergreen.judging import champion
 from evergreen.judging.champion import predict_labelled
 from evergreen.losses import METRICS
@@ -239,6 +240,14 @@ def test_labels_count_from_their_arrival_on(loop: Drive) -> None:
         window = sorted(numbers["by_arrival_of_labels"])
         assert window[-1] <= verdict.as_of
         assert numbers["rows"] == labels["week"].isin(window).sum()
+
+
+def test_labels_that_are_months_late_are_no_labels_without_a_row(loop: Drive) -> None:
+    """Some rows are in quarantine, and the first weeks know quick labels alone: at each check most have their row."""
+    assert last_incident(open_stores(loop.at, "hotel").ledger, "unmatched") is None
+    said = [one.verdict.freshness.numbers["label_keys"] for one in loop.history.batches[1:] if one.verdict]
+    assert {one["state"] for one in said} == {"ok"}
+    assert all(one["matched"] > 0.9 * one["came"] for one in said)
 
 
 def test_labels_that_arrive_later_change_nothing_before(loop: Drive, tmp_path: Path) -> None:
