@@ -14,6 +14,7 @@
     │   ├── IdentityChanged      a model folder names batches or rows otherwise than its ledger
     │   ├── SchemaChanged        rows do not fit the table that earlier ones are in
     │   ├── FeaturesInvalid      a model's own code raised, or returned other rows or columns
+    │   │   └── CodeUnsafe       it ended its process, or ran for longer than its time limit
     │   ├── ModelIncompatible    a registered model cannot read these rows, or be loaded as packed
     │   ├── BatchRejected        a batch failed validation as a whole and is in quarantine
     │   ├── BatchMissing         a batch did not come in its time
@@ -110,6 +111,10 @@ class SchemaChanged(Refused):
 
 class FeaturesInvalid(Refused):
     """A model's own code raised, or returned other rows or columns than its contract says."""
+
+
+class CodeUnsafe(FeaturesInvalid):
+    """A model's own code ended its process, or ran for longer than its time limit."""
 
 
 class ModelIncompatible(Refused):

@@ -8,7 +8,7 @@ from evergreen.batches import Calendar, Every
 from evergreen.config.check_config import DIVERGENCES, CheckConfig
 from evergreen.config.data_schema import DataSchema, LabelSchema
 from evergreen.config.feeds_config import QUARANTINED, FilesConfig, LabelFeed, Labels, LabelsInside, QueryConfig, Source
-from evergreen.config.fields import Column, ColumnType, Contract, Misfit, Percent
+from evergreen.config.fields import HOUR, Column, ColumnType, Contract, Limit, Misfit, Percent
 from evergreen.config.gate_config import GateConfig, Task
 from evergreen.config.limits_config import LimitsConfig
 from evergreen.config.policies_config import Decay, EveryN, Policy, RetrainConfig
@@ -103,6 +103,7 @@ class EstimatorConfig(Contract):
     trusted_types: tuple[str, ...] = Field(
         default=(), description="Types that skops may load, beside those of common scikit-learn estimators."
     )
+    time_limit: Limit = Field(default=HOUR, description="Time for one call of its code: features of a batch, a fit.")
 
 
 def _parse_window(value: Any) -> Any:

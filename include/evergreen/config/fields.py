@@ -245,4 +245,5 @@ Encoding = Annotated[str, BeforeValidator(_parse_encoding)]
 Percent = Annotated[float, BeforeValidator(_parse_percent)]
 Duration = Annotated[timedelta, BeforeValidator(_parse_duration)]
 Limit = Annotated[Duration, AfterValidator(_require_some)]
+HOUR = timedelta(hours=1)
 Column = Annotated[ColumnType, BeforeValidator(_parse_column)]

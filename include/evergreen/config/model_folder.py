@@ -47,7 +47,9 @@ class ModelFolder:
     @property
     def code_version(self) -> str:
         """Hash of the code and of the settings that shape a model."""
-        shaping = self.config.model_dump(mode="json", include={"rows", "features", "model", "training"})
+        shaping = self.config.model_dump(
+            mode="json", include={"rows", "features", "model", "training"}, exclude={"model": {"time_limit"}}
+        )
         text = json.dumps([shaping, self.code], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -1,13 +1,14 @@
 """What a version was made with. It is packed with the version, and does not change with config.yaml."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
 from evergreen.config.contract import ModelConfig, Window
 from evergreen.config.data_schema import DataSchema, LabelSchema
-from evergreen.config.fields import ColumnType
+from evergreen.config.fields import HOUR, ColumnType
 from evergreen.config.gate_config import MetricName, Task
 
 
@@ -21,6 +22,7 @@ class ModelSpec(BaseModel):
     :ivar metric: by which it was to be judged, and its constant is the best.
     :ivar lookback: batches before a batch that its features read.
     :ivar rowwise: whether they read nothing but the row.
+    :ivar time_limit: of one call of its own code.
     :ivar window: label batches that it may learn from.
     :ivar target: name and type; empty for a model without labels.
     :ivar max_delay: batches that a label may come after its row; 0 where labels stand inside the rows.
@@ -37,6 +39,7 @@ class ModelSpec(BaseModel):
     metric: MetricName
     seed: int
     trusted_types: tuple[str, ...]
+    time_limit: timedelta = HOUR
     lookback: int
     rowwise: bool
     window: Window
@@ -62,6 +65,7 @@ class ModelSpec(BaseModel):
             metric=config.gate.metric,
             seed=config.model.seed,
             trusted_types=config.model.trusted_types,
+            time_limit=config.model.time_limit,
             lookback=config.features.lookback,
             rowwise=config.features.rowwise,
             window=window,
@@ -80,7 +84,7 @@ class ModelSpec(BaseModel):
     def has_recipe_of(self, other: "ModelSpec") -> bool:
         """Whether another version's settings would make the same predictions."""
         # As they are written: a column's default of null and none at all are equal as values.
-        mine, others = (one.recipe.model_dump(mode="json", exclude={"metric"}) for one in (self, other))
+        mine, others = (one.recipe.model_dump(mode="json", exclude={"metric", "time_limit"}) for one in (self, other))
         return bool(mine == others)
 
     def data_schema(self, today: DataSchema) -> DataSchema:

@@ -10,6 +10,7 @@ from evergreen.errors import FeaturesInvalid
 from evergreen.features.reading import Columns, is_readable, published, read_keys, read_labels, read_rows
 from evergreen.records import ClaimRecord, DataRecord, Partition
 from evergreen.storage.cache import ByteCache
+from evergreen.storage.own_code import own_code
 from evergreen.storage.packed_model import PackedModel
 from evergreen.storage.revisions import record_of
 from evergreen.storage.stores import Stores
@@ -70,15 +71,28 @@ def build_features(
     kept = _BUILT.get(cache_key)
     if kept is not None:
         return kept
-    first = today.calendar.shift(claim.as_of, -reach)
-    within = DataRecord.listing([partition for partition in data.partitions if partition.batch >= first])
-    rows, history = read_rows(mine, stores, listed), read_history(mine, stores, within, claim.as_of)
+    rows, history = read_inputs(mine, stores, claim, reach, listed)
     built = BatchFeatures(
         read_keys(today, stores, listed).drop(columns="batch"),
-        call_features(packed, rows[list(mine.columns)], history, claim.as_of),
+        call_features(packed, rows, history, claim.as_of),
     )
     _BUILT.put(cache_key, built)
     return built
+
+
+def read_inputs(
+    mine: DataSchema, stores: Stores, claim: ClaimRecord, reach: int, listed: list[Partition]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What ``build_features`` is given for a batch: its rows, and the history before it.
+
+    :param mine: the schema of the model, under whose names they are read.
+    :param reach: batches that it looks back.
+    :param listed: the partitions of the rows.
+    """
+    first = mine.calendar.shift(claim.as_of, -reach)
+    listing = claimed_data(stores, claim).partitions
+    within = DataRecord.listing([partition for partition in listing if partition.batch >= first])
+    return read_rows(mine, stores, listed)[list(mine.columns)], read_history(mine, stores, within, claim.as_of)
 
 
 def claimed_data(stores: Stores, claim: ClaimRecord) -> DataRecord:
@@ -98,12 +112,8 @@ def call_features(
     :raises FeaturesInvalid: naming the model, the batch, what was returned and what was expected.
     """
     where = f"model {packed.spec.model}, features.py, build_features on batch {batch}"
-    try:
+    with own_code(where, packed.spec.time_limit):
         features = packed.features.build_features(rows if given_away else rows.copy(), history.copy())
-    except MemoryError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise FeaturesInvalid(f"{where}: raised {type(error).__name__}: {error}") from error
     if not isinstance(features, pd.DataFrame):
         raise FeaturesInvalid(f"{where}: returned {type(features).__name__}; expected a DataFrame")
     if len(features) != len(rows) or not features.index.equals(rows.index):
@@ -128,13 +138,8 @@ def call_predict(packed: PackedModel, features: pd.DataFrame, batch: str, given_
     :raises FeaturesInvalid: if the estimator raises on these features, or predicts what is not a number.
     """
     where = f"model {packed.spec.model}, its estimator on batch {batch}"
-    try:
+    with own_code(where, packed.spec.time_limit):
         predictions = np.asarray(packed.predict_features(features if given_away else features.copy()), dtype=float)
-    except MemoryError:
-        # A fault of the machine, not of the code: it is tried again.
-        raise
-    except (Exception, SystemExit) as error:
-        raise FeaturesInvalid(f"{where}: raised {type(error).__name__}: {error}") from error
     if predictions.shape != (len(features),):
         found = " x ".join(str(length) for length in predictions.shape) or "one"
         raise FeaturesInvalid(f"{where}: predicted {found} numbers; expected {len(features)}, one for each row")

@@ -23,6 +23,7 @@ from evergreen.features.maturity import Maturity, learn_maturity
 from evergreen.losses import METRICS
 from evergreen.records import DataRecord, PromotionRecord
 from evergreen.storage.model_from_code import ESTIMATOR, FEATURES, PACKED, TRUSTED_TYPES, load_module
+from evergreen.storage.own_code import own_code
 from evergreen.storage.packed_model import PackedModel, write_spec
 from evergreen.storage.stores import Stores
 
@@ -106,14 +107,14 @@ def fit_model(
     spec, schema = recipe.spec, recipe.spec.data_schema(today)
     for name, text in recipe.code.items():
         (folder / name).write_text(text, encoding="utf-8")
-    building = PackedModel(folder, spec, _load(spec.model, folder / FEATURES, "features", "build_features"), None)
+    building = PackedModel(folder, spec, load_code(spec, folder / FEATURES, "features", "build_features"), None)
     labelled = match_labels(schema, stores, *span, data)
     features, read = gather_features(schema, stores, building, labelled)
     maturity = learn_maturity(schema, stores, building, labelled, features, span[1])
     kept = labelled.rows[maturity.kept]
     expected = count_expected(schema, labelled, span[1], cautious=True)
     target = kept[schema.labels.column] if schema.labels is not None else None
-    estimator = _fit(spec, folder, features[maturity.kept], target, expected)
+    estimator = fit_estimator(spec, folder, features[maturity.kept], target, expected)
     skops.io.dump(estimator, folder / ESTIMATOR, compression=zipfile.ZIP_DEFLATED)
     _refuse_unknown_types(spec, folder)
     constant = (
@@ -142,9 +143,20 @@ def rebuild_model(model: ModelFolder, stores: Stores, promotion: PromotionRecord
     return fit_model(recipe, model.config.data_schema, stores, promotion.trained_on, folder, data).packed
 
 
-def _fit(spec: ModelSpec, folder: Path, features: pd.DataFrame, target: pd.Series | None, waiting: int) -> object:
-    build = _load(spec.model, folder / "estimator.py", "estimator", "build_estimator").build_estimator
-    try:
+def fit_estimator(
+    spec: ModelSpec, folder: Path, features: pd.DataFrame, target: pd.Series | None, waiting: int
+) -> object:
+    """Build the estimator by the code in a folder, and fit it.
+
+    :param features: (n, features) of the rows to learn from.
+    :param target: (n,) their labels; None for a model without.
+    :param waiting: rows that wait for a label, which the best constant counts.
+    :raises FeaturesInvalid: if the code raises, or what it builds cannot be fitted.
+    """
+    build = load_code(spec, folder / "estimator.py", "estimator", "build_estimator").build_estimator
+    with own_code(
+        f"model {spec.model}, estimator.py, on {len(features)} rows of {list(features.columns)}", spec.time_limit
+    ):
         estimator = build(spec.seed)
         if target is None:
             return estimator.fit(features)
@@ -155,22 +167,18 @@ def _fit(spec: ModelSpec, folder: Path, features: pd.DataFrame, target: pd.Serie
             weights = np.append(np.ones(len(target)), np.full(2, 1 + waiting / 2))
             return estimator.fit(np.zeros((len(target) + 2, 1)), np.append(target, [0, 1]), sample_weight=weights)
         return estimator.fit(features, target)
-    except MemoryError:
-        # A fault of the machine, not of the code: it is tried again.
-        raise
-    except (Exception, SystemExit) as error:
-        where = f"model {spec.model}, estimator.py, on {len(features)} rows of {list(features.columns)}"
-        raise FeaturesInvalid(f"{where}: raised {type(error).__name__}: {error}") from error
 
 
-def _load(model: str, path: Path, role: str, function: str) -> ModuleType:
-    try:
+def load_code(spec: ModelSpec, path: Path, role: str, function: str) -> ModuleType:
+    """Import one file of a model's own code.
+
+    :param function: that it must have.
+    :raises FeaturesInvalid: if it raises, or does not have it.
+    """
+    with own_code(f"model {spec.model}, {path.name}, on import", spec.time_limit):
         module = load_module(path, role)
-    except (Exception, SystemExit) as error:
-        where = f"model {model}, {path.name}"
-        raise FeaturesInvalid(f"{where}: raised {type(error).__name__} on import: {error}") from error
     if not callable(getattr(module, function, None)):
-        raise FeaturesInvalid(f"model {model}, {path.name}: has no function {function}; expected one")
+        raise FeaturesInvalid(f"model {spec.model}, {path.name}: has no function {function}; expected one")
     return module
 
 

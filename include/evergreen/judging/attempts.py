@@ -73,6 +73,17 @@ def earlier_attempts(stores: Stores, verdict_id: str, most: int) -> Iterator[Att
     return itertools.islice(each(), most)
 
 
+def is_new_code(stores: Stores, attempt: DueAttempt, code: str) -> bool:
+    """Whether neither the version in force, nor a challenger of the attempts before, was fitted by a folder's code.
+
+    :param code: the folder's code version.
+    """
+    promotion = stores.ledger.last(PromotionRecord, "champion")
+    if promotion is not None and not promotion.baseline and promotion.code == code:
+        return False
+    return not any(one.tried and one.code == code for one in earlier_attempts(stores, attempt.verdict, COMPARED - 1))
+
+
 def find_due_attempt(config: ModelConfig, stores: Stores) -> DueAttempt | None:
     """The attempt that is due, or one that was judged and not finished; None if there is none.
 

@@ -11,13 +11,14 @@ import numpy as np
 from evergreen.config.contract import ModelConfig, Window
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
-from evergreen.errors import FeaturesInvalid, ModelIncompatible
+from evergreen.errors import CodeUnsafe, FeaturesInvalid, ModelIncompatible
 from evergreen.features.building import call_predict
 from evergreen.features.evidence import TRIED_TAG, WINDOW_TAG, fitted_span, log_fitted
 from evergreen.features.label_batches import training_span
 from evergreen.features.labelled import LabelledRows, count_expected, gather_features, match_labels
 from evergreen.features.packing import FittedModel, Recipe, fit_model, packing_folder
-from evergreen.judging.attempts import COMPARED, DueAttempt, earlier_attempts
+from evergreen.features.trial import try_code
+from evergreen.judging.attempts import COMPARED, DueAttempt, earlier_attempts, is_new_code
 from evergreen.judging.champion import champion_losses, promotion_decided
 from evergreen.judging.gate import too_few_of_a_class
 from evergreen.judging.holdout import choose_holdout
@@ -128,8 +129,7 @@ def _try_windows(
 
     :param folders: that hold what was fitted until it is closed.
     """
-    config, candidates = model.config, dict[Window, _Candidate]()
-    schema = config.data_schema
+    config, schema, candidates = model.config, model.config.data_schema, dict[Window, _Candidate]()
     lacking = TrainResult(None, None, 0, "no labels are known before the holdout")
     holdout, holdout_rows = choose_holdout(config, stores, attempt.as_of)
     if not holdout:
@@ -147,12 +147,16 @@ def _try_windows(
         why = _too_little(config, rows, span[1])
         if why is None:
             try:
-                folder = folders.enter_context(packing_folder())
-                fitted = fit_model(Recipe.of(model, window), schema, stores, span, folder)
+                recipe, folder = Recipe.of(model, window), folders.enter_context(packing_folder())
+                if not candidates and is_new_code(stores, attempt, model.code_version):
+                    try_code(recipe, schema, stores, rows)
+                fitted = fit_model(recipe, schema, stores, span, folder)
                 candidates[window] = _Candidate(span, _measure_loss(config, stores, fitted, holdout_rows), fitted)
             except FeaturesInvalid as error:
                 _logger.warning("%s, window %s: %s", model.id, window, error)
                 lacking = TrainResult(None, span, len(rows.rows), str(error), fault=True)
+                if isinstance(error, CodeUnsafe):
+                    break
         elif not lacking.fault:
             lacking = TrainResult(None, span, len(rows.rows), why)
     return candidates, lacking
@@ -161,8 +165,7 @@ def _try_windows(
 def _read_result(stores: Stores, run: str) -> TrainResult:
     """What is on record of a challenger that was trained before."""
     tags, metrics = stores.models.run_tags(run), stores.models.run_metrics(run)
-    tried = json.loads(tags[TRIED_TAG])
-    spent = float(metrics["cpu_seconds"])
+    tried, spent = json.loads(tags[TRIED_TAG]), float(metrics["cpu_seconds"])
     return TrainResult(run, fitted_span(tags), int(metrics["learnt_rows"]), "", False, tags[WINDOW_TAG], tried, spent)
 
 

@@ -12,8 +12,9 @@ import pandas as pd
 from pydantic import ValidationError
 
 from evergreen.config.model_spec import ModelSpec
-from evergreen.errors import ModelIncompatible
+from evergreen.errors import FeaturesInvalid, ModelIncompatible
 from evergreen.storage.model_from_code import ESTIMATOR, FEATURES, SPEC, load_estimator, load_module, predict_target
+from evergreen.storage.own_code import own_code
 
 CODE = (FEATURES, "estimator.py")
 _WAY_OUT = "retrain the model, restore its files from a backup, or run the release that packed it"
@@ -48,14 +49,16 @@ class PackedModel:
             raise ModelIncompatible(f"{folder / lost[0]} is missing; {_WAY_OUT}")
         name = FEATURES
         try:
-            features = load_module(folder / FEATURES, "features", files[FEATURES])
+            with own_code(f"model {spec.model}, {name} of a version, on import", spec.time_limit):
+                features = load_module(folder / FEATURES, "features", files[FEATURES])
             name = ESTIMATOR
             estimator = load_estimator(io.BytesIO(files[ESTIMATOR]), spec.trusted_types)
         except MemoryError:
             # A fault of the machine, not of the model: it is tried again.
             raise
         except (Exception, SystemExit) as error:
-            problem = f"cannot be loaded: {type(error).__name__}: {' '.join(str(error).split())}"
+            cause = error.__cause__ if isinstance(error, FeaturesInvalid) and error.__cause__ else error
+            problem = f"cannot be loaded: {type(cause).__name__}: {' '.join(str(cause).split())}"
             wanted = "it is damaged, or needs the libraries that its MLflow run lists"
             raise ModelIncompatible(f"{folder / name} {problem}; {wanted}; {_WAY_OUT}") from error
         kept = {name: content for name, content in files.items() if name != ESTIMATOR}

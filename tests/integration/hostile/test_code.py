@@ -93,8 +93,8 @@ def build_estimator(seed):
 """
 # ruff: noqa: E501 - one row of the table a line, so that it can be read
 HARMFUL = [
-    features("raises on import", "return batch[['distance']]", "features.py: raised ZeroDivisionError on import", before="1 / 0"),
-    features("ends the process on import", "return batch[['distance']]", "features.py: raised SystemExit on import", before="raise SystemExit(0)"),
+    features("raises on import", "return batch[['distance']]", "features.py, on import: raised ZeroDivisionError", before="1 / 0"),
+    features("ends the process on import", "return batch[['distance']]", "features.py, on import: raised SystemExit", before="raise SystemExit(0)"),
     features("raises", "raise KeyError('fare')", ON_1 + "raised KeyError: 'fare'"),
     features("raises at one batch", f"if {SECOND}:\n    raise ValueError('the second')\nreturn batch[['distance']]", ON_2 + "raised ValueError: the second"),
     features("ends the process", "import sys\nsys.exit(0)", ON_1 + "raised SystemExit"),
@@ -109,13 +109,30 @@ HARMFUL = [
     features("nothing but NaN", "return batch[['distance']] * np.nan", "estimator.py, on ", "Input X contains NaN"),
     features("a column that is not declared", "return batch[['fare']]", ON_1 + "raised KeyError", "fare"),
     estimator("no estimator", built("None", "sklearn"), "estimator.py, on ", "raised AttributeError"),
-    estimator("an estimator that raises on import", "import nowhere_to_be_found\n\n\ndef build_estimator(seed):\n    return 1\n", "estimator.py: raised ModuleNotFoundError on import"),
+    estimator("an estimator that raises on import", "import nowhere_to_be_found\n\n\ndef build_estimator(seed):\n    return 1\n", "estimator.py, on import: raised ModuleNotFoundError"),
     estimator("an estimator that ends the process", "def build_estimator(seed):\n    raise SystemExit(1)\n", "estimator.py, on ", "raised SystemExit"),
     estimator("a class of its own", OWN_CLASS, "estimator.py: composes ", "Mine, which skops does not load unasked", "model.trusted_types"),
     estimator("predicts NaN", LOGARITHM, "predictions are not numbers; expected finite ones"),
     estimator("no predict_proba", built("sklearn.svm.LinearSVC()", "sklearn.svm"), "raised AttributeError", "predict_proba", **CLASSES),
     estimator("a transformer for an estimator", built("sklearn.preprocessing.FunctionTransformer()", "sklearn.preprocessing"), "raised AttributeError", "predict"),
+    features("out of memory", "raise MemoryError('a table too large')", ON_1 + "raised MemoryError: a table too large"),
+    features("ends a generator", "raise GeneratorExit", ON_1 + "raised GeneratorExit"),
+    features("interrupts", "raise KeyboardInterrupt", ON_1 + "raised KeyboardInterrupt"),
+    features("an exception that no handler expects", "class Mine(BaseException):\n    pass\nraise Mine('of my own')", ON_1 + "raised Mine: of my own"),
     Code("learns one class alone", ("to learn from, 0 of 12 labels are 1; 5 are needed to tell of them",), estimator=built("sklearn.dummy.DummyClassifier(strategy='constant', constant=0)", "sklearn.dummy"), config=CLASSES | {"title": "one class"}),
+]  # fmt: skip
+QUICK: dict[str, Any] = {"model": CONFIG["model"] | {"time_limit": "1s"}}
+# What would end the process that runs the loop, or hold it up for ever.
+UNSAFE = [
+    features("ends the process unasked", "import os\nos._exit(0)", "build_features on batch 2024-01-01: ended its process, with exit status 0"),
+    features("ends the process unasked on import", "return batch", "features.py, on import: ended its process, with exit status 3", before="import os\nos._exit(3)"),
+    features("breaks the process", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", ON_1 + "ended its process, by SIGKILL"),
+    features("never comes back", "while True:\n    pass", ON_1 + "ran for longer than 0:00:01"),
+    features("never comes back to Python", "import itertools\nsum(itertools.repeat(0))", ON_1 + "ended its process, for it ran for longer than model.time_limit"),
+    features("waits for ever", "import threading\nthreading.Event().wait()", ON_1 + "ran for longer than 0:00:01"),
+    features("never comes back at one batch", "while (batch['at'].dt.day == 2).any():\n    pass\nreturn batch[['distance']]", ON_2 + "ran for longer than 0:00:01"),
+    estimator("an estimator that ends the process unasked", "import os\n\n\ndef build_estimator(seed):\n    os._exit(1)\n", "estimator.py, on 12 rows of ['distance']: ended its process, with exit status 1"),
+    estimator("an estimator that is never fitted", "def build_estimator(seed):\n    while True:\n        pass\n", "estimator.py, on 12 rows of ['distance']: ran for longer than 0:00:01"),
 ]  # fmt: skip
 HARMLESS = [
     Code("sound"),
@@ -126,7 +143,7 @@ HARMLESS = [
 
 
 def test_each_kind_has_a_place_of_its_own() -> None:
-    kinds = [*HARMFUL, *HARMLESS]
+    kinds = [*HARMFUL, *UNSAFE, *HARMLESS]
     assert len({kind.name for kind in kinds}) == len(kinds) >= 20
 
 
@@ -142,10 +159,10 @@ def run(
     """Take batches through the whole loop with a model's code; the loop itself must never end for it."""
     name = "".join(letter if letter.isalnum() else "-" for letter in code.name)
     at = replace(at, env=name, landing=str(folder / "landing"))
-    texts = {"expectations": ROWS_ONLY} if "model" in code.config else {}
+    texts = {"expectations": ROWS_ONLY} if "labels" in code.config else {}
     model = write_model(folder, config=code.config, features=code.features, estimator=code.estimator, **texts)
     for day in range(1, batches + 1):
-        target = "late" if "model" in code.config else "minutes"
+        target = "late" if "labels" in code.config else "minutes"
         labels = labels_of(day, ROWS, whole=target == "late")
         if code.name == "learns one class alone" and day < 4:
             labels = [label[:-1] + "0" for label in labels]
@@ -182,6 +199,20 @@ def test_bad_code_is_refused_and_the_loop_goes_on(code: Code, deployment: Locati
         assert fragment in told
 
 
+@pytest.mark.parametrize("code", UNSAFE, ids=str)
+def test_code_that_ends_its_process_or_never_comes_back_is_refused(
+    code: Code, deployment: Locations, tmp_path: Path
+) -> None:
+    _, stores = run(
+        replace(code, config=code.config | QUICK), deployment, tmp_path, batches=3 if "one" in code.name else 2
+    )
+    attempts = [one for day in (1, 2, 3) for one in stores.ledger.all(AttemptRecord, f"{batch_of(day)}.0")]
+    assert attempts[0].baseline
+    told = "\n".join(one.why for one in attempts)
+    for fragment in code.told:
+        assert fragment in told
+
+
 @pytest.mark.parametrize("code", HARMLESS, ids=str)
 def test_code_that_is_only_odd_comes_to_what_sound_code_does(code: Code, deployment: Locations, tmp_path: Path) -> None:
     stores = run(code, deployment, tmp_path)[1]
@@ -198,23 +229,32 @@ def test_code_that_is_only_odd_comes_to_what_sound_code_does(code: Code, deploym
         assert ours[names or list(ours)].equals(theirs[names or list(theirs)])
 
 
+@pytest.mark.parametrize(
+    ("does", "told"),
+    [
+        ("raise ValueError('too far')", "raised ValueError: too far"),
+        ("raise MemoryError('too far')", "raised MemoryError: too far"),
+        ("while True: pass", "ran for longer than 0:00:01"),
+    ],
+    ids=["raises", "out of memory", "never comes back"],
+)
 def test_a_champion_that_fails_on_one_batch_leaves_it_unscored_and_scores_the_next(
-    deployment: Locations, tmp_path: Path
+    does: str, told: str, deployment: Locations, tmp_path: Path
 ) -> None:
-    body = "if (batch['distance'] == 777).any():\n    raise ValueError('too far')\nreturn batch[['distance']].fillna(0)"
-    code = features("a champion that fails", body)
+    body = f"if (batch['distance'] == 777).any():\n    {does}\nreturn batch[['distance']].fillna(0)"
+    code = replace(features(f"a champion that fails {told}", body), config=QUICK)
     at, stores = run(code, deployment, tmp_path, batches=6, odd=5)
     claims = [stores.ledger.last(ClaimRecord, batch_of(day)) for day in (5, 6)]
     assert [claim.version if claim else 0 for claim in claims] == [None, 1]
     assert claims[0] is not None
     assert claims[0].why.startswith("version 1 failed: model trips, features.py, build_features on batch 2024-01-05: ")
-    assert "raised ValueError: too far" in claims[0].why
-    told = [
+    assert told in claims[0].why
+    incidents = [
         text
         for place, text in records(load_model_folder(tmp_path / "models" / "trips"), at).items()
         if place.startswith("incident/unscored")
     ]
-    assert any("Mend the columns or features.py, then retrain." in one for one in told)
+    assert any("Mend the columns or features.py, then retrain." in one for one in incidents)
     assert "predictions/2024-01-05" not in fingerprint(load_model_folder(tmp_path / "models" / "trips"), at)
 
 

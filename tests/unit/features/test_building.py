@@ -1,6 +1,6 @@
 """History and its cut: what may be read for a batch, and what a model's own code may return."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import numpy as np
@@ -145,5 +145,6 @@ def test_an_estimator_that_works_in_place_changes_nothing_that_is_kept():
         return np.zeros(len(features))
 
     features = pd.DataFrame({"distance": [1.5, 2.5]})
-    call_predict(SimpleNamespace(spec=SimpleNamespace(model="taxi"), predict_features=predict), features, "2024-01-01")
+    spec = SimpleNamespace(model="taxi", time_limit=timedelta(hours=1))
+    call_predict(SimpleNamespace(spec=spec, predict_features=predict), features, "2024-01-01")
     assert features["distance"].tolist() == [1.5, 2.5]

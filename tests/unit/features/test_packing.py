@@ -11,7 +11,7 @@ from evergreen.config.contract import ModelConfig
 from evergreen.config.expectations_config import ExpectationsConfig
 from evergreen.config.model_folder import ModelFolder
 from evergreen.config.model_spec import ModelSpec
-from evergreen.features.packing import Recipe, _fit
+from evergreen.features.packing import Recipe, fit_estimator
 from evergreen.losses import METRICS
 from evergreen.storage.packed_model import CODE, PackedModel, read_files, write_spec
 from tests.unit.conftest import CONFIG
@@ -90,7 +90,7 @@ def test_the_baseline_predicts_the_best_constant_for_any_row(metric, task, targe
         (tmp_path / name).write_text(text)
     rows = pd.DataFrame({"minutes": target})
     features = pd.DataFrame({"constant": 0.0}, index=rows.index)
-    estimator = _fit(baseline.spec, tmp_path, features, rows["minutes"], waiting)
+    estimator = fit_estimator(baseline.spec, tmp_path, features, rows["minutes"], waiting)
     unseen = np.array([[1.0], [-5.0]])
     predicted = estimator.predict(unseen) if task == "regression" else estimator.predict_proba(unseen)[:, 1]
     assert predicted == pytest.approx([METRICS[metric].best_constant(np.array(target), waiting)] * 2)
