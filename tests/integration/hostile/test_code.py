@@ -221,7 +221,7 @@ def test_code_that_is_only_odd_comes_to_what_sound_code_does(code: Code, deploym
     claim = stores.ledger.get(ClaimRecord, batch_of(BATCHES))
     assert claim is not None
     assert claim.version == 1
-    sound = run(HARMLESS[0], replace(deployment, lake=str(tmp_path / "sound")), tmp_path / "sound")[1]
+    sound = run(HARMLESS[0], Locations.under(tmp_path / "sound"), tmp_path / "sound")[1]
     for table, names in {"clean": None, "labels": None, "predictions": ["id", "prediction", "model_version"]}.items():
         ours, theirs = (
             one.lake.read_any(table, batch_of(BATCHES), 0).sort_by("id").to_pandas() for one in (stores, sound)
