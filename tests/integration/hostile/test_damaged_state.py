@@ -25,6 +25,7 @@ from evergreen.steps.judge_model import judge_model
 from evergreen.steps.promote_model import promote_model
 from evergreen.steps.register_model import register_model
 from evergreen.steps.rollback_model import plan_rollback, rollback_model
+from evergreen.steps.score_batch import score_batch
 from evergreen.steps.train_model import train_model
 from evergreen.storage.loading import load_packed
 from evergreen.storage.stores import open_stores
@@ -324,6 +325,23 @@ def test_an_older_version_serves_the_batch_that_waits_unless_it_was_altered_too(
     assert standing_claim(loop.stores, day(4)).version == 1
     assert len(loop.predictions(4)) > 0
     assert not list(Path(loop.at.lake).parent.glob("mlflow/**/ran"))
+
+
+def test_a_batch_that_an_altered_version_had_claimed_waits_until_another_one_serves(loop, monkeypatch):
+    def dies(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("evergreen.steps.score_batch._write_predictions", dies)
+        with pytest.raises(KeyboardInterrupt):
+            go_on(loop)
+    alter(packed_folder(loop))
+    load_packed.cache_clear()
+    refused(loop, ModelIncompatible, "version 2", "features.py has SHA-256")
+    assert standing_claim(loop.stores, day(4)).version == 2
+    rollback_model(loop.model, loop.at, plan_rollback(loop.model, loop.at, 1, "the champion was altered"))
+    claim = score_batch(loop.model, loop.at, day(4)).claim
+    assert (claim.revision, claim.version, claim.unscored) == (1, None, "failed")
 
 
 def test_a_retraining_that_a_person_approves_serves_the_batch_that_waits(loop):

@@ -15,7 +15,7 @@ from airflow_evergreen.operators.train_model import TrainModelOperator
 from airflow_evergreen.operators.validate_batch import ValidateBatchOperator
 from airflow_evergreen.sensors.wait_for_batch import WaitForBatchSensor
 from airflow_evergreen.sensors.wait_for_scores import WaitForScoresSensor
-from evergreen.errors import BatchMissing, BatchRejected, NotReady, Outage, Refused
+from evergreen.errors import BatchMissing, BatchRejected, ModelIncompatible, NotReady, Outage, Refused
 from evergreen.incidents import last_incident, newest_incidents, report
 from evergreen.records import BatchRecord
 from tests.fake_slack import fake_slack
@@ -55,6 +55,12 @@ def test_all_tasks_of_a_dag_are_one_incident(model, ledger, context_of):
     assert incident.opened.n == 0
     assert incident.sightings == 2
     assert [one.opened.cause for one in newest_incidents(ledger)] == ["failed-batch"]
+
+
+def test_a_champion_that_cannot_be_loaded_is_told_by_score_batch_and_by_any_other_task_here(model, ledger, context_of):
+    for failure in ("failed-batch", "failed-drift"):
+        FailureReport(failure)(failed(context_of, ModelIncompatible("features.py has SHA-256 ab")))
+    assert [one.opened.cause for one in newest_incidents(ledger)] == ["failed-drift"]
 
 
 @pytest.mark.parametrize("error", [BatchRejected("811 rows"), BatchMissing("did not come")])
