@@ -28,6 +28,11 @@ class Incident:
         return 1 + (self.seen.n + 1 if self.seen else 0)
 
     @property
+    def often(self) -> str:
+        """The same in words."""
+        return "once" if self.sightings == 1 else f"{self.sightings} times"
+
+    @property
     def newest(self) -> str:
         """The last batch for which it was reported."""
         return self.seen.as_of if self.seen else self.opened.as_of

@@ -110,7 +110,7 @@ def test_a_models_page_tells_who_serves_and_why(get: Get, small: SmallLoop) -> N
     newest = small.promotions[-1]
     assert f"version {newest.version} Champion since {newest.effective_from}" in told
     assert "not scored" in told
-    assert f"fault-rows since {day(5)}, seen 1 times" in told
+    assert f"fault-rows since {day(5)}, seen once" in told
     assert "x: declared columns: no such column" in told
     assert len(re.findall(r"<tr><td class=\"batch\">\d+</td>", page.text)) == len(small.promotions)
     chart = json.loads(re.findall(r'id="chart-data">(.*?)</script>', page.text)[0])

@@ -150,7 +150,7 @@ def test_every_version_can_be_traced(demo: tuple[Path, subprocess.CompletedProce
         folder = Path(mlflow.artifacts.download_artifacts(f"models:/dev.taxi/{promotion.version}"))
         assert "scikit-learn==" in (folder / "requirements.txt").read_text()
         example = json.loads(Path(client.download_artifacts(version.run_id, "input_example.json")).read_text())
-        assert example["data"][0][0] == "text"
+        assert example["data"][0][0] == "1"
     assert int(client.get_model_version_by_alias("dev.taxi", "champion").version) == history.promotions[-1].version
 
 

@@ -68,7 +68,7 @@ def test_an_incident_is_acknowledged_with_who_and_why_and_once(lived, tmp_path):
     ledger = open_stores(Locations.under(tmp_path), "small").ledger
     report(ledger, "fault-rows", day(3), "rejected [red] \x1b[2J", lost=day(3))
     status = call(["status", "small"], lived, EVERGREEN_HOME=tmp_path).output
-    assert rf"fault-rows.0 since {day(3)}, seen 1 times: rejected [red] \x1b[2J" in status
+    assert rf"fault-rows.0 since {day(3)}, seen once: rejected [red] \x1b[2J" in status
     arguments = ["acknowledge", "small", "fault-rows.0", "--why", "a holiday"]
     assert "fault-rows.0 is over: acknowledged by " in call(arguments, lived, EVERGREEN_HOME=tmp_path).output
     assert "open incidents: none" in call(["status", "small"], lived, EVERGREEN_HOME=tmp_path).output

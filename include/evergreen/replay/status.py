@@ -46,7 +46,7 @@ def describe_status(model: ModelFolder, at: Locations) -> Iterator[str]:
     yield f"  open incidents: {len(still) or 'none'}"
     for incident in still:
         opened, (first, *later) = incident.opened, incident.story
-        yield f"    {opened.id} since {opened.as_of}, seen {incident.sightings} times: {first}"
+        yield f"    {opened.id} since {opened.as_of}, seen {incident.often}: {first}"
         yield from (f"      at {incident.newest}: {text}" for text in later)
 
 
