@@ -178,12 +178,13 @@ def acknowledge(model_id: str, incident: str, reason: str) -> None:
 
 @cli.command()
 @click.argument("model_id", metavar="MODEL")
-@click.argument("version", type=int)
-def why(model_id: str, version: int) -> None:
-    """Tell the judgement that promoted a version."""
-    from evergreen.replay.status import describe_version
+@click.argument("version", type=int, required=False)
+def why(model_id: str, version: int | None) -> None:
+    """Tell the judgement that promoted a VERSION, or without one that of the challenger that waits."""
+    from evergreen.replay.status import describe_challenger, describe_version
 
-    for line in describe_version(get_model_folder(model_id, model_roots()), _standing_lake(), version):
+    model, at = get_model_folder(model_id, model_roots()), _standing_lake()
+    for line in describe_version(model, at, version) if version is not None else describe_challenger(model, at):
         say(line)
 
 

@@ -72,4 +72,18 @@ def test_an_incident_is_acknowledged_with_who_and_why_and_once(lived, tmp_path):
     arguments = ["acknowledge", "small", "fault-rows.0", "--why", "a holiday"]
     assert "fault-rows.0 is over: acknowledged by " in call(arguments, lived, EVERGREEN_HOME=tmp_path).output
     assert "open incidents: none" in call(["status", "small"], lived, EVERGREEN_HOME=tmp_path).output
-    assert isinstance(call(arguments, lived, EVERGREEN_HOME=tmp_path).exception, Refused)
+    # A second word changes nothing of the first.
+    again = call([*arguments[:-1], "a strike"], lived, EVERGREEN_HOME=tmp_path).output
+    assert "fault-rows.0 is over: acknowledged by " in again
+    assert "a holiday" in again
+    nonsense = call(["acknowledge", "small", "fault-rows.7", "--why", "x"], lived, EVERGREEN_HOME=tmp_path)
+    assert isinstance(nonsense.exception, Refused)
+
+
+def test_why_tells_of_the_challenger_that_waits(lived, tmp_path):
+    assert "small: no challenger waits" in call(["why", "small"], lived, EVERGREEN_HOME=lived).output
+    gate = {"metric": "mae", "min_rows": 30, "approval": "required"}
+    SmallLoop.under(tmp_path, gate=gate).run(doubled, 1, 2)
+    told = call(["why", "small"], tmp_path, EVERGREEN_HOME=tmp_path).output
+    assert f"small: the challenger of attempt {day(1)}.0, made at batch {day(1)}" in told
+    assert "outcome: needs approval: " in told

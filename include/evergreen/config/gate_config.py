@@ -66,4 +66,7 @@ class GateConfig(Contract):
         description="When a person decides: where the gate cannot (no labels, a champion that cannot score), or each "
         "time.",
     )
+    approvers: tuple[str, ...] = Field(
+        default=(), description="Airflow users who may decide; without it whoever may answer its Required Actions."
+    )
     approval_wait: Duration = Field(default=timedelta(days=7), description="Time after which silence is a no.")

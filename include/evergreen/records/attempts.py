@@ -160,12 +160,13 @@ class AttemptRecord(Record):
 
 
 class ApprovalRecord(Record):
-    """A human's yes or no to an attempt that the gate cannot cover."""
+    """A human's yes or no to an attempt that the gate cannot cover, and why, if they said so."""
 
     kind: ClassVar[str] = "approval"
     attempt: str
     approved: bool
     by: str
+    why: str = ""
 
     @property
     def address(self) -> tuple[str, int]:

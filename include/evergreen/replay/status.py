@@ -8,7 +8,15 @@ from evergreen.errors import ModelNotFound, Outage, Refused
 from evergreen.incidents import newest_incidents
 from evergreen.judging.attempts import find_due_attempt, find_open_verdict, get_verdict, newest_verdict
 from evergreen.judging.champion import judged_promotion, promotion_serving
-from evergreen.records import AttemptRecord, ClaimRecord, Judgement, Numbers, PromotionRecord, VerdictRecord
+from evergreen.records import (
+    ApprovalRecord,
+    AttemptRecord,
+    ClaimRecord,
+    Judgement,
+    Numbers,
+    PromotionRecord,
+    VerdictRecord,
+)
 from evergreen.storage.stores import Stores, open_stores, stores_of
 
 
@@ -63,13 +71,35 @@ def describe_version(model: ModelFolder, at: Locations, version: int) -> Iterato
         raise ModelNotFound(f"model {model.id} has no promoted version {version}; promoted versions: {versions}")
     attempt = find_attempt(stores, promotion)
     yield f"{model.id} version {version}: promotion {promotion.number}, serves from batch {promotion.effective_from}"
-    if attempt.version is None:
-        verdict = get_verdict(stores, attempt.verdict)
-        yield f"  asked for by verdict {verdict.id}: {', '.join(verdict.reasons)}; outcomes: {verdict.outcomes.why}"
     if attempt.refresh:
         judged = judged_promotion(stores.ledger, promotion).version
         yield f"  a refresh: the recipe of version {judged}, which was judged, fitted on newer labels"
-    elif attempt.trained_on is not None:
+    yield from describe_attempt(stores, attempt)
+    yield f"  what serves was fitted on labels known {promotion.trained_on[0]} to {promotion.trained_on[1]}"
+    yield f"  data {promotion.data}, code {promotion.code}; MLflow {at.env}.{model.id} version {version}"
+    yield from _describe_approval(stores, attempt)
+
+
+def describe_challenger(model: ModelFolder, at: Locations) -> Iterator[str]:
+    """Tell of the challenger that an open verdict has, if any: one that waits for a person, or is to be registered."""
+    stores = open_stores(at, model.id)
+    verdict = find_open_verdict(model.config, stores)
+    attempt = stores.ledger.get(AttemptRecord, verdict.id) if verdict is not None else None
+    if attempt is None:
+        yield f"{model.id}: no challenger waits; evergreen why {model.id} VERSION tells of a promoted version"
+        return
+    yield f"{model.id}: the challenger of attempt {attempt.id}, made at batch {attempt.as_of}"
+    yield from describe_attempt(stores, attempt)
+    yield f"  data {attempt.data}, code {attempt.code}"
+    yield from _describe_approval(stores, attempt)
+
+
+def describe_attempt(stores: Stores, attempt: AttemptRecord) -> Iterator[str]:
+    """Tell what an attempt was asked for, learnt from and judged on, and how it ended."""
+    if attempt.version is None:
+        verdict = get_verdict(stores, attempt.verdict)
+        yield f"  asked for by verdict {verdict.id}: {', '.join(verdict.reasons)}; outcomes: {verdict.outcomes.why}"
+    if attempt.trained_on is not None and not attempt.refresh:
         yield (
             f"  trained on {attempt.training_rows} rows, {attempt.waiting_rows} of their batches without a label yet, "
             f"labels known {attempt.trained_on[0]} to {attempt.trained_on[1]}; judged on labels that became known in "
@@ -78,12 +108,16 @@ def describe_version(model: ModelFolder, at: Locations, version: int) -> Iterato
     if len(attempt.tried) > 1:
         losses = ", ".join(f"{window} {loss:.4g}" for window, loss in attempt.tried.items())
         yield f"  windows, by their loss on these: {losses}; over the last attempts {attempt.window} did best"
-    judgement = attempt.judgement
-    if judgement is not None:
-        yield from describe_judgement(judgement)
+    if attempt.judgement is not None:
+        yield from describe_judgement(attempt.judgement)
     yield f"  outcome: {attempt.outcome}: {attempt.why}"
-    yield f"  what serves was fitted on labels known {promotion.trained_on[0]} to {promotion.trained_on[1]}"
-    yield f"  data {promotion.data}, code {promotion.code}; MLflow {at.env}.{model.id} version {version}"
+
+
+def _describe_approval(stores: Stores, attempt: AttemptRecord) -> Iterator[str]:
+    answer = stores.ledger.get(ApprovalRecord, attempt.id)
+    if answer is not None:
+        why = f": {answer.why}" if answer.why else ""
+        yield f"  {'approved' if answer.approved else 'rejected'} by {answer.by}{why}"
 
 
 def find_attempt(stores: Stores, promotion: PromotionRecord) -> AttemptRecord:

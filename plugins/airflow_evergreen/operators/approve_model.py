@@ -4,7 +4,8 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.providers.standard.operators.hitl import HITLOperator
-from airflow.sdk import Context
+from airflow.sdk import Context, Param
+from airflow.sdk.execution_time.hitl import HITLUser
 
 from airflow_evergreen.alerts import tell_incidents
 from airflow_evergreen.operators.attempt import AttemptOperator
@@ -12,7 +13,7 @@ from airflow_evergreen.runtime import acting_for, load_model, locate
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.foreign_text import for_markdown
-from evergreen.records import ApprovalRecord
+from evergreen.records import ApprovalRecord, AttemptRecord
 from evergreen.storage.stores import stores_of
 
 _YES, _NO = "Approve", "Reject"
@@ -22,8 +23,8 @@ _UNKNOWN = timedelta(days=1)
 class ApproveModelOperator(AttemptOperator, HITLOperator):
     """Wait for a human's yes or no, without a worker, where an attempt needs one; go on at once where it does not.
 
-    Silence to ``gate.approval_wait`` is a no. Returns the outcome of the attempt and who decided. Parameters: see
-    ``AttemptOperator``.
+    The question has all that is on record of the attempt. Silence to ``gate.approval_wait`` is a no. Returns the
+    outcome of the attempt and who decided. Parameters: see ``AttemptOperator``.
 
     :param judged: what ``JudgeModelOperator`` returned. (templated)
     """
@@ -36,6 +37,8 @@ class ApproveModelOperator(AttemptOperator, HITLOperator):
             body="{{ task.judged['attempt'] }}: {{ task.judged['why'] }}",
             options=[_YES, _NO],
             defaults=_NO,
+            # Not "why": that is the DAG's, of who has asked for the retraining.
+            params={"reason": Param("", type="string", title="Reason", description="Why; it goes on record.")},
             # Without one it takes the task's time limit for it; how long is waited is known when it runs.
             response_timeout=_UNKNOWN,
             **kwargs,
@@ -53,10 +56,20 @@ class ApproveModelOperator(AttemptOperator, HITLOperator):
         # Before the wait, not after it: this is the alert that somebody has to act on.
         tell_incidents(model, at)
         wait = model.config.gate.approval_wait
-        self.body = for_markdown(str(self.body))
+        self.body = self._write_question(model, at)
+        self.assigned_users = [HITLUser(id=name, name=name) for name in model.config.gate.approvers] or None
         self.response_timeout = None if wait.days > 10_000 else wait
         HITLOperator.execute(self, context)
         raise RuntimeError("waiting for a human ended without an answer")
+
+    def _write_question(self, model: ModelFolder, at: Locations) -> str:
+        """What there is to decide by, in Markdown."""
+        from evergreen.replay.status import describe_attempt
+
+        stores = stores_of(model, at)
+        attempt = stores.ledger.get(AttemptRecord, self.due.verdict)
+        evidence = describe_attempt(stores, attempt) if attempt is not None else ()
+        return "\n".join([for_markdown(str(self.body)), "", *(f"- {for_markdown(line.strip())}" for line in evidence)])
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Put the answer on record."""
@@ -68,5 +81,6 @@ class ApproveModelOperator(AttemptOperator, HITLOperator):
         model = load_model(self.model_id)
         with acting_for(context):
             approved = answer["chosen_options"] == [_YES]
-            record = approve_model(model, locate(self.mlflow_conn_id), self.due, approved, by)
+            why = str(answer["params_input"].get("reason", ""))
+            record = approve_model(model, locate(self.mlflow_conn_id), self.due, approved, by, why)
         return {"outcome": "approved" if record.approved else "rejected", "by": record.by}

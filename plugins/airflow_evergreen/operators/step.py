@@ -41,7 +41,10 @@ class StepOperator(BaseOperator):
         """Load the model folder and run the step."""
         model = load_model(self.model_id)
         with acting_for(context):
-            return self.run_step(model, locate(self.mlflow_conn_id), context)
+            made = self.run_step(model, locate(self.mlflow_conn_id), context)
+        for name, fact in made.items():
+            self.log.info("%s: %s", name.replace("_", " "), fact)
+        return made
 
     @abstractmethod
     def run_step(self, model: ModelFolder, at: Locations, context: Context) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import TaskAwaitingInput
 from airflow_evergreen.operators.approve_model import ApproveModelOperator
 from evergreen.config.model_folder import load_model_folder
 from evergreen.incidents import report
-from evergreen.records import ApprovalRecord
+from evergreen.records import ApprovalRecord, AttemptRecord, Judgement, SectionVerdict, VerdictRecord
 
 ATTEMPT = {"verdict": "2024-01-14.0", "as_of": "2024-01-18", "run": 1}
 ASKS = {"attempt": "2024-01-14.0", "outcome": "needs approval", "why": "zone 7 is new to the champion"}
@@ -52,6 +52,54 @@ def test_where_it_has_not_the_task_waits_without_a_worker(model, asked, context_
     (question,) = asked
     assert question["options"] == ["Approve", "Reject"]
     assert question["defaults"] == ["Reject"]
+
+
+def test_the_question_has_the_evidence_and_takes_a_reason(model, ledger, asked, context_of):
+    sections = dict.fromkeys(("freshness", "inputs", "predictions", "outcomes"), SectionVerdict(state="ok", why="fine"))
+    asks = {"reasons": ("asked",), "action": "retrain", "last_ask": "2024-01-14.0", "previous_ask": None}
+    ledger.put(VerdictRecord(as_of="2024-01-14", n=0, covers=(), promotion=1, version=1, **sections, **asks))
+    numbers = {"rows": 300, "blocks": 2, "champion": 5.0, "challenger": 4.0, "improvement": 0.2, "lower": 0.1}
+    judgement = Judgement(against="version 1", metric="mae", **numbers, upper=0.3, expected=0.18, worse=0.01)
+    ledger.put(
+        AttemptRecord(
+            as_of="2024-01-18",
+            verdict="2024-01-14.0",
+            trained_on=("2024-01-01", "2024-01-13"),
+            training_rows=4000,
+            data="d",
+            code="c",
+            holdout=("2024-01-17", "2024-01-18"),
+            against=1,
+            judgement=judgement,
+            outcome="needs approval",
+            why="gate.approval: required",
+        )
+    )
+    task = operator()
+    task.body = "a [link](http://x)"
+    with pytest.raises(TaskAwaitingInput):
+        task.execute(context_of())
+    (question,) = asked
+    lines = question["body"].splitlines()
+    assert lines[0].startswith(r"a \[link\]")
+    assert lines[2].startswith("- asked for by verdict 2024-01-14.0: asked; outcomes: fine")
+    assert "- against version 1: mae 5 to 4 on 300 rows in 2 batches" in question["body"]
+    assert "worse with a probability of 1%" in question["body"]
+    assert question["assigned_users"] is None
+    assert list(question["params"]) == ["reason"]
+
+
+def test_only_those_who_may_decide_are_asked(write_folder, edit_config, asked, context_of):
+    write_folder(config=edit_config("min_effect: 2%", "min_effect: 2%, approvers: [ada, bob]"))
+    with pytest.raises(TaskAwaitingInput):
+        operator().execute(context_of())
+    assert [user["id"] for user in asked[0]["assigned_users"]] == ["ada", "bob"]
+
+
+def test_the_reason_goes_on_record(model, ledger, context_of):
+    event = {**answer("Approve", by="ada"), "params_input": {"reason": "the new tariff"}}
+    operator().execute_complete(context_of(), event)
+    assert ledger.get(ApprovalRecord, "2024-01-14.0").why == "the new tariff"
 
 
 def test_without_a_limit_it_waits_for_ever(write_folder, edit_config, asked, context_of):
