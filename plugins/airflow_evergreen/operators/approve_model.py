@@ -5,6 +5,7 @@ from typing import Any
 
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Context, Param
+from airflow.sdk.definitions.param import ParamsDict
 from airflow.sdk.execution_time.hitl import HITLUser
 
 from airflow_evergreen.alerts import tell_incidents
@@ -17,6 +18,7 @@ from evergreen.records import ApprovalRecord, AttemptRecord
 from evergreen.storage.stores import stores_of
 
 _YES, _NO = "Approve", "Reject"
+_REASON = Param("", type="string", title="Reason", description="Why; it goes on record.", source="task")
 _UNKNOWN = timedelta(days=1)
 
 
@@ -32,13 +34,13 @@ class ApproveModelOperator(AttemptOperator, HITLOperator):
     template_fields = (*AttemptOperator.template_fields, "judged", "subject", "body")
 
     def __init__(self, *, judged: Any, **kwargs: Any) -> None:
+        # The DAG's own Params stand on its form, not on this one.
+        kwargs["params"] = ParamsDict({"reason": _REASON})
         super().__init__(
             subject="Promote the challenger of {{ task.model_id }}?",
             body="{{ task.judged['attempt'] }}: {{ task.judged['why'] }}",
             options=[_YES, _NO],
             defaults=_NO,
-            # Not "why": that is the DAG's, of who has asked for the retraining.
-            params={"reason": Param("", type="string", title="Reason", description="Why; it goes on record.")},
             # Without one it takes the task's time limit for it; how long is waited is known when it runs.
             response_timeout=_UNKNOWN,
             **kwargs,
