@@ -115,7 +115,7 @@ def attempts(model: ModelFolder, at: Locations) -> list[AttemptRecord]:
 
 def challengers(model: ModelFolder, at: Locations) -> int:
     models = open_stores(at, model.id).models
-    return len(models._search("tags.`evergreen.role` = 'challenger'"))
+    return len(models._client.search_runs([models._experiment], "tags.`evergreen.role` = 'challenger'"))
 
 
 def await_run(live: Live, dag_id: str, seconds: float = 600) -> None:
