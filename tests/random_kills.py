@@ -58,20 +58,25 @@ def drive(place: Path, meet: Callable[[], object] | None = None) -> None:
     """
     loop = open_loop(place)
     (meet or bool)()
-    assert loop.stores.models.name == "dev.small"
+    keep_trying("the first start", lambda: loop.stores.models.name)
     for number in range(1, DAYS + 1):
         done = place / f"done-{number}"
         if meet is None and done.exists():
             continue
         (meet or bool)()
-        while True:
-            try:
-                Runner(loop.model, loop.at, sinks=()).run_batch(day(number))
-                break
-            except (NotReady, Outage) as error:
-                print(f"{os.getpid()}, {day(number)}: {error}", file=sys.stderr)
-                time.sleep(0.05)
+        keep_trying(day(number), lambda number=number: Runner(loop.model, loop.at, sinks=()).run_batch(day(number)))
         done.touch()
+
+
+def keep_trying(what: str, work: Callable[[], object]) -> None:
+    """Do something until neither another driver nor a locked database is in the way."""
+    while True:
+        try:
+            work()
+            return
+        except (NotReady, Outage) as error:
+            print(f"{os.getpid()}, {what}: {error}", file=sys.stderr)
+            time.sleep(0.05)
 
 
 def drive_on(place: Path) -> NoReturn:
@@ -93,17 +98,16 @@ def tell(place: Path) -> None:
 
 
 def undisturbed(place: Path) -> dict[str, Any]:
-    """What one driver leaves, and the CPU seconds of its first start and of a day."""
+    """What one driver leaves, and the CPU seconds of a day."""
 
     def work() -> None:
         begin(place)
-        before = time.process_time()
         assert open_loop(place).stores.models.name
         started = time.process_time()
         drive(place)
         a_day = (time.process_time() - started) / DAYS
         tell(place)
-        told = {"start": started - before, "day": a_day, "modules": sorted(sys.modules)}
+        told = {"day": a_day, "modules": sorted(sys.modules)}
         (place / "told.json").write_text(json.dumps(told))
 
     assert in_child(work) == 0
@@ -118,8 +122,8 @@ def undisturbed(place: Path) -> dict[str, Any]:
     return told
 
 
-def kill_after(seconds: float, work: Callable[[], None]) -> int:
-    """Begin something in a forked child and kill it after so much of its CPU time; returns how it ended."""
+def kill_when(due: Callable[[psutil.Process], bool], work: Callable[[], None]) -> int:
+    """Begin something in a forked child and kill it as soon as it is due; returns how it ended."""
     child = os.fork()
     if child == 0:
         work()
@@ -129,7 +133,7 @@ def kill_after(seconds: float, work: Callable[[], None]) -> int:
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
             return os.waitstatus_to_exitcode(status)
-        if sum(process.cpu_times()[:2]) >= seconds:
+        if due(process):
             process.kill()
             return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         time.sleep(0.001)
@@ -144,8 +148,17 @@ def killed(place: Path, told: dict[str, Any]) -> dict[str, Any]:
         first = n < FIRST
         if n == FIRST:
             assert in_child(lambda: open_loop(place).stores.models.champion()) == 0
-        span = (0.3, 0.7) if first else (0.1, 1.7)
-        ends.append(kill_after(chance.uniform(*span) * told["start" if first else "day"], lambda: drive_on(place)))
+        written, spent = (n + 1) * 50_000, chance.uniform(0.1, 1.7) * told["day"]
+
+        def is_half_made(_: psutil.Process, written: int = written) -> bool:
+            with suppress(FileNotFoundError):
+                return any(made.stat().st_size >= written for made in place.glob("mlflow.db.new*/mlflow.db"))
+            return False
+
+        def has_worked(process: psutil.Process, spent: float = spent) -> bool:
+            return sum(process.cpu_times()[:2]) >= spent
+
+        ends.append(kill_when(is_half_made if first else has_worked, lambda: drive_on(place)))
         # MLflow's database is being made beside its place, and is not there yet.
         halves += first and any(place.glob("mlflow.db.new*")) and not (place / "mlflow.db").stat().st_size
         days.append(len(list(place.glob("done-*"))))
@@ -176,7 +189,7 @@ def main(place: Path) -> None:
     for name in outcome:
         assert in_child(lambda name=name: tell(place / name)) == 0
     ends = {name: json.loads((place / name / "end.json").read_text()) for name in ("alone", *outcome)}
-    print(json.dumps({"outcome": outcome, "ends": ends, "cpu": [told["start"], told["day"], sum(os.times()[:4])]}))
+    print(json.dumps({"outcome": outcome, "ends": ends, "cpu": [told["day"], sum(os.times()[:4])]}))
 
 
 if __name__ == "__main__":

@@ -108,7 +108,7 @@ def test_a_folder_that_sees_less_of_the_distance_is_worse(checkout: Checkout, de
     assert "- changed: features.py\n" in comment
     assert "- replayed: 11 batches, 2024-01-01 to 2024-01-11" in comment
     assert "| batches rejected | 1 | 1 |" in comment
-    assert re.search(r"\| payment_type=\d \| \d+ \| .* \| [\d.]+% worse: beyond its limit \|", comment)
+    assert re.search(r"\| payment\\_type=\d \| \d+ \| .* \| [\d.]+% worse: beyond its limit \|", comment)
     for side in ("base", "change"):
         assert (place / side / "report.html").exists()
         assert (place / side / "report.csv").exists()

@@ -22,6 +22,8 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Any:
         cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=1200,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
+    # Shown beside what fails: what the drivers met.
+    print(done.stderr[-20_000:])
     return json.loads(done.stdout.splitlines()[-1])
 
 
