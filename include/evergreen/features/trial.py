@@ -12,7 +12,6 @@ import warnings
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pandas as pd
@@ -73,25 +72,29 @@ def try_code(recipe: Recipe, today: DataSchema, stores: Stores, labelled: Labell
         folder = Path(scratch)
         for name, text in recipe.code.items():
             (folder / name).write_text(text, encoding="utf-8")
-        context = multiprocessing.get_context("fork")
-        ours, theirs = context.Pipe(duplex=False)
-        process = context.Process(target=_run, args=(recipe.spec, folder, sample, theirs))
+        ours, theirs = multiprocessing.Pipe(duplex=False)
         with warnings.catch_warnings():
             # Of what may hang in a fork there is nothing left to run, and what hangs all the same is given up.
             warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*fork.*")
-            process.start()
+            # Not by multiprocessing, whose own workers, as of a pool, may have no children.
+            child = os.fork()
+        if child == 0:
+            try:
+                _run(recipe.spec, folder, sample, theirs)
+            finally:
+                os._exit(0)
         theirs.close()
         try:
-            problem = _watch(process, ours)
+            problem = _watch(child, ours)
         finally:
-            process.kill()
-            process.join()
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
             ours.close()
     if problem is not None:
         raise CodeUnsafe(f"model {recipe.spec.model}, {problem}")
 
 
-def _watch(process: BaseProcess, said: Connection) -> str | None:
+def _watch(child: int, said: Connection) -> str | None:
     """Wait for a process to end; what is wrong with the code, if anything is."""
     stage, work, since = "", 0.0, time.monotonic()
     while True:
@@ -99,13 +102,12 @@ def _watch(process: BaseProcess, said: Connection) -> str | None:
             try:
                 stage, _, problem = said.recv_bytes().decode().partition("\n")
             except EOFError:
-                process.join()
-                return f"{stage}: ended its process, {_tell_exit(process.exitcode or 0)}"
+                return f"{stage}: ended its process, {_tell_exit(child)}"
             if stage == _DONE:
                 return problem or None
             continue
         with suppress(psutil.Error):
-            times = psutil.Process(process.pid).cpu_times()
+            times = psutil.Process(child).cpu_times()
             if times.user + times.system > work:
                 work, since = times.user + times.system, time.monotonic()
         if time.monotonic() - since > _IDLE:
@@ -113,16 +115,21 @@ def _watch(process: BaseProcess, said: Connection) -> str | None:
             return None
 
 
-def _tell_exit(code: int) -> str:
-    if code == -signal.SIGXCPU:
+def _tell_exit(child: int) -> str:
+    """How a process has ended, which is not taken from the system yet: its number stays its own."""
+    ended = os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    assert ended is not None
+    if ended.si_code == os.CLD_EXITED:
+        return f"with exit status {ended.si_status}"
+    if ended.si_status == signal.SIGXCPU:
         return "for it ran for longer than model.time_limit without coming back to Python"
-    return f"by {signal.Signals(-code).name}" if code < 0 else f"with exit status {code}"
+    return f"by {signal.Signals(ended.si_status).name}"
 
 
 def _run(spec: ModelSpec, folder: Path, sample: _Sample, said: Connection) -> None:
     """Run all of the code once, in the process of its own."""
-    silence = os.open(os.devnull, os.O_WRONLY)
-    for stream in (1, 2):
+    silence = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
         os.dup2(silence, stream)
     problem = ""
 
