@@ -1,6 +1,5 @@
 """`evergreen …`: the loop without Airflow, and what it has done."""
 
-import getpass
 import os
 import signal
 import sys
@@ -17,13 +16,13 @@ import click
 from evergreen.config.locations import Locations, demo_models, home, model_roots
 from evergreen.config.model_folder import get_model_folder
 from evergreen.errors import EvergreenError, NotReady
+from evergreen.levers import LEVERS, standing_lake
 from evergreen.replay.commands import replay, replay_diff, write_history
 from evergreen.scaffold.commands import new_model, split
 from evergreen.terminal import console, make_progress, say, set_up_log
 
 if TYPE_CHECKING:
     from evergreen.demo.services import Services
-    from evergreen.records import Feed
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -34,7 +33,7 @@ def cli(verbose: bool) -> None:
     set_up_log(verbose)
 
 
-for command in (new_model, split, replay, replay_diff):
+for command in (new_model, split, replay, replay_diff, *LEVERS):
     cli.add_command(command)
 
 
@@ -112,68 +111,12 @@ def demo(policy: str | None) -> None:
 
 @cli.command()
 @click.argument("model_id", metavar="MODEL")
-@click.argument("batch")
-@click.option("--feed", type=click.Choice(["rows", "labels"]), default="rows", help="What to take in again.")
-def reingest(model_id: str, batch: str, feed: "Feed") -> None:
-    """Take a sealed batch in again, from the files that are there now, and say what that changes."""
-    from evergreen.sources.intake import probe_beforehand
-    from evergreen.steps.reingest_batch import describe_result, reingest_batch
-
-    model, at = get_model_folder(model_id, model_roots()), _standing_lake()
-    result = reingest_batch(model, at, batch, feed, probe_beforehand(model, at, feed, batch))
-    for line in describe_result(result):
-        say(line)
-    sys.exit(0 if result.after.state == "published" else 1)
-
-
-@cli.command()
-@click.argument("model_id", metavar="MODEL")
 def status(model_id: str) -> None:
     """Say who serves, since when and why, and what is open."""
     from evergreen.replay.status import describe_status
 
-    for line in describe_status(get_model_folder(model_id, model_roots()), _standing_lake()):
+    for line in describe_status(get_model_folder(model_id, model_roots()), standing_lake()):
         say(line)
-
-
-@cli.command()
-@click.argument("model_id", metavar="MODEL")
-@click.argument("version", type=int, required=False)
-@click.option("--why", "reason", required=True, help="Why; it goes on record.")
-@click.option("--yes", is_flag=True, help="Do not ask again after the gate was heard.")
-def rollback(model_id: str, version: int | None, reason: str, yes: bool) -> None:
-    """Put an older version in force again: VERSION, or the one before the champion. The gate is heard first."""
-    from evergreen.replay.status import describe_judgement
-    from evergreen.steps.rollback_model import plan_rollback, rollback_model
-
-    model, at = get_model_folder(model_id, model_roots()), _standing_lake(registry=True)
-    plan = plan_rollback(model, at, version, f"{getpass.getuser()}: {reason}")
-    say(f"{model.id}: back from version {plan.instead} to version {plan.version}")
-    for line in describe_judgement(plan.attempt.judgement) if plan.attempt.judgement else ():
-        say(line)
-    say(f"  the gate would {'refuse it: ' + plan.doubt if plan.doubt else 'promote it'}")
-    if not yes:
-        click.confirm("Put it in force?", abort=True)
-    standing = rollback_model(model, at, plan)
-    if standing.attempt != plan.attempt.id:
-        say(f"promotion {standing.number}, version {standing.version}, came before; look again")
-        sys.exit(1)
-    until = "until a challenger is expected to serve better; `retrain: {any: [never]}` in config.yaml holds it"
-    say(f"version {standing.version} serves from batch {standing.effective_from}, {until}")
-
-
-@cli.command()
-@click.argument("model_id", metavar="MODEL")
-@click.argument("incident")
-@click.option("--why", "reason", required=True, help="Why; it goes on record.")
-def acknowledge(model_id: str, incident: str, reason: str) -> None:
-    """Say that an open INCIDENT, such as fault-rows.0, is over, whatever it has cost."""
-    from evergreen.incidents import acknowledge as close
-    from evergreen.storage.stores import open_stores
-
-    model, at = get_model_folder(model_id, model_roots()), _standing_lake()
-    over = close(open_stores(at, model.id).ledger, incident, getpass.getuser(), reason)
-    say(f"{over.incident} is over: {over.text}; who was told of it is told so by the next run")
 
 
 @cli.command()
@@ -183,21 +126,9 @@ def why(model_id: str, version: int | None) -> None:
     """Tell the judgement that promoted a VERSION, or without one that of the challenger that waits."""
     from evergreen.replay.status import describe_challenger, describe_version
 
-    model, at = get_model_folder(model_id, model_roots()), _standing_lake()
+    model, at = get_model_folder(model_id, model_roots()), standing_lake()
     for line in describe_version(model, at, version) if version is not None else describe_challenger(model, at):
         say(line)
-
-
-def _standing_lake(registry: bool = False) -> Locations:
-    """Where state is kept, for commands that look at what was done before.
-
-    :param registry: whether they also load what was registered.
-    """
-    from evergreen.storage.stores import require_lake
-
-    at = Locations.from_environment()
-    require_lake(at, registry)
-    return at
 
 
 def main() -> None:
