@@ -1,6 +1,7 @@
 """Telling of incidents, and the incidents that failed tasks are."""
 
 import logging
+from contextlib import suppress
 from typing import Any
 
 from airflow.sdk import Context
@@ -10,7 +11,7 @@ from airflow_evergreen.runtime import acting_for, load_model, locate
 from evergreen.config.locations import Locations, deployment_alerts
 from evergreen.config.model_folder import BrokenFolder, ModelFolder
 from evergreen.config.tasks_config import AlertsConfig
-from evergreen.errors import BatchMissing, BatchRejected, ModelIncompatible, Outage, Refused
+from evergreen.errors import BatchMissing, BatchRejected, ModelIncompatible, Outage, RecordUnreadable, Refused
 from evergreen.incidents import report, resolve
 from evergreen.records import BatchRecord
 from evergreen.sinks import Message, Sink
@@ -119,6 +120,10 @@ class FailureReport:
                 as_of, lost = _place(task, model, ledger, context)
                 lost = lost if self.failure != _NEXT_MENDS else ""
                 report(ledger, self.failure, as_of, text, again=True, lost=lost)  # type: ignore[arg-type]
+                if isinstance(error, RecordUnreadable) and task.task_id == "send_alerts":
+                    # Who would tell is who has failed.
+                    with suppress(RecordUnreadable):
+                        tell_incidents(model, locate(task.mlflow_conn_id))
         except Exception:
             _logger.exception("the incident could not be recorded; told without a record: %s", text)
             self._tell_at_once(task.model_id, text, str(getattr(instance, "log_url", "")))

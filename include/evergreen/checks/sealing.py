@@ -116,9 +116,13 @@ def validate_arrival(model: ModelFolder, stores: Stores, feed: Feed, arrival: Ar
     decimals = {name: column.decimal for name, column in columns.items() if column.decimal}
     parsed: list[ParsedFile] = []
     unreadable: list[Reason] = []
+    rows = size = 0
     for file in arrival.files:
         try:
-            parsed.append(parse_file(file.name, fetch(stores, file).content, source, columns, decimals, limits))
+            one = parse_file(file.name, fetch(stores, file).content, source, columns, decimals, limits)
+            limits.require_batch(file.name, rows + one.rows.num_rows, size + one.rows.nbytes)
+            rows, size = rows + one.rows.num_rows, size + one.rows.nbytes
+            parsed.append(one)
         except FileUnreadable as error:
             whole = f"line {error.line}: {error.problem}" if error.line else error.problem
             unreadable.append(Reason(expectation="readable file", found=whole, rows=0, file=file.name))

@@ -1,4 +1,4 @@
-"""The part of the contract that says how much one file may hold."""
+"""The part of the contract that says how much a file or a batch may hold."""
 
 from typing import Annotated
 
@@ -14,14 +14,20 @@ _Limit = Annotated[int, Field(gt=0)]
 
 
 class LimitsConfig(Contract):
-    """What one file may hold. A file beyond it could end the process that reads it; it rejects its batch instead."""
+    """What one file may hold. A file beyond it could end the process that reads it; it rejects its batch instead.
+
+    A batch is read whole: all its files together may have no more rows and megabytes than one of them.
+    """
 
     file_mb: _Limit = Field(default=2_000, description="Size of a file as it arrives, in megabytes.")
     unpacked_mb: _Limit = Field(
         default=2_000,
-        description="Megabytes that a file takes when it is unpacked and read; each value counts as 4 bytes at least.",
+        description="Megabytes that a file, or all files of a batch, take when they are unpacked and read; each value "
+        "counts as 4 bytes at least.",
     )
-    rows: _Limit = Field(default=10_000_000, description="Rows of a file, or of a query's answer.")
+    rows: _Limit = Field(
+        default=10_000_000, description="Rows of a file, of all files of a batch, or of a query's answer."
+    )
     columns: _Limit = Field(default=5_000, description="Columns of a file.")
     line_mb: _Limit = Field(default=16, description="Megabytes of a line of JSON, or of the header of a CSV file.")
     quoted_lines: _Limit = Field(
@@ -53,6 +59,16 @@ class LimitsConfig(Contract):
         self.require("columns", columns, file, f"holds {columns:,} columns")
         found = rows * columns * _CELL_BYTES
         self.require("unpacked_mb", found, file, f"holds {rows:,} rows of {columns:,} columns, {megabytes(found)} MB")
+
+    def require_batch(self, file: str, rows: int, size: int) -> None:
+        """Refuse a file with which its batch would hold more than one file may: a batch is read whole.
+
+        :param rows: of the batch's files up to this one.
+        :param size: of these rows in memory, in bytes.
+        :raises FileRefused: naming file, limit, what was found and the setting.
+        """
+        self.require("rows", rows, file, f"brings its batch to {rows:,} rows")
+        self.require("unpacked_mb", size, file, f"brings its batch to {megabytes(size)} MB")
 
     def tell(self, field: str, what: str) -> str:
         """What is wrong with a file that goes beyond a limit, and what to do."""

@@ -23,6 +23,7 @@ class ProbeResult:
     :param sizes: file names and their sizes in bytes, sorted.
     :param settling: whether files are there that only another probe can tell whole; such a batch is not overdue.
     :param absent: whether the location itself is not there; then nobody knows what has come.
+    :param bare: whether nothing at all is there, not even files of other batches.
     """
 
     complete: bool
@@ -30,6 +31,7 @@ class ProbeResult:
     sizes: tuple[tuple[str, int], ...]
     settling: bool = False
     absent: bool = False
+    bare: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,8 @@ def probe_files(
     except LandingAbsent as error:
         return ProbeResult(False, str(error), (), absent=True)
     sizes = {name: landing.size(name) for name in names}
+    if not sizes and landing.is_bare():
+        return ProbeResult(False, f"landing folder {location} is empty", (), bare=True)
     return judge_completeness(sizes, landing.exists, str(location), files, calendar, batch, before)
 
 

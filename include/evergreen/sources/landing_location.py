@@ -29,6 +29,9 @@ class LandingLocation(Protocol):
     def names(self, pattern: FilePattern) -> Iterator[str]:
         """Names of the files below it, all that fit a pattern among them; Outage if it cannot be read or is gone."""
 
+    def is_bare(self) -> bool:
+        """Whether nothing at all is there, as in the folder that a lost mount leaves behind."""
+
     def size(self, name: str) -> int:
         """Bytes of a file."""
 
@@ -51,6 +54,10 @@ class Folder(LandingLocation):
             above = "" if folder == str(self._path) else f"{Path(folder).relative_to(self._path).as_posix()}/"
             folders[:] = [name for name in folders if pattern.leads_below(above + name)]
             yield from (_tell(above + name) for name in names)
+
+    def is_bare(self) -> bool:
+        with reached(str(self._path)), os.scandir(self._path) as entries:
+            return next(entries, None) is None
 
     def size(self, name: str) -> int:
         path = self._path / _untell(name)
@@ -122,6 +129,10 @@ class Bucket(LandingLocation):
 
     def names(self, pattern: FilePattern) -> Iterator[str]:
         yield from self._listed()
+
+    def is_bare(self) -> bool:
+        # A bucket is not mounted.
+        return False
 
     def size(self, name: str) -> int:
         return self._listed()[name]

@@ -10,7 +10,7 @@ from evergreen.errors import LandingAbsent
 from evergreen.records import ArrivalRecord, BatchRecord, ClaimRecord, Feed, VerdictRecord
 from evergreen.sources.intake import probe_feed, require_earlier, source_of
 from evergreen.sources.landing import ProbeResult
-from evergreen.storage.stores import stores_of
+from evergreen.storage.stores import Stores, stores_of
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ def probe_batch(
     :param now: the moment of this probe; ``wait`` counts from the batch's end.
     :param before: the probe before this one, needed where sizes must stay the same over two probes.
     :raises NotReady: if the batch before has not been sealed.
-    :raises Outage: if the landing place cannot be read, or is not there when the batch's time is over: what nobody can
-        see is not missing.
+    :raises Outage: if the landing place cannot be read, or is not there or bare when the batch's time is over: what
+        nobody can see is not missing.
     """
     stores = stores_of(model, at)
     sealed = stores.ledger.get(BatchRecord, f"{feed}.{batch}")
@@ -52,9 +52,25 @@ def probe_batch(
     source = source_of(model, feed)
     assert source is not None
     open_end = source.wait == timedelta.max or now < model.config.calendar.end(batch) + source.wait
-    if probe.absent and not open_end:
-        raise LandingAbsent(f"model {model.id}, {feed} of batch {batch}: {probe.why}")
+    if not open_end:
+        _require_seen(model, stores, feed, batch, probe)
     return WaitResult("waiting" if open_end or probe.settling else "overdue", probe.why, probe)
+
+
+def _require_seen(model: ModelFolder, stores: Stores, feed: Feed, batch: str, probe: ProbeResult) -> None:
+    """Refuse to call missing what nobody can see: the landing place is not there, or lost its mount."""
+    why = probe.why
+    if probe.bare:
+        before = stores.ledger.get(BatchRecord, f"{feed}.{model.config.calendar.shift(batch, -1)}")
+        if before is None or not before.brought:
+            return
+        why = (
+            f"{why}, though files of batch {before.brought} came from there; mount it. Where files are taken away on "
+            "purpose, leave one behind, such as .keep"
+        )
+    elif not probe.absent:
+        return
+    raise LandingAbsent(f"model {model.id}, {feed} of batch {batch}: {why}")
 
 
 def unsettled(model: ModelFolder, at: Locations, batch: str) -> str | None:

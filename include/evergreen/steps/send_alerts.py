@@ -8,7 +8,7 @@ from typing import get_args
 from evergreen.config.locations import Locations, deployment_alerts
 from evergreen.config.model_folder import BrokenFolder, ModelFolder
 from evergreen.config.tasks_config import AlertsConfig
-from evergreen.errors import Outage
+from evergreen.errors import Outage, RecordUnreadable
 from evergreen.incidents import Incident, incidents_of
 from evergreen.records import Cause, IncidentRecord, NoticeRecord, ResolutionRecord, SightingRecord
 from evergreen.sinks import HttpSink, LogSink, Message, Sink
@@ -40,16 +40,18 @@ def send_alerts(
 ) -> AlertsResult:
     """Tell each sink what it has not been told yet: incidents that opened, were seen again, or are over.
 
-    A sink that does not answer delays nothing. A message is repeated only where its acceptance was not noted:
-    the process died, or the answer was lost.
+    A sink that does not answer delays nothing, and a damaged record silences only incidents of its own cause. A message
+    is repeated only where its acceptance was not noted: the process died, or the answer was lost.
 
     :param sinks: who is told; by default ``default_sinks``.
     :param causes: of which incidents; by default of all.
+    :raises RecordUnreadable: when all else is told.
     """
     ledger = open_stores(at, model.id).ledger
     told = failed = 0
+    damaged: list[RecordUnreadable] = []
     for sink in default_sinks(model) if sinks is None else sinks:
-        messages = [one for incident in _untold(ledger, sink, causes) for one in _messages(model, incident)]
+        messages = [one for incident in _untold(ledger, sink, causes, damaged) for one in _messages(model, incident)]
         left = [one for one in messages if ledger.get(NoticeRecord, f"{one[1].incident}.{one[0]}.{sink.name}") is None]
         for number, (event, message) in enumerate(left):
             first = ledger.get(NoticeRecord, f"{message.incident}.opened.{sink.name}")
@@ -63,20 +65,27 @@ def send_alerts(
             notice = NoticeRecord(as_of=message.as_of, incident=message.incident, event=event, sink=sink.name)
             ledger.put(notice.model_copy(update={"meta": {"receipt": receipt} if receipt else {}}))
             told += 1
+    if damaged:
+        raise damaged[0]
     return AlertsResult(told, failed)
 
 
-def _untold(ledger: Ledger, sink: Sink, causes: tuple[Cause, ...]) -> list[Incident]:
+def _untold(ledger: Ledger, sink: Sink, causes: tuple[Cause, ...], damaged: list[RecordUnreadable]) -> list[Incident]:
     """Incidents of which a sink may have something left to hear, oldest first.
 
     Of each cause: back to the newest that it has heard of, which may be over by now.
+
+    :param damaged: takes what kept the incidents of a cause from being read.
     """
     incidents = []
     for cause in causes:
-        for incident in itertools.islice(incidents_of(ledger, cause), _AT_MOST):
-            incidents.append(incident)
-            if ledger.get(NoticeRecord, f"{incident.opened.id}.opened.{sink.name}") is not None:
-                break
+        try:
+            for incident in itertools.islice(incidents_of(ledger, cause), _AT_MOST):
+                incidents.append(incident)
+                if ledger.get(NoticeRecord, f"{incident.opened.id}.opened.{sink.name}") is not None:
+                    break
+        except RecordUnreadable as error:
+            damaged.append(error)
     return sorted(incidents, key=lambda incident: (incident.opened.as_of, incident.opened.meta.get("written_at", "")))
 
 

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import BrokenFolder, ModelFolder
-from evergreen.errors import IdentityChanged
+from evergreen.errors import IdentityChanged, RecordUnreadable
 from evergreen.incidents import last_incident, report, resolve
-from evergreen.judging.attempts import newest_verdict
+from evergreen.judging.attempts import find_due_attempt, newest_verdict
 from evergreen.records import Cause, ClaimRecord, Record
 from evergreen.sources.intake import source_of
 from evergreen.storage.ledger import Ledger
@@ -47,21 +47,16 @@ def find_changes(folder: Folder, at: Locations, now: datetime) -> list[Change]:
     if isinstance(folder, BrokenFolder):
         text = f"{folder.id}: the folder does not load, and its DAGs are missing until it does: {folder.error}"
         changes = [Change("broken", moment, text)]
-    elif (refused := _find_refusal(folder, at)) is not None:
-        changes = [Change("broken", moment, f"{folder.id}: every run is refused until it is mended: {refused}")]
     else:
-        sound = Change("broken", moment, f"{folder.id}: the folder loads again, and its DAGs go on", over=True)
-        changes = [sound, *_find_standstill(folder, stores, now)]
+        try:
+            # Asked as the watch and each step ask: who they refuse stands still, and no run may say so.
+            find_due_attempt(folder.config, stores_of(folder, at))
+            sound = Change("broken", moment, f"{folder.id}: the folder loads again, and its DAGs go on", over=True)
+            changes = [sound, *_find_standstill(folder, stores, now)]
+        except (IdentityChanged, RecordUnreadable) as error:
+            who = "every run is refused" if isinstance(error, IdentityChanged) else "who reads it stands still"
+            changes = [Change("broken", moment, f"{folder.id}: {who} until it is mended: {error}")]
     return [change for change in changes if _is_news(stores.ledger, change)]
-
-
-def _find_refusal(folder: ModelFolder, at: Locations) -> IdentityChanged | None:
-    """Why no step takes a folder that loads."""
-    try:
-        stores_of(folder, at)
-    except IdentityChanged as error:
-        return error
-    return None
 
 
 def report_changes(folder: Folder, at: Locations, now: datetime) -> bool:

@@ -6,12 +6,14 @@ from typing import Any
 from airflow.sdk import BaseSensorOperator, Context
 from airflow.triggers.base import StartTriggerArgs
 
-from airflow_evergreen.alerts import tell_incidents, tell_watched
+from airflow_evergreen.alerts import deployment_sinks, tell_at_once, tell_incidents, tell_watched
 from airflow_evergreen.hooks.tracking import MlflowHook
 from airflow_evergreen.runtime import acting_for, load_model, locate
 from evergreen.config.locations import Locations, model_roots
 from evergreen.config.model_folder import find_model_folders
+from evergreen.errors import RecordUnreadable
 from evergreen.incidents import report
+from evergreen.sinks import Message
 from evergreen.storage.stores import stores_of
 
 
@@ -56,8 +58,12 @@ class RetrainSensor(BaseSensorOperator):
             try:
                 if report_changes(folder, at, datetime.now(UTC)):
                     tell_watched(folder, at)
-            except Exception:
+            except Exception as error:
                 self.log.exception("model %s: what it has to report could not be told; the others go on", folder.id)
+                if isinstance(error, RecordUnreadable):
+                    # The record of the incident itself: nothing can be noted, so it is told at each look.
+                    message = Message(folder.id, "broken", "opened", "", f"{folder.id}: {error}", 1)
+                    tell_at_once(message, deployment_sinks())
 
     def _report_paused(self, context: Context, run: dict[str, Any]) -> None:
         instance: Any = context["ti"]

@@ -2,6 +2,7 @@
 
 import logging
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from airflow.sdk import DAG
@@ -15,9 +16,18 @@ from airflow_evergreen.operators.train_model import TrainModelOperator
 from airflow_evergreen.operators.validate_batch import ValidateBatchOperator
 from airflow_evergreen.sensors.wait_for_batch import WaitForBatchSensor
 from airflow_evergreen.sensors.wait_for_scores import WaitForScoresSensor
-from evergreen.errors import BatchMissing, BatchRejected, ModelIncompatible, NotReady, Outage, Refused
+from evergreen.errors import (
+    BatchMissing,
+    BatchRejected,
+    ModelIncompatible,
+    NotReady,
+    Outage,
+    RecordUnreadable,
+    Refused,
+)
 from evergreen.incidents import last_incident, newest_incidents, report
 from evergreen.records import BatchRecord
+from evergreen.storage.stores import open_stores
 from tests.fake_slack import fake_slack
 from tests.unit.plugins.conftest import Instance
 
@@ -55,6 +65,20 @@ def test_all_tasks_of_a_dag_are_one_incident(model, ledger, context_of):
     assert incident.opened.n == 0
     assert incident.sightings == 2
     assert [one.opened.cause for one in newest_incidents(ledger)] == ["failed-batch"]
+
+
+def test_a_task_that_cannot_tell_for_a_damaged_record_is_told_of_itself(model, ledger, deployment, context_of, caplog):
+    report(ledger, "fault-rows", "2024-01-01", "fault")
+    damaged = Path(deployment.lake) / "ledger" / deployment.env / "taxi" / "incident" / "fault-rows" / "0.json"
+    damaged.write_bytes(b"{")
+    open_stores.cache_clear()
+    with caplog.at_level(logging.WARNING, logger="airflow_evergreen.alerts"):
+        task = SendAlertsOperator(task_id="send_alerts", model_id="taxi")
+        FailureReport("failed-batch")(failed(context_of, RecordUnreadable(f"record {damaged} is damaged"), task))
+    told = [record.getMessage() for record in caplog.records if record.name == "airflow_evergreen.alerts"]
+    assert len(told) == 1
+    assert told[0].startswith("failed-batch.0 opened (2024-01-02): taxi: task send_alerts")
+    assert "fault-rows/0.json is damaged" in told[0]
 
 
 def test_a_champion_that_cannot_be_loaded_is_told_by_score_batch_and_by_any_other_task_here(model, ledger, context_of):

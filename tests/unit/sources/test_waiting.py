@@ -44,8 +44,8 @@ def put(land):
     return lambda batch: (land(f"trips_{batch}.csv"), land(f"trips_{batch}.done"))
 
 
-def seal(ledger, state, batch=BATCH, feed="rows"):
-    ledger.put(BatchRecord(as_of=batch, feed=feed, revision=0, state=state))
+def seal(ledger, state, batch=BATCH, feed="rows", brought=""):
+    ledger.put(BatchRecord(as_of=batch, feed=feed, revision=0, state=state, brought=brought))
 
 
 def test_a_batch_with_its_marker_is_complete(model, at, put):
@@ -85,6 +85,24 @@ def test_a_landing_folder_that_is_gone_is_waited_for_and_then_an_outage(feed, mo
     with pytest.raises(Outage, match=told):
         wait_for_batch(model, at, BATCH, END + timedelta(days=1), feed=feed)
     assert ledger.get(BatchRecord, f"{feed}.{BATCH}") is None
+
+
+@pytest.mark.parametrize(
+    ("brought", "left", "state"), [(BATCH, "", "an outage"), (BATCH, ".keep", "missing"), ("", "", "missing")]
+)
+def test_a_bare_folder_from_which_files_came_has_lost_its_mount(brought, left, state, model, at, land, ledger):
+    seal(ledger, "published", brought=brought)
+    if left:
+        land(left)
+    second, later = "2024-01-02", END + timedelta(days=3)
+    assert probe_batch(model, at, second, END).state == "waiting"
+    if state == "missing":
+        assert wait_for_batch(model, at, second, later).state == "missing"
+        return
+    told = f"rows of batch 2024-01-02: landing folder {at.landing}/taxi is empty, though files of batch 2024-01-01 came"
+    with pytest.raises(Outage, match=told):
+        wait_for_batch(model, at, second, later)
+    assert ledger.get(BatchRecord, f"rows.{second}") is None
 
 
 @pytest.mark.parametrize("feed", ["rows", "labels"])

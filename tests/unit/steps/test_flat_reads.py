@@ -220,6 +220,8 @@ def test_three_years_cost_what_three_months_do(history, count, write_folder, edi
     packed = SimpleNamespace(spec=ModelSpec.of(model.id, model.config, "all"))
     monkeypatch.setattr(ModelStore, "load_promoted", lambda _, promotion: packed)
     monkeypatch.setattr(ModelStore, "has_version", lambda _, version: True)
+    # No files come; an empty folder would have lost its mount.
+    Path(at.landing, model.id, ".keep").touch()
     loop, seen = Loop(model, at, history), {}
     for n in range(LATE + 1):
         # The batches that the readers have begun themselves are found as they left them.

@@ -1,9 +1,11 @@
 """Alerts: each sink is told each thing once, and a sink that is down delays no other and misses nothing."""
 
+from pathlib import Path
+
 import pytest
 
 from evergreen.config.model_folder import load_model_folder
-from evergreen.errors import Outage
+from evergreen.errors import Outage, RecordUnreadable
 from evergreen.incidents import announce, report, resolve
 from evergreen.steps.send_alerts import default_sinks, send_alerts
 from evergreen.storage.stores import open_stores
@@ -84,6 +86,18 @@ def test_a_sink_that_is_down_is_not_asked_again_in_the_same_run(model, at, ledge
         report(ledger, cause, "2024-01-01", cause)
     assert send_alerts(model, at, (chat,)).failed == 3
     assert chat.asked == 1
+
+
+def test_a_damaged_incident_is_named_when_all_others_are_told(model, at, ledger):
+    mail = Listener("mail")
+    for cause in ("fault-rows", "drift"):
+        report(ledger, cause, "2024-01-01", "trouble")
+    (Path(at.lake) / "ledger" / at.env / model.id / "incident" / "fault-rows" / "0.json").write_bytes(b"")
+    for _ in range(2):
+        open_stores.cache_clear()
+        with pytest.raises(RecordUnreadable, match=r"incident/fault-rows/0\.json is damaged"):
+            send_alerts(model, at, (mail,))
+    assert mail.heard == [("drift.0", "opened", "2024-01-01", 1)]
 
 
 def test_a_model_that_names_nobody_is_told_to_the_deployment(write_folder, edit_config, monkeypatch):

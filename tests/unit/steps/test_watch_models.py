@@ -1,6 +1,7 @@
 """The watch over folders: what breaks or stands still is on record once, and over once it is mended."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -67,6 +68,23 @@ def test_a_folder_that_is_refused_is_told_though_no_run_of_it_begins(folder, at)
     assert "schedule.start: found 2031-01-01; on record: 2030-01-01" in told
     assert find_changes(later, at, NOON + HOUR) == []
     report_changes(folder("start: 2031-01-01", "start: 2030-01-01"), at, NOON + HOUR)
+    assert open_texts(at, "broken") == []
+
+
+def test_a_record_that_only_the_watch_reads_is_told_of_where_it_is_damaged(folder, at, work):
+    """Nothing is retrained then, and no run fails by it."""
+    work(9)
+    path = Path(at.lake) / "ledger" / at.env / "taxi" / "verdict" / "2030-01-09" / "0.json"
+    content = path.read_bytes()
+    path.write_bytes(content[:40])
+    open_stores.cache_clear()
+    assert report_changes(folder(), at, NOON)
+    assert report_changes(folder(), at, NOON + HOUR)
+    (told,) = open_texts(at, "broken")
+    assert "taxi: who reads it stands still until it is mended: record " in told
+    assert "verdict/2030-01-09/0.json is damaged" in told
+    path.write_bytes(content)
+    report_changes(folder(), at, NOON + HOUR)
     assert open_texts(at, "broken") == []
 
 
