@@ -1,6 +1,8 @@
 """Airflow's own API server in this process, with the pages, for tests and benches."""
 
 import json
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -9,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 from airflow.api_fastapi.app import create_app, purge_cached_app
 from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
 from airflow.models.dag import DagModel
@@ -16,9 +19,11 @@ from airflow.models.dagbundle import DagBundleModel
 from airflow.models.dagrun import DagRun
 from airflow.utils import db
 from airflow.utils.session import create_session
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 Get = Callable[..., httpx.Response]
+Runs = Iterable[tuple[str, str, dict[str, str]]]
 
 
 class GuestsSeeOneModel(SimpleAuthManager):
@@ -33,16 +38,40 @@ class GuestsSeeOneModel(SimpleAuthManager):
 
 
 @contextmanager
-def serve_pages(
-    home: Path, models: Path, dag_ids: Iterable[str], runs: Iterable[tuple[str, str, dict[str, str]]] = ()
-) -> Iterator[Get]:
-    """The server over a home; yields what asks it for a page as a user, ``admin`` or ``guest``, or None.
+def serve_pages(home: Path, models: Path, dag_ids: Iterable[str], runs: Runs = ()) -> Iterator[Get]:
+    """The server over a home; yields what asks it for a page as a user, ``admin`` or ``guest``, or None, and with a
+    conf for a run at an address of Airflow's API.
 
     :param home: EVERGREEN_HOME.
     :param models: the folder of model folders.
     :param dag_ids: the DAGs that Airflow knows of.
     :param runs: DAG, run id and conf of runs that it knows of.
     """
+    with _make_app(home, models, dag_ids, runs) as app, TestClient(app) as client:
+        yield _asking(client)
+
+
+@contextmanager
+def listen_with_pages(home: Path, models: Path, dag_ids: Iterable[str], runs: Runs = ()) -> Iterator[tuple[str, str]]:
+    """The same on a port of its own, for a browser; yields its address and the token of ``admin``."""
+    with _make_app(home, models, dag_ids, runs) as app:
+        server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
+        serving = threading.Thread(target=server.run, daemon=True)
+        serving.start()
+        try:
+            while not server.started:
+                assert serving.is_alive()
+                time.sleep(0.05)
+            url = "http://{}:{}".format(*server.servers[0].sockets[0].getsockname())
+            login = {"username": "admin", "password": "word"}
+            yield url, httpx.post(f"{url}/auth/token", json=login, timeout=60).json()["access_token"]
+        finally:
+            server.should_exit = True
+            serving.join()
+
+
+@contextmanager
+def _make_app(home: Path, models: Path, dag_ids: Iterable[str], runs: Runs) -> Iterator[FastAPI]:
     passwords = home / "passwords.json"
     passwords.write_text(json.dumps({"admin": "word", "guest": "word"}))
     settings = {
@@ -59,12 +88,11 @@ def serve_pages(
         db.initdb()
         _know(dag_ids, runs)
         purge_cached_app()
-        with TestClient(create_app(apps="core")) as client:
-            yield _asking(client)
+        yield create_app(apps="core")
         purge_cached_app()
 
 
-def _know(dag_ids: Iterable[str], runs: Iterable[tuple[str, str, dict[str, str]]]) -> None:
+def _know(dag_ids: Iterable[str], runs: Runs) -> None:
     with create_session() as session:
         session.merge(DagBundleModel(name="dags"))
         session.flush()
@@ -79,13 +107,16 @@ def _know(dag_ids: Iterable[str], runs: Iterable[tuple[str, str, dict[str, str]]
 def _asking(client: TestClient) -> Get:
     tokens: dict[str, str] = {}
 
-    def ask(path: str, user: str | None = "admin") -> httpx.Response:
+    def ask(path: str, user: str | None = "admin", conf: dict[str, str] | None = None) -> httpx.Response:
         client.cookies.clear()
         if user is None:
             return client.get(f"/evergreen{path}")
         if user not in tokens:
             answer = client.post("/auth/token", json={"username": user, "password": "word"})
             tokens[user] = answer.json()["access_token"]
-        return client.get(f"/evergreen{path}", headers={"Authorization": f"Bearer {tokens[user]}"})
+        headers = {"Authorization": f"Bearer {tokens[user]}"}
+        if conf is not None:
+            return client.post(path, json={"logical_date": None, "conf": conf}, headers=headers)
+        return client.get(f"/evergreen{path}", headers=headers)
 
     return ask

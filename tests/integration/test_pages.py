@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
 import httpx
@@ -15,12 +16,17 @@ from airflow_evergreen.pages.app import app as pages
 from airflow_evergreen.pages.metrics import HELP
 from evergreen.incidents import report
 from evergreen.replay.runner import Runner
+from evergreen.storage import version_evidence
 from tests.pages_server import Get, serve_pages
 from tests.unit.small_loop import CONFIG, ESTIMATOR, FEATURES, SmallLoop, day, doubled, make_rows
 
 TITLE = "Small <script>alert(1)</script> & rate [/min]"
 FORMULA = '=HYPERLINK("http://x")'
-DAGS = ("small__batch", "small__drift", "small__retrain", "secret__batch", "torn__broken")
+DAGS = (
+    *(f"small__{kind}" for kind in ("batch", "drift", "retrain", "rollback", "reingest", "acknowledge")),
+    "secret__batch",
+    "torn__broken",
+)
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +123,72 @@ def test_a_models_page_tells_who_serves_and_why(get: Get, small: SmallLoop) -> N
     assert chart["metric"] == "mae"
     assert [at[:10] for at in chart["traces"][0]["x"]] == [day(number) for number in range(1, 6)]
     assert get("/dags/small__drift").text == page.text
+
+
+def test_versions_stand_side_by_side(get: Get, small: SmallLoop) -> None:
+    page = get("/models/small/versions?version=1&version=2")
+    facts = {
+        name: [" ".join(re.sub("<[^>]*>", "", cell).split()) for cell in re.findall("<td.*?</td>", row)]
+        for name, row in re.findall(r'<th scope="row">(.*?)</th>(.*?)</tr>', page.text)
+    }
+    first, second = small.promotions[:2]
+    assert facts["Serves from"] == [first.effective_from, second.effective_from]
+    assert facts["Came as"] == ["the baseline, a constant", "a new recipe"]
+    assert facts["mae on its holdout"][1] == f"{second.error:.4g}"
+    assert facts["Learnt from labels of"] == [" to ".join(dict.fromkeys(one.trained_on)) for one in (first, second)]
+    assert facts["seed"] == ["7", "7"]
+    assert facts["scikit-learn"] == [version("scikit-learn")] * 2
+    assert "Code from version 1 to 2" in text_of(page)
+    # Without a choice the champion stands beside what it replaced.
+    assert f"Version {small.promotions[-1].version} champion" in text_of(get("/models/small/versions"))
+    assert "No version was promoted yet" in text_of(get("/models/secret/versions"))
+
+
+def test_files_that_are_not_those_on_record_are_not_shown(get: Get, small: SmallLoop) -> None:
+    """Neither as a version's code nor as a reference."""
+    altered = [
+        path for path in Path(small.at.lake).parent.glob("mlflow/**/packed/*") if path.suffix in (".py", ".json")
+    ]
+    kept = {path: path.read_bytes() for path in altered}
+    version_evidence._read_file.cache_clear()
+    try:
+        for path, content in kept.items():
+            path.write_bytes(content + b" ")
+        told = text_of(get("/models/small/versions?version=2"))
+        assert "Version 2 cannot be told in full model small, version 2: its spec.json in MLflow is not the one" in told
+        told = text_of(get(f"/models/small/data/{day(4)}"))
+        assert "its reference.json in MLflow is not the one that the ledger has on record" in told
+        assert "x float" in told
+    finally:
+        for path, content in kept.items():
+            path.write_bytes(content)
+        version_evidence._read_file.cache_clear()
+
+
+def test_a_batchs_data_stand_beside_the_reference(get: Get, small: SmallLoop) -> None:
+    page = get(f"/models/small/data/{day(4)}")
+    told = text_of(page)
+    assert "40 Rows came published 39 Clean 97.5% of them 1 Quarantined" in told
+    reference = small.verdicts[-2].version
+    assert f"version {reference} Held against" in told
+    column = told[told.index("x float") : told.index("prediction float")]
+    assert "missing 0.0% 0.0% smallest 0.5 0 median 0.5 0.5 largest 0.5 1 distance 0.8661" in column
+    assert "x float drifted" in told
+    assert page.text.count("<polyline") == 2
+    assert "y label, float" in told
+    # What was rejected as a whole has no clean row; what is not sealed has nothing.
+    assert "No clean row of it is kept" in text_of(get("/models/small/data"))
+    assert "Nothing of this batch is sealed yet" in text_of(get("/models/secret/data"))
+    assert get("/models/small/data", "guest").status_code == 403
+
+
+def test_who_may_not_act_sees_no_form_and_is_refused(get: Get) -> None:
+    for kind in ("rollback", "retrain", "reingest", "acknowledge"):
+        assert f'id="{kind}"' in get("/models/small").text
+        assert f'id="{kind}"' not in get("/models/small", "guest").text
+    assert "each starts a DAG" not in text_of(get("/models/small", "guest"))
+    answer = get("/api/v2/dags/small__retrain/dagRuns", "guest", conf={"why": "I wish"})
+    assert answer.status_code == 403
 
 
 def test_foreign_text_stays_text(get: Get) -> None:

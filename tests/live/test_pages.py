@@ -76,7 +76,7 @@ def test_our_report_shows_hostile_text_and_runs_nothing(page: Page, tmp_path: Pa
     write_report(History("taxi", HOSTILE, "mae", (batch,), (incident,), None), tmp_path / "report.html")
     seen = look(page, tmp_path / "report.html")
     expect(page.get_by_role("heading", level=1)).to_have_text(HOSTILE)
-    page.locator("#chart .trace.bars .point path").first.hover(force=True)
+    page.locator("#chart .xy3 .trace.bars .point path").first.hover(force=True)
     hover = page.locator("#chart .hovertext").first
     expect(hover).to_be_visible()
     shoot(page, "report", tmp_path)

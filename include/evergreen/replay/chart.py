@@ -1,27 +1,36 @@
 """The chart of a history: errors, decisions and incidents on one time line, as Plotly draws it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import pairwise
-from textwrap import wrap
 from typing import Any, NamedTuple
 
-from evergreen.foreign_text import for_chart
 from evergreen.incidents import Incident
 from evergreen.records import AttemptRecord, VerdictRecord
 from evergreen.replay.history import BatchHistory, History
 from evergreen.replay.status import describe_judgement
+from evergreen.replay.traces import (
+    AMBER,
+    BLUE,
+    GREEN,
+    GREY,
+    RED,
+    Trace,
+    hover,
+    moment_of,
+    trace,
+    trace_drift,
+    trace_rows,
+    x_of,
+)
 
-Trace = dict[str, Any]
-
-_RED, _AMBER, _GREEN, _BLUE, _GREY = "#b3423a", "#bf8420", "#3b7f5c", "#2f66a3", "#7c8794"
-_VERSIONS = (_BLUE, "#b0592c", "#7a5597", "#4a7c59", "#8a7326", "#35788a")
+_VERSIONS = (BLUE, "#b0592c", "#7a5597", "#4a7c59", "#8a7326", "#35788a")
 # A batch with a smaller share of its labels is drawn hollow: its error will still move.
 _SETTLED = 0.9
 # More versions than this, and the legend runs into a second row.
 _NAMED = 4
 _EVENTS = ("fault", "input drift", "asks to retrain", "attempt", "promoted")
-_OUTCOMES = {"passed": ("circle", _GREEN), "refused": ("x", _RED), "needs approval": ("diamond-open", _AMBER)}
+_OUTCOMES = {"passed": ("circle", GREEN), "refused": ("x", RED), "needs approval": ("diamond-open", AMBER)}
 
 
 class _Mark(NamedTuple):
@@ -36,17 +45,19 @@ class _Mark(NamedTuple):
 
 def build_chart(history: History) -> dict[str, Any]:
     """What the chart shows: the traces, and what the template needs to lay out their panels."""
-    moments = [_moment(one.batch) for one in history.batches]
+    moments = [moment_of(one.batch) for one in history.batches]
     step = min((late - early for early, late in pairwise(moments)), default=timedelta(days=1))
-    moments += [_moment(promotion.effective_from) for promotion in history.promotions]
+    moments += [moment_of(promotion.effective_from) for promotion in history.promotions]
     first, last = min(moments) - step, max(moments) + step
     causes: list[str] = sorted({one.opened.cause for one in history.incidents})
-    silent = [_moment(one.batch) for one in history.batches if one.rows.state != "published"]
+    silent = [moment_of(one.batch) for one in history.batches if one.rows.state != "published"]
     return {
         "metric": history.metric,
         "traces": [
             _trace_checks(history),
             *_trace_errors(history),
+            trace_drift(history, step),
+            *trace_rows(history, step),
             _trace_events(history),
             *_trace_incidents(history, causes, last),
         ],
@@ -54,7 +65,7 @@ def build_chart(history: History) -> dict[str, Any]:
         "lanes": [_EVENTS, causes or ["none"]],
         "bands": [[str(moment - step / 2), str(moment + step / 2)] for moment in silent],
         "promotions": [
-            [_x(one.effective_from), f"v{one.version}"] for one in history.promotions if one.refreshes is None
+            [x_of(one.effective_from), f"v{one.version}"] for one in history.promotions if one.refreshes is None
         ],
     }
 
@@ -68,7 +79,7 @@ def _trace_errors(history: History) -> Iterator[Trace]:
     for i, version in enumerate(versions):
         own = [n for n, one in enumerate(drawn) if one == version]
         span = history.batches[own[0] : own[-1] + 1]
-        yield _trace(
+        yield trace(
             (one.batch for one in span),
             [one.error if n in own else None for n, one in enumerate(span, own[0])],
             (_tell_error(history, one) for one in span),
@@ -89,14 +100,14 @@ def _trace_errors(history: History) -> Iterator[Trace]:
 def _trace_checks(history: History) -> Trace:
     """What the loop itself saw at each check: the error on the labels that had just come."""
     checks = [one.verdict for one in history.batches if one.verdict is not None]
-    return _trace(
+    return trace(
         (verdict.as_of for verdict in checks),
         [verdict.outcomes.numbers.get("error") for verdict in checks],
-        (_hover(f"check at {verdict.as_of}", *_tell_sections(verdict)) for verdict in checks),
+        (hover(f"check at {verdict.as_of}", *_tell_sections(verdict)) for verdict in checks),
         name=f"{history.metric} by arrival of labels, as checked",
         legendrank=2000,
         mode="lines+markers",
-        line={"color": _GREY, "width": 1},
+        line={"color": GREY, "width": 1},
         marker={"size": 3},
     )
 
@@ -104,7 +115,7 @@ def _trace_checks(history: History) -> Trace:
 def _trace_events(history: History) -> Trace:
     marks = list(_find_marks(history))
     size = 11 if len(history.batches) <= 100 else 8
-    return _trace(
+    return trace(
         (mark.batch for mark in marks),
         [_EVENTS.index(mark.lane) for mark in marks],
         (mark.text for mark in marks),
@@ -116,17 +127,17 @@ def _trace_events(history: History) -> Trace:
 
 def _trace_incidents(history: History, causes: list[str], end: datetime) -> Iterator[Trace]:
     """Bars from opened to resolved, or to the end where still open; a dot for what was over as it was told."""
-    opened = [_moment(one.opened.as_of) for one in history.incidents]
-    closed = [_moment(one.resolved.as_of) if one.resolved else end for one in history.incidents]
+    opened = [moment_of(one.opened.as_of) for one in history.incidents]
+    closed = [moment_of(one.resolved.as_of) if one.resolved else end for one in history.incidents]
     lasted = [(until - since) / timedelta(milliseconds=1) for since, until in zip(opened, closed, strict=True)]
     lanes = [causes.index(one.opened.cause) for one in history.incidents]
     batches = [one.opened.as_of for one in history.incidents]
     text = [_tell_incident(one) for one in history.incidents]
-    marker = {"color": [_GREY if one.resolved else _RED for one in history.incidents]}
+    marker = {"color": [GREY if one.resolved else RED for one in history.incidents]}
     bars = {"type": "bar", "orientation": "h", "width": 0.46, "base": [str(since) for since in opened], "x": lasted}
-    yield _trace(batches, lanes, text, yaxis="y3", marker=marker) | bars
+    yield trace(batches, lanes, text, yaxis="y3", marker=marker) | bars
     dots = [None if length else lane for lane, length in zip(lanes, lasted, strict=True)]
-    yield _trace(batches, dots, text, yaxis="y3", mode="markers", marker=marker | {"size": 9})
+    yield trace(batches, dots, text, yaxis="y3", mode="markers", marker=marker | {"size": 9})
 
 
 def _find_marks(history: History) -> Iterator[_Mark]:
@@ -135,19 +146,19 @@ def _find_marks(history: History) -> Iterator[_Mark]:
     attempts = {attempt.id: attempt for attempt in history.attempts}
     for one in history.batches:
         if faults := find_faults(one):
-            yield _Mark(one.batch, "fault", "square", _RED, _hover(f"batch {one.batch}", *faults))
+            yield _Mark(one.batch, "fault", "square", RED, hover(f"batch {one.batch}", *faults))
     for verdict in verdicts.values():
         at = verdict.as_of
         if verdict.inputs.state in ("warn", "bad"):
-            text = _hover(f"input drift at {at}", verdict.inputs.why)
-            yield _Mark(at, "input drift", "triangle-up", _AMBER, text)
+            text = hover(f"input drift at {at}", verdict.inputs.why)
+            yield _Mark(at, "input drift", "triangle-up", AMBER, text)
         if verdict.action == "retrain":
             closing = closings.get(verdict.id)
             end = f"{closing.outcome} at {closing.as_of}: {closing.why}" if closing else "not closed in this span"
             asked = f"{at} asks to retrain: {', '.join(verdict.reasons)}"
-            yield _Mark(at, "asks to retrain", "diamond", _BLUE, _hover(asked, *_tell_sections(verdict), end))
+            yield _Mark(at, "asks to retrain", "diamond", BLUE, hover(asked, *_tell_sections(verdict), end))
     for attempt in attempts.values():
-        text = _hover(f"attempt {attempt.id} at {attempt.as_of}: {attempt.outcome}", *_tell_attempt(attempt))
+        text = hover(f"attempt {attempt.id} at {attempt.as_of}: {attempt.outcome}", *_tell_attempt(attempt))
         yield _Mark(attempt.as_of, "attempt", *_OUTCOMES[attempt.outcome], text)
     for promotion in history.promotions:
         lines = [f"decided at {promotion.as_of} by attempt {promotion.attempt}"]
@@ -156,8 +167,8 @@ def _find_marks(history: History) -> Iterator[_Mark]:
             lines += [f"asked for: {', '.join(asking.reasons)}"] if asking else []
             lines += _tell_attempt(won)
         lines.append(f"serves as trained on {tell_span(promotion.trained_on)}")
-        text = _hover(f"version {promotion.version} in force from {promotion.effective_from}", *lines)
-        yield _Mark(promotion.effective_from, "promoted", "star", _GREEN, text)
+        text = hover(f"version {promotion.version} in force from {promotion.effective_from}", *lines)
+        yield _Mark(promotion.effective_from, "promoted", "star", GREEN, text)
 
 
 def find_faults(one: BatchHistory) -> list[str]:
@@ -173,7 +184,7 @@ def find_faults(one: BatchHistory) -> list[str]:
 def _tell_error(history: History, one: BatchHistory) -> str:
     scored = f"{history.metric} {one.error:.4g}, version {_version(one)}" if one.error is not None else "no error known"
     lines = [scored, f"{one.labelled:,} of {one.rows.clean:,} clean rows have a label"]
-    return _hover(f"batch {one.batch}", *lines)
+    return hover(f"batch {one.batch}", *lines)
 
 
 def _tell_sections(verdict: VerdictRecord) -> list[str]:
@@ -191,30 +202,11 @@ def _tell_attempt(attempt: AttemptRecord) -> list[str]:
 
 def _tell_incident(one: Incident) -> str:
     until = f"resolved at {one.resolved.as_of}" if one.resolved else "still open"
-    return _hover(f"{one.opened.cause}: opened at {one.opened.as_of}, {until}", *one.story)
-
-
-def _trace(batches: Iterable[str], y: list[Any], text: Iterable[str], **style: Any) -> Trace:
-    base = {"type": "scatter", "hoverinfo": "text", "showlegend": "name" in style}
-    return base | {"x": [_x(batch) for batch in batches], "y": y, "hovertext": list(text)} | style
-
-
-def _hover(heading: str, *lines: str) -> str:
-    """Plotly reads its texts as HTML, so each line is made safe, once it is cut to a length that fits."""
-    cut = [part for line in dict.fromkeys(lines) for part in wrap(line, 80, max_lines=5, placeholder=" …")]
-    return "<br>".join([f"<b>{for_chart(heading)}</b>", *map(for_chart, cut)])
+    return hover(f"{one.opened.cause}: opened at {one.opened.as_of}, {until}", *one.story)
 
 
 def _version(one: BatchHistory) -> int | None:
     return one.claim.version if one.claim is not None else None
-
-
-def _moment(batch: str) -> datetime:
-    return datetime.fromisoformat(batch)
-
-
-def _x(batch: str) -> str:
-    return str(_moment(batch))
 
 
 def tell_span(batches: tuple[str, ...] | None) -> str:

@@ -142,20 +142,31 @@ class Lake:
                     f"{ANOTHER_NAME}"
                 )
 
-    def read_any(self, table: str, batch: str, revision: int) -> pa.Table:
-        """The rows of one batch in any table, in no particular order; no columns where there is no such table."""
-        wanted = where(batch, revision)
+    def read_any(self, table: str, batch: str, revision: int, most: int | None = None) -> pa.Table:
+        """The rows of one batch in any table, in no particular order; no columns where there is no such table.
+
+        :param most: read no further once there are so many; by default all are read.
+        """
         kept = table in self._opened
         try:
             with readable(self.table_uri(table), batch):
-                rows = pa.table(self._open(table).scan(predicate=wanted))
+                rows = self._scan(table, batch, revision, most)
                 if kept and rows.num_rows == 0:
                     # Written since the table was opened.
                     self._opened.pop(table)
-                    rows = pa.table(self._open(table).scan(predicate=wanted))
+                    rows = self._scan(table, batch, revision, most)
         except TableNotFoundError:
             return pa.table({})
         return plain(rows.drop_columns(["batch", "revision"]))
+
+    def _scan(self, table: str, batch: str, revision: int, most: int | None) -> pa.Table:
+        pieces = pa.RecordBatchReader.from_stream(self._open(table).scan(predicate=where(batch, revision)))
+        if most is None:
+            return pieces.read_all()
+        found: list[pa.RecordBatch] = []
+        while sum(piece.num_rows for piece in found) < most and (piece := next(pieces, None)) is not None:
+            found.append(piece)
+        return pa.Table.from_batches(found, pieces.schema).slice(0, most)
 
     def _open(self, table: str) -> DeltaTable:
         """A table as it was when it was first read; opening it anew for each partition costs as much as reading."""

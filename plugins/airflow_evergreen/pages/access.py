@@ -1,13 +1,15 @@
 """Who may see what: a model's pages are open to whoever may read its batch DAG in Airflow."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.base_auth_manager import ResourceMethod
 from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
 from airflow.api_fastapi.core_api.security import get_user
 from airflow.models.dag import DagModel
-from fastapi import Depends, HTTPException
+from fastapi import Depends, HTTPException, Request
 
 from evergreen.config.locations import model_roots
 from evergreen.config.model_folder import BrokenFolder, ModelFolder, find_model_folders
@@ -28,15 +30,20 @@ def readable_models(user: User) -> dict[str, ModelFolder | BrokenFolder]:
     }
 
 
-def readable_model(model: str, user: User) -> ModelFolder:
-    """The folder of a model that a route names.
+def readable_model(request: Request, user: User) -> ModelFolder:
+    """The folder of the model that a route names, itself or by one of its DAGs.
 
     :raises HTTPException: 404 both where there is none and where the user may not read it, so that nobody learns names.
     """
+    model, dag_id = request.path_params.get("model"), request.path_params.get("dag_id")
+    if dag_id is not None:
+        model, _, kind = dag_id.rpartition("__")
+        if not model or kind not in _KINDS or not _may_read(dag_id, user):
+            raise HTTPException(404, f"{dag_id} is not a DAG of a model that you may read.")
     unknown = HTTPException(404, f"There is no model {model!r} that you may read.")
     if not _may_read(f"{model}__batch", user):
         raise unknown
-    folder = find_model_folders(model_roots()).get(model)
+    folder = find_model_folders(model_roots()).get(str(model))
     if folder is None:
         raise unknown
     if isinstance(folder, BrokenFolder):
@@ -56,23 +63,25 @@ def model_with_rows(folder: Annotated[ModelFolder, Depends(readable_model)], use
     return folder
 
 
-def model_of_dag(dag_id: str, user: User) -> ModelFolder:
-    """The model that a DAG works for, if the user may read that DAG and the model.
+def starter(folder: Annotated[ModelFolder, Depends(readable_model)], user: User) -> Callable[[str], bool]:
+    """What says of a kind of DAG whether a user may start a run of the model's."""
 
-    :raises HTTPException: 404 where the DAG is not one of a model's, or not for this user.
-    """
-    model, _, kind = dag_id.rpartition("__")
-    if not model or kind not in _KINDS or not _may_read(dag_id, user):
-        raise HTTPException(404, f"{dag_id} is not a DAG of a model that you may read.")
-    return readable_model(model, user)
+    def may_start(kind: str) -> bool:
+        return _is_authorized(f"{folder.id}__{kind}", user, "POST", DagAccessEntity.RUN)
+
+    return may_start
 
 
 def _may_read(dag_id: str, user: BaseUser, entity: DagAccessEntity | None = None) -> bool:
+    return _is_authorized(dag_id, user, "GET", entity)
+
+
+def _is_authorized(dag_id: str, user: BaseUser, method: ResourceMethod, entity: DagAccessEntity | None) -> bool:
     details = DagDetails(id=dag_id, team_name=DagModel.get_team_name(dag_id))
-    return get_auth_manager().is_authorized_dag(method="GET", access_entity=entity, details=details, user=user)
+    return get_auth_manager().is_authorized_dag(method=method, access_entity=entity, details=details, user=user)
 
 
 Models = Annotated[dict[str, ModelFolder | BrokenFolder], Depends(readable_models)]
 Model = Annotated[ModelFolder, Depends(readable_model)]
 ModelWithRows = Annotated[ModelFolder, Depends(model_with_rows)]
-DagModelFolder = Annotated[ModelFolder, Depends(model_of_dag)]
+Starter = Annotated[Callable[[str], bool], Depends(starter)]

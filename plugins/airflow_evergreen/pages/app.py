@@ -13,8 +13,8 @@ from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse
 from sqlalchemy import select
 
-from airflow_evergreen.pages import describing
-from airflow_evergreen.pages.access import DagModelFolder, Model, Models, ModelWithRows
+from airflow_evergreen.pages import describing, listing
+from airflow_evergreen.pages.access import Model, Models, ModelWithRows, Starter
 from airflow_evergreen.pages.metrics import write_metrics
 from airflow_evergreen.pages.rendering import render
 from evergreen.config.locations import Locations
@@ -65,34 +65,40 @@ def show_models(request: Request, models: Models, session: SessionDep) -> HTMLRe
     dag_ids = [f"{name}__batch" for name in models]
     wanted = select(DagModel.dag_id, DagModel.next_dagrun_create_after, DagModel.is_paused)
     found = session.execute(wanted.where(DagModel.dag_id.in_(dag_ids))).all()
-    next_runs = {dag_id: "paused" if paused else describing.tell_moment(moment) for dag_id, moment, paused in found}
-    return render(request, "models.html", rows=describing.list_models(models), next_runs=next_runs)
+    next_runs = {dag_id: "paused" if paused else listing.tell_moment(moment) for dag_id, moment, paused in found}
+    return render(request, "models.html", rows=listing.list_models(models), next_runs=next_runs)
 
 
 @app.get("/models/{model}")
+@app.get("/dags/{dag_id}")
 def show_model(
     request: Request,
     folder: Model,
+    may_start: Starter,
     last: str | None = None,
     batches: Annotated[int, Query(ge=1, le=1100)] = 60,
 ) -> HTMLResponse:
-    """One model over its batches."""
-    return render(request, "model.html", **describing.describe_model(folder, last, batches))
+    """One model over its batches; also a tab of its DAGs."""
+    return render(request, "model.html", may_start=may_start, **describing.describe_model(folder, last, batches))
 
 
-@app.get("/dags/{dag_id}")
-def show_model_of_dag(
-    request: Request,
-    folder: DagModelFolder,
-    last: str | None = None,
-    batches: Annotated[int, Query(ge=1, le=1100)] = 60,
+@app.get("/models/{model}/versions")
+def show_versions(
+    request: Request, folder: Model, version: Annotated[list[int] | None, Query(max_length=6)] = None
 ) -> HTMLResponse:
-    """The same, as a tab of its DAGs."""
-    return render(request, "model.html", **describing.describe_model(folder, last, batches))
+    """Promoted versions side by side: those that were chosen, or the champion and the one that it replaced."""
+    return render(request, "versions.html", **describing.describe_versions(folder, version or []))
+
+
+@app.get("/models/{model}/data")
+@app.get("/models/{model}/data/{batch}")
+def show_data(request: Request, folder: ModelWithRows, batch: str | None = None) -> HTMLResponse:
+    """What came as a batch, column by column, beside what the champion had learnt from."""
+    return render(request, "data.html", **describing.describe_data(folder, batch))
 
 
 @app.get("/dags/{dag_id}/runs/{run_id:path}")
-def show_run(request: Request, folder: DagModelFolder, dag_id: str, run_id: str, session: SessionDep) -> HTMLResponse:
+def show_run(request: Request, folder: Model, dag_id: str, run_id: str, session: SessionDep) -> HTMLResponse:
     """What one run has made: how its batch was validated, scored and checked, or how its attempt was judged."""
     wanted = select(DagRun).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id)
     run = session.scalars(wanted).one_or_none()
@@ -125,7 +131,7 @@ def download_quarantine(folder: ModelWithRows, feed: Feed, batch: str) -> Respon
 @app.get("/metrics")
 def tell_metrics(models: Models) -> Response:
     """The state of all models that the user may read, for Prometheus."""
-    text = write_metrics(Locations.from_environment().env, describing.list_models(models), models)
+    text = write_metrics(Locations.from_environment().env, listing.list_models(models), models)
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 

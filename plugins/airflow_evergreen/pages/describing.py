@@ -1,16 +1,16 @@
-"""What the pages show: plain values, read from records and tables."""
+"""What the pages of a model show: plain values, read from records, tables and MLflow."""
 
 import csv
 import functools
 import io
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from itertools import pairwise
+from typing import Any
 
+from airflow_evergreen.hooks.tracking import MlflowHook
+from airflow_evergreen.pages.listing import open_records
 from evergreen.config.locations import Locations
-from evergreen.config.model_folder import BrokenFolder, ModelFolder
-from evergreen.errors import EvergreenError, Refused
+from evergreen.config.model_folder import ModelFolder
+from evergreen.errors import Refused
 from evergreen.records import (
     AttemptRecord,
     BatchRecord,
@@ -21,61 +21,17 @@ from evergreen.records import (
     VerdictRecord,
     WishRecord,
 )
+from evergreen.replay.batch_profile import profile_batch
+from evergreen.replay.compare_versions import compare_versions, diff_code, lay_side_by_side
 from evergreen.replay.history import read_history
-from evergreen.replay.model_state import ModelState, read_state
+from evergreen.replay.model_state import read_state
 from evergreen.replay.report import TEMPLATES, lay_out
-from evergreen.storage.stores import Stores, stores_of
+from evergreen.storage.stores import stores_of
 
 # What a spreadsheet would take for a formula at the beginning of a cell.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-# Models whose records are read at once.
-_ASKING = 8
 # Versions that a model's page lists.
 _VERSIONS = 50
-# Width and height of the small time line, in pixels.
-_LINE = (120, 28)
-
-
-class ModelRow(NamedTuple):
-    """One model in the list: its state, or why there is none."""
-
-    model: str
-    title: str
-    state: ModelState | None
-    problem: str = ""
-
-    @property
-    def points(self) -> str:
-        """The live error as the points of a line in SVG, from 0 up; empty with fewer than two batches."""
-        errors = [error for _, error in self.state.errors] if self.state else []
-        highest = max(errors, default=0.0)
-        if len(errors) < 2 or not highest > 0:
-            return ""
-        width, height = _LINE
-        step = (width - 4) / (len(errors) - 1)
-        return " ".join(
-            f"{2 + i * step:.1f},{height - 2 - (height - 4) * e / highest:.1f}" for i, e in enumerate(errors)
-        )
-
-
-def list_models(models: Mapping[str, ModelFolder | BrokenFolder]) -> list[ModelRow]:
-    """The state of each model, what needs a person first; one that cannot be told harms no other."""
-    # A lake on S3 answers in hundredths of a second, and each model asks it some dozens of times.
-    with ThreadPoolExecutor(_ASKING) as asking:
-        return sorted(asking.map(_tell_row, models, models.values()), key=_what_needs_a_person_first)
-
-
-def _what_needs_a_person_first(row: ModelRow) -> tuple[bool, tuple[int, int, str]]:
-    return row.state is not None, row.state.urgency if row.state is not None else (0, 0, row.model)
-
-
-def _tell_row(name: str, folder: ModelFolder | BrokenFolder) -> ModelRow:
-    if isinstance(folder, BrokenFolder):
-        return ModelRow(name, name, None, str(folder.error))
-    try:
-        return ModelRow(name, folder.config.title, read_state(folder, _open(folder).ledger))
-    except EvergreenError as error:
-        return ModelRow(name, folder.config.title, None, str(error))
 
 
 def describe_model(folder: ModelFolder, last: str | None, batches: int) -> dict[str, Any]:
@@ -85,7 +41,7 @@ def describe_model(folder: ModelFolder, last: str | None, batches: int) -> dict[
     :param batches: how many.
     :raises Refused: if no batch is called so.
     """
-    stores, calendar = _open(folder), folder.config.calendar
+    stores, calendar = open_records(folder), folder.config.calendar
     if last:
         _require_batch(folder, last)
     state = read_state(folder, stores.ledger)
@@ -100,12 +56,54 @@ def describe_model(folder: ModelFolder, last: str | None, batches: int) -> dict[
         "state": state,
         "versions": [(one, stores.ledger.get(AttemptRecord, one.attempt)) for one in promotions[:_VERSIONS]],
         "more_versions": max(0, len(promotions) - _VERSIONS),
-        "mlflow": _mlflow_models(folder.id),
+        "mlflow": MlflowHook().page(_locate(), f"#/models/{stores.at.env}.{folder.id}/versions"),
         "earlier": calendar.name(first - 1) if first > 0 else None,
         "newest": newest,
         "shown": batches,
         "is_newest": end == calendar.index(newest),
         **lay_out(history),
+    }
+
+
+def describe_versions(folder: ModelFolder, chosen: list[int]) -> dict[str, Any]:
+    """What the page of versions shows: some of them side by side.
+
+    :param chosen: those to compare; by default the champion and the one that it replaced.
+    """
+    stores, metric = stores_of(folder, _locate()), folder.config.gate.metric
+    promotions = list(stores.ledger.all(PromotionRecord, "champion"))
+    judged = [one.version for one in promotions if one.refreshes is None]
+    newest = [promotions[-1].version] if promotions else []
+    compared = compare_versions(folder, stores, promotions, chosen or newest + judged[-2:])
+    return {
+        "model": folder.id,
+        "config": folder.config,
+        "promotions": promotions[::-1][:_VERSIONS],
+        "compared": compared,
+        "groups": lay_side_by_side(compared, metric),
+        "diffs": [(pair, list(diff_code(*pair))) for pair in pairwise(compared)],
+    }
+
+
+def describe_data(folder: ModelFolder, batch: str | None) -> dict[str, Any]:
+    """What the page of a batch's data shows.
+
+    :param batch: the batch; by default the newest.
+    :raises Refused: if no batch is called so.
+    """
+    stores, calendar = stores_of(folder, _locate()), folder.config.calendar
+    newest = stores.ledger.last_batch(ClaimRecord, calendar) or calendar.name(0)
+    if batch:
+        _require_batch(folder, batch)
+    shown = batch or newest
+    return {
+        "model": folder.id,
+        "config": folder.config,
+        "batch": shown,
+        "earlier": calendar.shift(shown, -1) if calendar.index(shown) > 0 else None,
+        "later": calendar.shift(shown, 1) if shown < newest else None,
+        "claim": stores.ledger.last(ClaimRecord, shown),
+        "profile": profile_batch(folder, stores, shown),
     }
 
 
@@ -116,7 +114,7 @@ def describe_run(folder: ModelFolder, batch: str | None, verdict: str | None, ru
     :param verdict: that the run answers, where the watch has started it.
     :param run_id: by which a person's wish to retrain is found.
     """
-    stores = _open(folder)
+    stores = open_records(folder)
     wish = stores.ledger.get(WishRecord, run_id) if verdict is None else None
     asked = verdict or (wish.verdict if wish is not None else None)
     attempt = stores.ledger.get(AttemptRecord, asked) if asked else None
@@ -141,13 +139,13 @@ def describe_run(folder: ModelFolder, batch: str | None, verdict: str | None, ru
 def read_drift_page(folder: ModelFolder, batch: str) -> str | None:
     """Evidently's page of a check, if one was drawn."""
     _require_batch(folder, batch)
-    return _open(folder).lake.get_report(f"drift-{batch}.html")
+    return open_records(folder).lake.get_report(f"drift-{batch}.html")
 
 
 def read_quarantine(folder: ModelFolder, feed: Feed, batch: str) -> str:
     """The rows of a batch in quarantine as CSV; what a spreadsheet would run as a formula begins with an apostrophe."""
     _require_batch(folder, batch)
-    stores = _open(folder)
+    stores = open_records(folder)
     record = stores.ledger.last(BatchRecord, f"{feed}.{batch}")
     rows = stores.lake.read_any(f"quarantine_{feed}", batch, record.revision if record else 0)
     text = io.StringIO()
@@ -158,11 +156,6 @@ def read_quarantine(folder: ModelFolder, feed: Feed, batch: str) -> str:
             f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value for value in row.values()
         )
     return text.getvalue()
-
-
-def tell_moment(moment: datetime | None) -> str:
-    """A moment to the minute, in UTC."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M") if moment is not None else "none"
 
 
 @functools.cache
@@ -179,18 +172,9 @@ def chart_js() -> str:
     return (TEMPLATES / "chart.js").read_text(encoding="utf-8")
 
 
-def _open(folder: ModelFolder) -> Stores:
-    return stores_of(folder, Locations.from_environment())
-
-
-def _mlflow_models(model: str) -> str:
-    """Where the model's versions stand in MLflow's pages; empty where MLflow is no server."""
-    at = Locations.from_environment()
-    return (
-        f"{at.tracking_uri.rstrip('/')}/#/models/{at.env}.{model}/versions"
-        if at.tracking_uri.startswith("http")
-        else ""
-    )
+def _locate() -> Locations:
+    """Where state is kept, with MLflow by its Airflow connection if there is one."""
+    return MlflowHook().locate(Locations.from_environment())
 
 
 def _require_batch(folder: ModelFolder, batch: str) -> None:

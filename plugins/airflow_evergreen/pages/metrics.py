@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import get_args
 
-from airflow_evergreen.pages.describing import ModelRow
+from airflow_evergreen.pages.listing import ModelRow
 from evergreen.config.model_folder import BrokenFolder, ModelFolder
 from evergreen.errors import needs_extra
 from evergreen.records import Cause

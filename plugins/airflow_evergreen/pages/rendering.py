@@ -10,12 +10,15 @@ from jinja2 import Environment
 
 from airflow_evergreen import __version__
 from airflow_evergreen.pages import PREFIX
+from evergreen.replay.batch_profile import tell_number
 from evergreen.replay.report import TEMPLATES, open_templates
 
 
 @functools.cache
 def _templates() -> Environment:
-    return open_templates(Path(__file__).parent / "templates", TEMPLATES)
+    templates = open_templates(Path(__file__).parent / "templates", TEMPLATES)
+    templates.filters["figure"] = tell_number
+    return templates
 
 
 def render(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:

@@ -218,6 +218,34 @@ def test_decisions_stand_in_their_lanes(history: History, tmp_path: Path) -> Non
     assert chart["bands"] == [["2024-01-01 12:00:00", "2024-01-02 12:00:00"]]
 
 
+def test_drift_is_told_as_multiples_of_limits(tmp_path: Path) -> None:
+    def judge(distance: float, **said: Any) -> dict[str, Any]:
+        return {"distance": distance, "threshold": 0.2, "drifted": distance > 0.2} | said
+
+    followed = judge(0.9, follows="hour", drifted=False)
+    alone = {"columns": {"x": judge(0.5), "y": judge(0.1), "hour": followed}, "drifted": ["x"]}
+    together = {"columns": {"x": judge(0.1)}, "drifted": ["x"], "recent": {"columns": {"x": judge(0.3)}, "rows": 300}}
+    calm = {"columns": {"x": judge(0.1)}, "drifted": []}
+    batches = tuple(
+        make_batch(day, verdict=make_verdict(day, inputs=OK.model_copy(update={"numbers": numbers})))
+        for day, numbers in zip(DAYS, (alone, together, calm, {}), strict=False)
+    )
+    chart = chart_of(write(History("taxi", "Trips", "mae", batches, (), None), tmp_path))
+    (drift,) = (trace for trace in chart["traces"] if trace.get("yaxis") == "y4")
+    assert [at[:10] for at in drift["x"]] == DAYS[:3]
+    assert drift["y"] == pytest.approx([2.5, 1.5, 0.5])
+    first, second, third = drift["marker"]["color"]
+    assert first == second != third
+    assert "x: 2.5 times its limit" in drift["hovertext"][0]
+
+
+def test_rows_in_quarantine_stand_upon_the_clean_ones(history: History, tmp_path: Path) -> None:
+    clean, apart = (trace for trace in chart_of(write(history, tmp_path))["traces"] if trace.get("yaxis") == "y5")
+    assert clean["y"] == apart["base"] == [95] * 6
+    assert apart["y"] == [5] * 6
+    assert "95 rows clean, 5 in quarantine" in apart["hovertext"][0]
+
+
 def test_incidents_are_bars_to_their_end_and_dots(history: History, tmp_path: Path) -> None:
     chart = chart_of(write(history, tmp_path))
     bars, dots = (trace for trace in chart["traces"] if trace.get("yaxis") == "y3")

@@ -1,0 +1,277 @@
+"""The data of one batch, column by column, beside what the champion had learnt from."""
+
+import functools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from evergreen.checks.divergences import count_categories, read_numbers
+from evergreen.checks.reference import PREDICTION, REFERENCE_FILE, Reference, share_missing
+from evergreen.config.model_folder import ModelFolder
+from evergreen.errors import EvergreenError
+from evergreen.judging.champion import promotion_serving
+from evergreen.records import BatchRecord, ClaimRecord, Numbers, PromotionRecord, VerdictRecord
+from evergreen.storage.columns import find_column, read_as
+from evergreen.storage.lake import to_frame
+from evergreen.storage.revisions import sealed_batch
+from evergreen.storage.stores import Stores
+from evergreen.storage.version_evidence import read_packed_file
+
+# Rows that are looked at: enough to draw a column, and read in tenths of a second however large the batch is.
+MOST_ROWS = 100_000
+_BARS = 24
+_CATEGORIES = 6
+# What lies beyond these shares of either side is drawn in the outermost bars.
+_DRAWN = (0.005, 0.995)
+
+
+class Bar(NamedTuple):
+    """A share of the batch, and of the reference where there is one.
+
+    :param label: the category, or from where to where the numbers lie.
+    :param rest: whether it stands for all categories that have no bar.
+    """
+
+    label: str
+    now: float
+    before: float | None
+    rest: bool = False
+
+
+@dataclass(frozen=True)
+class ColumnProfile:
+    """One column of a batch.
+
+    :param kind: its declared type.
+    :param missing: share of the rows without a value.
+    :param missing_before: the same of the reference; None where it is not in it.
+    :param least: the smallest value; of text none.
+    :param middle: the median of numbers.
+    :param most: the largest value.
+    :param distinct: how many values there are.
+    :param before: smallest value, median and largest value of the numbers of the reference.
+    :param bars: how the values are spread; none for times, text, and where there is no value.
+    :param axis: from where to where numbers are drawn.
+    :param judged: what the check of the batch has said of it: distance, threshold, drifted, and where it drifted only
+        together with the batches before the rows of them all.
+    """
+
+    name: str
+    kind: str
+    missing: float
+    missing_before: float | None = None
+    least: Any = None
+    middle: float | None = None
+    most: Any = None
+    distinct: int = 0
+    before: tuple[float, float, float] | None = None
+    bars: tuple[Bar, ...] = ()
+    axis: tuple[float, float] | None = None
+    judged: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class BatchProfile:
+    """What came as a batch.
+
+    :param rows: of it that were looked at.
+    :param columns: the declared ones, then what was predicted, then the label.
+    :param lacking: declared columns that its rows were sealed without.
+    :param reference: the promotion whose reference it is held against; None before there is one.
+    :param problem: why there is no reference, where there should be.
+    """
+
+    record: BatchRecord
+    rows: int
+    columns: tuple[ColumnProfile, ...]
+    lacking: tuple[str, ...]
+    reference: PromotionRecord | None
+    problem: str = ""
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of its rows were looked at."""
+        return self.rows == self.record.clean
+
+
+def profile_batch(model: ModelFolder, stores: Stores, batch: str) -> BatchProfile | None:
+    """Describe the columns of a batch, of a large one those of some rows; None where it is not sealed."""
+    record = sealed_batch(stores.ledger, "rows", batch)
+    if record is None:
+        return None
+    verdict, claim = stores.ledger.get(VerdictRecord, batch), stores.ledger.last(ClaimRecord, batch)
+    reference, promotion, problem = _find_reference(stores, batch, verdict)
+    stored = stores.lake.read_any("clean", batch, record.revision, MOST_ROWS)
+    held = record.columns or dict.fromkeys(stored.column_names, "")
+    columns = model.config.data_schema.columns
+    lacking = tuple(name for name, column in columns.items() if find_column(name, column, held) is None)
+    shown = {name: column for name, column in columns.items() if name not in lacking}
+    rows = to_frame(read_as(stored, shown, record.columns)) if stored.num_rows else pd.DataFrame()
+    judged = _read_judged(verdict.inputs.numbers) if verdict is not None else {}
+    found = []
+    for name, column in shown.items() if len(rows) else ():
+        known = find_column(name, column, reference.columns) if reference is not None else None
+        before = reference.columns[known] if reference is not None and known is not None else None
+        found.append(_profile(name, column.type, rows[name], before, judged.get(known or name)))
+    if len(rows):
+        found += _profile_made(model, stores, claim, verdict, reference)
+    return BatchProfile(record, len(rows), tuple(found), lacking if len(rows) else (), promotion, problem)
+
+
+def _find_reference(
+    stores: Stores, batch: str, verdict: VerdictRecord | None
+) -> tuple[Reference | None, PromotionRecord | None, str]:
+    """What the batch was checked against, or would be, and why it cannot be read."""
+    number = verdict.promotion if verdict is not None else None
+    promotion = (
+        stores.ledger.get(PromotionRecord, "champion", number - 1)
+        if number is not None
+        else promotion_serving(stores.ledger, batch)
+    )
+    if promotion is None:
+        return None, None, ""
+    try:
+        return _parse(read_packed_file(stores, promotion, REFERENCE_FILE)), promotion, ""
+    except EvergreenError as error:
+        return None, None, str(error)
+
+
+def _read_judged(numbers: Numbers) -> dict[str, Any]:
+    """What a check has said of each column; of one that drifted with the batches before, what it said of them all."""
+    judged, recent = dict(numbers.get("columns", {})), numbers.get("recent") or {}
+    for name in numbers.get("drifted", ()):
+        if not judged[name]["drifted"]:
+            judged[name] = {**recent["columns"][name], "together": recent["rows"]}
+    return judged
+
+
+@functools.lru_cache(maxsize=8)
+def _parse(content: bytes) -> Reference:
+    return Reference.parse(content)
+
+
+def _profile_made(
+    model: ModelFolder,
+    stores: Stores,
+    claim: ClaimRecord | None,
+    verdict: VerdictRecord | None,
+    reference: Reference | None,
+) -> list[ColumnProfile]:
+    """What was predicted for a batch, and the labels that came with its number."""
+    found = []
+    if claim is not None and claim.version is not None:
+        rows = stores.lake.read_any("predictions", claim.as_of, claim.revision, MOST_ROWS)
+        if rows.num_rows:
+            judged = _read_judged(verdict.predictions.numbers) if verdict is not None else {}
+            before = reference.columns.get(PREDICTION) if reference is not None else None
+            values = rows.column("prediction").to_pandas()
+            found.append(_profile(PREDICTION, "float", values, before, judged.get(PREDICTION)))
+    labels = sealed_batch(stores.ledger, "labels", claim.as_of) if claim is not None else None
+    for name, column in model.config.data_schema.target.items() if labels is not None else ():
+        assert labels is not None
+        rows = stores.lake.read_any("labels", labels.batch, labels.revision, MOST_ROWS)
+        source = find_column(name, column, rows.column_names)
+        if rows.num_rows and source is not None:
+            found.append(_profile(name, column.type, to_frame(rows.select([source]))[source], None, None, "label, "))
+    return found
+
+
+def _profile(
+    name: str,
+    kind: str,
+    values: pd.Series,
+    before: Mapping[str, Any] | None,
+    judged: Mapping[str, Any] | None,
+    role: str = "",
+) -> ColumnProfile:
+    categorical = kind in ("category", "boolean")
+    said: dict[str, Any] = {
+        "missing": share_missing(values, categorical or kind not in ("float", "integer")),
+        "missing_before": before["missing"] if before is not None else None,
+        "distinct": int(values.nunique()),
+        "judged": judged,
+    }
+    if categorical:
+        said["bars"] = _count_bars(count_categories(values), before["counts"] if before is not None else None)
+    elif kind in ("float", "integer"):
+        said |= _describe_numbers(read_numbers(values), before["quantiles"] if before is not None else None)
+    elif kind in ("timestamp", "date") and values.notna().any():
+        said |= {"least": _tell_time(values.min(), kind), "most": _tell_time(values.max(), kind)}
+    return ColumnProfile(name, f"{role}{kind}", **said)
+
+
+def _describe_numbers(numbers: np.ndarray, quantiles: list[float] | None) -> dict[str, Any]:
+    points = np.asarray(quantiles or [], float)
+    said: dict[str, Any] = {}
+    if len(points):
+        said["before"] = (float(points[0]), float(np.median(points)), float(points[-1]))
+    if not len(numbers):
+        return said
+    said |= {"least": float(numbers.min()), "middle": float(np.median(numbers)), "most": float(numbers.max())}
+    edges = _find_edges(numbers, points)
+    now, then = _share(numbers, edges), _share(points, edges)
+    # Of few whole numbers each has a bar, whose edges lie half a step beside it.
+    whole = float(edges[1] - edges[0]) == 1 and not float(edges[0] + 0.5) % 1
+    labels = [
+        tell_number(low + 0.5) if whole else f"{tell_number(low)} to {tell_number(high)}"
+        for low, high in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)
+    ]
+    said["bars"] = tuple(
+        Bar(label, float(share), float(then[i]) if len(points) else None)
+        for i, (label, share) in enumerate(zip(labels, now, strict=True))
+    )
+    half = 0.5 if whole else 0.0
+    return said | {"axis": (float(edges[0]) + half, float(edges[-1]) - half)}
+
+
+def _find_edges(numbers: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Edges (bars + 1,) of equal width over what both sides have but for their tails."""
+    sides = [np.quantile(side, _DRAWN) for side in (numbers, points) if len(side)]
+    low, high = min(side[0] for side in sides), max(side[1] for side in sides)
+    whole = all((side == np.floor(side)).all() for side in (numbers, points))
+    if whole and high - low < _BARS:
+        return np.arange(math.floor(low), math.ceil(high) + 2) - 0.5
+    if not high > low:
+        return np.array([low - 0.5, high + 0.5])
+    return np.linspace(low, high, _BARS + 1)
+
+
+def _share(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    counts = np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0]
+    shares: np.ndarray = counts / max(len(values), 1)
+    return shares
+
+
+def _count_bars(now: dict[str, int], before: dict[str, int] | None) -> tuple[Bar, ...]:
+    """The most frequent categories of either side, and what the others come to."""
+    shares = [
+        {name: count / max(sum(side.values()), 1) for name, count in side.items()} for side in (now, before or {})
+    ]
+    names = sorted({*now, *(before or {})}, key=lambda one: (-max(side.get(one, 0.0) for side in shares), one))
+    if not now and not before:
+        return ()
+    kept = names if len(names) <= _CATEGORIES else names[: _CATEGORIES - 1]
+    bars = [
+        Bar(name, shares[0].get(name, 0.0), shares[1].get(name, 0.0) if before is not None else None) for name in kept
+    ]
+    if len(kept) < len(names):
+        rest = [max(0.0, 1 - sum(side.get(name, 0.0) for name in kept)) if side else 0.0 for side in shares]
+        bars.append(Bar(f"{len(names) - len(kept)} others", rest[0], rest[1] if before is not None else None, True))
+    return tuple(bars)
+
+
+def tell_number(value: float | None) -> str:
+    """A number as people read it: four digits of a small one, thousands set apart in a large one; none is empty."""
+    if value is None:
+        return ""
+    if not math.isfinite(value) or abs(value) >= 1e15:
+        return f"{value:.4g}"
+    return f"{value:,.0f}" if value == int(value) or abs(value) >= 10_000 else f"{value:.4g}"
+
+
+def _tell_time(moment: pd.Timestamp, kind: str) -> str:
+    return moment.strftime("%Y-%m-%d" if kind == "date" else "%Y-%m-%d %H:%M")
