@@ -21,8 +21,9 @@ for model in models_for("acknowledge"):
         **describe(model, "acknowledge", "closes an incident because a person says that it is over"),
         schedule=None,
         max_active_runs=1,
-        params=PARAMS,
     ) as dag:
         acknowledge_incident = AcknowledgeIncidentOperator(task_id="acknowledge_incident", model_id=model.id)
         acknowledge_incident >> SendAlertsOperator(task_id="send_alerts", model_id=model.id).as_teardown()
+    # After the tasks: Airflow would copy them into each, once for each class that it is made by.
+    dag.params = PARAMS
     globals()[dag.dag_id] = dag

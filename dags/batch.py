@@ -2,7 +2,7 @@
 
 from airflow.sdk import DAG, CronDataIntervalTimetable, TaskGroup
 
-from airflow_evergreen.dags import describe, models_for, one_run_a_batch
+from airflow_evergreen.dags import describe, models_for, one_run_a_batch, run_params
 from airflow_evergreen.operators.ingest_batch import IngestBatchOperator
 from airflow_evergreen.operators.score_batch import ScoreBatchOperator
 from airflow_evergreen.operators.send_alerts import SendAlertsOperator
@@ -35,4 +35,6 @@ for model in models_for("batch"):
                 ingest_labels = IngestBatchOperator(task_id="ingest_labels", model_id=model.id, feed="labels")
                 validate_labels = ValidateBatchOperator(task_id="validate_labels", model_id=model.id, feed="labels")
                 wait_for_labels >> ingest_labels >> validate_labels
+    # After the tasks: Airflow would copy them into each, once for each class that it is made by.
+    dag.params = run_params(model)
     globals()[dag.dag_id] = dag

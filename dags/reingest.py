@@ -12,10 +12,11 @@ for model in models_for("reingest"):
         **describe(model, "reingest", "takes a sealed batch in again, from the files that are there now"),
         schedule=None,
         max_active_runs=1,
-        params={"batch": batch_param(model, "The batch to take in again"), "feed": feed},
     ) as dag:
         reingest_batch = ReingestBatchOperator(
             task_id="reingest_batch", model_id=model.id, batch="{{ params.batch }}", feed="{{ params.feed }}"
         )
         reingest_batch >> SendAlertsOperator(task_id="send_alerts", model_id=model.id).as_teardown()
+    # After the tasks: Airflow would copy them into each, once for each class that it is made by.
+    dag.params = {"batch": batch_param(model, "The batch to take in again"), "feed": feed}
     globals()[dag.dag_id] = dag

@@ -18,7 +18,6 @@ for model in models_for("retrain"):
         schedule=None,
         # One at a time: two trainings of one model would compete for one verdict.
         max_active_runs=1,
-        params=attempt_params(model),
     ) as dag:
         ask_retraining = AskRetrainingOperator(task_id="ask_retraining", model_id=model.id)
         attempt = ask_retraining.output
@@ -42,4 +41,6 @@ for model in models_for("retrain"):
             task_id="send_alerts", model_id=model.id, attempt=attempt, failure="failed-retrain"
         ).as_teardown()
         train_model >> judge_model >> approve_model >> register_model >> promote_model >> close_verdict >> send_alerts
+    # After the tasks: Airflow would copy them into each, once for each class that it is made by.
+    dag.params = attempt_params(model)
     globals()[dag.dag_id] = dag

@@ -28,8 +28,9 @@ for model in models_for("rollback"):
         **describe(model, "rollback", "puts an older version in force again, after the gate was heard"),
         schedule=None,
         max_active_runs=1,
-        params=PARAMS,
     ) as dag:
         rollback_model = RollbackModelOperator(task_id="rollback_model", model_id=model.id)
         rollback_model >> SendAlertsOperator(task_id="send_alerts", model_id=model.id).as_teardown()
+    # After the tasks: Airflow would copy them into each, once for each class that it is made by.
+    dag.params = PARAMS
     globals()[dag.dag_id] = dag

@@ -10,14 +10,16 @@ except PackageNotFoundError:
     __version__ = "0+checkout"
 
 
-def build_dags(namespace: dict[str, Any]) -> None:
+def build_dags(namespace: dict[str, Any], models: str = "*") -> None:
     """Build the DAGs of all model folders, for a DAG file of two lines: ``build_dags(globals())``.
 
     :param namespace: the DAG file's ``globals()``; the DAGs are added by their ids.
+    :param models: which models' DAGs, where many are shared out over several files: a pattern such as ``[a-m]*``, in
+        which letters count as written. The DAG ``evergreen__watch`` goes with the pattern that fits ``evergreen``.
     """
     from airflow_evergreen.dags import wire
 
-    namespace.update(wire())
+    namespace.update(wire(models))
 
 
 def get_provider_info() -> dict[str, Any]:

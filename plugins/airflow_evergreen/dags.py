@@ -2,7 +2,9 @@
 
 import runpy
 from collections.abc import Iterator
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, get_args
 
@@ -26,6 +28,8 @@ _LONGEST_DELAY = timedelta(minutes=30)
 _HERE = Path(__file__).parent
 # The DAG file that shows what is wrong with a folder.
 _KIND_OF_BROKEN = "batch"
+# The models whose DAGs the file that is being read asks for.
+_asked: ContextVar[str] = ContextVar("asked", default="*")
 _BROKEN = "**This model's folder does not load.** Its DAGs come back when it does.\n"
 
 
@@ -58,23 +62,33 @@ def models_for(kind: str) -> Iterator[ModelFolder]:
     """
     wanted = get_parsing_context().dag_id
     for model in _read_folders(wanted, kind):
+        if not fnmatchcase(model.id, _asked.get()):
+            continue
         if isinstance(model, ModelFolder):
             yield model
         elif kind == _KIND_OF_BROKEN:
             _show_problem(model)
 
 
-def wire() -> dict[str, DAG]:
+def wire(models: str) -> dict[str, DAG]:
     """The DAGs of all DAG files, by their ids.
 
     The files are a part of the installed package, in a checkout ``dags``. A worker that runs a task runs its own DAG's
     file alone: ``drift.py`` for ``taxi__drift``.
+
+    :param models: a pattern of the models' ids, such as ``[a-m]*``.
     """
     folder = installed if (installed := _HERE / "wiring").is_dir() else _HERE.parents[1] / "dags"
     kind = (get_parsing_context().dag_id or "").rpartition("__")[2]
     own = folder / f"{_KIND_OF_BROKEN if kind == 'broken' else kind}.py"
     files = [own] if own.exists() else sorted(folder.glob("[!_]*.py"))
-    named = [value for file in files for value in runpy.run_path(str(file)).values()]
+    # The watch belongs to no model, and goes by its own name. What a file has made Airflow takes, named or not.
+    files = [file for file in files if file.stem != "watch" or fnmatchcase("evergreen", models)]
+    token = _asked.set(models)
+    try:
+        named = [value for file in files for value in runpy.run_path(str(file)).values()]
+    finally:
+        _asked.reset(token)
     return {one.dag_id: one for one in named if isinstance(one, DAG)}
 
 
@@ -118,8 +132,12 @@ def one_run_a_batch(model: ModelFolder) -> dict[str, Any]:
         "end_date": schedule.last_moment,
         "catchup": True,
         "max_active_runs": 16,
-        "params": {"batch": batch_param(model, "The batch to process", "the one that the run's data interval ends")},
     }
+
+
+def run_params(model: ModelFolder) -> dict[str, Param]:
+    """The Params of a DAG that runs once a batch: which batch a run is for that a person starts."""
+    return {"batch": batch_param(model, "The batch to process", "the one that the run's data interval ends")}
 
 
 def batch_param(model: ModelFolder, what: str, otherwise: str | None = None) -> Param:

@@ -50,3 +50,18 @@ def test_a_worker_reads_what_its_own_dag_is_made_of(file, add_model, monkeypatch
 def test_a_worker_finds_the_task_of_a_broken_model(file, add_model):
     (add_model("taxi") / "config.yaml").write_text("title: [")
     assert "taxi__broken" in parse(file, "taxi__broken").dags
+
+
+def test_models_are_shared_out_over_files_by_their_names(tmp_path, add_model):
+    for name in ("ants", "bees", "cats"):
+        add_model(name)
+    (add_model("dogs") / "config.yaml").write_text("title: [")
+    shares = {"first": "[a-b]*", "second": "[!a-b]*"}
+    for name, models in shares.items():
+        text = LINES.replace("globals()", f'globals(), models="{models}"')
+        (tmp_path / f"{name}.py").write_text(text)
+    first, second = (set(parse(str(tmp_path / f"{name}.py")).dags) for name in shares)
+    assert {dag_id.rpartition("__")[0] for dag_id in first} == {"ants", "bees"}
+    assert {dag_id.rpartition("__")[0] for dag_id in second} == {"cats", "dogs", "evergreen"}
+    assert first | second == set(parse().dags)
+    assert set(parse(str(tmp_path / "first.py"), "ants__drift").dags) == {"ants__drift"}

@@ -12,7 +12,7 @@ from obstore.store import ObjectStore
 
 from evergreen.errors import SourceChanged
 from evergreen.records import Partition
-from evergreen.storage.content import ContentHash, plain
+from evergreen.storage.content import hash_like, plain
 from evergreen.storage.damage import readable
 from evergreen.storage.objects import delta_options, open_store
 
@@ -59,7 +59,7 @@ class PartitionPieces:
 
         :raises SourceChanged: after the last one, if they were not the rows of the record.
         """
-        content, rows = ContentHash(), 0
+        content, rows = hash_like(self._partition.content), 0
         with readable(self._uri, self._partition.batch):
             for file in self._files:
                 for group in range(file.num_row_groups):

@@ -62,7 +62,7 @@ KINDS = [
     whole("a field twice", SOUND + "title: Again\n", "title: found in line 1 and again in line", "each field once"),
     edited("a column twice", "    id: integer\n", "    id: integer\n    id: float\n", "id: found in line 15 and again in line 16"),
     edited("a field twice in one line", "title: Trips", "alerts: {http: 'http://a', http: 'http://b'}\ntitle: Trips", "http: found in line 1 and again in line 1"),
-    edited("a tab for spaces", "  every: day", "\tevery: day", "is not YAML", "'\\t' that cannot start any token", "line 3"),
+    edited("a tab for spaces", "  every: day", "\tevery: day", "is not YAML", "character that cannot start any token", "line 3", r"'\tevery: day'"),
     edited("a number for a field's name", "title: Trips", "5: x\ntitle: Trips", "a text for a field's name"),
     edited("an unknown field", "title: Trips", "titel: x\ntitle: Trips", "titel: unknown field; did you mean title?"),
     edited("a field of another part", "  every: day", "  every: day\n  marker: x", "schedule.marker: unknown field"),

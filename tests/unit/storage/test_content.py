@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from evergreen.storage.content import ContentHash, content_hash, find_content, in_any_order, plain
+from evergreen.storage.content import ContentHash, content_hash, find_content, hash_like, in_any_order, plain
 
 MOMENTS = [datetime(2024, 1, 1, 5, tzinfo=UTC), None, datetime(1960, 1, 1, 5, 3, 2, 123456, tzinfo=UTC)]
 ROWS = pa.table(
@@ -31,7 +31,8 @@ ROWS = pa.table(
 )
 # Of these rows as version 0.2.0 recorded them, and as they are recorded now: a ledger outlives the code.
 PRINTED = "4314f4e17d3d0666c0a2b610a4ef7c3a"
-RECORDED = "2:4b9725b020053e639f2457b2a47a439d"
+EARLIER = "2:4b9725b020053e639f2457b2a47a439d"
+RECORDED = "3:2c217b1490ec7c245110039e4c81b6ee"
 START = datetime(2000, 1, 1, tzinfo=UTC)
 LETTERS = ["", "a", "b", "é", "\0", "ab" * 3, "x" * 8, "x" * 9, "word " * 20]
 
@@ -183,17 +184,48 @@ def test_no_two_texts_are_alike():
 
 
 def test_no_two_numbers_are_alike():
-    numbers = [*range(-500, 500), *(2**n + i for n in range(10, 63) for i in (-1, 0, 1)), -(2**63)]
-    floats = [0.5, 1 / 3, 1 / 3 + 2**-54, 1e300, 2.0**63, 2.0**70, np.inf, -np.inf, np.nan, 5e-324]
+    numbers = [*range(-500, 500), *(2**n + i for n in range(10, 63) for i in (-1, 0, 1)), -(2**63), 2**63 - 1]
+    floats = [0.5, 1 / 3, 1 / 3 + 2**-54, 1e300, 2.0**63, 2.0**70, 2.0**60 + 2**9, np.inf, -np.inf, np.nan, 5e-324]
     hashes = {content_hash(pa.table({"x": pa.array([n], pa.int64())})) for n in numbers}
     hashes |= {content_hash(pa.table({"x": pa.array([x], pa.float64())})) for x in floats}
     assert len(hashes) == len({*numbers}) + len(floats)
+
+
+def test_a_number_is_the_same_as_integer_and_as_float_however_large():
+    whole = [n for n in (0, -7, 2**53, 2**53 + 2, -(2**53) - 2, 2**62, -(2**63)) if int(float(n)) == n]
+    assert len(whole) == 7
+    for numbers in (whole, [*whole, None]):
+        floats = pa.array([None if n is None else float(n) for n in numbers])
+        assert content_hash(pa.table({"x": pa.array(numbers, pa.int64())})) == content_hash(pa.table({"x": floats}))
+
+
+def test_values_that_differ_in_few_bits_by_row_do_not_add_up_to_the_same():
+    """Of two columns whose values are exchanged, negated or moved by the same, each row has a hash of its own."""
+    random = np.random.default_rng(0)
+    steps = np.concatenate([2.0 ** np.arange(-60, 60), -(2.0 ** np.arange(-60, 60)), np.arange(-50, 50) / 4])
+    a, b = (random.choice(steps, 5_000) for _ in range(2))
+    pairs = {(x, y) for x, y in zip(a, b, strict=True)}
+    hashes = {content_hash(pa.table({"a": [x], "b": [y]})) for x, y in pairs}
+    assert len(hashes) == len(pairs) > 4_000
 
 
 def test_a_hash_that_was_recorded_stays():
     assert content_hash(ROWS) == RECORDED
     assert in_any_order(RECORDED)
     assert find_content(ROWS, [RECORDED]) == RECORDED
+
+
+def test_what_was_recorded_in_the_form_before_is_found_in_any_order_and_in_pieces():
+    assert in_any_order(EARLIER)
+    mixed = ROWS.take([2, 0, 1])
+    assert find_content(mixed, ["another", EARLIER]) == EARLIER
+    assert find_content(mixed, [EARLIER, RECORDED]) == EARLIER
+    assert find_content(ROWS.slice(1), [EARLIER, RECORDED]) is None
+    hashed = hash_like(EARLIER)
+    for row in range(3):
+        hashed.update(ROWS.slice(row, 1))
+    assert hashed.hexdigest() == EARLIER
+    assert hash_like(RECORDED).hexdigest() == content_hash(ROWS.slice(0, 0))
 
 
 def test_what_version_0_2_0_recorded_is_found_in_its_order():
