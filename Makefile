@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 export PYTHONDONTWRITEBYTECODE :=
 .DEFAULT_GOAL := help
 
-.PHONY: help setup run demo new-model test test-all test-long check size docs bench bench-alarms bench-decisions matrix lock up down clean
+.PHONY: help setup run demo new-model test test-all test-long check size docs bench bench-serving bench-alarms bench-decisions matrix lock up down clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -63,6 +63,9 @@ bench: setup ## Measure a year of daily batches of 1,000 rows and where the time
 	$(BIN)/python -m tests.bench.pages
 	$(BIN)/python -m tests.bench.hashing
 	$(BIN)/python -m tests.bench.parsing
+
+bench-serving: setup ## Measure one prediction over HTTP beside raw predict and MLflow's own server
+	$(BIN)/python -m tests.bench.serving
 
 bench-alarms: setup ## Measure input alarms: false ones, changes found, Evidently's defaults beside; QUICK=1 a part
 	$(BIN)/python -m tests.bench.alarms

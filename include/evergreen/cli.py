@@ -19,6 +19,7 @@ from evergreen.errors import EvergreenError, NotReady
 from evergreen.levers import LEVERS, standing_lake
 from evergreen.replay.commands import replay, replay_diff, write_history
 from evergreen.scaffold.commands import new_model, split
+from evergreen.serving.commands import serve
 from evergreen.terminal import console, make_progress, say, set_up_log
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def cli(verbose: bool) -> None:
     set_up_log(verbose)
 
 
-for command in (new_model, split, replay, replay_diff, *LEVERS):
+for command in (new_model, split, replay, replay_diff, serve, *LEVERS):
     cli.add_command(command)
 
 

@@ -215,14 +215,14 @@ def test_model_folders_come_from_outside_the_image() -> None:
 
 def test_ports_are_published_on_loopback_alone() -> None:
     published = [port for service in FILE["services"].values() for port in service.get("ports", ())]
-    assert len(published) == 3
+    assert len(published) == 4
     assert [port for port in published if not port.startswith("127.0.0.1:")] == []
 
 
 def test_each_secret_of_env_is_asked_for(tmp_path: Path) -> None:
     """Every secret is in .env.example, empty, and compose refuses to start without any one of them."""
     values = make_env(tmp_path / ".env")
-    assert len(set(values.values())) == len(values) == 10
+    assert len(set(values.values())) == len(values) == 11
     interpolate(FILE, values)
     for name in values:
         with pytest.raises(KeyError, match=f"{name}: see .env.example"):

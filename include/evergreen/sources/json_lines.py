@@ -26,7 +26,7 @@ _LONGEST_WHOLE = 40
 _BLOCK = 65_536
 
 
-class _Number(str):
+class Number(str):
     """A number as the file writes it."""
 
 
@@ -94,10 +94,30 @@ def _as_table(rows: list[dict[str, str | None]]) -> pa.Table:
     return pa.table({column: pa.array([row.get(column) for row in rows], pa.string()) for column in names})
 
 
-def _read_line(line: str, plain: Collection[str] | None, decimals: Mapping[str, str]) -> dict[str, str | None]:
-    read = json.loads(
-        line, object_pairs_hook=_read_object, parse_int=_Number, parse_float=_Number, parse_constant=_refuse_constant
+def load_json(text: str | bytes) -> Any:
+    """Read JSON; its numbers stay as they are written, for ``as_text``.
+
+    :raises ValueError: if it is no JSON.
+    """
+    return json.loads(
+        text, object_pairs_hook=_read_object, parse_int=Number, parse_float=Number, parse_constant=_refuse_constant
     )
+
+
+def as_text(value: Any, decimal: str = ".") -> str | None:
+    """A value that ``load_json`` has read, as the text that a column is cast from; None for null, list and object.
+
+    :param decimal: what stands before the fraction of a number in the texts of the column.
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Number):
+        return (_whole(value) or str(value)).replace(".", decimal)
+    return value if isinstance(value, str) else None
+
+
+def _read_line(line: str, plain: Collection[str] | None, decimals: Mapping[str, str]) -> dict[str, str | None]:
+    read = load_json(line)
     if not isinstance(read, _Object):
         kind = "a list" if isinstance(read, list) else "a single value"
         raise ValueError(f"is {kind}; expected an object")
@@ -108,7 +128,7 @@ def _read_line(line: str, plain: Collection[str] | None, decimals: Mapping[str, 
     if odd is not None:
         raise ValueError(f"holds {odd[0]!a}, which is no character; expected text in the declared encoding")
     row = {
-        column: _as_text(value, decimals.get(column, ".")) for column, value in read.items() if column not in read.twice
+        column: as_text(value, decimals.get(column, ".")) for column, value in read.items() if column not in read.twice
     }
     nested = [column for column, value in read.items() if isinstance(value, dict | list)]
     refused = [column for column in nested if plain is None or column in plain]
@@ -127,14 +147,6 @@ def _read_object(pairs: list[tuple[str, Any]]) -> _Object:
 
 def _refuse_constant(constant: str) -> None:
     raise ValueError(f"holds {constant}, which is no JSON; expected a number or null")
-
-
-def _as_text(value: Any, decimal: str) -> str | None:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, _Number):
-        return (_whole(value) or str(value)).replace(".", decimal)
-    return value if isinstance(value, str) else None
 
 
 def _whole(number: str) -> str | None:

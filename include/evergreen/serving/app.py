@@ -1,0 +1,209 @@
+"""The service: rows in, predictions out, each answer with the version and the promotion that made it."""
+
+import hmac
+import logging
+import re
+import time
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import anyio
+from anyio.to_thread import run_sync
+from fastapi import Depends, FastAPI, Header, HTTPException, Request, Response
+from fastapi.responses import JSONResponse
+
+from evergreen.errors import EvergreenError, ModelNotFound, NotReady, Outage
+from evergreen.foreign_text import one_line
+from evergreen.serving.champions import Champion, ServedVersion
+from evergreen.serving.describing import describe_contract, describe_predict
+from evergreen.serving.metrics import Metrics
+from evergreen.serving.request import RowContract, RowsInvalid
+
+_logger = logging.getLogger(__name__)
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one process takes on.
+
+    :param rows: of a request.
+    :param body: bytes of a request.
+    :param at_once: predictions that are made at the same time.
+    :param waiting: requests that may wait for that; one more is told to come again.
+    :param seconds: that a request may wait.
+    """
+
+    rows: int = 1_000
+    body: int = 1_000_000
+    at_once: int = 2
+    waiting: int = 64
+    seconds: float = 5.0
+
+
+class _Service:
+    """What the routes share.
+
+    :param champions: by model.
+    """
+
+    def __init__(self, champions: Mapping[str, Champion], limits: Limits, metrics: Metrics) -> None:
+        self.champions = champions
+        self.contracts = {name: RowContract.of(one.model, limits.rows) for name, one in champions.items()}
+        self.limits, self.metrics = limits, metrics
+        self._slots = anyio.CapacityLimiter(limits.at_once)
+
+    async def predict(self, name: str, version: int | None, request: Request) -> Response:
+        """Answer one request; whatever happens is counted, and told under the request's id."""
+        begun, given = time.perf_counter(), request.headers.get("x-request-id", "")
+        id_ = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        status, answer = await self._answer(name, version, request, id_)
+        self.metrics.count(name, status, time.perf_counter() - begun, len(answer.get("predictions", ())))
+        headers = {"X-Request-ID": id_} | ({"Retry-After": "1"} if status == 503 else {})
+        return JSONResponse({"request_id": id_, **answer}, status, headers)
+
+    async def _answer(self, name: str, version: int | None, request: Request, id_: str) -> tuple[int, dict[str, Any]]:
+        try:
+            if name not in self.champions:
+                raise ModelNotFound(f"no model {name!r} is served here; there are: {', '.join(self.champions)}")
+            body = await self._read_body(request)
+            async with self._slot():
+                return 200, await run_sync(self._predict, name, version, body)
+        except RowsInvalid as error:
+            return 422, {"error": str(error), "mistakes": error.tell()}
+        except HTTPException as error:
+            return error.status_code, {"error": error.detail}
+        except ModelNotFound as error:
+            return 404, {"error": str(error)}
+        except (NotReady, Outage) as error:
+            return 503, {"error": str(error)}
+        except EvergreenError as error:
+            _logger.error("request %s: %s", id_, one_line(str(error)))
+            return 500, {"error": str(error)}
+
+    def _predict(self, name: str, version: int | None, body: bytes) -> dict[str, Any]:
+        served: ServedVersion = self.champions[name].require(version)
+        predictions = served.predict(self.contracts[name].read(body))
+        return {
+            "model": name,
+            "version": served.promotion.version,
+            "promotion": served.promotion.number,
+            "batch": served.batch,
+            "predictions": predictions.tolist(),
+        }
+
+    async def _read_body(self, request: Request) -> bytes:
+        """The body, of which no more is taken than the limit."""
+        body = bytearray()
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > self.limits.body:
+                raise HTTPException(413, f"the request is larger than {self.limits.body:,} bytes; send fewer rows")
+        return bytes(body)
+
+    @asynccontextmanager
+    async def _slot(self) -> AsyncIterator[None]:
+        """A place among the predictions that are made at once; a queue that grows helps nobody."""
+        busy = HTTPException(503, "more requests wait than can be answered; come again in a second")
+        if self._slots.available_tokens < 1 and self._slots.statistics().tasks_waiting >= self.limits.waiting:
+            raise busy
+        me = object()
+        with anyio.move_on_after(self.limits.seconds) as wait:
+            await self._slots.acquire_on_behalf_of(me)
+        if wait.cancelled_caught:
+            raise busy
+        try:
+            yield
+        finally:
+            self._slots.release_on_behalf_of(me)
+
+
+def build_app(champions: Mapping[str, Champion], limits: Limits, token: str | None = None, env: str = "dev") -> FastAPI:
+    """The service as an ASGI application.
+
+    :param champions: who answers, by model.
+    :param token: what a caller's ``Authorization: Bearer`` must hold; None where anybody may ask.
+    :param env: the deployment's name, a label of the metrics.
+    :raises ExtraMissing: without prometheus-client.
+    """
+    service = _Service(champions, limits, Metrics(env, champions))
+    app = FastAPI(title="Evergreen", description="Predictions of the champions.", openapi_url=None)
+    guarded = [Depends(_require(token))] if token else []
+    # Who asks whether it lives has no token.
+    app.get("/health", summary="Whether the process answers")(lambda: {"status": "alive"})
+    app.get("/ready", summary="Whether each model has a version that answers")(lambda: _tell_ready(champions))
+
+    @app.get("/openapi.json", dependencies=guarded, include_in_schema=False)
+    def openapi() -> dict[str, Any]:
+        return app.openapi()
+
+    @app.get("/metrics", dependencies=guarded, summary="Requests, times and versions for Prometheus")
+    def metrics() -> Response:
+        return Response(service.metrics.write(), media_type="text/plain; version=0.0.4")
+
+    @app.get("/models", dependencies=guarded, summary="The models, and who answers for them")
+    def models() -> dict[str, Any]:
+        return {name: _tell_champion(champion) for name, champion in champions.items()}
+
+    @app.get("/models/{model}", dependencies=guarded, summary="What a row must be, and who answers")
+    def model(model: str) -> dict[str, Any]:
+        if model not in champions:
+            raise HTTPException(404, f"no model {model!r} is served here; there are: {', '.join(champions)}")
+        return _tell_champion(champions[model]) | describe_contract(champions[model].model, service.contracts[model])
+
+    for name, champion in champions.items():
+        said = describe_predict(champion.model, service.contracts[name])
+        _add_predict(app, service, name, guarded, said)
+    # Beside those, for names that are not served: an answer in the same form.
+    app.post("/models/{model}/predict", dependencies=guarded, include_in_schema=False)(_of_any(service))
+    return app
+
+
+def _add_predict(app: FastAPI, service: _Service, name: str, guarded: list[Any], said: dict[str, Any]) -> None:
+    """Two routes of one model: its champion, and a version by its number."""
+
+    async def predict(request: Request) -> Response:
+        return await service.predict(name, None, request)
+
+    async def predict_by(version: int, request: Request) -> Response:
+        return await service.predict(name, version, request)
+
+    told = {"methods": ["POST"], "dependencies": guarded, **said}
+    app.add_api_route(f"/models/{name}/predict", predict, summary=f"{name}: by the champion", **told)
+    by = f"/models/{name}/versions/{{version}}/predict"
+    app.add_api_route(by, predict_by, summary=f"{name}: by a version that was promoted once", **told)
+
+
+def _of_any(service: _Service) -> Any:
+    async def predict(model: str, request: Request) -> Response:
+        return await service.predict(model, None, request)
+
+    return predict
+
+
+def _require(token: str) -> Any:
+    expected = f"Bearer {token}".encode()
+
+    def guard(authorization: Annotated[str, Header()] = "") -> None:
+        if not hmac.compare_digest(authorization.encode(), expected):
+            problem = "no or another token; send Authorization: Bearer and what EVERGREEN_SERVE_TOKEN says"
+            raise HTTPException(401, problem, {"WWW-Authenticate": "Bearer"})
+
+    return guard
+
+
+def _tell_ready(champions: Mapping[str, Champion]) -> JSONResponse:
+    ready = all(champion.current is not None for champion in champions.values())
+    told = {name: _tell_champion(champion) for name, champion in champions.items()}
+    return JSONResponse(told, 200 if ready else 503)
+
+
+def _tell_champion(champion: Champion) -> dict[str, Any]:
+    current = champion.current
+    told: dict[str, Any] = {"version": None, "trouble": champion.trouble}
+    if current is not None:
+        told |= {"version": current.promotion.version, "promotion": current.promotion.number, "batch": current.batch}
+    return told

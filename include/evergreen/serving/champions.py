@@ -1,0 +1,161 @@
+"""The versions that answer: the champion as the ledger has it, followed while requests go on; and older ones by name.
+
+Nothing here writes a record, nor moves an alias.
+"""
+
+import logging
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import ModelFolder
+from evergreen.errors import EvergreenError, ModelIncompatible, ModelNotFound, NotReady
+from evergreen.features.building import call_features, call_predict, list_readable_data, read_history
+from evergreen.features.generations import missing_columns
+from evergreen.judging.champion import promotion_serving
+from evergreen.records import ClaimRecord, PromotionRecord
+from evergreen.serving.values import Rows, as_frame
+from evergreen.storage.columns import find_column
+from evergreen.storage.packed_model import PackedModel
+from evergreen.storage.stores import open_stores
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ServedVersion:
+    """A version that answers, with all that it needs: nothing is read for a request.
+
+    :param model: the folder, by whose contract rows come.
+    :param promotion: which version it is, and since when it serves.
+    :param packed: its code and its estimator.
+    :param batch: the batch that is scored next, to which the rows are taken to belong.
+    :param history: what its features look back on, as known before that batch.
+    :param columns: by each name under which the version reads, the declared column and its type.
+    """
+
+    model: ModelFolder
+    promotion: PromotionRecord
+    packed: PackedModel
+    batch: str
+    history: pd.DataFrame
+    columns: Mapping[str, tuple[str, str]]
+
+    def predict(self, rows: Rows) -> np.ndarray:
+        """What the version predicts, by the code that scores batches.
+
+        :param rows: by declared column a value a row.
+        :returns: (rows,) predictions, in the rows' order.
+        :raises FeaturesInvalid: if the version's own code fails on them.
+        """
+        frame = as_frame(rows, self.columns)
+        features = call_features(self.packed, frame, self.history, self.batch, given_away=True)
+        return call_predict(self.packed, features, self.batch, given_away=True)
+
+
+class Champion:
+    """The version of one model that answers, which a follower keeps new.
+
+    :param model: its folder.
+    :param at: where the deployment keeps its state.
+    """
+
+    def __init__(self, model: ModelFolder, at: Locations) -> None:
+        self.model = model
+        self._at = at
+        self._stores = open_stores(at, model.id)
+        self._named: dict[int, ServedVersion] = {}
+        self._lock = threading.Lock()
+        # Read once a request, and replaced as a whole: a request that has begun ends with the version that it met.
+        self.current: ServedVersion | None = None
+        # Why a newer version does not answer; empty where the champion does.
+        self.trouble = "it was not looked for yet"
+
+    def follow(self) -> None:
+        """Let the champion of the ledger answer from now on; where it cannot, who answered before goes on."""
+        try:
+            with self._lock:
+                self._follow()
+        except EvergreenError as error:
+            if str(error) != self.trouble:
+                _logger.warning("model %s: %s; %s", self.model.id, error, self._tell_instead())
+            self.trouble = str(error)
+        else:
+            self.trouble = ""
+
+    def require(self, version: int | None = None) -> ServedVersion:
+        """The version that is to answer.
+
+        :param version: one by its number; None for the champion.
+        :raises NotReady: if no version can answer.
+        :raises ModelNotFound: if the version was never promoted.
+        :raises ModelIncompatible: if it cannot be loaded.
+        """
+        current = self.current
+        if current is None:
+            raise NotReady(f"model {self.model.id}: no version answers: {self.trouble}")
+        if version is None or version == current.promotion.version:
+            return current
+        with self._lock:
+            named = self._named.get(version)
+            if named is None or named.batch != current.batch:
+                named = self._named[version] = self._prepare(self._find(version), current.batch)
+            return named
+
+    def _follow(self) -> None:
+        calendar, ledger = self.model.config.calendar, self._stores.ledger
+        claimed = ledger.last_batch(ClaimRecord, calendar)
+        batch = calendar.shift(claimed, 1) if claimed is not None else calendar.name(0)
+        promotion = promotion_serving(ledger, batch)
+        if promotion is None:
+            raise NotReady("no version was promoted yet; it serves from its first promotion on")
+        current = self.current
+        if current is not None and (promotion.number, batch) == (current.promotion.number, current.batch):
+            return
+        self.current = self._prepare(promotion, batch)
+        if current is None or current.promotion.number != promotion.number:
+            _logger.info("model %s: version %s answers", self.model.id, promotion.version)
+
+    def _prepare(self, promotion: PromotionRecord, batch: str) -> ServedVersion:
+        """Load a version and what it looks back on, before any request waits for it."""
+        today = self.model.config.data_schema
+        packed = self._stores.models.load_promoted(promotion)
+        mine = packed.spec.data_schema(today)
+        if unknown := missing_columns(today, mine):
+            raise ModelIncompatible(
+                f"version {promotion.version} reads {', '.join(unknown)}, as config.yaml does not say"
+            )
+        data, _ = list_readable_data(today, self._stores, batch, packed.spec.lookback)
+        history = read_history(mine, self._stores, data, batch)
+        columns = {
+            name: (str(find_column(name, column, today.columns)), column.type) for name, column in mine.columns.items()
+        }
+        return ServedVersion(self.model, promotion, packed, batch, history, columns)
+
+    def _find(self, version: int) -> PromotionRecord:
+        found = [one for one in self._stores.ledger.all(PromotionRecord, "champion") if one.version == version]
+        if not found:
+            raise ModelNotFound(f"model {self.model.id}: version {version} was never promoted")
+        return found[-1]
+
+    def _tell_instead(self) -> str:
+        current = self.current
+        return f"version {current.promotion.version} answers as before" if current is not None else "nobody answers"
+
+
+def follow_all(champions: Iterable[Champion], seconds: float, ended: threading.Event) -> None:
+    """Follow the ledger until it is ended; what is not foreseen is logged, and the next round begins.
+
+    :param seconds: between two rounds.
+    """
+    followed = list(champions)
+    while not ended.wait(seconds):
+        for champion in followed:
+            try:
+                champion.follow()
+            except Exception:
+                _logger.exception("model %s: the ledger could not be followed", champion.model.id)

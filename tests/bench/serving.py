@@ -1,0 +1,149 @@
+"""One prediction over HTTP beside raw predict, and beside MLflow's own server, in one run.
+
+`make bench-serving` runs it. Each server is a process of its own on loopback, asked by one caller, one request after
+the other, over one connection; raw predict is `estimator.predict` on an array of finished features in this process.
+"""
+
+import json
+import os
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import httpx
+import numpy as np
+import pandas as pd
+
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import load_model_folder
+from evergreen.demo.stream import DemoStream
+from evergreen.replay.runner import Runner
+from evergreen.serving.champions import Champion, ServedVersion
+from evergreen.serving.request import RowContract
+from evergreen.serving.values import as_frame
+from evergreen.storage.stores import open_stores
+from tests.short_loop import TAXI, lay_registry
+
+SIZES, REQUESTS = (1, 10, 100), 300
+
+
+def main(place: Path) -> None:
+    """Print p50 and p99 in milliseconds, and p50 relative to raw predict on arrays."""
+    model, at = load_model_folder(TAXI), Locations.under(place)
+    lay_registry(at)
+    stream, runner = DemoStream(), Runner(model, at, sinks=())
+    for number in (1, 2, 3):
+        stream.land(Path(at.landing) / model.id, number)
+        runner.run_batch(model.config.calendar.name(number - 1))
+    champion = Champion(model, at)
+    champion.follow()
+    served = champion.require()
+    rows = _rows(place, max(SIZES))
+    print(f"{'rows':>5} {'who':<34} {'p50 ms':>8} {'p99 ms':>8} {'p50 / raw':>10}")
+    contract = RowContract.of(model, 1_000)
+    uri = f"models:/{open_stores(at, model.id).models.name}/{served.promotion.version}"
+    with _server("evergreen.cli", "serve", model.id, "--port", place=place) as ours, _mlflow(uri, at) as theirs:
+        for size in SIZES:
+            body = json.dumps({"rows": rows[:size]}).encode()
+            frame = as_frame(contract.read(body), served.columns)
+            features = served.packed.features.build_features(frame, served.history)
+            array = features.to_numpy(dtype=float)
+            split = json.dumps({"dataframe_records": rows[:size]}).encode()
+            raw = _time(partial(served.packed.estimator.predict, array))
+            for who, call in {
+                "raw predict on an array": None,
+                "features.py, predict on its frame": partial(_predict, served, frame),
+                "evergreen serve": partial(_post, ours, "/models/taxi/predict", body),
+                "mlflow models serve": partial(_post, theirs, "/invocations", split),
+            }.items():
+                _say(size, who, _time(call) if call is not None else raw, raw)
+
+
+def _predict(served: ServedVersion, frame: pd.DataFrame) -> None:
+    served.packed.estimator.predict(served.packed.features.build_features(frame, served.history))
+
+
+def _rows(place: Path, count: int) -> list[dict[str, object]]:
+    """Rows as a caller has them, of a day that has not come."""
+    DemoStream().land(place / "more", 4)
+    (file,) = sorted((place / "more").glob("green_*.csv.gz"))
+    frame = pd.read_csv(file, dtype={"PULocationID": str, "DOLocationID": str, "payment_type": str}).dropna()
+    names = list(load_model_folder(TAXI).config.rows.columns)
+    frame = frame[pd.to_datetime(frame["lpep_pickup_datetime"], errors="coerce").notna()]
+    frame = frame[frame["trip_distance"].between(0.1, 60) & frame["passenger_count"].between(0, 9)][names]
+    frame["passenger_count"] = frame["passenger_count"].astype(int)
+    return json.loads(frame.head(count).to_json(orient="records"))
+
+
+def _time(call: Callable[[], object]) -> list[float]:
+    for _ in range(20):
+        call()
+    took = []
+    for _ in range(REQUESTS):
+        begun = time.perf_counter()
+        call()
+        took.append(1_000 * (time.perf_counter() - begun))
+    return took
+
+
+def _say(size: int, who: str, took: list[float], raw: list[float]) -> None:
+    half, most = statistics.median(took), float(np.quantile(took, 0.99))
+    print(f"{size:>5} {who:<34} {half:>8.2f} {most:>8.2f} {half / statistics.median(raw):>10.1f}", flush=True)
+
+
+def _post(client: httpx.Client, path: str, body: bytes) -> None:
+    answer = client.post(path, content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 200, answer.text
+
+
+def _mlflow(uri: str, at: Locations) -> "Iterator[httpx.Client]":
+    # It starts uvicorn by name.
+    more = {"MLFLOW_TRACKING_URI": at.tracking_uri, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    return _server("mlflow", "models", "serve", "--env-manager", "local", "-m", uri, "-p", place=None, more=more)
+
+
+@contextmanager
+def _server(
+    module: str, *arguments: str, place: Path | None, more: dict[str, str] | None = None
+) -> Iterator[httpx.Client]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = os.environ | (more or {})
+    if place is not None:
+        environment |= {"EVERGREEN_HOME": str(place), "EVERGREEN_MODELS": str(TAXI.parent)}
+    command = [sys.executable, "-m", module, *arguments, str(port)]
+    # What it says is shown where it ends by itself.
+    log = tempfile.TemporaryFile()  # noqa: SIM115 - its end is the process's
+    process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+    try:
+        end = time.monotonic() + 120
+        while time.monotonic() < end and process.poll() is None:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.2)
+        if process.poll() is not None:
+            log.seek(0)
+            raise RuntimeError(log.read().decode())
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as client:
+            yield client
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+        process.wait(30)
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as scratch:
+        main(Path(scratch))
