@@ -1,5 +1,6 @@
 """Every DAG file parses, in a fresh interpreter and without the libraries that cost seconds."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -14,24 +15,35 @@ HEAVY = {
     "deltalake", "evergreen.steps", "models",
 }  # fmt: skip
 PRELOAD = ROOT / "plugins" / "airflow_evergreen" / "preload.py"
+# What each interpreter would import first, Airflow itself, is imported once; each file is read by a fork of its own.
 _PROBE = """
-import gc, runpy, sys
-kept = runpy.run_path(sys.argv[1])
+import gc, json, os, runpy, sys
 from airflow.sdk import DAG
-print("dags:", *sorted(one.dag_id for one in gc.get_objects() if isinstance(one, DAG)))
-print("modules:", *sorted(sys.modules))
+for path in sys.argv[1:]:
+    if os.fork() == 0:
+        kept = runpy.run_path(path)
+        dags = sorted(one.dag_id for one in gc.get_objects() if isinstance(one, DAG))
+        print(json.dumps([path, dags, sorted(sys.modules)]), flush=True)
+        os._exit(0)
+    os.wait()
 """
 
 
-@pytest.mark.parametrize("file", FILES)
-def test_a_dag_file_is_read_without_heavy_libraries(file):
-    command = [sys.executable, "-W", "ignore", "-c", _PROBE, f"dags/{file}"]
+@pytest.fixture(scope="module")
+def read():
+    """By DAG file, the DAGs that it makes and the modules that are there once it has been read."""
+    command = [sys.executable, "-W", "ignore", "-c", _PROBE, *(f"dags/{file}" for file in FILES)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    said = dict(line.split(": ", 1) for line in done.stdout.splitlines() if line.startswith(("dags: ", "modules: ")))
-    dag_id = "evergreen__watch" if file == "watch.py" else f"taxi__{Path(file).stem}"
-    assert said["dags"] == dag_id
-    loaded = set(said["modules"].split())
+    said = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
+    return {path.removeprefix("dags/"): (dags, set(modules)) for path, dags, modules in said}, done.stderr
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_dag_file_is_read_without_heavy_libraries(file, read):
+    found, errors = read
+    assert file in found, errors
+    dags, loaded = found[file]
+    assert dags == ["evergreen__watch" if file == "watch.py" else f"taxi__{Path(file).stem}"]
     assert "airflow_evergreen.dags" in loaded
     assert not {name for name in HEAVY if name in loaded}
 

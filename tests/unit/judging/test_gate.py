@@ -141,7 +141,7 @@ def slice_worse_by(share):
 @pytest.mark.parametrize(("share", "passed"), [(-0.1, True), (0.05, True), (0.2, False)])
 def test_a_slice_may_worsen_up_to_its_limit(share, passed):
     judgement, refusal = compare(
-        TARGET + ERRORS, slice_worse_by(share), slices={"zone": {"may_worsen": 0.1, "min_rows": 50}}
+        TARGET + ERRORS, slice_worse_by(share), slices={"zone": {"may_worsen": 0.1, "min_rows": 100}}
     )
     assert [(s.column, s.value, s.rows, s.passed) for s in judgement.slices] == [
         ("zone", "a", 300, True),
