@@ -55,7 +55,7 @@ def main(place: Path) -> None:
     with _server("evergreen.cli", "serve", model.id, "--port", place=place) as ours, _mlflow(uri, at) as theirs:
         for size in SIZES:
             body = json.dumps({"rows": rows[:size]}).encode()
-            frame = as_frame(contract.read(body), served.columns)
+            frame = as_frame(contract.read(body, served.batch), served.columns)
             features = served.packed.features.build_features(frame, served.history)
             array = features.to_numpy(dtype=float)
             split = json.dumps({"dataframe_records": rows[:size]}).encode()

@@ -86,7 +86,7 @@ class _Service:
 
     def _predict(self, name: str, version: int | None, body: bytes) -> dict[str, Any]:
         served: ServedVersion = self.champions[name].require(version)
-        predictions = served.predict(self.contracts[name].read(body))
+        predictions = served.predict(self.contracts[name].read(body, served.batch))
         return {
             "model": name,
             "version": served.promotion.version,
@@ -155,7 +155,9 @@ def build_app(champions: Mapping[str, Champion], limits: Limits, token: str | No
         return _tell_champion(champions[model]) | describe_contract(champions[model].model, service.contracts[model])
 
     for name, champion in champions.items():
-        said = describe_predict(champion.model, service.contracts[name])
+        current, calendar = champion.current, champion.model.config.calendar
+        batch = current.batch if current is not None else calendar.name(0)
+        said = describe_predict(champion.model, service.contracts[name], batch)
         _add_predict(app, service, name, guarded, said)
     # Beside those, for names that are not served: an answer in the same form.
     app.post("/models/{model}/predict", dependencies=guarded, include_in_schema=False)(_of_any(service))

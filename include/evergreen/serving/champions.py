@@ -24,6 +24,8 @@ from evergreen.storage.packed_model import PackedModel
 from evergreen.storage.stores import open_stores
 
 _logger = logging.getLogger(__name__)
+# Versions beside the champion that are kept in memory.
+_NAMED = 4
 
 
 @dataclass(frozen=True)
@@ -101,9 +103,13 @@ class Champion:
         if version is None or version == current.promotion.version:
             return current
         with self._lock:
-            named = self._named.get(version)
+            named = self._named.pop(version, None)
             if named is None or named.batch != current.batch:
-                named = self._named[version] = self._prepare(self._find(version), current.batch)
+                named = self._prepare(self._find(version), current.batch)
+            # The one that was asked for last stands last; those that nobody asks for any more go.
+            self._named[version] = named
+            for other in list(self._named)[:-_NAMED]:
+                del self._named[other]
             return named
 
     def _follow(self) -> None:

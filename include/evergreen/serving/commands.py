@@ -80,13 +80,12 @@ def serve(
     at = Locations.from_environment()
     require_lake(at, registry=True)
     champions = {name: Champion(get_model_folder(name, model_roots()), at) for name in models}
-    limits = Limits(rows, body_kb * 1_000, at_once, waiting, seconds)
-    app = build_app(champions, limits, token, at.env)
     for name, champion in champions.items():
         champion.follow()
         current = champion.current
         told = f"version {current.promotion.version} answers" if current else f"nobody answers yet: {champion.trouble}"
         say(f"{name}  {told}")
+    app = build_app(champions, Limits(rows, body_kb * 1_000, at_once, waiting, seconds), token, at.env)
     ended = threading.Event()
     follower = threading.Thread(target=follow_all, args=(champions.values(), poll, ended), daemon=True)
     follower.start()

@@ -1,5 +1,6 @@
 """The contract of a model as OpenAPI has it, with an example row that is nobody's data."""
 
+from datetime import datetime
 from typing import Any
 
 from evergreen.config.fields import ColumnType
@@ -70,8 +71,11 @@ def describe_contract(model: ModelFolder, contract: RowContract) -> dict[str, An
     }
 
 
-def describe_predict(model: ModelFolder, contract: RowContract) -> dict[str, Any]:
-    """What OpenAPI says of a model's routes, as arguments of a route."""
+def describe_predict(model: ModelFolder, contract: RowContract, batch: str) -> dict[str, Any]:
+    """What OpenAPI says of a model's routes, as arguments of a route.
+
+    :param batch: to which the example's row belongs.
+    """
     body = {
         "type": "object",
         "required": ["rows"],
@@ -80,7 +84,7 @@ def describe_predict(model: ModelFolder, contract: RowContract) -> dict[str, Any
             "rows": {"type": "array", "minItems": 1, "maxItems": contract.most_rows, "items": _row_schema(contract)}
         },
     }
-    content = {"application/json": {"schema": body, "example": {"rows": [example_row(model)]}}}
+    content = {"application/json": {"schema": body, "example": {"rows": [example_row(model, batch)]}}}
     problems = {status: _said(told, _ERROR) for status, told in _PROBLEMS.items()}
     return {
         "tags": [model.id],
@@ -90,18 +94,20 @@ def describe_predict(model: ModelFolder, contract: RowContract) -> dict[str, Any
     }
 
 
-def example_row(model: ModelFolder) -> dict[str, Any]:
-    """A row that the contract takes, made of the declared ranges and values."""
-    columns = model.config.rows.columns
-    row = example_of(columns, model.expectations).iloc[0]
-    return {name: _as_json(row[name], declared) for name, declared in columns.items()}
+def example_row(model: ModelFolder, batch: str) -> dict[str, Any]:
+    """A row of a batch that the contract takes, made of the declared ranges and values."""
+    rows = model.config.rows
+    row = example_of(rows.columns, model.expectations).iloc[0].to_dict()
+    row[rows.event_time] = model.config.calendar.moment(batch).replace(tzinfo=None)
+    return {name: _as_json(row[name], declared) for name, declared in rows.columns.items()}
 
 
 def _as_json(value: Any, declared: ColumnType) -> Any:
-    if declared.type in ("timestamp", "date") and declared.format:
-        from datetime import datetime
-
-        return datetime.fromisoformat(str(value)).strftime(declared.format)
+    if declared.type in ("timestamp", "date"):
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+        if declared.format:
+            return moment.strftime(declared.format)
+        return moment.isoformat() if declared.type == "timestamp" else moment.date().isoformat()
     return value.item() if hasattr(value, "item") else value
 
 

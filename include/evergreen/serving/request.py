@@ -1,13 +1,16 @@
 """The rows of a request, read by the contract of config.yaml: a row means what it would mean in a JSON Lines file."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from evergreen.checks.deliveries import find_span
 from evergreen.config.fields import ColumnType
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import Refused
@@ -68,6 +71,8 @@ class RowContract:
     :param unasked: expectations that only a batch can be asked, for whoever reads the contract.
     :param most_rows: how many a request may bring.
     :param readers: by column, how values in the plainest writing are read.
+    :param event_time: the column that says when a row happened.
+    :param find_span: the first and the last event time that a batch may bring.
     """
 
     model: str
@@ -78,6 +83,8 @@ class RowContract:
     unasked: tuple[str, ...]
     most_rows: int
     readers: Mapping[str, Read]
+    event_time: str
+    find_span: Callable[[str], tuple[datetime, datetime]]
 
     @classmethod
     def of(cls, model: ModelFolder, most_rows: int) -> "RowContract":
@@ -86,12 +93,16 @@ class RowContract:
         rules, unasked = compile_rules(model.expectations.rows)
         required = (*rows.key, rows.event_time)
         readers = {name: compile_reader(declared, source.nulls) for name, declared in rows.columns.items()}
-        return cls(model.id, rows.columns, required, source.nulls, rules, unasked, most_rows, readers)
+        span = partial(find_span, model.config.calendar, source)
+        return cls(
+            model.id, rows.columns, required, source.nulls, rules, unasked, most_rows, readers, rows.event_time, span
+        )
 
-    def read(self, body: bytes) -> Rows:
+    def read(self, body: bytes, batch: str) -> Rows:
         """The rows of a request.
 
         :param body: ``{"rows": [{column: value, …}, …]}`` as JSON.
+        :param batch: to which the rows are taken to belong.
         :returns: by declared column a value a row, in the request's order.
         :raises RowsInvalid: naming each row and field, what was found and what is valid.
         """
@@ -101,7 +112,7 @@ class RowContract:
         for name, declared in self.columns.items():
             read[name] = self._read_column(name, declared, rows, mistakes)
         if not mistakes:
-            mistakes = list(self._find_unsound(read))
+            mistakes = list(self._find_unsound(read, batch))
         if mistakes:
             raise RowsInvalid(self.model, sorted(mistakes, key=lambda one: one.row or 0))
         return read
@@ -170,8 +181,12 @@ class RowContract:
             mistakes.append(Mistake(i, name, _tell(rows[i][str(sources[i])]), cast.expected))
         return [as_value(value) for value in cast.values.to_pylist()]
 
-    def _find_unsound(self, read: Rows) -> Iterator[Mistake]:
+    def _find_unsound(self, read: Rows, batch: str) -> Iterator[Mistake]:
         """Values that a batch would send to quarantine."""
+        first, last = (moment.replace(tzinfo=None) for moment in self.find_span(batch))
+        for i, moment in enumerate(read[self.event_time]):
+            if not (isinstance(moment, datetime) and first <= moment <= last):
+                yield Mistake(i, self.event_time, str(moment), f"from {first:%Y-%m-%d} to {last:%Y-%m-%d}")
         for rule in self.rules:
             for i, value in enumerate(read[rule.column]):
                 if not rule.holds(value):

@@ -108,6 +108,7 @@ REFUSED = {
     "no key": ({**GOOD, "id": None}, 0, "id", "null", "an integer, never null"),
     "nothing": ({"id": 1, "x": 0.5}, 0, "at", "nothing", "a timestamp"),
     "a field that is not declared": ({**GOOD, "xx": 1}, 0, "xx", "1", "no such field; there are at, id, x"),
+    "a time years off": ({**GOOD, "at": "2042-01-03T12:00:00"}, 0, "at", "2042-01-03 12:00:00", "from 2023-01-0"),
     "no row": ("row", 0, None, "'row'", "an object"),
 }
 
@@ -265,7 +266,8 @@ def test_the_demos_example_fits_its_own_contract() -> None:
     from tests.short_loop import TAXI
 
     model = load_model_folder(TAXI)
-    read = RowContract.of(model, 10).read(json.dumps({"rows": [example_row(model)]}).encode())
+    row = example_row(model, "2024-01-05")
+    read = RowContract.of(model, 10).read(json.dumps({"rows": [row]}).encode(), "2024-01-05")
     assert set(read) == set(model.config.rows.columns)
 
 
