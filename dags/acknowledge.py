@@ -1,4 +1,4 @@
-"""<model>__acknowledge: an incident over because a person says so. One Airflow DAG a model folder."""
+"""<model>__acknowledge: a person says that an incident is over, or may wait. One Airflow DAG a model folder."""
 
 from airflow.sdk import DAG, Param
 
@@ -13,12 +13,19 @@ PARAMS = {
         title="Incident",
         description="Its id, such as fault-rows.0, as messages and the model's page tell it.",
     ),
-    "why": why_param("Why it is over"),
+    "why": why_param("Why it is over, or may wait"),
+    "until": Param(
+        None,
+        type=["null", "string"],
+        format="date",
+        title="Until",
+        description="Leave it open, and tell nothing of it before this day (UTC); empty: it is over.",
+    ),
 }
 
 for model in models_for("acknowledge"):
     with DAG(
-        **describe(model, "acknowledge", "closes an incident because a person says that it is over"),
+        **describe(model, "acknowledge", "closes or snoozes an incident because a person says so"),
         schedule=None,
         max_active_runs=1,
     ) as dag:

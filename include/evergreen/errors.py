@@ -146,7 +146,14 @@ class NotReady(EvergreenError):
 
 
 class Outage(EvergreenError):
-    """A service or a store did not answer."""
+    """A service or a store did not answer.
+
+    :param place: what did not, by a name that is the same for all models that use it; empty where none other does.
+    """
+
+    def __init__(self, message: str, place: str = "") -> None:
+        super().__init__(message)
+        self.place = place
 
 
 class LandingAbsent(Outage):

@@ -17,7 +17,7 @@ _SLACK = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 # Between two characters it is not seen, and they are no tag, mention or reference any more.
 _JOINER = "\u2060"
 # Longer ones cannot be read, or are refused: a section of Slack takes 3,000 characters, a description of MLflow 5,000.
-SLACK_SECTION, SLACK_HEADER, DESCRIPTION = 3000, 150, 5000
+SLACK_SECTION, SLACK_HEADER, SLACK_CONTEXT, DESCRIPTION = 3000, 150, 2000, 5000
 
 
 def one_line(text: str) -> str:

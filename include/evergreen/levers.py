@@ -2,6 +2,7 @@
 
 import getpass
 import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -60,13 +61,20 @@ def rollback(model_id: str, version: int | None, reason: str, yes: bool) -> None
 @click.argument("model_id", metavar="MODEL")
 @click.argument("incident")
 @click.option("--why", "reason", required=True, help="Why; it goes on record.")
-def acknowledge(model_id: str, incident: str, reason: str) -> None:
-    """Say that an open INCIDENT, such as fault-rows.0, is over, whatever it has cost."""
+@click.option("--until", metavar="DAY", help="Leave it open, and tell nothing of it before that day, in UTC.")
+def acknowledge(model_id: str, incident: str, reason: str, until: str | None) -> None:
+    """Say that an open INCIDENT, such as fault-rows.0, is over, whatever it has cost; or snooze it."""
     from evergreen.incidents import acknowledge as close
+    from evergreen.incidents import snooze
     from evergreen.storage.stores import open_stores
 
     model, at = get_model_folder(model_id, model_roots()), standing_lake()
-    over = close(open_stores(at, model.id).ledger, incident, getpass.getuser(), reason)
+    ledger, by = open_stores(at, model.id).ledger, getpass.getuser()
+    if until is not None:
+        quiet = snooze(ledger, incident, by, reason, until, datetime.now(UTC).date())
+        say(f"{quiet.incident}: nothing is told of it until {quiet.until}; then it is, if it is still open")
+        return
+    over = close(ledger, incident, by, reason)
     say(f"{over.incident} is over: {over.text}; who was told of it is told so by the next run")
 
 

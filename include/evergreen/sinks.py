@@ -21,15 +21,24 @@ class Message:
 
     :param model: the model's id.
     :param incident: the incident's id; a sink that can edit updates its earlier message of the same id.
-    :param event: ``opened``, ``seen again`` or ``resolved``.
+    :param event: ``opened``, ``seen again``, ``still open`` (after it was snoozed) or ``resolved``.
     :param as_of: the batch.
-    :param text: what happened, and what to do.
-    :param earlier: what was said of the incident before; a sink that edits its message keeps it there.
-    :param anew: whether it is news, though the incident is open: it had not been seen at the batch before.
+    :param text: what happened.
     :param sightings: how often it was reported so far.
     :param title: the model's title.
     :param link: where the work that saw it can be looked at; empty where that is unknown.
     :param receipt: what the sink gave for its first message of this incident; empty for the first.
+    :param earlier: what was said of the incident before; a sink that edits its message keeps it there.
+    :param anew: whether it is news, though the incident is open: it had not been seen at the batch before.
+    :param done: what was done about it.
+    :param todo: what is to be done.
+    :param heading: what happened, in a few words.
+    :param since: the batch at which it opened.
+    :param page: address of the model's page; empty where that is unknown.
+    :param runbook: the section that tells of such incidents: an address, or where it stands in the documents.
+    :param id: name of this message, the same however often it is sent.
+    :param tried: when it was sent before, if nobody knows whether it was accepted: the process died, or the answer was
+        lost. Empty of what is sent first.
     """
 
     model: str
@@ -43,6 +52,26 @@ class Message:
     receipt: str = ""
     earlier: tuple[str, ...] = ()
     anew: bool = False
+    done: str = ""
+    todo: str = ""
+    heading: str = ""
+    since: str = ""
+    page: str = ""
+    runbook: str = ""
+    id: str = ""
+    tried: str = ""
+
+    @property
+    def told(self) -> str:
+        """What happened, what was done and what is to be done, as one text."""
+        return " ".join(filter(None, (self.text, self.done, self.todo)))
+
+    @property
+    def summary(self) -> str:
+        """One line that tells which model, what and when."""
+        what = f"{self.heading}, {self.incident}" if self.heading else self.incident
+        at = f", batch {self.as_of}" if self.as_of else ""
+        return one_line(f"{self.title or self.model}: {what} {self.event}{at}")
 
 
 class Sink(Protocol):
@@ -64,7 +93,7 @@ class LogSink:
 
     def tell(self, message: Message) -> str | None:
         """Write one line."""
-        _logger.warning("%s %s (%s): %s", message.incident, message.event, message.as_of, one_line(message.text))
+        _logger.warning("%s %s (%s): %s", message.incident, message.event, message.as_of, one_line(message.told))
         return None
 
 

@@ -2,8 +2,10 @@
 
 import logging
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
+from airflow.configuration import conf
 from airflow.sdk import Context
 
 from airflow_evergreen.hooks.slack_sink import SlackSink
@@ -13,7 +15,7 @@ from evergreen.config.model_folder import BrokenFolder, ModelFolder
 from evergreen.config.tasks_config import AlertsConfig
 from evergreen.errors import BatchMissing, BatchRejected, ModelIncompatible, Outage, RecordUnreadable, Refused
 from evergreen.incidents import report, resolve
-from evergreen.records import BatchRecord
+from evergreen.records import BatchRecord, Words
 from evergreen.sinks import Message, Sink
 from evergreen.storage.ledger import Ledger
 from evergreen.storage.stores import open_stores
@@ -56,6 +58,22 @@ def _slack(where: str, alerts: AlertsConfig) -> tuple[Sink, ...]:
     return (SlackSink(alerts.slack, alerts.channel),)
 
 
+def page_of(folder: ModelFolder | BrokenFolder) -> str:
+    """Address of a model's page in Airflow; of a folder that does not load that of the list."""
+    if not isinstance(folder, ModelFolder):
+        return overview()
+    return f"{_airflow()}/dags/{folder.id}__batch/plugin/evergreen-model"
+
+
+def overview() -> str:
+    """Address of the list of models."""
+    return f"{_airflow()}/plugin/evergreen-models"
+
+
+def _airflow() -> str:
+    return str(conf.get("api", "base_url", fallback="http://localhost:8080/")).rstrip("/")
+
+
 def tell_incidents(model: ModelFolder, at: Locations) -> dict[str, Any]:
     """Tell each sink what it has not been told yet.
 
@@ -63,7 +81,7 @@ def tell_incidents(model: ModelFolder, at: Locations) -> dict[str, Any]:
     """
     from evergreen.steps.send_alerts import send_alerts
 
-    result = send_alerts(model, at, sinks_of(model))
+    result = send_alerts(model, at, sinks_of(model), page=page_of(model), overview=overview())
     return {"told": result.told, "failed": result.failed}
 
 
@@ -73,7 +91,7 @@ def tell_watched(folder: ModelFolder | BrokenFolder, at: Locations) -> None:
     from evergreen.steps.watch_models import WATCHED
 
     sinks = {sink.name: sink for sink in (*deployment_sinks(), *sinks_of(folder))}
-    send_alerts(folder, at, tuple(sinks.values()), WATCHED)
+    send_alerts(folder, at, tuple(sinks.values()), WATCHED, page_of(folder))
 
 
 def tell_at_once(message: Message, sinks: tuple[Sink, ...]) -> None:
@@ -108,10 +126,11 @@ class FailureReport:
             return
         instance: Any = context["ti"]
         said = " ".join(str(error).split())[:600] if error else "its process was killed"
-        text = (
+        words = Words(
             f"{task.model_id}: task {task.task_id} of {instance.dag_id}, run {instance.run_id}, failed at try "
-            f"{instance.try_number}: {type(error).__name__ if error else 'no exception'}: {said}. Mend the cause, then "
-            "clear the task; nothing is done twice."
+            f"{instance.try_number}: {type(error).__name__ if error else 'no exception'}: {said}.",
+            "What was done before it stands." + (" The champion stays." if self.failure == _NEXT_MENDS else ""),
+            "Mend the cause, then clear the task; nothing is done twice.",
         )
         try:
             model = load_model(task.model_id)
@@ -119,24 +138,25 @@ class FailureReport:
                 ledger = open_stores(locate(task.mlflow_conn_id), model.id).ledger
                 as_of, lost = _place(task, model, ledger, context)
                 lost = lost if self.failure != _NEXT_MENDS else ""
-                report(ledger, self.failure, as_of, text, again=True, lost=lost)  # type: ignore[arg-type]
+                report(ledger, self.failure, as_of, words, True, lost, place=getattr(error, "place", ""))  # type: ignore[arg-type]
                 if isinstance(error, RecordUnreadable) and task.task_id == "send_alerts":
                     # Who would tell is who has failed.
                     with suppress(RecordUnreadable):
                         tell_incidents(model, locate(task.mlflow_conn_id))
         except Exception:
-            _logger.exception("the incident could not be recorded; told without a record: %s", text)
-            self._tell_at_once(task.model_id, text, str(getattr(instance, "log_url", "")))
+            _logger.exception("the incident could not be recorded; told without a record: %s", words.told)
+            self._tell_at_once(task.model_id, words, str(getattr(instance, "log_url", "")))
 
-    def _tell_at_once(self, model_id: str, text: str, link: str) -> None:
+    def _tell_at_once(self, model_id: str, words: Words, link: str) -> None:
         try:
             model = load_model(model_id)
         except Refused:
             # Who else is to be told stands in the folder that does not load.
-            tell_at_once(Message(model_id, self.failure, "opened", "", text, 1, model_id, link), deployment_sinks())
+            message = Message(model_id, self.failure, "opened", "", words.text, 1, model_id, link)
+            tell_at_once(replace(message, done=words.done, todo=words.todo), deployment_sinks())
             return
-        message = Message(model.id, self.failure, "opened", "", text, 1, model.config.title, link)
-        tell_at_once(message, sinks_of(model))
+        message = Message(model.id, self.failure, "opened", "", words.text, 1, model.config.title, link)
+        tell_at_once(replace(message, done=words.done, todo=words.todo, page=page_of(model)), sinks_of(model))
 
 
 def _place(task: Any, model: ModelFolder, ledger: Ledger, context: Context) -> tuple[str, str]:

@@ -23,8 +23,16 @@ def on_new_dag_import_error(filename: str, stacktrace: str) -> None:
         # A file that cannot be read may have been one of ours.
         pass
     error = stacktrace.strip().rpartition("\n")[2][:600]
-    text = (
-        f"the DAG file {filename} cannot be imported, and its DAGs are missing until it can: {error}. Airflow's page "
-        "of import errors has the trace, and is empty once the file is mended."
+    message = Message(
+        "evergreen",
+        f"import-error.{Path(filename).name}",
+        "opened",
+        "",
+        f"The DAG file {filename} cannot be imported: {error}.",
+        1,
+        "Evergreen",
+        done="Its DAGs are missing until it can.",
+        todo="Mend the file. Airflow's page of import errors has the trace, and is empty then.",
+        heading="a DAG file cannot be imported",
     )
-    tell_at_once(Message("evergreen", f"import-error.{Path(filename).name}", "opened", "", text, 1), deployment_sinks())
+    tell_at_once(message, deployment_sinks())

@@ -17,11 +17,18 @@ def test_a_person_starts_it_and_it_is_one_task(dag):
 
 def test_its_form_takes_what_is_sound(dag):
     try_form(dag, {"incident": "fault-rows.0", "why": "a holiday"})
+    try_form(dag, {"incident": "fault-rows.0", "why": "a holiday", "until": "2024-02-01"})
 
 
 @pytest.mark.parametrize(
     "slip",
-    [{}, {"why": "x"}, {"incident": "drift.0"}, {"incident": "../x.0", "why": "x"}],
+    [
+        {},
+        {"why": "x"},
+        {"incident": "drift.0"},
+        {"incident": "../x.0", "why": "x"},
+        {"incident": "drift.0", "why": "x", "until": "soon"},
+    ],
 )
 def test_its_form_refuses_a_slip(dag, slip):
     with pytest.raises(ParamValidationError):

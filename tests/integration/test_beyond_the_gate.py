@@ -86,8 +86,8 @@ def test_training_code_that_raises_refuses_the_attempt_and_scoring_goes_on(tmp_p
     assert claim.version == 1
     refused = last_incident(ledger, "unfit")
     assert refused is not None
-    assert "estimator.py" in refused.opened.text
-    assert "no such luck" in refused.opened.text
+    assert "estimator.py" in refused.opened.told
+    assert "no such luck" in refused.opened.told
 
 
 def test_a_champion_whose_columns_are_gone_scores_nothing_and_says_which(tmp_path: Path) -> None:
@@ -108,4 +108,4 @@ def test_a_champion_whose_columns_are_gone_scores_nothing_and_says_which(tmp_pat
     assert "payment_type (category)" in claim.why
     told = last_incident(ledger, "unscored")
     assert told is not None
-    assert "Mend the columns" in told.opened.text
+    assert "Mend the columns" in told.opened.told

@@ -131,7 +131,7 @@ def test_a_rejected_batch_reaches_no_training_set(tmp_path: Path) -> None:
     assert {p.batch for p in data.partitions if p.table == "clean"} == {"2024-01-01", "2024-01-02", "2024-01-04"}
     fault = last_incident(stores.ledger, "fault-rows")
     assert fault is not None
-    assert "green_2024-01-03.csv.gz" in fault.opened.text
+    assert "green_2024-01-03.csv.gz" in fault.opened.told
     assert fault.resolved is None
 
 
@@ -217,7 +217,7 @@ def test_a_batch_that_never_comes_is_declared_missing_and_later_ones_go_on(tmp_p
     run(model, at, 3, 4)
     stale = last_incident(open_stores(at, model.id).ledger, "stale-rows")
     assert stale is not None
-    assert "2024-01-02" in stale.opened.text
+    assert "2024-01-02" in stale.opened.told
     assert stale.resolved is None
     # It comes after all, as a late file of a later batch.
     land(model, at, 2, 5)

@@ -183,7 +183,7 @@ def test_a_batch_that_never_comes_is_missing_and_later_ones_go_on(live: Live, mo
         assert record.state == state
     incident = last_incident(ledger, "stale-rows")
     assert incident is not None
-    assert "batch 2024-01-03 never came" in incident.opened.text
+    assert "batch 2024-01-03 never came" in incident.opened.told
     assert incident.resolved is None
     assert last_incident(ledger, "failed-batch") is None
 
@@ -196,7 +196,7 @@ def test_a_paused_retrain_dag_is_reported_and_runs_once_when_unpaused(
     land(model, live.at, 2)
     incident = wait_until(lambda: last_incident(ledger, "paused"), 600, "the incident")
     for said in ("paused__retrain is paused", f"verdict {VERDICT}", "Champion stays", "Unpause"):
-        assert said in incident.opened.text
+        assert said in incident.opened.told
     time.sleep(5)
     assert live.runs("paused__retrain") == {RUN: "queued"}
     live.call("PATCH", "/dags/paused__retrain", {"is_paused": False})

@@ -138,7 +138,7 @@ def test_slack_was_told_once_per_cause(live: Live, slack: FakeSlack, told: list[
     assert sum("fault-rows.0 opened" in text for text in texts) == 1
     assert sum("drift.0 opened" in text for text in texts) == 1
     fault = next(one for one in posted if "fault-rows.0 opened" in one.body["text"])
-    for said in ("Green taxi trip duration", "2024-01-03", "PULocationID", "805 rows", "mended", "Open in Airflow"):
+    for said in ("Green taxi trip duration", "2024-01-03", "PULocationID", "805 rows", "mended", "Run in Airflow"):
         assert said in json.dumps(fault.body, ensure_ascii=False)
     # Two days of drift are one message, edited as it goes on and as it is over.
     drift = next(one for one in posted if "drift.0 opened" in one.body["text"])

@@ -151,7 +151,7 @@ def test_an_alias_moved_by_hand_is_put_back_and_told(tmp_path: Path) -> None:
 
     moved = last_incident(stores.ledger, "moved")
     assert moved is not None
-    assert "moved by hand to version 2" in moved.opened.text
+    assert "moved by hand to version 2" in moved.opened.told
     # A promotion that comes while a check looks at the ledger as it was is no hand: the alias is left alone.
     stores.models.move_alias(other, promotion.number + 1)
     sync_alias(model, stores, "2024-01-05")

@@ -1,5 +1,6 @@
 """Commands that look at what was done before: they make nothing, and say where they have looked."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -78,6 +79,19 @@ def test_an_incident_is_acknowledged_with_who_and_why_and_once(lived, tmp_path):
     assert "a holiday" in again
     nonsense = call(["acknowledge", "small", "fault-rows.7", "--why", "x"], lived, EVERGREEN_HOME=tmp_path)
     assert isinstance(nonsense.exception, Refused)
+
+
+def test_an_incident_may_wait_until_a_day_and_status_says_so_and_where_it_is_told_what_to_do(lived, tmp_path):
+    shutil.copytree(lived / "lake", tmp_path / "lake")
+    report(open_stores(Locations.under(tmp_path), "small").ledger, "drift", day(3), "drifted")
+    arguments = ["acknowledge", "small", "drift.0", "--why", "a new tariff", "--until"]
+    said = call([*arguments, "2999-01-01"], lived, EVERGREEN_HOME=tmp_path).output
+    assert "drift.0: nothing is told of it until 2999-01-01" in said
+    status = call(["status", "small"], lived, EVERGREEN_HOME=tmp_path, EVERGREEN_ALERTS_HTTP="http://x").output
+    assert re.search(r"quiet until 2999-01-01, by \S+: a new tariff", status)
+    assert "docs/operate.md#drift" in status
+    past = call([*arguments, "2020-01-01"], lived, EVERGREEN_HOME=tmp_path)
+    assert isinstance(past.exception, Refused)
 
 
 def test_why_tells_of_the_challenger_that_waits(lived, tmp_path):

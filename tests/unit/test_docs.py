@@ -2,12 +2,15 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pandas as pd
 import pytest
 import yaml
 
 from evergreen.config.model_folder import load_model_folder
+from evergreen.incidents import HEADINGS
+from evergreen.records import Cause, Shared
 from evergreen.storage.packed_model import load_module
 
 ROOT = Path(__file__).parent.parent.parent
@@ -83,3 +86,15 @@ def test_an_issue_form_is_whole(form: Path) -> None:
     asked = [one for one in body["body"] if one["type"] != "markdown"]
     assert len({one["id"] for one in asked}) == len(asked)
     assert all(one["attributes"]["label"] for one in asked)
+
+
+def test_each_kind_of_incident_has_its_section_in_the_runbook_that_says_what_to_do() -> None:
+    operate = ROOT / "docs" / "operate.md"
+    assert set(HEADINGS) == {*get_args(Cause), *get_args(Shared)}
+    sections = dict(re.findall(r"^### ([\w-]+)\n\n(.+?)(?=^##)", operate.read_text(), re.MULTILINE | re.DOTALL))
+    for cause in HEADINGS.keys() - {"digest"}:
+        assert cause in anchors(operate)
+        assert (
+            all(word in sections[cause] for word in ("**Means.**", "**Done.**", "**Do.**"))
+            or "The same of" in sections[cause]
+        )

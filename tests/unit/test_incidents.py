@@ -1,9 +1,12 @@
 """Incidents: a streak is one, what is over stays over, what comes anew is numbered anew."""
 
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, timedelta
+
 import pytest
 
 from evergreen.errors import Refused
-from evergreen.incidents import acknowledge, announce, last_incident, newest_incidents, report, resolve
+from evergreen.incidents import acknowledge, announce, last_incident, newest_incidents, report, resolve, snooze
 from evergreen.records import IncidentRecord, SightingRecord
 from evergreen.storage.ledger import Ledger
 
@@ -19,7 +22,7 @@ def test_a_streak_is_one_incident_seen_again(ledger):
     for day in ("2024-01-01", "2024-01-02", "2024-01-03"):
         report(ledger, CAUSE, day, f"fault of {day}")
     incident = last_incident(ledger, CAUSE)
-    assert (incident.opened.n, incident.opened.as_of, incident.opened.text) == (0, "2024-01-01", "fault of 2024-01-01")
+    assert (incident.opened.n, incident.opened.as_of, incident.opened.told) == (0, "2024-01-01", "fault of 2024-01-01")
     assert (incident.sightings, incident.newest, incident.seen.text) == (3, "2024-01-03", "fault of 2024-01-03")
     assert incident.resolved is None
     assert ledger.get(IncidentRecord, CAUSE, 1) is None
@@ -77,7 +80,7 @@ def test_a_new_fault_after_resolution_opens_the_next_number(ledger):
     resolve(ledger, CAUSE, "2024-01-04", "over")
     report(ledger, CAUSE, "2024-01-05", "another fault")
     incident = last_incident(ledger, CAUSE)
-    assert (incident.opened.n, incident.opened.id, incident.opened.text) == (1, "fault-rows.1", "another fault")
+    assert (incident.opened.n, incident.opened.id, incident.opened.told) == (1, "fault-rows.1", "another fault")
     assert (incident.seen, incident.resolved, incident.sightings) == (None, None, 1)
     report(ledger, CAUSE, "2024-01-06", "another fault")
     assert ledger.get(SightingRecord, "fault-rows.1").as_of == "2024-01-06"
@@ -115,7 +118,7 @@ def test_what_is_announced_is_over_as_it_is_told_and_told_once_a_batch(ledger):
     assert last_incident(ledger, "moved").opened.n == 0
     assert last_incident(ledger, "moved").resolved.text == "version 1"
     announce(ledger, "moved", "2024-01-02", "version 2")
-    assert last_incident(ledger, "moved").opened.text == "version 2"
+    assert last_incident(ledger, "moved").opened.told == "version 2"
 
 
 def test_another_process_sees_the_same_streak(ledger, tmp_path):
@@ -140,11 +143,11 @@ def test_what_was_lost_keeps_it_open_until_all_of_it_is_there(ledger):
 
 
 def test_many_are_counted_and_some_named(ledger):
-    for day in range(1, 31):
-        report(ledger, CAUSE, f"2024-01-{day:02}", "missing.", lost=f"2024-01-{day:02}")
+    for day in range(1, 61):
+        report(ledger, CAUSE, f"2024-{day:02}", "missing.", lost=f"2024-{day:02}")
     told = last_incident(ledger, CAUSE).story[-1]
-    assert told.startswith("missing. This far it has hit 30: 2024-01-01,")
-    assert told.endswith("2024-01-11, …, 2024-01-30.")
+    assert told.startswith("missing. This far it has hit 60: 2024-01,")
+    assert told.endswith("2024-49, …, 2024-60.")
 
 
 def test_what_comes_after_a_sound_batch_is_news_and_what_goes_on_is_not(ledger):
@@ -185,3 +188,29 @@ def test_only_what_is_open_can_be_acknowledged(ledger):
     for id_ in ("fault-rows", "fault-rows.1", "nonsense"):
         with pytest.raises(Refused, match=rf"incident {id_}: is not open; open incidents: drift\.0"):
             acknowledge(ledger, id_, "ada", "again")
+
+
+def test_only_what_is_open_can_be_snoozed_to_a_day_that_is_to_come_and_the_same_wish_twice_is_one(ledger):
+    report(ledger, CAUSE, "2024-01-03", "rejected", lost="2024-01-03")
+    today = date(2030, 1, 7)
+    for until in ("2030-01-07", "2029-12-31", "soon", "2030-02-30"):
+        with pytest.raises(Refused, match=f"until: found '?{until}"):
+            snooze(ledger, "fault-rows.0", "ada", "why", until, today)
+    with pytest.raises(Refused, match=r"drift\.0: is not open; open incidents: fault-rows\.0"):
+        snooze(ledger, "drift.0", "ada", "why", "2030-01-09", today)
+    first = snooze(ledger, "fault-rows.0", "ada", "why", "2030-01-09", today)
+    assert snooze(ledger, "fault-rows.0", "ada", "why", "2030-01-09", today + timedelta(days=9)) == first
+    assert snooze(ledger, "fault-rows.0", "bob", "why", "2030-01-10", today).n == 1
+    assert last_incident(ledger, CAUSE).snoozed.by == "bob"
+
+
+def test_of_many_that_report_at_the_same_moment_none_is_lost(tmp_path):
+    """Each with a ledger of its own, as tasks in processes have; they race for the same number."""
+
+    def hit(name):
+        report(Ledger(str(tmp_path), "dev", "shared"), "outage", "2024-01-01", "MLflow is down.", True, lost=name)
+
+    names = [f"model-{n}" for n in range(12)]
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(hit, names))
+    assert set(last_incident(Ledger(str(tmp_path), "dev", "shared"), "outage").lost) == set(names)

@@ -59,6 +59,14 @@ def test_an_accepted_message_arrives_whole(status):
         "receipt": "",
         "earlier": [],
         "anew": False,
+        "done": "",
+        "todo": "",
+        "heading": "",
+        "since": "",
+        "page": "",
+        "runbook": "",
+        "id": "",
+        "tried": "",
     }
     assert told == [("/hook", "application/json", expected)]
 

@@ -59,8 +59,13 @@ class AlertsConfig(Contract):
     channel: str | None = Field(
         default=None, description="Channel, for a connection of type Slack API; an incoming webhook has its own."
     )
+    runbook: str | None = Field(
+        default=None,
+        description="URL of a page with a section for each kind of incident, such as `#fault-rows`; without it "
+        "messages name the one in docs/operate.md.",
+    )
 
-    @field_validator("http")
+    @field_validator("http", "runbook")
     @classmethod
     def _is_web(cls, url: str | None) -> str | None:
         if url is not None and not url.startswith(("http://", "https://")):

@@ -30,7 +30,18 @@ from evergreen.records.feeds import (
     SourceFile,
     Unscored,
 )
-from evergreen.records.incidents import Cause, IncidentRecord, NoticeRecord, ResolutionRecord, SightingRecord
+from evergreen.records.incidents import (
+    Cause,
+    IncidentRecord,
+    NoticeRecord,
+    ResolutionRecord,
+    Shared,
+    SightingRecord,
+    SnoozeRecord,
+    TellingRecord,
+    Told,
+    Words,
+)
 from evergreen.records.verdicts import ClosingRecord, SectionVerdict, VerdictRecord, WishRecord
 
 __all__ = [
@@ -63,11 +74,16 @@ __all__ = [
     "ResolutionRecord",
     "RevisionRecord",
     "SectionVerdict",
+    "Shared",
     "SightingRecord",
     "SliceJudgement",
+    "SnoozeRecord",
     "SourceFile",
     "State",
+    "TellingRecord",
+    "Told",
     "Unscored",
     "VerdictRecord",
     "WishRecord",
+    "Words",
 ]

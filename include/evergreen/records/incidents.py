@@ -1,6 +1,6 @@
 """What went wrong or is worth knowing, and who was told."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 from evergreen.records.base import Record
 
@@ -8,19 +8,52 @@ Cause = Literal[
     "fault-rows", "fault-labels", "stale-rows", "stale-labels", "unmatched", "drift", "decay", "unscored", "unfit",
     "approval", "moved", "overdue", "paused", "failed-batch", "failed-drift", "failed-retrain", "broken", "late",
 ]  # fmt: skip
+# What is told of several models in one message.
+Shared = Literal["outage", "digest"]
 
 
-class IncidentRecord(Record):
+class Words(NamedTuple):
+    """What is told of an incident.
+
+    :ivar text: what happened, where, with its numbers.
+    :ivar done: what the loop has done, or leaves as it is.
+    :ivar todo: what a person has to do.
+    """
+
+    text: str
+    done: str = ""
+    todo: str = ""
+
+    @property
+    def told(self) -> str:
+        """All of it, for a medium that takes one text."""
+        return " ".join(filter(None, self))
+
+
+class Told(Record):
+    """Words that were put on record; records of before have all of them in ``text``."""
+
+    text: str
+    done: str = ""
+    todo: str = ""
+
+    @property
+    def told(self) -> str:
+        return Words(self.text, self.done, self.todo).told
+
+
+class IncidentRecord(Told):
     """The n-th time that one cause arose.
 
     :ivar lost: the batch or the run that is not there because of it: the incident is open until it is.
+    :ivar place: the service or place that did not answer, which other models use too; empty where it was another thing.
     """
 
     kind: ClassVar[str] = "incident"
-    cause: Cause
+    cause: Cause | Shared
     n: int
-    text: str
     lost: tuple[str, ...] = ()
+    place: str = ""
 
     @property
     def id(self) -> str:
@@ -32,7 +65,7 @@ class IncidentRecord(Record):
         return self.cause, self.n
 
 
-class SightingRecord(Record):
+class SightingRecord(Told):
     """An open incident seen again.
 
     :ivar lost: all so far that was not there because of it.
@@ -42,16 +75,16 @@ class SightingRecord(Record):
     kind: ClassVar[str] = "sighting"
     incident: str
     n: int
-    text: str
     lost: tuple[str, ...] = ()
     anew: bool = False
+    place: str = ""
 
     @property
     def address(self) -> tuple[str, int]:
         return self.incident, self.n
 
 
-class ResolutionRecord(Record):
+class ResolutionRecord(Told):
     """An incident that is over.
 
     :ivar by: who said so; empty where the loop found it.
@@ -59,12 +92,29 @@ class ResolutionRecord(Record):
 
     kind: ClassVar[str] = "resolution"
     incident: str
-    text: str
     by: str = ""
 
     @property
     def address(self) -> tuple[str, int]:
         return self.incident, 0
+
+
+class SnoozeRecord(Record):
+    """That nothing is to be told of an incident for a while.
+
+    :ivar until: the day, in UTC, from which on it is told again if it is open.
+    """
+
+    kind: ClassVar[str] = "snooze"
+    incident: str
+    n: int
+    until: str
+    by: str
+    why: str
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return self.incident, self.n
 
 
 class NoticeRecord(Record):
@@ -78,3 +128,9 @@ class NoticeRecord(Record):
     @property
     def address(self) -> tuple[str, int]:
         return f"{self.incident}.{self.event}.{self.sink}", 0
+
+
+class TellingRecord(NoticeRecord):
+    """That somebody was about to be told. Without the notice, whether it was accepted is not known."""
+
+    kind: ClassVar[str] = "telling"

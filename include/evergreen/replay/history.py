@@ -15,6 +15,7 @@ from evergreen.records import (
     IncidentRecord,
     PromotionRecord,
     ResolutionRecord,
+    Shared,
     SightingRecord,
     VerdictRecord,
 )
@@ -178,7 +179,7 @@ def _decisions(
 def _incidents(ledger: Ledger, span: list[str]) -> list[Incident]:
     """Incidents that opened in a span, oldest first."""
     found = []
-    causes: list[Cause] = [newest.opened.cause for newest in newest_incidents(ledger)]
+    causes: list[Cause | Shared] = [newest.opened.cause for newest in newest_incidents(ledger)]
     for cause in causes:
         for opened in ledger.all(IncidentRecord, cause):
             if span and span[0] <= opened.as_of <= span[-1]:

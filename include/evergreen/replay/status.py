@@ -1,6 +1,7 @@
 """Who serves and why: what `evergreen status` and `evergreen why` say."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
@@ -17,6 +18,7 @@ from evergreen.records import (
     PromotionRecord,
     VerdictRecord,
 )
+from evergreen.steps.send_alerts import find_untold, runbook_of
 from evergreen.storage.stores import Stores, open_stores, stores_of
 
 
@@ -56,6 +58,10 @@ def describe_status(model: ModelFolder, at: Locations) -> Iterator[str]:
         opened, (first, *later) = incident.opened, incident.story
         yield f"    {opened.id} since {opened.as_of}, seen {incident.often}: {first}"
         yield from (f"      at {incident.newest}: {text}" for text in later)
+        if (quiet := incident.snoozed) is not None:
+            yield f"      quiet until {quiet.until}, by {quiet.by}: {quiet.why}"
+        yield f"      {runbook_of(model)}#{opened.cause}"
+    yield from (f"  not told yet: {one}" for one in find_untold(model, at, datetime.now(UTC)))
 
 
 def describe_version(model: ModelFolder, at: Locations, version: int) -> Iterator[str]:

@@ -56,7 +56,7 @@ class Folder(LandingLocation):
             yield from (_tell(above + name) for name in names)
 
     def is_bare(self) -> bool:
-        with reached(str(self._path)), os.scandir(self._path) as entries:
+        with reached(str(self._path), place_of(self._path)), os.scandir(self._path) as entries:
             return next(entries, None) is None
 
     def size(self, name: str) -> int:
@@ -83,11 +83,11 @@ class Folder(LandingLocation):
 
     def _refuse(self, error: OSError) -> None:
         """What cannot be listed may hold anything; a folder in it that is gone since it was listed holds nothing."""
-        gone = isinstance(error, FileNotFoundError)
+        gone, place = isinstance(error, FileNotFoundError), place_of(self._path)
         if gone and error.filename == str(self._path):
-            raise LandingAbsent(f"landing folder {self._path} is not there; mount it, or make it") from error
+            raise LandingAbsent(f"landing folder {self._path} is not there; mount it, or make it", place) from error
         if not gone:
-            raise Outage(f"landing folder {error.filename} cannot be read: {error.strerror}; mend it") from error
+            raise Outage(f"landing folder {error.filename} cannot be read: {error.strerror}; mend it", place) from error
 
     def _open(self, name: str) -> BinaryIO:
         """Open a regular file that lies below this folder; each step is taken by itself, so that no link leads out."""
@@ -109,7 +109,7 @@ class Folder(LandingLocation):
     def _reached(self, name: str) -> Iterator[None]:
         path = self._path / name
         try:
-            with reached(str(path)):
+            with reached(str(path), place_of(self._path)):
                 yield
         except FileNotFoundError as error:
             if (self._path / _untell(name)).is_symlink():
@@ -142,7 +142,7 @@ class Bucket(LandingLocation):
 
     def read(self, name: str, limits: LimitsConfig) -> bytes:
         try:
-            with reached(f"{self._uri}/{name}"):
+            with reached(f"{self._uri}/{name}", place_of(self._uri)):
                 found = obstore.get(self._store, name)
                 _require_small(name, found.meta["size"], limits)
                 return bytes(found.bytes())
@@ -162,10 +162,11 @@ class Bucket(LandingLocation):
     def _listed(self) -> dict[str, int]:
         if self._sizes is None:
             try:
-                with reached(self._uri), self._named():
+                with reached(self._uri, place_of(self._uri)), self._named():
                     chunks = list(obstore.list(self._store))
             except NotFoundError as error:
-                raise LandingAbsent(f"{self._uri}: no such bucket, or not yet; create it") from error
+                absent = f"{self._uri}: no such bucket, or not yet; create it"
+                raise LandingAbsent(absent, place_of(self._uri)) from error
             self._sizes = {one["path"]: one["size"] for chunk in chunks for one in chunk}
         return self._sizes
 
@@ -182,6 +183,12 @@ def _untell(name: str) -> str:
 
 def _require_small(name: str, size: int, limits: LimitsConfig) -> None:
     limits.require("file_mb", size, name, f"is {megabytes(size)} MB large")
+
+
+def place_of(location: str | Path) -> str:
+    """What the landing locations of all models have in common: the folder or prefix above one of them."""
+    above, _, _ = str(location).rstrip("/").rpartition("/")
+    return f"landing place {above or location}"
 
 
 def open_landing_location(location: str | Path) -> LandingLocation:

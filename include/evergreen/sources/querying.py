@@ -103,7 +103,7 @@ def _ask(
         message = _without_secrets(str(error.orig), url)
         if refuses_query(error.orig):
             raise ConfigInvalid(where, [f"the database refuses it: {message}; mend it in config.yaml"]) from None
-        raise Outage(f"{where}: {message}") from None
+        raise Outage(f"{where}: {message}", f"{url.get_backend_name()} database of {query.database}") from None
     except (NoSuchModuleError, ImportError) as error:
         problem = f"{query.database}: {error}; valid: a URL whose driver is installed"
         raise ConfigInvalid(where, [problem]) from error

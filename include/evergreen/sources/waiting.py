@@ -4,12 +4,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+from evergreen.config.feeds_config import FilesConfig
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import LandingAbsent
 from evergreen.records import ArrivalRecord, BatchRecord, ClaimRecord, Feed, VerdictRecord
-from evergreen.sources.intake import probe_feed, require_earlier, source_of
+from evergreen.sources.intake import landing_location, probe_feed, require_earlier, source_of
 from evergreen.sources.landing import ProbeResult
+from evergreen.sources.landing_location import place_of
 from evergreen.storage.stores import Stores, stores_of
 
 
@@ -70,7 +72,10 @@ def _require_seen(model: ModelFolder, stores: Stores, feed: Feed, batch: str, pr
         )
     elif not probe.absent:
         return
-    raise LandingAbsent(f"model {model.id}, {feed} of batch {batch}: {why}")
+    source = source_of(model, feed)
+    assert isinstance(source, FilesConfig)
+    place = place_of(landing_location(model, stores.at, source))
+    raise LandingAbsent(f"model {model.id}, {feed} of batch {batch}: {why}", place)
 
 
 def unsettled(model: ModelFolder, at: Locations, batch: str) -> str | None:

@@ -18,7 +18,7 @@ from evergreen.incidents import report, resolve
 from evergreen.judging.attempts import get_verdict
 from evergreen.judging.champion import promotion_decided
 from evergreen.policies import describe_situation, find_reasons, tell_over_budget
-from evergreen.records import BatchRecord, ClaimRecord, ClosingRecord, PromotionRecord, VerdictRecord
+from evergreen.records import BatchRecord, ClaimRecord, ClosingRecord, PromotionRecord, VerdictRecord, Words
 from evergreen.sources.waiting import unsettled
 from evergreen.steps.promote_model import sync_alias
 from evergreen.storage.revisions import sealed_batch
@@ -205,24 +205,28 @@ def _draw(model: ModelFolder, stores: Stores, verdict: VerdictRecord) -> None:
 def _tell(model: ModelFolder, stores: Stores, verdict: VerdictRecord) -> None:
     ledger, as_of = stores.ledger, verdict.as_of
     serving = f"{model.id}, version {verdict.version}, batch {as_of}"
-    asked = "a retraining is asked for"
+    asked = "A retraining is asked for"
     if verdict.action == "none":
-        asked = f"no retraining is asked for: {verdict.held or 'the policies in config.yaml do not ask for it'}"
+        asked = f"No retraining is asked for: {verdict.held or 'the policies in config.yaml do not ask for it'}"
     keys = verdict.freshness.numbers.get("label_keys", {"state": "unknown"})
     if keys["state"] == "unmatched":
-        mend = "Have the key written alike in both, then take the labels in again: evergreen reingest"
-        text = (
-            f"{model.id}, batch {as_of}: {keys['why']}. They count for nothing. {mend} {model.id} BATCH --feed labels"
+        words = Words(
+            f"{model.id}, batch {as_of}: {keys['why']}.",
+            "These labels count for nothing; nothing was judged by them.",
+            f"Have the key written alike in both, then: evergreen reingest {model.id} BATCH --feed labels",
         )
-        report(ledger, "unmatched", as_of, text)
+        report(ledger, "unmatched", as_of, words)
     elif keys["state"] == "ok":
         resolve(ledger, "unmatched", as_of, f"{model.id}, batch {as_of}: labels match their rows again")
     if verdict.inputs.state == "warn":
-        text = f"{serving}: {verdict.inputs.why}; {asked}. Look whether the source changed."
-        report(ledger, "drift", as_of, text)
+        todo = "Look whether the source changed: a unit, a code, a new customer. Outcomes decide about a retraining."
+        report(ledger, "drift", as_of, Words(f"{serving}: {verdict.inputs.why}.", f"{asked}.", todo))
     elif verdict.inputs.state == "ok":
         resolve(ledger, "drift", as_of, f"{serving}: inputs as in the reference")
     if verdict.outcomes.state == "bad":
-        report(ledger, "decay", as_of, f"{serving}: {verdict.outcomes.why}; {asked}.")
+        todo = "Nothing now: a challenger is trained, and serves if it is expected to do better."
+        if verdict.action == "none":
+            todo = "Nothing, if the reason above ends by itself; else ask for a retraining by hand."
+        report(ledger, "decay", as_of, Words(f"{serving}: {verdict.outcomes.why}.", f"{asked}.", todo))
     elif verdict.outcomes.state == "ok":
         resolve(ledger, "decay", as_of, f"{serving}: {verdict.outcomes.why}")

@@ -12,13 +12,13 @@ from evergreen.features.building import call_predict
 from evergreen.features.evidence import packed_hashes
 from evergreen.features.label_batches import label_batches
 from evergreen.features.labelled import LabelledRows, blocks_of, gather_features, gather_rows, match_labels
-from evergreen.incidents import report, resolve
+from evergreen.incidents import MEND_CODE, report, resolve
 from evergreen.judging.attempts import COMPARED, DueAttempt, earlier_attempts
 from evergreen.judging.champion import predict_labelled, promotion_decided
 from evergreen.judging.freshness import champion_freshness, judge_refresh
 from evergreen.judging.gate import judge
 from evergreen.judging.uncertainty import error_between
-from evergreen.records import AttemptRecord, Freshness, Judgement, PromotionRecord
+from evergreen.records import AttemptRecord, Freshness, Judgement, PromotionRecord, Words
 from evergreen.steps.train_model import TrainResult
 from evergreen.storage.packed_model import PackedModel
 from evergreen.storage.stores import Stores, stores_of
@@ -189,13 +189,21 @@ def _knows_labels(case: _Case) -> bool:
 def _tell(model: ModelFolder, stores: Stores, record: AttemptRecord, finding: _Finding) -> None:
     """Tell what somebody has to mend or to decide; that a challenger is not better is nobody's alarm."""
     what, ledger = f"{model.id}: attempt {record.id} at batch {record.as_of}", stores.ledger
-    serves = "The baseline serves" if record.baseline else "The champion stays" if record.against else "Nobody serves"
+    serves = (
+        "The baseline serves." if record.baseline else "The champion stays." if record.against else "Nobody serves."
+    )
     if finding.fault:
-        report(ledger, "unfit", record.as_of, f"{what} has no challenger: {finding.refusal}. {serves}.")
+        report(ledger, "unfit", record.as_of, Words(f"{what} has no challenger: {finding.refusal}.", serves, MEND_CODE))
     elif record.outcome == "refused":
         resolve(ledger, "unfit", record.as_of, f"{what} has a challenger again")
     if record.outcome == "needs approval":
-        report(ledger, "approval", record.as_of, f"{what} needs a human's yes: {record.why}.")
+        wait = str(model.config.gate.approval_wait).removesuffix(", 0:00:00")
+        words = Words(
+            f"{what} needs a human's yes: {record.why}.",
+            f"{serves} Without an answer within {wait} the challenger is refused.",
+            f"Look at the judgement, and answer in the Required Actions of {model.id}__retrain, task approve_model.",
+        )
+        report(ledger, "approval", record.as_of, words)
 
 
 def _compare(

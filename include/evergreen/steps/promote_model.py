@@ -9,7 +9,7 @@ from evergreen.features.evidence import BASELINE_TAG, fitted_span, packed_hashes
 from evergreen.incidents import announce, resolve
 from evergreen.judging.attempts import DueAttempt
 from evergreen.judging.champion import judged_promotion, next_effective
-from evergreen.records import AttemptRecord, PromotionRecord
+from evergreen.records import AttemptRecord, PromotionRecord, Words
 from evergreen.steps.register_model import require_passed
 from evergreen.storage.stores import Stores, stores_of
 
@@ -87,10 +87,11 @@ def sync_alias(model: ModelFolder, stores: Stores, as_of: str) -> None:
     if tagged > promotion.number or (version, tagged) == (promotion.version, promotion.number):
         return
     if tagged == promotion.number:
-        text = (
+        words = Words(
             f"{model.id}: the alias champion was moved by hand to version {version}; promotion {promotion.number} "
-            f"says version {promotion.version}, and the alias was put back. The alias only shows what the ledger "
-            "decided: to serve another version, use `evergreen rollback`."
+            f"says version {promotion.version}.",
+            "The alias was put back, and nothing was scored by the other version: the ledger decides, the alias shows.",
+            "Nothing. To serve another version, use `evergreen rollback`.",
         )
-        announce(stores.ledger, "moved", as_of, text)
+        announce(stores.ledger, "moved", as_of, words)
     stores.models.move_alias(promotion.version, promotion.number)

@@ -14,9 +14,9 @@ from evergreen.features.evidence import BASELINE_TAG, log_fitted, packed_hashes,
 from evergreen.features.label_batches import training_span
 from evergreen.features.labelled import gather_rows
 from evergreen.features.packing import FittedModel, Recipe, fit_model, packing_folder
-from evergreen.incidents import report
+from evergreen.incidents import MEND_CODE, report
 from evergreen.judging.attempts import DueAttempt
-from evergreen.records import ApprovalRecord, AttemptRecord, ClosingRecord, PromotionRecord
+from evergreen.records import ApprovalRecord, AttemptRecord, ClosingRecord, PromotionRecord, Words
 from evergreen.storage.lease import hold_lease
 from evergreen.storage.packed_model import PackedModel
 from evergreen.storage.stores import Stores, stores_of
@@ -58,12 +58,13 @@ def _register(model: ModelFolder, stores: Stores, attempt: DueAttempt, record: A
             run = _refit(model, stores, attempt, record)
         except FeaturesInvalid as error:
             text = f"{model.id}: attempt {record.id} at batch {record.as_of} has passed, and its refit failed: {error}."
-            report(stores.ledger, "unfit", record.as_of, text)
+            serves = "The champion stays." if record.against else "The baseline serves."
+            report(stores.ledger, "unfit", record.as_of, Words(text, serves, MEND_CODE))
             if record.against or record.baseline:
                 why = f"the refit failed: {error}"
                 stores.ledger.put(ClosingRecord(as_of=record.as_of, verdict=record.verdict, outcome="refused", why=why))
                 return None
-            _logger.warning("%s The baseline serves.", text)
+            _logger.warning("%s %s", text, serves)
             run = _fit(model, Recipe.of_baseline(model), stores, attempt, record, {BASELINE_TAG: "yes"})
     tags = version_tags(stores.models.run_tags(run))
     what = f"{record.why}. Fitted" if (BASELINE_TAG in tags) == record.baseline else "The baseline, fitted"

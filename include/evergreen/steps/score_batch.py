@@ -24,7 +24,7 @@ from evergreen.features.rowwise import find_streamable, predict_pieces
 from evergreen.incidents import report, resolve
 from evergreen.judging.attempts import find_due_attempt
 from evergreen.judging.champion import promotion_serving
-from evergreen.records import ClaimRecord, PromotionRecord, Unscored
+from evergreen.records import ClaimRecord, PromotionRecord, Unscored, Words
 from evergreen.storage.lake import describe
 from evergreen.storage.packed_model import PackedModel
 from evergreen.storage.revisions import sealed_batch
@@ -129,8 +129,12 @@ def _load_champion(model: ModelFolder, stores: Stores, promotion: PromotionRecor
     try:
         return stores.models.load_promoted(promotion)
     except ModelIncompatible as error:
-        text = f"{model.id}: batch {batch} is not scored, and waits: {error}. Then clear score_batch, or run it again."
-        report(stores.ledger, "unscored", batch, text)
+        words = Words(
+            f"{model.id}: batch {batch} has no predictions: {error}.",
+            "Nothing of that version was run; this batch and those after it wait.",
+            "Restore what it names, or `evergreen rollback`; then clear score_batch, or run it again.",
+        )
+        report(stores.ledger, "unscored", batch, words)
         raise
 
 
@@ -157,14 +161,14 @@ def _tell_unscored(model: ModelFolder, stores: Stores, claim: ClaimRecord) -> No
     record = sealed_batch(stores.ledger, "rows", claim.as_of, claim.as_of)
     if record is None or not record.has_rows:
         return
-    mend = "Mend the columns or features.py, then retrain."
+    done, mend = "Later batches go on.", "Mend the columns or features.py, then retrain."
     if promotion_serving(stores.ledger, claim.as_of) is None:
         mend = (
             f"The first check that knows {model.config.training.min_labels} labels begins; look whether labels come, "
             f"and whether {model.id}__drift, {model.id}__retrain and evergreen__watch run."
         )
-    text = f"{model.id}: batch {claim.as_of} has no predictions: {claim.why}. {mend}"
-    report(stores.ledger, "unscored", claim.as_of, text)
+    words = Words(f"{model.id}: batch {claim.as_of} has no predictions: {claim.why}.", done, mend)
+    report(stores.ledger, "unscored", claim.as_of, words)
 
 
 def _tell_overdue(model: ModelFolder, stores: Stores, batch: str) -> None:
@@ -172,12 +176,13 @@ def _tell_overdue(model: ModelFolder, stores: Stores, batch: str) -> None:
     due = find_due_attempt(model.config, stores)
     if due is None or model.config.calendar.index(batch) - model.config.calendar.index(due.as_of) <= _OVERDUE:
         return
-    text = (
-        f"{model.id}: verdict {due.verdict} asks for a retraining; its attempt has been due since batch "
-        f"{due.as_of} and is not made. Champion stays. Look whether {model.id}__retrain and evergreen__watch are "
-        "paused or fail."
+    words = Words(
+        f"{model.id}: verdict {due.verdict} asks for a retraining; its attempt has been due since batch {due.as_of} "
+        "and is not made.",
+        "The champion stays.",
+        f"Look whether {model.id}__retrain and evergreen__watch are paused or fail.",
     )
-    report(stores.ledger, "overdue", batch, text)
+    report(stores.ledger, "overdue", batch, words)
 
 
 def _claim(model: ModelFolder, stores: Stores, batch: str) -> ClaimRecord:

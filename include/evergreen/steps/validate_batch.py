@@ -9,7 +9,7 @@ from evergreen.config.feeds_config import FilesConfig
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.incidents import FAULT, STALE, report, resolve
-from evergreen.records import BatchRecord, Feed
+from evergreen.records import BatchRecord, Feed, Words
 from evergreen.sources.intake import source_of
 from evergreen.sources.landing import group_files
 from evergreen.storage.ledger import Ledger
@@ -65,8 +65,8 @@ def _is_mended(model: ModelFolder, ledger: Ledger, feed: Feed, batch: str) -> bo
     return batch in group_files(names, source, calendar)
 
 
-def describe_fault(model: ModelFolder, record: BatchRecord, read: BatchRecord | None = None) -> str:
-    """What is wrong with a sealed batch, for whoever has to mend it; empty if nothing is.
+def describe_fault(model: ModelFolder, record: BatchRecord, read: BatchRecord | None = None) -> Words | None:
+    """What is wrong with a sealed batch, for whoever has to mend it; None if nothing is.
 
     A batch may be published and yet be told of: a file of it was delivered before or may have been cut, or half as many
     rows failed as would have rejected it.
@@ -80,21 +80,22 @@ def describe_fault(model: ModelFolder, record: BatchRecord, read: BatchRecord | 
     odd = any(reason.expectation in (DELIVERED_ONCE, WHOLE_FILE) for reason in record.reasons)
     many = record.quarantined > limit / 2 * record.rows_in
     if record.state == "missing" or not (record.state == "rejected" or odd or many):
-        return ""
+        return None
     reasons = [f"{reason.column or 'batch'}: {reason.expectation}: {reason.found}" for reason in record.reasons[:5]]
     files = ", ".join(file.name for file in record.files)
     lead = f"{model.id}: {f'revision {record.revision} of ' if record.revision else ''}{record.feed} of batch "
     command = tell_reingest(model, record.feed, record.batch)
-    then = f"Have the source mended, or mend what is wrong here, then: {command}"
-    if record.state == "rejected":
-        instead = "nothing published, champion untouched"
-        if read is not None and read.state == "published":
-            instead = f"revision {read.revision} is read"
-            then = "It was mended since; nothing is to be done" if read.revision > record.revision else then
-        lead += f"{record.batch} rejected, {record.quarantined} rows in quarantine, {instead}"
-    else:
-        lead += f"{record.batch}: {record.quarantined} of {record.rows_in} rows in quarantine, {record.clean} published"
-    return f"{lead}. {files}: {'; '.join(reasons)}. {then}"
+    todo = f"Have the source mended, or mend what is wrong here, then: {command}"
+    found = f"{files}: {'; '.join(reasons)}."
+    if record.state != "rejected":
+        counts = f"{record.quarantined} of {record.rows_in} rows in quarantine, {record.clean} published."
+        done = "What was published counts; what is in quarantine reaches no training."
+        return Words(f"{lead}{record.batch}: {counts} {found}", done, todo)
+    done = "Nothing of it was published or scored, the champion is untouched, and later batches go on."
+    if read is not None and read.state == "published":
+        done = f"Revision {read.revision} is read in its place."
+        todo = "It was mended since; nothing is to be done." if read.revision > record.revision else todo
+    return Words(f"{lead}{record.batch} rejected, {record.quarantined} rows in quarantine. {found}", done, todo)
 
 
 def tell_reingest(model: ModelFolder, feed: Feed, batch: str) -> str:

@@ -7,7 +7,7 @@ from evergreen.checks.sealing import declare_missing
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.incidents import STALE, report
-from evergreen.records import Feed
+from evergreen.records import Feed, Words
 from evergreen.sources.landing import ProbeResult
 from evergreen.sources.waiting import WaitResult, probe_batch
 from evergreen.steps.validate_batch import tell_reingest
@@ -29,11 +29,12 @@ def wait_for_batch(
     if result.state != "overdue":
         return result
     # Told before it is recorded: a sealed batch is not waited for again.
-    text = (
-        f"{model.id}: {feed} of batch {batch} never came: {result.why}. Later batches go on. "
-        f"Deliver the files: they join the next open batch, or then their own by: {tell_reingest(model, feed, batch)}"
+    words = Words(
+        f"{model.id}: {feed} of batch {batch} never came: {result.why}.",
+        "The batch is declared missing; later batches go on.",
+        f"Deliver the files: they join the next open batch, or then their own by: {tell_reingest(model, feed, batch)}",
     )
     earlier = model.config.calendar.shift(batch, -1)
-    report(stores_of(model, at).ledger, STALE[feed], batch, text, lost=batch, before=earlier)
+    report(stores_of(model, at).ledger, STALE[feed], batch, words, lost=batch, before=earlier)
     declare_missing(model, at, feed, batch)
     return replace(result, state="missing")

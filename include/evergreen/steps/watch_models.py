@@ -9,7 +9,7 @@ from evergreen.config.model_folder import BrokenFolder, ModelFolder
 from evergreen.errors import IdentityChanged, RecordUnreadable
 from evergreen.incidents import last_incident, report, resolve
 from evergreen.judging.attempts import find_due_attempt, newest_verdict
-from evergreen.records import Cause, ClaimRecord, Record
+from evergreen.records import Cause, ClaimRecord, Record, Words
 from evergreen.sources.intake import source_of
 from evergreen.storage.ledger import Ledger
 from evergreen.storage.stores import Stores, open_stores, stores_of
@@ -21,6 +21,8 @@ WATCHED: tuple[Cause, ...] = ("broken", "late")
 _STANDSTILL = timedelta(hours=1)
 # Who waits for longer than that waits for ever.
 _LONGEST = timedelta(days=3650)
+_MISSING = "Its DAGs are missing until it loads; nothing of its state is touched."
+_MEND = "Mend what it names; the model goes on where it was, within a minute or two."
 
 
 @dataclass(frozen=True)
@@ -28,13 +30,13 @@ class Change:
     """What a folder's ledger does not say yet.
 
     :param as_of: the batch, or of a broken folder the moment.
-    :param text: what happened and what to do; of an incident that is over, by what.
+    :param words: what happened, and what to do; of an incident that is over, by what.
     :param over: whether it is over.
     """
 
     cause: Cause
     as_of: str
-    text: str
+    words: Words
     over: bool = False
 
 
@@ -45,17 +47,17 @@ def find_changes(folder: Folder, at: Locations, now: datetime) -> list[Change]:
     """
     stores, moment = open_stores(at, folder.id), now.strftime("%Y-%m-%dT%H:%M:%S")
     if isinstance(folder, BrokenFolder):
-        text = f"{folder.id}: the folder does not load, and its DAGs are missing until it does: {folder.error}"
-        changes = [Change("broken", moment, text)]
+        words = Words(f"{folder.id}: the folder does not load: {folder.error}", _MISSING, _MEND)
+        changes = [Change("broken", moment, words)]
     else:
         try:
             # Asked as the watch and each step ask: who they refuse stands still, and no run may say so.
             find_due_attempt(folder.config, stores_of(folder, at))
-            sound = Change("broken", moment, f"{folder.id}: the folder loads again, and its DAGs go on", over=True)
-            changes = [sound, *_find_standstill(folder, stores, now)]
+            words = Words(f"{folder.id}: the folder loads again, and its DAGs go on")
+            changes = [Change("broken", moment, words, over=True), *_find_standstill(folder, stores, now)]
         except (IdentityChanged, RecordUnreadable) as error:
-            who = "every run is refused" if isinstance(error, IdentityChanged) else "who reads it stands still"
-            changes = [Change("broken", moment, f"{folder.id}: {who} until it is mended: {error}")]
+            done = "Every run is refused." if isinstance(error, IdentityChanged) else "What reads it stands still."
+            changes = [Change("broken", moment, Words(f"{folder.id}: {error}", done, _MEND))]
     return [change for change in changes if _is_news(stores.ledger, change)]
 
 
@@ -67,9 +69,9 @@ def report_changes(folder: Folder, at: Locations, now: datetime) -> bool:
     ledger, changes = open_stores(at, folder.id).ledger, find_changes(folder, at, now)
     for change in changes:
         if change.over:
-            resolve(ledger, change.cause, change.as_of, change.text)
+            resolve(ledger, change.cause, change.as_of, change.words.told)
         else:
-            report(ledger, change.cause, change.as_of, change.text, again=True)
+            report(ledger, change.cause, change.as_of, change.words, again=True)
     return bool(changes) or any(_is_open(ledger, cause) for cause in WATCHED)
 
 
@@ -84,7 +86,7 @@ def _is_news(ledger: Ledger, change: Change) -> bool:
     if last is None or last.resolved is not None:
         return not change.over
     told = last.seen.text if last.seen else last.opened.text
-    return change.as_of >= last.newest if change.over else change.as_of > last.newest and change.text != told
+    return change.as_of >= last.newest if change.over else change.as_of > last.newest and change.words.text != told
 
 
 def _find_standstill(model: ModelFolder, stores: Stores, now: datetime) -> Iterator[Change]:
@@ -110,15 +112,17 @@ def _find_standstill(model: ModelFolder, stores: Stores, now: datetime) -> Itera
             yield Change("late", newest.as_of if newest else expected, _tell_standstill(model, done, kind, newest))
         return
     if claim is not None:
-        yield Change("late", claim.as_of, f"{model.id}: batch {claim.as_of} is scored, and no batch is late", over=True)
+        words = Words(f"{model.id}: batch {claim.as_of} is scored, and no batch is late")
+        yield Change("late", claim.as_of, words, over=True)
 
 
-def _tell_standstill(model: ModelFolder, done: str, kind: str, newest: Record | None) -> str:
+def _tell_standstill(model: ModelFolder, done: str, kind: str, newest: Record | None) -> Words:
     since = f"none was {done} since {newest.as_of}" if newest is not None else f"none was {done} so far"
-    return (
-        f"{model.id}: batches are past their time, and {since}; for an hour nobody has worked on it. Look whether "
-        f"{model.id}__{kind} is paused, waits or fails, and whether Airflow's scheduler, triggerer and workers run. "
-        "Batches are caught up with by themselves."
+    return Words(
+        f"{model.id}: batches are past their time, and {since}; for an hour nobody has worked on it.",
+        "Nothing is lost: batches are caught up with by themselves.",
+        f"Look whether {model.id}__{kind} is paused, waits or fails, and whether Airflow's scheduler, triggerer and "
+        "workers run.",
     )
 
 

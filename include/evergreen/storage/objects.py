@@ -96,10 +96,11 @@ def holds_anything(uri: str) -> bool:
 
 
 @contextmanager
-def reached(location: str) -> Iterator[None]:
+def reached(location: str, place: str = "") -> Iterator[None]:
     """Turn a store that does not answer into an outage, which is retried. That something is not there is an answer.
 
     :param location: what was asked, for the message.
+    :param place: as in ``Outage``.
     """
     try:
         yield
@@ -108,7 +109,7 @@ def reached(location: str) -> Iterator[None]:
     except (BaseError, OSError) as error:
         # Below it the libraries repeat themselves, with all that they know of the request.
         message = _COLOURS.sub("", str(error)).partition("Debug source")[0]
-        raise Outage(f"{location} did not answer: {' '.join(message.split())}") from error
+        raise Outage(f"{location} did not answer: {' '.join(message.split())}", place) from error
 
 
 def delta_options(uri: str) -> dict[str, str] | None:

@@ -54,7 +54,7 @@ def answered(uri: str) -> Iterator[None]:
         yield
     except MlflowException as error:
         if any(silence in str(error) for silence in _SILENCE):
-            raise Outage(f"MLflow at {uri} did not answer: {error}") from error
+            raise Outage(f"MLflow at {uri} did not answer: {error}", f"MLflow at {uri}") from error
         if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
             problem = f"{error.message}; the ledger names it. Restore MLflow's database from a backup (docs/backup.md)"
             raise ModelIncompatible(f"MLflow at {uri}: {problem}") from error

@@ -1,19 +1,25 @@
 """Slack, by an Airflow connection: the Web API or an incoming webhook."""
 
-from collections.abc import Sequence
+import re
+import time
+from datetime import datetime, timedelta
 from typing import Any
 
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
+from airflow_evergreen.hooks.slack_blocks import build_blocks, build_summary
 from evergreen.errors import Outage, needs_extra
-from evergreen.foreign_text import SLACK_HEADER, SLACK_SECTION, for_slack
 from evergreen.sinks import Message
 
-_OPEN, _OVER = "\N{LARGE ORANGE CIRCLE}", "\N{LARGE GREEN CIRCLE}"
-_TIMEOUT = 10
+# Seconds: how long Slack may take for an answer, and how long we wait if it asks us to.
+_TIMEOUT, _PATIENCE = 10, 10
 # A message that somebody has deleted, or that has grown too old, cannot be edited: it is posted anew.
 _GONE = {"message_not_found", "cant_update_message", "edit_window_closed"}
+# What Slack answers where the app may not look whether a message is there.
+_BLIND = {"missing_scope", "not_in_channel", "channel_not_found", "not_allowed_token_type"}
+_CHANNEL_ID = re.compile(r"[CDG][A-Z0-9]{6,}")
+_EVENT = "evergreen_alert"
 
 
 class SlackSink:
@@ -58,54 +64,72 @@ class SlackSink:
         with needs_extra("slack", f"connection {self.slack_conn_id}"):
             from airflow.providers.slack.hooks.slack_webhook import SlackWebhookHook
 
-        hook = SlackWebhookHook(slack_webhook_conn_id=self.slack_conn_id, timeout=_TIMEOUT)
-        hook.send(text=_summary(message), blocks=_blocks(message, (message.text,)))
+        # Slack's own handlers send again what may have been taken.
+        hook = SlackWebhookHook(slack_webhook_conn_id=self.slack_conn_id, timeout=_TIMEOUT, retry_handlers=[])
+        hook.send(text=build_summary(message), blocks=build_blocks(message, whole=False))
 
     def _post_to_api(self, message: Message) -> str:
         with needs_extra("slack", f"connection {self.slack_conn_id}"):
             from airflow.providers.slack.hooks.slack import SlackHook
             from slack_sdk.errors import SlackApiError
 
-        hook = SlackHook(slack_conn_id=self.slack_conn_id, timeout=_TIMEOUT)
+        hook = SlackHook(slack_conn_id=self.slack_conn_id, timeout=_TIMEOUT, retry_handlers=[])
+        named = {"metadata": {"event_type": _EVENT, "event_payload": {"id": message.id}}, "unfurl_links": False}
         channel, _, stamp = message.receipt.partition(" ")
-        body: dict[str, Any] = {"text": _summary(message), "blocks": _blocks(message, (*message.earlier, message.text))}
+        body: dict[str, Any] = {"text": build_summary(message), "blocks": build_blocks(message)}
         if stamp:
             try:
-                answer = hook.call("chat.update", json={"channel": channel, "ts": stamp, **body})
-                if message.anew:
-                    news = {"text": body["text"], "blocks": _blocks(message, (message.text,))}
-                    thread = {"channel": channel, "thread_ts": stamp, "reply_broadcast": True}
-                    hook.call("chat.postMessage", json={**thread, **news})
+                answer = _call(hook, "chat.update", json={"channel": channel, "ts": stamp, **body})
             except SlackApiError as error:
                 if error.response["error"] not in _GONE:
                     raise
             else:
+                if message.anew and not _find(hook, message, channel, stamp):
+                    news = {**body, "blocks": build_blocks(message, whole=False), **named}
+                    thread = {"channel": channel, "thread_ts": stamp, "reply_broadcast": True}
+                    _call(hook, "chat.postMessage", json={**thread, **news})
                 return f"{answer['channel']} {answer['ts']}"
-        answer = hook.call("chat.postMessage", json={"channel": self.channel, **body})
+        if there := _find(hook, message, self.channel or ""):
+            return f"{self.channel} {there}"
+        answer = _call(hook, "chat.postMessage", json={"channel": self.channel, **body, **named})
         return f"{answer['channel']} {answer['ts']}"
 
 
-def _summary(message: Message, most: int = SLACK_SECTION) -> str:
-    """The text of notifications, of clients that show no blocks, and of the heading."""
-    told = f"{message.title or message.model}: {message.incident} {message.event}, batch {message.as_of}"
-    return for_slack(told, most)
+def _find(hook: Any, message: Message, channel: str, thread: str = "") -> str:
+    """The time stamp under which an earlier try has posted a message; empty if none has, or we may not look.
+
+    :param channel: its id; by a channel's name Slack shows nothing.
+    :param thread: the message in whose thread it would stand.
+    """
+    from slack_sdk.errors import SlackApiError
+
+    if not message.tried or not _CHANNEL_ID.fullmatch(channel):
+        return ""
+    since = datetime.fromisoformat(message.tried) - timedelta(minutes=1)
+    asked = {"channel": channel, "oldest": f"{since.timestamp():.6f}", "include_all_metadata": 1, "limit": 200}
+    where = {"ts": thread} if thread else {}
+    try:
+        method = "conversations.replies" if thread else "conversations.history"
+        answer = _call(hook, method, http_verb="GET", params={**asked, **where})
+    except SlackApiError as error:
+        if error.response["error"] not in _BLIND:
+            raise
+        return ""
+    ids = {one.get("metadata", {}).get("event_payload", {}).get("id"): one["ts"] for one in answer["messages"]}
+    return str(ids.get(message.id, ""))
 
 
-def _blocks(message: Message, texts: Sequence[str]) -> list[dict[str, Any]]:
-    """A heading, the texts as they are, and a link."""
-    icon = _OVER if message.event == "resolved" else _OPEN
-    again = f", reported {message.sightings} times" if message.sightings > 1 else ""
-    room = SLACK_HEADER - len(again) - 2
-    blocks = [
-        {"type": "header", "text": _plain(f"{icon} {_summary(message, room)}{again}")},
-        *({"type": "section", "text": _plain(for_slack(text))} for text in texts),
-    ]
-    if message.link:
-        link = {"type": "mrkdwn", "text": f"<{for_slack(message.link).replace('|', '%7C')}|Open in Airflow>"}
-        blocks.append({"type": "section", "text": link})
-    return blocks
+def _call(hook: Any, method: str, **options: Any) -> Any:
+    """Call Slack, once more if it asks us to wait for a moment; whoever has to wait longer is told by a later run."""
+    from slack_sdk.errors import SlackApiError
 
-
-def _plain(text: str) -> dict[str, Any]:
-    """Text of which Slack reads neither emphasis nor mentions; names of emojis stay names."""
-    return {"type": "plain_text", "text": text, "emoji": False}
+    try:
+        return hook.call(method, **options)
+    except SlackApiError as error:
+        response: Any = error.response
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        wait = int(headers.get("retry-after", 0)) if response.status_code == 429 else 0
+        if not 0 < wait <= _PATIENCE:
+            raise
+        time.sleep(wait)
+        return hook.call(method, **options)

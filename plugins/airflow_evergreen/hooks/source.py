@@ -61,7 +61,7 @@ class Source:
         except Exception as error:
             if refuses_query(error):
                 raise Refused(f"{asked}: the database refuses it: {error}; mend the query") from error
-            raise Outage(f"{asked}: {error}") from error
+            raise Outage(f"{asked}: {error}", f"connection {self.conn_id}") from error
         value = row[0] if row else None
         return ProbeResult(bool(value), f"{asked}: first value {value!r}", ())
 
@@ -76,5 +76,7 @@ class Source:
             hook = S3Hook(aws_conn_id=self.conn_id)
             listed = list(hook.iter_file_metadata(prefix=prefix, bucket_name=bucket))
         except Exception as error:
-            raise Outage(f"{self.location} by connection {self.conn_id}: {error}") from error
+            raise Outage(
+                f"{self.location} by connection {self.conn_id}: {error}", f"connection {self.conn_id}"
+            ) from error
         return {one["Key"].removeprefix(prefix): one["Size"] for one in listed}

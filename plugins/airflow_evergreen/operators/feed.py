@@ -32,6 +32,7 @@ class FeedOperator(StepOperator):
 
         if record.state == "rejected":
             read = sealed_batch(open_stores(at, model.id).ledger, record.feed, record.batch)
-            raise BatchRejected(f"model {describe_fault(model, record, read)}")
+            fault = describe_fault(model, record, read)
+            raise BatchRejected(f"model {fault.told if fault else model.id}")
         counts = {"rows_in": record.rows_in, "clean": record.clean, "quarantined": record.quarantined}
         return {"batch": record.batch, "state": record.state, **counts}

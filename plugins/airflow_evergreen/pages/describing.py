@@ -26,6 +26,7 @@ from evergreen.replay.compare_versions import compare_versions, diff_code, lay_s
 from evergreen.replay.history import read_history
 from evergreen.replay.model_state import read_state
 from evergreen.replay.report import TEMPLATES, lay_out
+from evergreen.steps.send_alerts import runbook_of
 from evergreen.storage.stores import stores_of
 
 # What a spreadsheet would take for a formula at the beginning of a cell.
@@ -57,6 +58,7 @@ def describe_model(folder: ModelFolder, last: str | None, batches: int) -> dict[
         "versions": [(one, stores.ledger.get(AttemptRecord, one.attempt)) for one in promotions[:_VERSIONS]],
         "more_versions": max(0, len(promotions) - _VERSIONS),
         "mlflow": MlflowHook().page(_locate(), f"#/models/{stores.at.env}.{folder.id}/versions"),
+        "runbook": runbook_of(folder),
         "earlier": calendar.name(first - 1) if first > 0 else None,
         "newest": newest,
         "shown": batches,

@@ -13,6 +13,7 @@ from evergreen.config.locations import Locations, model_roots
 from evergreen.config.model_folder import find_model_folders
 from evergreen.errors import RecordUnreadable
 from evergreen.incidents import report
+from evergreen.records import Words
 from evergreen.sinks import Message
 from evergreen.storage.stores import stores_of
 
@@ -72,10 +73,11 @@ class RetrainSensor(BaseSensorOperator):
             return
         model = load_model(dag_id.removesuffix("__retrain"))
         at = locate(self.mlflow_conn_id)
-        text = (
-            f"{model.id}: verdict {attempt['verdict']} asks for a retraining, and {dag_id} is paused. Champion stays; "
-            f"run {run['trigger_run_id']} waits in the queue. Unpause {dag_id}, and it starts."
+        words = Words(
+            f"{model.id}: verdict {attempt['verdict']} asks for a retraining, and {dag_id} is paused.",
+            f"The champion stays; run {run['trigger_run_id']} waits in the queue.",
+            f"Unpause {dag_id}, and it starts, once.",
         )
         with acting_for(context):
-            report(stores_of(model, at).ledger, "paused", attempt["as_of"], text)
+            report(stores_of(model, at).ledger, "paused", attempt["as_of"], words)
             tell_incidents(model, at)

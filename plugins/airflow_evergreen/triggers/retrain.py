@@ -75,7 +75,7 @@ class RetrainTrigger(BaseTrigger):
         at, seen, self._probed = Locations.from_environment(), set(), time.monotonic()
         for folder in find_model_folders(model_roots()).values():
             try:
-                seen |= {(folder.id, change.text) for change in find_changes(folder, at, datetime.now(UTC))}
+                seen |= {(folder.id, change.words.text) for change in find_changes(folder, at, datetime.now(UTC))}
             except Exception:
                 _logger.exception("model %s: whether it stands still could not be read; the others go on", folder.id)
         changed, self._changes = bool(seen & self._changes), seen

@@ -166,7 +166,7 @@ def test_a_champion_whose_files_are_not_those_on_record_scores_nothing_and_is_to
     assert ledger.get(ClaimRecord, day(4)) is None
     incident = last_incident(ledger, "unscored")
     assert (incident.opened.as_of, incident.sightings, incident.resolved) == (day(4), 2, None)
-    assert told in incident.opened.text
+    assert told in incident.opened.told
     said = status()
     assert f"version {version} serves" in said
     assert "it cannot be loaded" in said

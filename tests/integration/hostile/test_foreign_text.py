@@ -76,8 +76,8 @@ def test_slack_and_log_say_it_and_page_nobody(replayed, monkeypatch, caplog):
         (said,) = [one for one in slack.messages if "fault-rows" in one.body["text"]]
     assert slack.refused == []
     assert not re.search("<(?!http)", json.dumps(said.body["blocks"]) + said.body["text"])
-    assert SHOWN in unescape(said.body["blocks"][1]["text"]["text"])
-    assert said.body["blocks"][1]["text"]["type"] == "plain_text"
+    assert SHOWN in unescape(said.body["blocks"][2]["text"]["text"])
+    assert said.body["blocks"][2]["text"]["type"] == "plain_text"
     (line,) = [one.getMessage() for one in caplog.records if one.getMessage().startswith("fault-rows.0 opened")]
     assert SHOWN in line
 

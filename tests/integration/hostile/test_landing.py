@@ -91,4 +91,4 @@ def test_a_fault_in_a_file_of_an_odd_name_is_told_by_a_name_that_can_be_written(
     record = open_stores(at, model.id).ledger.get(BatchRecord, "rows.2024-01-02")
     assert record is not None
     assert [reason.file for reason in record.reasons] == [r"rows_2024-01-02\xff\x0a.csv"]
-    assert r"rows_2024-01-02\xff\x0a.csv" in describe_fault(model, record)
+    assert r"rows_2024-01-02\xff\x0a.csv" in describe_fault(model, record).text

@@ -81,7 +81,7 @@ SPELLINGS = {
 def test_another_spelling_is_told_at_once_before_any_champion(spelling, days):
     spelt = [SPELLINGS[spelling](key) for key in ids(1)]
     assert days.run(1, spelt) == "unmatched"
-    text = days.incident.opened.text
+    text = days.incident.opened.told
     assert f"small, batch {day(1)}: 40 of the last 40 labels match no row" in text
     assert f"40 would in another spelling, such as {spelt[0]!r} of the labels and {ids(1)[0]!r} of the rows" in text
     assert "evergreen reingest small BATCH --feed labels" in text
@@ -89,7 +89,7 @@ def test_another_spelling_is_told_at_once_before_any_champion(spelling, days):
 
 def test_a_part_in_another_spelling_is_told_too(days):
     assert days.run(1, [*ids(1)[:36], *(key.upper() for key in ids(1)[36:])]) == "unmatched"
-    assert "4 would in another spelling" in days.incident.opened.text
+    assert "4 would in another spelling" in days.incident.opened.told
 
 
 def test_rounded_numbers_are_told_by_the_rows_that_they_stood_for(tmp_path):
@@ -98,7 +98,7 @@ def test_rounded_numbers_are_told_by_the_rows_that_they_stood_for(tmp_path):
     keys = [10**17 + 1000 * i + 3 for i in range(ROWS)]
     rows = pd.DataFrame({"id": keys, "at": f"{day(1)} 12:00:00", "x": 1.0})
     assert days.run(1, [int(float(key)) for key in keys], rows) == "unmatched"
-    assert "100000000000000000 of the labels and 100000000000000003 of the rows" in days.incident.opened.text
+    assert "100000000000000000 of the labels and 100000000000000003 of the rows" in days.incident.opened.told
 
 
 def test_keys_that_stop_matching_open_one_incident_that_closes_once_they_match_again(days):
@@ -106,7 +106,7 @@ def test_keys_that_stop_matching_open_one_incident_that_closes_once_they_match_a
         assert days.run(number, ids(number)) == "ok"
     other = [f"z{key[::-1]}" for key in ids(5)]
     assert days.run(5, other) == "unmatched"
-    text = days.incident.opened.text
+    text = days.incident.opened.told
     assert "40 of the last 40 labels match no row, where 100% matched before" in text
     labels, rows = (
         text.partition(f"; {what} such as ")[2].split(";")[0] for what in ("labels", "rows without a label")

@@ -52,7 +52,7 @@ def test_a_failed_task_opens_an_incident_that_says_what_and_what_to_do(model, le
         "Outage: bucket raw",
         "clear the task",
     ):
-        assert said in incident.opened.text
+        assert said in incident.opened.told
     assert incident.opened.meta["by"].endswith("/tasks/score_batch")
 
 
@@ -95,7 +95,7 @@ def test_a_rejected_or_missing_batch_has_an_incident_of_its_own(error, model, le
 
 def test_a_killed_process_is_told_as_such(model, ledger, context_of):
     FailureReport("failed-batch")(context_of(task=IngestBatchOperator(task_id="ingest_batch", model_id="taxi")))
-    assert "its process was killed" in last_incident(ledger, "failed-batch").opened.text
+    assert "its process was killed" in last_incident(ledger, "failed-batch").opened.told
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_a_killed_process_is_told_as_such(model, ledger, context_of):
 )
 def test_every_kind_of_task_can_be_reported(task, model, ledger, context_of):
     FailureReport("failed-drift")(failed(context_of, Outage("x"), task))
-    assert task.task_id in last_incident(ledger, "failed-drift").opened.text
+    assert task.task_id in last_incident(ledger, "failed-drift").opened.told
 
 
 def test_a_retraining_is_reported_at_its_attempts_batch(model, ledger, context_of):
@@ -203,7 +203,7 @@ def test_a_folder_that_broke_meanwhile_is_no_reason_to_be_silent(model, context_
 
 def test_a_long_error_is_cut(model, ledger, context_of):
     FailureReport("failed-batch")(failed(context_of, Outage("x\n" * 5000)))
-    assert len(last_incident(ledger, "failed-batch").opened.text) < 1000
+    assert len(last_incident(ledger, "failed-batch").opened.told) < 1000
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ def test_a_slip_in_a_param_is_one_message_and_over_with_the_next_sound_run(model
     assert send.execute(context_of(slip, **given)) == {"told": 1, "failed": 0}
     incident = last_incident(ledger, "failed-batch")
     assert (incident.sightings, incident.opened.as_of, incident.lost) == (1, "2024-01-01", ())
-    assert "'2024-02-30' is no batch" in incident.opened.text
+    assert "'2024-02-30' is no batch" in incident.opened.told
     send.execute(context_of(Instance(others={"manual__1": {"wait_for_batch": "failed"}})))
     assert last_incident(ledger, "failed-batch").resolved is not None
 
@@ -276,7 +276,7 @@ def test_labels_that_fail_after_the_rows_were_told_of_are_reported(model, ledger
     FailureReport("failed-batch")(failed(context_of, Outage("the lake is down again"), task))
     again = last_incident(ledger, "failed-batch")
     assert (again.opened.n, again.opened.as_of, again.resolved) == (1, "2024-01-02", None)
-    assert "down again" in again.opened.text
+    assert "down again" in again.opened.told
 
 
 def test_a_task_that_fails_anew_at_its_old_batch_is_reported_anew(model, ledger, deployment, context_of):

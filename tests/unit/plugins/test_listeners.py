@@ -33,5 +33,5 @@ def test_a_dag_file_of_ours_that_cannot_be_imported_is_told(content, told, slack
     assert len(slack.messages) == told
     for said in slack.messages:
         assert said.body["channel"] == "#ops"
-        assert str(file) in said.body["blocks"][1]["text"]["text"]
-        assert "ImportError: cannot import name 'buid_dags'" in said.body["blocks"][1]["text"]["text"]
+        assert str(file) in said.body["blocks"][2]["text"]["text"]
+        assert "ImportError: cannot import name 'buid_dags'" in said.body["blocks"][2]["text"]["text"]

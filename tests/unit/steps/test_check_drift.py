@@ -121,9 +121,9 @@ def test_an_open_verdict_holds_a_check_and_a_closed_one_does_not(copied):
 @pytest.mark.parametrize(
     ("policies", "open_since", "told"),
     [
-        ("decay", None, "; a retraining is asked for."),
-        ("decay", LAST - 1, "no retraining is asked for: verdict {asked} is open."),
-        ("never", None, "no retraining is asked for: the policies in config.yaml do not ask for it."),
+        ("decay", None, "A retraining is asked for."),
+        ("decay", LAST - 1, "No retraining is asked for: verdict {asked} is open."),
+        ("never", None, "No retraining is asked for: the policies in config.yaml do not ask for it."),
     ],
 )
 def test_an_incident_says_whether_a_retraining_comes(policies, open_since, told, copied):
@@ -132,7 +132,7 @@ def test_an_incident_says_whether_a_retraining_comes(policies, open_since, told,
         shutil.rmtree(Path(at.lake) / "ledger" / at.env / model.id / kind)
     asked = ask_at(model, stores, open_since) if open_since else ""
     check_drift(under(model, policies), at, model.config.calendar.name(LAST - 1))
-    assert last_incident(stores.ledger, "decay").opened.text.endswith(told.format(asked=asked))
+    assert last_incident(stores.ledger, "decay").opened.done == told.format(asked=asked)
 
 
 def test_what_was_decided_at_a_batch_comes_after_its_check_however_late_that_is(copied):

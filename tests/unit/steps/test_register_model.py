@@ -88,9 +88,9 @@ def test_broken_code_is_told_once_and_the_baseline_serves(tmp_path):
     loop = SmallLoop.under(tmp_path, features=broken, training={"min_labels": ROWS + 1})
     loop.run(doubled, 1, 2)
     assert [one.baseline for one in loop.promotions] == [True]
-    told = last_incident(loop.stores.ledger, "unfit").opened.text
-    assert "no such thing" in told
-    assert told.endswith("The baseline serves.")
+    told = last_incident(loop.stores.ledger, "unfit").opened
+    assert "no such thing" in told.text
+    assert told.done == "The baseline serves."
 
 
 def test_where_approval_is_required_the_baseline_waits_for_it_too(tmp_path):

@@ -111,8 +111,8 @@ def test_code_that_fails_in_the_last_piece_leaves_nothing_but_a_claim_by_nobody(
     assert open_stores(at, model.id).lake.read_any("predictions", DAY, 0).num_columns == 0
     assert score_batch(model, at, DAY).claim == ledger.get(ClaimRecord, DAY, 1)
     incident = last_incident(ledger, "unscored")
-    assert result.claim.why in incident.opened.text
-    assert "Mend the columns or features.py" in incident.opened.text
+    assert result.claim.why in incident.opened.told
+    assert "Mend the columns or features.py" in incident.opened.told
 
 
 def test_rows_in_another_order_are_the_same(begin, rows):
@@ -169,8 +169,9 @@ def test_rows_that_nobody_serves_open_an_incident_and_it_is_over_once_they_are_s
     seal_rows(model, at, DAY, make_rows(50))
     assert score_batch(model, at, DAY).claim.why == "no champion yet"
     ledger = open_stores(at, model.id).ledger
-    text = last_incident(ledger, "unscored").opened.text
-    assert f"batch {DAY} has no predictions: no champion yet. The first check that knows 100 labels begins" in text
+    told = last_incident(ledger, "unscored").opened
+    assert f"batch {DAY} has no predictions: no champion yet." in told.text
+    assert told.todo.startswith("The first check that knows 100 labels begins")
     promote(model, at, learnt=2_000)
     seal_rows(model, at, "2024-01-02", make_rows(50))
     assert score_batch(model, at, "2024-01-02").rows == 50
@@ -185,7 +186,7 @@ def test_a_version_that_reads_what_config_no_longer_says_leaves_rows_unscored(tm
     rows = model.config.rows.model_copy(update={"columns": columns})
     fewer = model.replace(model.config.model_copy(update={"rows": rows}))
     assert score_batch(fewer, at, DAY).claim.why == "version 1 reads tolls (float), as config.yaml does not say"
-    text = last_incident(open_stores(at, model.id).ledger, "unscored").opened.text
+    text = last_incident(open_stores(at, model.id).ledger, "unscored").opened.told
     assert "version 1 reads tolls" in text
     assert "Mend the columns" in text
 

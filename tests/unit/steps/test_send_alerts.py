@@ -1,13 +1,18 @@
 """Alerts: each sink is told each thing once, and a sink that is down delays no other and misses nothing."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from evergreen.config.model_folder import load_model_folder
 from evergreen.errors import Outage, RecordUnreadable
-from evergreen.incidents import announce, report, resolve
-from evergreen.steps.send_alerts import default_sinks, send_alerts
+from evergreen.incidents import announce, report, resolve, snooze
+from evergreen.records import Words
+from evergreen.steps.send_alerts import default_sinks, find_untold, send_alerts
 from evergreen.storage.stores import open_stores
 
 
@@ -111,3 +116,104 @@ def test_a_model_that_names_nobody_is_told_to_the_deployment(write_folder, edit_
     )
     named = {one.id: [sink.name for sink in default_sinks(one)] for one in (nobody, own, slack)}
     assert named == {"bikes": ["log", "http-deployment"], "cabs": ["log", "http"], "vans": ["log"]}
+
+
+def test_nothing_is_told_of_what_is_snoozed_before_the_day_and_it_is_told_again_then(model, at, ledger):
+    sink, today = Listener("chat"), datetime(2030, 1, 7, 12, tzinfo=UTC)
+
+    def told(day):
+        count = len(sink.heard)
+        send_alerts(model, at, (sink,), now=today + timedelta(days=day))
+        return sink.heard[count:]
+
+    report(ledger, "drift", "2024-01-01", "drift of distance")
+    assert told(0) == [("drift.0", "opened", "2024-01-01", 1)]
+    quiet = snooze(ledger, "drift.0", "ada", "a new tariff", "2030-01-09", today.date())
+    assert (quiet.by, quiet.why, quiet.until) == ("ada", "a new tariff", "2030-01-09")
+    report(ledger, "drift", "2024-01-02", "drift of fare")
+    report(ledger, "decay", "2024-01-02", "worse")
+    assert told(1) == [("decay.0", "opened", "2024-01-02", 1)]
+    assert told(2) == [("drift.0", "still open", "2024-01-02", 2)]
+    assert told(3) == []
+    report(ledger, "drift", "2024-01-03", "drift of both")
+    assert told(3) == [("drift.0", "seen again", "2024-01-03", 3)]
+
+
+def test_what_is_over_when_a_snooze_ends_is_told_to_be_over_and_no_more(model, at, ledger):
+    sink, today = Listener("chat"), datetime(2030, 1, 7, 12, tzinfo=UTC)
+    report(ledger, "drift", "2024-01-01", "drift of distance")
+    send_alerts(model, at, (sink,), now=today)
+    snooze(ledger, "drift.0", "ada", "a new tariff", "2030-01-08", today.date())
+    resolve(ledger, "drift", "2024-01-02", "as before")
+    send_alerts(model, at, (sink,), now=today)
+    assert len(sink.heard) == 1
+    send_alerts(model, at, (sink,), now=today + timedelta(days=1))
+    assert sink.heard[1:] == [("drift.0", "resolved", "2024-01-02", 1)]
+
+
+def test_a_message_says_when_it_was_tried_before_if_nobody_knows_whether_it_was_accepted(model, at, ledger):
+    class Dying(Listener):
+        """It accepts, and the process dies before that is noted."""
+
+        tried: ClassVar[list[str]] = []
+
+        def tell(self, message):
+            self.tried.append(message.tried)
+            super().tell(message)
+            if len(self.tried) == 1:
+                raise KeyboardInterrupt
+
+    sink = Dying("chat")
+    report(ledger, "fault-rows", "2024-01-01", "fault")
+    with pytest.raises(KeyboardInterrupt):
+        send_alerts(model, at, (sink,))
+    assert send_alerts(model, at, (sink,)).told == 1
+    first, second = sink.tried
+    assert first == ""
+    assert datetime.fromisoformat(second).tzinfo is not None
+    assert send_alerts(model, at, (sink,)).told == 0
+
+
+def test_of_two_that_tell_at_once_one_does(model, at, ledger):
+    class Slow(Listener):
+        def tell(self, message):
+            time.sleep(0.2)
+            super().tell(message)
+
+    sink = Slow("chat")
+    report(ledger, "fault-rows", "2024-01-01", "fault")
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda _: send_alerts(model, at, (sink,)), range(4)))
+    assert sum(result.told for result in results) == 1
+    assert len(sink.heard) == 1
+
+
+def test_what_is_not_told_yet_is_named(write_folder, edit_config, at):
+    config = edit_config("seed: 7}\n", "seed: 7}\nalerts: {http: 'http://127.0.0.1:1/', slack: team}\n")
+    model = load_model_folder(write_folder("cabs", config=config))
+    ledger = open_stores(at, "cabs").ledger
+    report(ledger, "fault-rows", "2024-01-01", "fault")
+    send_alerts(model, at, (Listener("slack-team"), *default_sinks(model)))
+    assert find_untold(model, at, datetime.now(UTC)) == ["http: fault-rows.0 opened"]
+
+
+def test_a_message_tells_where_to_look_and_what_to_do(model, at, ledger, monkeypatch):
+    heard = []
+
+    class Whole(Listener):
+        def tell(self, message):
+            heard.append(message)
+
+    report(ledger, "drift", "2024-01-01", Words("fare drifted.", "No retraining is asked for.", "Look at it."))
+    report(ledger, "drift", "2024-01-02", Words("tip drifted.", "A retraining is asked for.", "Look at it."))
+    send_alerts(model, at, (Whole("a"),), page="http://airflow/model")
+    monkeypatch.setenv("EVERGREEN_ALERTS_RUNBOOK", "https://docs.example/operate")
+    resolve(ledger, "drift", "2024-01-03", "as before")
+    send_alerts(model, at, (Whole("a"),))
+    opened, seen, over = heard
+    assert (opened.text, opened.done, opened.todo) == ("fare drifted.", "No retraining is asked for.", "Look at it.")
+    assert (opened.page, opened.runbook) == ("http://airflow/model", "docs/operate.md#drift")
+    assert (seen.earlier, seen.text, seen.since) == (("fare drifted.",), "tip drifted.", "2024-01-01")
+    assert (over.earlier, over.text, over.todo) == (("fare drifted.", "tip drifted."), "as before", "")
+    assert over.runbook == "https://docs.example/operate#drift"
+    assert len({one.id for one in heard}) == 3

@@ -57,7 +57,7 @@ def open_incidents(model, at):
 
 def opened(model, at):
     incident = last_incident(open_stores(at, model.id).ledger, "fault-rows")
-    return incident.opened.text if incident else ""
+    return incident.opened.told if incident else ""
 
 
 def test_a_last_row_that_lacks_fields_is_told_of_though_the_batch_is_published(at, write_folder, land):
@@ -127,5 +127,5 @@ def test_labels_inside_sound_rows_are_told_of_when_they_are_rejected(at, write_f
     take(model, at, DAY, "1,2024-01-01 09:00,2.5,a,quick\n", header="id,at,distance,zone,minutes\n")
     assert validate_batch(model, at, DAY, "labels").state == "rejected"
     assert open_incidents(model, at) == {"fault-labels.0": (DAY,)}
-    told = last_incident(open_stores(at, model.id).ledger, "fault-labels").opened.text
+    told = last_incident(open_stores(at, model.id).ledger, "fault-labels").opened.told
     assert told.endswith(f"evergreen reingest taxi {DAY}")

@@ -60,7 +60,7 @@ def test_what_is_rejected_when_it_comes_again_is_named_as_itself_and_leaves_what
             again()
         said = str(raised.value)
         assert said.startswith(f"model taxi: revision 2 of rows of batch {DAY} rejected, ")
-        assert "in quarantine, revision 1 is read. " in said
+        assert "Revision 1 is read in its place. " in said
         assert said.endswith(f"or mend what is wrong here, then: evergreen reingest taxi {DAY}")
     assert ledger.get(BatchRecord, f"rows.{DAY}", 2).as_of == "2024-01-06"
 

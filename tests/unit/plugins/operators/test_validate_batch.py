@@ -52,7 +52,7 @@ def test_a_rejected_batch_fails_with_files_columns_and_what_was_found(feed, oper
     ):
         assert said in str(raised.value)
     assert "no column c4" not in str(raised.value)
-    assert "nothing published" in str(raised.value)
+    assert "Nothing of it was published" in str(raised.value)
     command = "evergreen reingest taxi 2024-01-02" + (" --feed labels" if feed == "labels" else "")
     assert str(raised.value).endswith(f"or mend what is wrong here, then: {command}")
 
@@ -66,8 +66,8 @@ def test_a_rejected_batch_that_was_mended_since_says_which_revision_is_read(
     ledger.put(RevisionRecord(as_of="2024-01-09", n=0, **revision))
     with pytest.raises(BatchRejected) as raised:
         operator.execute(context_of())
-    assert "10 rows in quarantine, revision 1 is read." in str(raised.value)
-    assert str(raised.value).endswith("It was mended since; nothing is to be done")
+    assert "Revision 1 is read in its place." in str(raised.value)
+    assert str(raised.value).endswith("It was mended since; nothing is to be done.")
 
 
 def test_a_model_without_a_label_feed_has_nothing_to_validate(model, step, context_of):

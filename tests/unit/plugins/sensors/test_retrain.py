@@ -47,7 +47,7 @@ def test_a_paused_dag_is_told_of_at_once_and_its_run_is_still_started(model, led
     incident = last_incident(ledger, "paused")
     assert incident.opened.as_of == "2024-01-18"
     for said in ("taxi__retrain is paused", "verdict 2024-01-14.0", RUN["trigger_run_id"], "Unpause taxi__retrain"):
-        assert said in incident.opened.text
+        assert said in incident.opened.told
     assert "paused.0 opened" in caplog.text
 
 
@@ -74,7 +74,7 @@ def test_a_broken_folder_is_told_to_the_deployment_until_it_loads(write_folder, 
         ops.error = ""
         for _ in range(2):
             assert sensor.resume(context_of(end=None), []) == []
-        assert ["titel: unknown field" in said.body["blocks"][1]["text"]["text"] for said in ops.messages] == [True]
+        assert ["titel: unknown field" in said.body["blocks"][2]["text"]["text"] for said in ops.messages] == [True]
         assert team.messages == []
         path.write_text(sound)
         for _ in range(2):

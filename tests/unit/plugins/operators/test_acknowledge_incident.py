@@ -1,0 +1,26 @@
+"""A person says that an incident is over, or that it may wait; with the name that Airflow knows."""
+
+from airflow_evergreen.operators.acknowledge_incident import AcknowledgeIncidentOperator
+from evergreen.incidents import last_incident, report
+
+
+def acknowledge(context, **given):
+    return AcknowledgeIncidentOperator(
+        task_id="acknowledge_incident", model_id="taxi", incident="drift.0", why="a new tariff", **given
+    ).execute(context)
+
+
+def test_without_a_day_it_is_over(model, ledger, context_of):
+    report(ledger, "drift", "2024-01-02", "drifted")
+    made = acknowledge(context_of(), until="")
+    assert made == {"incident": "drift.0", "how": "acknowledged by ada: a new tariff"}
+    assert last_incident(ledger, "drift").resolved.by == "ada"
+
+
+def test_with_a_day_it_stays_open_and_is_quiet_until_then(model, ledger, context_of):
+    report(ledger, "drift", "2024-01-02", "drifted")
+    made = acknowledge(context_of(), until="2999-01-01")
+    assert made == {"incident": "drift.0", "how": "told again from 2999-01-01 on, if it is still open"}
+    incident = last_incident(ledger, "drift")
+    assert incident.resolved is None
+    assert (incident.snoozed.by, incident.snoozed.why) == ("ada", "a new tariff")
