@@ -1,10 +1,13 @@
 """A short run of the taxi loop, small enough to be run many times, and a fingerprint of all that it left."""
 
+import atexit
 import functools
 import hashlib
 import json
 import shutil
+import sqlite3
 import tempfile
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,6 +89,36 @@ def run(model: ModelFolder, at: Locations, *numbers: int, stream: DemoStream = S
     for number in numbers:
         land(model, at, number, stream=stream)
         Runner(model, at, sinks=()).run_batch(model.config.calendar.name(number - 1))
+
+
+def begun(place: Path, batches: int) -> tuple[ModelFolder, Locations]:
+    """The loop after its first batches: run once a process, and copied to a place of its own.
+
+    :param batches: how many, from the first.
+    """
+    shutil.copytree(_begin(batches), place, dirs_exist_ok=True)
+    _say_place(place / "mlflow.db", _begin(batches).as_uri(), place.as_uri())
+    return short_model(place), Locations.under(place)
+
+
+@functools.cache
+def _begin(batches: int) -> Path:
+    place = Path(tempfile.mkdtemp(prefix="evergreen-begun-"))
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    model, at = begun(place, batches - 1) if batches > 1 else (short_model(place), Locations.under(place))
+    run(model, at, batches)
+    return place
+
+
+def _say_place(registry: Path, before: str, now: str) -> None:
+    """Let a copied registry name the files that were copied with it."""
+    with closing(sqlite3.connect(registry)) as database, database:
+        tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        for table in tables:
+            for _, column, kind, *_ in database.execute(f"PRAGMA table_info({table})").fetchall():
+                if "CHAR" in kind or "TEXT" in kind:
+                    change = f"UPDATE {table} SET {column} = replace({column}, ?, ?) WHERE instr({column}, ?)"
+                    database.execute(change, (before, now, before))
 
 
 def load_version(stores: Stores, version: int) -> PackedModel:

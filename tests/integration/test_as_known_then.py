@@ -18,7 +18,7 @@ from evergreen.steps.ingest_batch import ingest_batch
 from evergreen.steps.score_batch import score_batch
 from evergreen.steps.validate_batch import validate_batch
 from evergreen.storage.stores import open_stores
-from tests.short_loop import STREAM, fingerprint, land, records, run, short_model, tables, take_labels
+from tests.short_loop import STREAM, begun, fingerprint, land, records, run, short_model, tables, take_labels
 
 LAST = 12
 
@@ -27,8 +27,8 @@ LAST = 12
 def loop(tmp_path_factory: pytest.TempPathFactory) -> tuple[ModelFolder, Locations]:
     """A finished short loop: bootstrapped, a batch rejected, a concept change answered."""
     home = tmp_path_factory.mktemp("loop")
-    model, at = short_model(home), Locations.under(home)
-    run(model, at, *range(1, LAST + 1))
+    model, at = begun(home, 6)
+    run(model, at, *range(7, LAST + 1))
     promoted = list(open_stores(at, model.id).ledger.all(PromotionRecord, "champion"))
     assert len(promoted) >= 2, "the short stream must hold a promotion beyond the first"
     return model, at
@@ -114,8 +114,7 @@ def test_predictions_that_were_lost_come_back_by_the_version_of_their_time(
 
 def test_a_check_of_an_old_batch_asks_for_nothing(tmp_path: Path) -> None:
     """Checks left out and made up for later give their verdict and move nothing live."""
-    model, at = short_model(tmp_path), Locations.under(tmp_path)
-    run(model, at, *range(1, 7))
+    model, at = begun(tmp_path, 6)
     ledger = open_stores(at, model.id).ledger
     land(model, at, 7, 8, 9)
     for number in (7, 8, 9):

@@ -17,7 +17,7 @@ from evergreen.records import (
 )
 from evergreen.replay.runner import Runner
 from evergreen.storage.stores import open_stores
-from tests.short_loop import land, run, short_model
+from tests.short_loop import begun, land, run, short_model
 
 FOREST = """
 from sklearn.ensemble import IsolationForest
@@ -76,8 +76,7 @@ def test_a_human_who_says_no_withdraws_the_verdict(tmp_path: Path) -> None:
 
 
 def test_training_code_that_raises_refuses_the_attempt_and_scoring_goes_on(tmp_path: Path) -> None:
-    model, at = short_model(tmp_path), Locations.under(tmp_path)
-    run(model, at, *range(1, 7))
+    model, at = begun(tmp_path, 6)
     (model.path / "estimator.py").write_text("def build_estimator(seed):\n    raise RuntimeError('no such luck')\n")
     run(load_model_folder(model.path), at, *range(7, 11))
     ledger = open_stores(at, model.id).ledger
@@ -91,8 +90,7 @@ def test_training_code_that_raises_refuses_the_attempt_and_scoring_goes_on(tmp_p
 
 
 def test_a_champion_whose_columns_are_gone_scores_nothing_and_says_which(tmp_path: Path) -> None:
-    model, at = short_model(tmp_path), Locations.under(tmp_path)
-    run(model, at, *range(1, 6))
+    model, at = begun(tmp_path, 5)
     config = yaml.safe_load((model.path / "config.yaml").read_text())
     del config["rows"]["columns"]["payment_type"]
     (model.path / "config.yaml").write_text(yaml.safe_dump(config))

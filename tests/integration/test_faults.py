@@ -30,15 +30,14 @@ from evergreen.steps.ingest_batch import ingest_batch
 from evergreen.steps.validate_batch import validate_batch
 from evergreen.steps.wait_for_batch import wait_for_batch
 from evergreen.storage.stores import open_stores
-from tests.short_loop import STREAM, TAXI, Told, land, run, short_model, tables
+from tests.short_loop import STREAM, TAXI, Told, begun, land, run, short_model, tables
 
 NOW = datetime(2024, 2, 1, tzinfo=UTC)
 
 
 def test_a_label_feed_in_other_units_is_a_fault_and_no_decay(tmp_path: Path) -> None:
     """Minutes become seconds: the labels are rejected, nothing decays, nothing is retrained."""
-    model, at = short_model(tmp_path), Locations.under(tmp_path)
-    run(model, at, *range(1, 6))
+    model, at = begun(tmp_path, 5)
     ledger = open_stores(at, model.id).ledger
     land(model, at, 6)
     path = Path(at.landing) / model.id / "labels_2024-01-06.csv"
@@ -113,8 +112,7 @@ def test_a_missing_label_feed_stops_no_scoring(tmp_path: Path) -> None:
 
 def test_a_rejected_batch_reaches_no_training_set(tmp_path: Path) -> None:
     """Batch 3 of the stream has a renamed column; no data version of any model names it."""
-    model, at = short_model(tmp_path), Locations.under(tmp_path)
-    run(model, at, *range(1, 6))
+    model, at = begun(tmp_path, 5)
     stores = open_stores(at, model.id)
     sealed = stores.ledger.get(BatchRecord, "rows.2024-01-03")
     assert sealed is not None
@@ -187,8 +185,7 @@ def test_a_file_that_grows_is_not_read_and_one_that_comes_late_joins_the_next(tm
 
 
 def test_late_files_of_a_rejected_batch_are_held(tmp_path: Path) -> None:
-    model, at = short_model(tmp_path), Locations.under(tmp_path)
-    run(model, at, 1, 2, 3)
+    model, at = begun(tmp_path, 3)
     STREAM.make_rows(4).to_csv(Path(at.landing) / model.id / "green_2024-01-03_b.csv.gz", index=False)
     run(model, at, 4)
     arrival = open_stores(at, model.id).ledger.get(ArrivalRecord, "rows.2024-01-04")
@@ -232,8 +229,7 @@ def test_a_dead_sink_delays_nothing_and_is_told_later(tmp_path: Path, caplog: py
     from evergreen.sinks import HttpSink
     from evergreen.steps.send_alerts import send_alerts
 
-    model, at = short_model(tmp_path), Locations.under(tmp_path)
-    run(model, at, 1, 2)
+    model, at = begun(tmp_path, 2)
     land(model, at, 3)
     with caplog.at_level(logging.WARNING):
         Runner(model, at, sinks=(HttpSink("http://127.0.0.1:9"),)).run_batch("2024-01-03")
@@ -247,8 +243,7 @@ def test_a_dead_sink_delays_nothing_and_is_told_later(tmp_path: Path, caplog: py
 
 def test_an_alias_that_names_a_foreign_model_is_refused_by_name(tmp_path: Path) -> None:
     """Somebody registers a version of their own; it is never loaded as ours."""
-    model, at = short_model(tmp_path), Locations.under(tmp_path)
-    run(model, at, *range(1, 5))
+    model, at = begun(tmp_path, 4)
     stores = open_stores(at, model.id)
     store, promotion = stores.models, stores.ledger.require(PromotionRecord, "champion")
     store._client.create_model_version(store.name, source=(tmp_path / "foreign").as_uri())

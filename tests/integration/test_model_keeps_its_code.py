@@ -17,12 +17,11 @@ from evergreen.records import PromotionRecord
 from evergreen.replay.runner import Runner
 from evergreen.steps.score_batch import score_batch
 from evergreen.storage.stores import open_stores
-from tests.short_loop import load_version, run, short_model, tables
+from tests.short_loop import begun, load_version, run, short_model, tables
 
 
 def test_broken_code_in_the_working_tree_changes_no_past_score(tmp_path: Path) -> None:
-    model, at = short_model(tmp_path), Locations.under(tmp_path)
-    run(model, at, *range(1, 7))
+    model, at = begun(tmp_path, 6)
     before = tables(model, at)
     features = (
         (model.path / "features.py").read_text().replace('batch["trip_distance"]', 'batch["trip_distance"] * 999')
@@ -40,8 +39,7 @@ def test_broken_code_in_the_working_tree_changes_no_past_score(tmp_path: Path) -
 
 def test_two_versions_with_other_features_live_in_one_process(tmp_path: Path) -> None:
     """Version 2 is promoted with a features.py that has one more column; each version still uses its own."""
-    model, at = short_model(tmp_path), Locations.under(tmp_path)
-    run(model, at, *range(1, 7))
+    model, at = begun(tmp_path, 6)
     text = (model.path / "features.py").read_text()
     text = text.replace('            "passengers":', '            "distance_squared": batch["trip_distance"] ** 2,\n'
                         '            "passengers":')  # fmt: skip
@@ -60,8 +58,7 @@ def test_two_versions_with_other_features_live_in_one_process(tmp_path: Path) ->
 
 
 def test_after_250_commits_and_a_vacuum_version_1_is_rebuilt_from_its_record(tmp_path: Path) -> None:
-    model, at = short_model(tmp_path), Locations.under(tmp_path)
-    run(model, at, *range(1, 7))
+    model, at = begun(tmp_path, 6)
     stores = open_stores(at, model.id)
     promotion = stores.ledger.get(PromotionRecord, "champion", 0)
     assert promotion is not None

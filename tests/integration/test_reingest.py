@@ -28,7 +28,7 @@ from evergreen.steps.reingest_batch import describe_result, reingest_batch
 from evergreen.steps.score_batch import score_batch
 from evergreen.steps.validate_batch import validate_batch
 from evergreen.storage.stores import open_stores
-from tests.short_loop import STREAM, land, records, registry, run, short_model, tables, take_labels
+from tests.short_loop import STREAM, begun, land, records, registry, run, short_model, tables, take_labels
 
 BROKEN, OPEN = "2024-01-03", "2024-01-08"
 MENDED = replace(STREAM, broken=())
@@ -153,8 +153,7 @@ def test_later_trainings_learn_from_it_and_the_batch_is_not_scored(loop: Loop) -
 
 def test_a_scored_batch_keeps_its_predictions_and_its_mended_rows_count(tmp_path: Path) -> None:
     """Some rows go, some change, some come: the claim and its predictions stand, outcomes take the rows as mended."""
-    model, at = short_model(tmp_path), Locations.under(tmp_path)
-    run(model, at, *range(1, 7))
+    model, at = begun(tmp_path, 6)
     stores = open_stores(at, model.id)
     path = Path(at.landing) / model.id / f"green_{day(6)}.csv.gz"
     rows = pd.read_csv(path, dtype=str, keep_default_na=False)
@@ -184,8 +183,7 @@ def test_a_scored_batch_keeps_its_predictions_and_its_mended_rows_count(tmp_path
 
 
 def test_labels_taken_in_again_correct_what_was_known(tmp_path: Path) -> None:
-    model, at = short_model(tmp_path), Locations.under(tmp_path)
-    run(model, at, *range(1, 7))
+    model, at = begun(tmp_path, 6)
     stores = open_stores(at, model.id)
     path = Path(at.landing) / model.id / f"labels_{day(6)}.csv"
     labels = pd.read_csv(path)
@@ -204,8 +202,7 @@ def test_labels_taken_in_again_correct_what_was_known(tmp_path: Path) -> None:
 
 def test_a_row_that_a_revision_moves_to_a_later_batch_keeps_its_place(tmp_path: Path) -> None:
     """What a champion has learnt from is not judged on, however its file is sorted anew."""
-    model, at = short_model(tmp_path), Locations.under(tmp_path)
-    run(model, at, *range(1, 6))
+    model, at = begun(tmp_path, 5)
     stores = open_stores(at, model.id)
     folder = Path(at.landing) / model.id
     placed = match_labels(model.config.data_schema, stores, day(4), day(4)).rows
@@ -225,8 +222,7 @@ def test_a_row_that_a_revision_moves_to_a_later_batch_keeps_its_place(tmp_path: 
 
 
 def test_a_rejected_revision_takes_nobodys_place(tmp_path: Path) -> None:
-    model, at = short_model(tmp_path), Locations.under(tmp_path)
-    run(model, at, 1, 2)
+    model, at = begun(tmp_path, 2)
     stores = open_stores(at, model.id)
     stood = published(stores, "rows", [day(2)])
     path = Path(at.landing) / model.id / f"green_{day(2)}.csv.gz"
@@ -242,8 +238,7 @@ def test_a_rejected_revision_takes_nobodys_place(tmp_path: Path) -> None:
 
 
 def test_what_is_not_sealed_or_not_there_is_refused_by_name(tmp_path: Path) -> None:
-    model, at = short_model(tmp_path), Locations.under(tmp_path)
-    run(model, at, 1)
+    model, at = begun(tmp_path, 1)
     with pytest.raises(NotReady, match=r"rows of batch 2024-01-02 are not sealed"):
         reingest_batch(model, at, day(2))
     with pytest.raises(ValueError, match=r"'yesterday' is no batch"):
@@ -254,8 +249,7 @@ def test_what_is_not_sealed_or_not_there_is_refused_by_name(tmp_path: Path) -> N
 
 
 def test_a_late_file_stays_with_the_batch_that_took_it(tmp_path: Path) -> None:
-    model, at = short_model(tmp_path), Locations.under(tmp_path)
-    run(model, at, 1)
+    model, at = begun(tmp_path, 1)
     folder = Path(at.landing) / model.id
     late = folder / f"green_{day(1)}_late.csv.gz"
     pd.read_csv(folder / f"green_{day(1)}.csv.gz", dtype=str).iloc[:5].assign(
@@ -272,8 +266,7 @@ def test_a_late_file_stays_with_the_batch_that_took_it(tmp_path: Path) -> None:
 
 def test_a_correction_counts_from_its_arrival_and_a_verdict_before_it_stands(tmp_path: Path) -> None:
     """Through the loop: labels of batch 5 are corrected in the feed of batch 8; one key comes twice and differs."""
-    model, at = short_model(tmp_path), Locations.under(tmp_path)
-    run(model, at, *range(1, 8))
+    model, at = begun(tmp_path, 7)
     stores = open_stores(at, model.id)
     before = records(model, at)
     then = match_labels(model.config.data_schema, stores, day(5), day(7)).rows.set_index("trip_id")

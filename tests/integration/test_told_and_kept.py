@@ -15,7 +15,7 @@ from evergreen.replay.runner import Runner
 from evergreen.steps.send_alerts import send_alerts
 from evergreen.storage.ledger import Ledger
 from evergreen.storage.stores import open_stores
-from tests.short_loop import Told, run, short_model
+from tests.short_loop import Told, begun, run, short_model
 
 
 class Killed(BaseException):
@@ -110,8 +110,7 @@ def test_an_estimator_that_raises_on_one_batch_leaves_it_unscored_and_the_next_o
 
 
 def test_a_partition_that_lost_a_row_is_not_read_as_whole(tmp_path: Path) -> None:
-    model, at = short_model(tmp_path), Locations.under(tmp_path)
-    run(model, at, 1, 2)
+    model, at = begun(tmp_path, 2)
     open_stores.cache_clear()
     stores = open_stores(at, model.id)
     DeltaTable(stores.lake.table_uri("labels")).delete("batch = '2024-01-02' AND trip_minutes > 20")

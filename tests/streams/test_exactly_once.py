@@ -20,7 +20,7 @@ from evergreen.steps.close_verdict import close_verdict
 from evergreen.steps.promote_model import promote_model, sync_alias
 from evergreen.storage.stores import open_stores
 from tests.s3 import s3, speaking_to
-from tests.short_loop import registry, run, short_model
+from tests.short_loop import begun, registry, run
 
 ROOT = Path(__file__).parent.parent.parent
 RACERS = 16
@@ -106,8 +106,7 @@ def test_of_sixteen_racers_for_a_claim_and_a_promotion_one_wins(shared_lake: str
 
 def test_who_is_too_late_to_promote_closes_as_superseded(tmp_path: Path) -> None:
     """Two attempts won against the same promotion; the second finds the next number taken."""
-    model, at = short_model(tmp_path), Locations.under(tmp_path)
-    run(model, at, *range(1, 5))
+    model, at = begun(tmp_path, 4)
     stores = open_stores(at, model.id)
     first = stores.ledger.last(PromotionRecord, "champion")
     won = stores.ledger.get(AttemptRecord, "2024-01-04.0", 0)
@@ -123,8 +122,7 @@ def test_who_is_too_late_to_promote_closes_as_superseded(tmp_path: Path) -> None
 
 
 def test_a_refused_attempt_is_never_promoted(tmp_path: Path) -> None:
-    model, at = short_model(tmp_path), Locations.under(tmp_path)
-    run(model, at, *range(1, 5))
+    model, at = begun(tmp_path, 4)
     ledger = open_stores(at, model.id).ledger
     won = ledger.get(AttemptRecord, "2024-01-04.0", 0)
     assert won is not None
@@ -136,8 +134,7 @@ def test_a_refused_attempt_is_never_promoted(tmp_path: Path) -> None:
 
 
 def test_an_alias_moved_by_hand_is_put_back_and_told(tmp_path: Path) -> None:
-    model, at = short_model(tmp_path), Locations.under(tmp_path)
-    run(model, at, *range(1, 5))
+    model, at = begun(tmp_path, 4)
     stores = open_stores(at, model.id)
     promotion = stores.ledger.last(PromotionRecord, "champion")
     assert promotion is not None

@@ -26,7 +26,7 @@ from tests.integration.hostile.small import (
 )
 from tests.short_loop import fingerprint, records, tables
 
-ROWS, BATCHES = 12, 5
+ROWS, BATCHES = 12, 4
 CLASSES: dict[str, Any] = {
     "model": {"task": "classification", "seed": 1},
     "gate": CONFIG["gate"] | {"metric": "logloss"},
@@ -213,15 +213,23 @@ def test_code_that_ends_its_process_or_never_comes_back_is_refused(
         assert fragment in told
 
 
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Stores:
+    """What sound code comes to elsewhere."""
+    place = tmp_path_factory.mktemp("sound")
+    return run(HARMLESS[0], Locations.under(place), place)[1]
+
+
 @pytest.mark.parametrize("code", HARMLESS, ids=str)
-def test_code_that_is_only_odd_comes_to_what_sound_code_does(code: Code, deployment: Locations, tmp_path: Path) -> None:
+def test_code_that_is_only_odd_comes_to_what_sound_code_does(
+    code: Code, deployment: Locations, sound: Stores, tmp_path: Path
+) -> None:
     stores = run(code, deployment, tmp_path)[1]
     promotion = stores.ledger.get(PromotionRecord, "champion", 0)
     assert promotion is not None
     claim = stores.ledger.get(ClaimRecord, batch_of(BATCHES))
     assert claim is not None
     assert claim.version == 1
-    sound = run(HARMLESS[0], Locations.under(tmp_path / "sound"), tmp_path / "sound")[1]
     for table, names in {"clean": None, "labels": None, "predictions": ["id", "prediction", "model_version"]}.items():
         ours, theirs = (
             one.lake.read_any(table, batch_of(BATCHES), 0).sort_by("id").to_pandas() for one in (stores, sound)

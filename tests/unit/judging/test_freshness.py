@@ -8,7 +8,8 @@ import pytest
 from mlflow import MlflowClient
 
 from evergreen.config.gate_config import GateConfig
-from evergreen.judging.freshness import judge_refresh
+from evergreen.features.labelled import match_labels
+from evergreen.judging.freshness import champion_freshness, judge_refresh
 from evergreen.judging.uncertainty import error_between, expect_mean, expect_pooled
 from evergreen.records import Freshness
 from evergreen.replay.runner import Runner
@@ -134,6 +135,22 @@ def test_what_newer_labels_were_worth_is_measured_on_labels_new_to_both(drifted:
     assert told is not None
     assert told.gain == pytest.approx(gain.mean())
     assert told.error == pytest.approx(gain.std(ddof=1) / ROWS**0.5)
+
+
+def test_only_two_versions_of_one_recipe_tell_what_newer_labels_are_worth(drifted: SmallLoop) -> None:
+    config, stores = drifted.model.config, drifted.stores
+    (first, *_, before, champion) = drifted.promotions
+    labelled = match_labels(config.data_schema, stores, day(10), day(10))
+
+    def told(**changes: object) -> Freshness | None:
+        return champion_freshness(config, stores, champion.model_copy(update=changes), labelled)
+
+    assert told() is not None
+    assert told(code="another") is None
+    assert told(trained_on=(day(1), before.trained_on[1])) is None, "it must have learnt later labels"
+    other = stores.models.load_promoted(first)
+    assert (first.baseline, other.spec.window) == (True, "all")
+    assert told(version=first.version, hashes=first.hashes) is None, "another window is another recipe"
 
 
 def test_a_refresh_made_again_is_the_same(drifted: SmallLoop) -> None:

@@ -172,7 +172,7 @@ def test_a_holdout_has_a_handful_of_the_rarer_class(ones, champion, holdout, tmp
     assert choose_holdout(loop.model.config, loop.stores, day(6))[0] == [day(number) for number in holdout]
 
 
-@pytest.mark.parametrize(("min_rows", "holdout"), [(30, [4]), (50, [3, 4]), (100, [2, 3, 4])])
+@pytest.mark.parametrize(("min_rows", "holdout"), [(40, [4]), (41, [3, 4]), (100, [2, 3, 4])])
 def test_a_holdout_is_as_short_as_its_rows_allow(min_rows, holdout, tmp_path):
     loop = SmallLoop.under(tmp_path, gate={"metric": "mae", "min_rows": min_rows})
     loop.take(doubled, 1, 2, 3, 4)
