@@ -11,6 +11,7 @@ from typing import Any, get_args
 from airflow.sdk import DAG, BaseOperator, Context, Param, get_parsing_context
 
 from airflow_evergreen.alerts import FailureReport
+from airflow_evergreen.links import model_page
 from evergreen.config.feeds_config import FilesConfig
 from evergreen.config.locations import model_roots
 from evergreen.config.model_folder import (
@@ -98,12 +99,13 @@ def describe(model: ModelFolder, kind: str, what: str) -> dict[str, Any]:
     :param what: what the DAG does, for the list of DAGs.
     """
     config = model.config
+    now = f"[The model's page]({model_page(f'{model.id}__{kind}')}) tells who serves, how it does, and what is open."
     return {
         "dag_id": f"{model.id}__{kind}",
         "dag_display_name": f"{model.id}__{kind}",
         "description": f"{config.title}: {what}",
         "doc_md": "\n\n".join(
-            filter(None, [f"**{for_markdown(config.title)}**: {what}.", config.description, _facts(model)])
+            filter(None, [f"**{for_markdown(config.title)}**: {what}.", config.description, _facts(model), now])
         ),
         "tags": {"evergreen", model.id, kind},
         "is_paused_upon_creation": False,

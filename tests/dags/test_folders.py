@@ -22,6 +22,7 @@ def test_a_dag_is_described_in_its_models_own_words(kind, taxi):
     dag = taxi[f"taxi__{kind}"]
     assert dag.description.startswith("Green taxi trip duration: ")
     assert "How many minutes a green taxi's trip will take" in dag.doc_md
+    assert f"[The model's page](/dags/{dag.dag_id}/plugin/evergreen-model)" in dag.doc_md
     for fact in (
         "one a day, from 2024-01-01",
         for_markdown("green_{batch:%Y-%m-%d}*.csv.gz"),

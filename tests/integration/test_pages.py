@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from airflow_evergreen.pages.app import app as pages
 from airflow_evergreen.pages.metrics import HELP
 from evergreen.incidents import report
+from evergreen.replay.outcome import tell_attempt, tell_batch, tell_check
 from evergreen.replay.runner import Runner
 from evergreen.storage import version_evidence
 from tests.pages_server import Get, serve_pages
@@ -215,6 +216,28 @@ def test_a_retrainings_page_tells_the_judgement(get: Get, small: SmallLoop) -> N
     assert attempt.judgement is not None
     assert f"all rows of the holdout {attempt.judgement.rows}" in told
     assert "Closed at" in told
+
+
+def test_a_run_is_told_in_a_sentence(get: Get, small: SmallLoop) -> None:
+    model, stores = small.model, small.stores
+    assert tell_batch(model, stores, day(1)) == f"{day(1)}: not scored, no champion yet"
+    assert tell_batch(model, stores, day(4)) == f"{day(4)}: scored by v2, 39 rows, 1 in quarantine"
+    assert tell_batch(model, stores, day(5)) == f"{day(5)}: rejected, x: no such column"
+    assert (
+        tell_batch(model, stores, day(6)) == tell_check(model, stores, day(6)) == tell_attempt(stores, "none.0") == ""
+    )
+    error = small.verdicts[2].outcomes.numbers["error"]
+    assert tell_check(model, stores, day(3)) == f"{day(3)}: nothing warns; mae {error:.4g}; asks to retrain (due)"
+    assert "inputs warn; predictions warn; drifted: x; mae" in tell_check(model, stores, day(4))
+    won = small.promotions[1]
+    assert tell_attempt(stores, won.attempt).startswith(f"verdict {won.attempt}: v2 serves from {day(3)}; improvement")
+    refused = small.attempt(3)
+    assert tell_attempt(stores, refused.id) == f"verdict {refused.id}: {refused.outcome}; {refused.why}"
+    # Where the schedule keeps New York's time, a run is for what had ended by it.
+    kept = small.using(
+        schedule={"every": "day", "start": "2024-01-01", "cron": "0 2 * * *", "timezone": "America/New_York"}
+    )
+    assert tell_batch(kept.model, stores, day(5)).startswith(f"{day(5)} (to {day(5)} 19:00 EST): rejected")
 
 
 def test_rows_in_quarantine_can_be_fetched_and_run_nowhere(get: Get) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,18 @@ def test_bad_data_fails_at_its_first_try(live: Live, told: list[str]) -> None:
     assert tasks["validate_labels"] == ("success", 1)
     assert live.runs("taxi__batch")["scheduled__2024-01-04T07:00:00+00:00"] == "failed"
     assert live.runs("taxi__batch")["scheduled__2024-01-05T07:00:00+00:00"] == "success"
+
+
+def test_runs_say_what_they_came_to(live: Live, told: list[str]) -> None:
+    """The scheduler copies into a run's note what the last task has returned."""
+    query = "select dag_id, run_id, content from dag_run_note join dag_run on dag_run.id = dag_run_id"
+    notes = {(dag_id, run_id): note for dag_id, run_id, note in live.query(query)}
+    day = "scheduled__2024-01-04T07:00:00+00:00"
+    assert notes["taxi__batch", day].startswith("2024-01-03 (to 2024-01-03 19:00 EST): rejected, PULocationID: no such")
+    scored = notes["taxi__batch", "scheduled__2024-01-05T07:00:00+00:00"]
+    assert re.fullmatch(r"2024-01-04 \(to .*\): scored by v\d, \d+ rows, \d+ in quarantine", scored)
+    assert re.search(r": .*; mae \d", notes["taxi__drift", "scheduled__2024-01-05T07:00:00+00:00"])
+    assert " serves from " in notes["taxi__retrain", "verdict-2024-01-02.0-run-1"]
 
 
 def test_one_run_answered_each_attempt(live: Live, model: ModelFolder, told: list[str]) -> None:

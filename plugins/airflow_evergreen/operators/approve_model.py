@@ -9,6 +9,7 @@ from airflow.sdk.definitions.param import ParamsDict
 from airflow.sdk.execution_time.hitl import HITLUser
 
 from airflow_evergreen.alerts import tell_incidents
+from airflow_evergreen.links import MlflowLink, ModelLink, OutcomeLink
 from airflow_evergreen.operators.attempt import AttemptOperator
 from airflow_evergreen.runtime import acting_for, load_model, locate
 from evergreen.config.locations import Locations
@@ -32,6 +33,7 @@ class ApproveModelOperator(AttemptOperator, HITLOperator):
     """
 
     template_fields = (*AttemptOperator.template_fields, "judged", "subject", "body")
+    operator_extra_links = (MlflowLink(), OutcomeLink(), ModelLink())
 
     def __init__(self, *, judged: Any, **kwargs: Any) -> None:
         # The DAG's own Params stand on its form, not on this one.

@@ -11,14 +11,15 @@ from airflow_evergreen.operators.step import StepOperator
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import Refused
+from evergreen.storage.stores import stores_of
 
 
 class SendAlertsOperator(StepOperator):
     """Tell the log, Slack and ``alerts.http`` what they have not been told yet.
 
     A sink that does not answer delays nothing: the next run tells it. Backfills tell nothing of their own: what they
-    have found stands in the ledger, and the next live run tells it. Returns how much was told, and how much was not
-    accepted. Parameters: see ``StepOperator``.
+    have found stands in the ledger, and the next live run tells it. Returns how much was told, how much was not
+    accepted, and what the run has come to. Parameters: see ``StepOperator``.
 
     :param failure: the incident that a failed task of this run opens, and that this run resolves if it has none.
     :param attempt: in a retraining, what ``AskRetrainingOperator`` returned. (templated)
@@ -37,9 +38,21 @@ class SendAlertsOperator(StepOperator):
             with suppress(Refused):
                 resolve_failure(model, at, self.failure, self.as_of(model, context), context)
         run: Any = context["dag_run"]
-        if run.run_type == "backfill":
-            return {"told": 0, "failed": 0}
-        return tell_incidents(model, at)
+        told = {"told": 0, "failed": 0} if run.run_type == "backfill" else tell_incidents(model, at)
+        outcome = self._tell_outcome(model, at, context)
+        return told | ({"outcome": outcome} if outcome else {})
+
+    def _tell_outcome(self, model: ModelFolder, at: Locations, context: Context) -> str:
+        """What the run has come to, in the sentence that becomes its note; empty where nothing is on record."""
+        from evergreen.replay.outcome import tell_attempt, tell_batch, tell_check
+
+        stores = stores_of(model, at)
+        if self.retraining:
+            return tell_attempt(stores, str(self.attempt["verdict"])) if self.attempt else ""
+        tell = {"failed-batch": tell_batch, "failed-drift": tell_check}.get(self.failure or "")
+        with suppress(Refused):
+            return tell(model, stores, self.as_of(model, context)) if tell is not None else ""
+        return ""
 
     def as_of(self, model: ModelFolder, context: Context) -> str:
         """The batch of the run, or of its attempt."""

@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 
 from airflow.configuration import conf
 
-PREFIX = "/evergreen"
+from airflow_evergreen.links import PREFIX
+
 Message = MutableMapping[str, Any]
 
 

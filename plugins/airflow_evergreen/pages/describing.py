@@ -25,6 +25,7 @@ from evergreen.replay.batch_profile import profile_batch
 from evergreen.replay.compare_versions import compare_versions, diff_code, lay_side_by_side
 from evergreen.replay.history import read_history
 from evergreen.replay.model_state import read_state
+from evergreen.replay.outcome import tell_batch, tell_check, tell_when
 from evergreen.replay.report import TEMPLATES, lay_out
 from evergreen.steps.send_alerts import runbook_of
 from evergreen.storage.stores import stores_of
@@ -129,6 +130,8 @@ def describe_run(folder: ModelFolder, batch: str | None, verdict: str | None, ru
         "model": folder.id,
         "config": folder.config,
         "batch": batch,
+        "when": tell_when(folder, batch) if batch else None,
+        "told": [tell(folder, stores, batch) for tell in (tell_batch, tell_check)] if batch else [],
         "sealed": {feed: record for feed, record in found.items() if record is not None},
         "claim": stores.ledger.last(ClaimRecord, batch) if batch else None,
         "verdict": stores.ledger.get(VerdictRecord, batch) if batch else None,

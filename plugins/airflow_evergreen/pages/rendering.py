@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment
 
 from airflow_evergreen import __version__
-from airflow_evergreen.pages import PREFIX
+from airflow_evergreen.links import PREFIX
 from evergreen.replay.batch_profile import tell_number
 from evergreen.replay.report import TEMPLATES, open_templates
 

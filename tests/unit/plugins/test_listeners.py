@@ -1,7 +1,17 @@
-"""A DAG file that cannot be imported any more is told to the deployment's Slack, by Airflow's own call."""
+"""By Airflow's own call a DAG file that cannot be imported any more is told, and a run that has ended gets its note."""
+
+from datetime import UTC, datetime
 
 import pytest
 from airflow.listeners.listener import get_listener_manager
+from airflow.models.dag import DagModel
+from airflow.models.dagbundle import DagBundleModel
+from airflow.models.dagrun import DagRun
+from airflow.models.xcom import XComModel
+from airflow.utils import db
+from airflow.utils.session import create_session
+from sqlalchemy import text
+from sqlalchemy.orm import object_session
 
 from airflow_evergreen.plugin import EvergreenPlugin
 from tests.fake_slack import fake_slack
@@ -35,3 +45,53 @@ def test_a_dag_file_of_ours_that_cannot_be_imported_is_told(content, told, slack
         assert said.body["channel"] == "#ops"
         assert str(file) in said.body["blocks"][2]["text"]["text"]
         assert "ImportError: cannot import name 'buid_dags'" in said.body["blocks"][2]["text"]["text"]
+
+
+@pytest.fixture
+def ended():
+    """A run of a DAG that has ended, in a session of Airflow's database, and what its last task has returned."""
+    db.initdb()
+    for listener in EvergreenPlugin.listeners:
+        get_listener_manager().add_listener(listener)
+    with create_session() as session:
+
+        def end(dag_id, returned, note=None):
+            session.merge(DagBundleModel(name="dags"))
+            session.flush()
+            session.merge(DagModel(dag_id=dag_id, bundle_name="dags"))
+            session.flush()
+            run = DagRun(dag_id=dag_id, run_id="one", run_type="manual", run_after=datetime.now(UTC), state="failed")
+            run.note = note
+            session.add(run)
+            session.flush()
+            task = {"dag_id": dag_id, "task_id": "send_alerts", "run_id": "one", "map_index": -1, "dag_run_id": run.id}
+            # What the note is made of, without the task instance that a scheduler would have made.
+            session.execute(text("PRAGMA defer_foreign_keys=ON"))
+            session.add(XComModel(key="return_value", value=returned, **task))
+            session.flush()
+            return run
+
+        yield end
+        session.rollback()
+
+
+SAID = {"told": 0, "failed": 0, "outcome": "2024-01-08: rejected, PULocationID: no such column"}
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "returned", "note", "left"),
+    [
+        ("taxi__batch", SAID, None, SAID["outcome"]),
+        ("taxi__retrain", SAID | {"outcome": "x" * 2000}, None, "x" * 1000),
+        ("taxi__batch", SAID, ("of an earlier try", "evergreen"), SAID["outcome"]),
+        ("taxi__batch", SAID, ("looked at it, all is well", "7"), "looked at it, all is well"),
+        ("taxi__batch", {"told": 0, "failed": 0}, None, None),
+        ("taxi__batch", "elsewhere://value", None, None),
+        ("theirs", SAID, None, None),
+    ],
+)
+def test_a_run_that_ends_has_its_outcome_for_a_note(dag_id, returned, note, left, ended):
+    run = ended(dag_id, returned, note)
+    run.notify_dagrun_state_changed(msg="task_failure")
+    object_session(run).flush()
+    assert run.note == left

@@ -91,9 +91,8 @@ def test_a_challenger_is_judged_as_it_was_trained(run, model, step, context_of):
 
 def test_a_judgement_is_told_in_its_numbers(model, step, context_of):
     numbers = {"metric": "mae", "champion": 5.0, "challenger": 4.4, "expected": 0.11, "worse": 0.02}
-    judgement = Judgement(
-        against="promotion 1", rows=400, blocks=4, improvement=0.12, lower=0.03, upper=0.21, **numbers
-    )
+    numbers |= {"rows": 400, "improvement": 0.12, "lower": 0.03, "upper": 0.21}
+    judgement = Judgement(against="promotion 1", blocks=4, **numbers)
     step("judge_model", judged("passed", judgement))
     trained = {
         "run": "abc",
@@ -101,7 +100,7 @@ def test_a_judgement_is_told_in_its_numbers(model, step, context_of):
         "rows": 900,
         "why": "",
         "fault": False,
-        "page": "",
+        "page": "http://people/#/runs/abc",
     }
     operator = JudgeModelOperator(task_id="judge_model", model_id="taxi", attempt=ATTEMPT, trained=trained)
     assert handed_over(operator.execute(context_of())) == {
@@ -109,6 +108,7 @@ def test_a_judgement_is_told_in_its_numbers(model, step, context_of):
         "outcome": "passed",
         "why": "better by 12 %",
         **numbers,
+        "page": "http://people/#/runs/abc",
     }
 
 

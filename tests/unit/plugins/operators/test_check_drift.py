@@ -16,9 +16,9 @@ def verdict(batch):
         promotion=1,
         version=1,
         freshness=ok,
-        inputs=SectionVerdict(state="warn", why="distance has drifted"),
+        inputs=SectionVerdict(state="warn", why="distance has drifted", numbers={"drifted": ["distance"]}),
         predictions=ok,
-        outcomes=ok,
+        outcomes=SectionVerdict(state="ok", why="", numbers={"error": 2.5, "at_first": 2.25, "rows": 90}),
         reasons=("decay",),
         action="retrain",
         last_ask=f"{batch}.0",
@@ -41,6 +41,11 @@ def test_a_check_tells_states_reasons_and_action(operator, model, step, context_
         "outcomes": "ok",
         "reasons": ["decay"],
         "action": "retrain",
+        "error": 2.5,
+        "error_at_first": 2.25,
+        "rows": 90,
+        "drifted": ["distance"],
+        "drawn": "2024-01-02",
     }
 
 
