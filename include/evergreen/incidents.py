@@ -41,7 +41,7 @@ HEADINGS: dict[Cause | Shared, str] = {
     "broken": "the model folder is refused",
     "late": "batches are late",
     "outage": "does not answer",
-    "digest": "the day before",
+    "digest": "the day's digest",
 }
 # Of each `unfit`: the message has file, error and rows.
 MEND_CODE = "Mend the code; the next retraining takes it up."

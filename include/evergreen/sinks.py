@@ -21,7 +21,7 @@ class Message:
 
     :param model: the model's id.
     :param incident: the incident's id; a sink that can edit updates its earlier message of the same id.
-    :param event: ``opened``, ``seen again``, ``still open`` (after it was snoozed) or ``resolved``.
+    :param event: ``opened``, ``seen again``, ``still open`` (after it was snoozed), ``resolved``; of a digest ``news``.
     :param as_of: the batch.
     :param text: what happened.
     :param sightings: how often it was reported so far.

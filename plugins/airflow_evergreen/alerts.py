@@ -3,15 +3,17 @@
 import logging
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from airflow.configuration import conf
 from airflow.sdk import Context
 
+from airflow_evergreen.hooks.notifier_sink import NotifierSink
 from airflow_evergreen.hooks.slack_sink import SlackSink
 from airflow_evergreen.runtime import acting_for, load_model, locate
-from evergreen.config.locations import Locations, deployment_alerts
-from evergreen.config.model_folder import BrokenFolder, ModelFolder
+from evergreen.config.locations import Locations, deployment_alerts, model_roots
+from evergreen.config.model_folder import BrokenFolder, ModelFolder, find_model_folders
 from evergreen.config.tasks_config import AlertsConfig
 from evergreen.errors import BatchMissing, BatchRejected, ModelIncompatible, Outage, RecordUnreadable, Refused
 from evergreen.incidents import report, resolve
@@ -28,34 +30,40 @@ _NEXT_MENDS = "failed-retrain"
 
 
 def sinks_of(model: ModelFolder | BrokenFolder) -> tuple[Sink, ...]:
-    """Who is told of a model's incidents: the log, and the URL and the Slack that its config.yaml names.
+    """Who is told of a model's incidents: the log, and the URL, the Slack and the notifiers that its config.yaml names.
 
-    Where it names neither, the deployment's are told.
+    Where it names none, the deployment's are told.
     """
     from evergreen.steps.send_alerts import default_sinks, own_alerts
 
     own = own_alerts(model)
     if own is not None:
-        return (*default_sinks(model), *_slack(f"model {model.id}: alerts.slack", own))
+        return (*default_sinks(model), *_by_airflow(f"model {model.id}: alerts.slack", own))
     shared = deployment_alerts()
     channel = model.config.alerts.channel if isinstance(model, ModelFolder) else None
-    return (*default_sinks(model), *_slack(_SHARED, shared.model_copy(update={"channel": channel or shared.channel})))
+    shared = shared.model_copy(update={"channel": channel or shared.channel})
+    return (*default_sinks(model), *_by_airflow(_SHARED, shared))
 
 
 def deployment_sinks() -> tuple[Sink, ...]:
-    """Who is told of what no model can tell: the log, and what ``EVERGREEN_ALERTS_HTTP`` and ``_SLACK`` name."""
+    """Who is told of what no model can tell: the log, and what ``EVERGREEN_ALERTS_…`` name."""
     from evergreen.steps import send_alerts
 
-    return (*send_alerts.deployment_sinks(), *_slack(_SHARED, deployment_alerts()))
+    return (*send_alerts.deployment_sinks(), *_by_airflow(_SHARED, deployment_alerts()))
 
 
-def _slack(where: str, alerts: AlertsConfig) -> tuple[Sink, ...]:
+def _by_airflow(where: str, alerts: AlertsConfig) -> tuple[Sink, ...]:
+    """Who is told by Airflow's connections and classes."""
+    from evergreen.steps.send_alerts import name_notifiers
+
+    told = [item for one in alerts.notifiers for item in one.items()]
+    notifiers = tuple(NotifierSink(*item, name) for item, name in zip(told, name_notifiers(alerts), strict=True))
     if alerts.slack is None:
-        return ()
+        return notifiers
     if not SlackSink.configured(alerts.slack):
         _logger.warning("%s names connection %s, which is not there; logged only", where, alerts.slack)
-        return ()
-    return (SlackSink(alerts.slack, alerts.channel),)
+        return notifiers
+    return (SlackSink(alerts.slack, alerts.channel), *notifiers)
 
 
 def page_of(folder: ModelFolder | BrokenFolder) -> str:
@@ -92,6 +100,18 @@ def tell_watched(folder: ModelFolder | BrokenFolder, at: Locations) -> None:
 
     sinks = {sink.name: sink for sink in (*deployment_sinks(), *sinks_of(folder))}
     send_alerts(folder, at, tuple(sinks.values()), WATCHED, page_of(folder))
+
+
+def tell_digest(at: Locations, now: datetime) -> None:
+    """Tell the deployment's sinks today's digest, once, if ``EVERGREEN_ALERTS_DIGEST`` wants one by now.
+
+    :param now: the moment, in UTC.
+    """
+    from evergreen.replay.digest import DIGEST, announce_digest
+    from evergreen.steps.tell_incidents import Subject, tell
+
+    announce_digest(find_model_folders(model_roots()).values(), at, now)
+    tell(Subject(DIGEST, f"Evergreen {at.env}", overview(), runbook=""), at, deployment_sinks(), ("digest",), now)
 
 
 def tell_at_once(message: Message, sinks: tuple[Sink, ...]) -> None:

@@ -1,9 +1,11 @@
 """Where things are: the one module that reads the environment."""
 
+import json
 import os
 from dataclasses import dataclass
+from datetime import time
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from pydantic import ValidationError
 
@@ -73,15 +75,38 @@ def home() -> Path:
 
 
 def deployment_alerts() -> AlertsConfig:
-    """Who is told of models that name nobody or do not load: ``EVERGREEN_ALERTS_HTTP``, ``_SLACK`` and ``_CHANNEL``.
+    """Who is told of models that name nobody or do not load: ``EVERGREEN_ALERTS_HTTP``, ``_SLACK`` and others.
 
     :raises ConfigInvalid: if what is there is not valid.
     """
-    said = {name: os.environ.get(f"EVERGREEN_ALERTS_{name.upper()}") or None for name in AlertsConfig.model_fields}
+    said: dict[str, Any] = {
+        name: value
+        for name in AlertsConfig.model_fields
+        if (value := os.environ.get(f"EVERGREEN_ALERTS_{name.upper()}"))
+    }
     try:
+        if "notifiers" in said:
+            said["notifiers"] = json.loads(said["notifiers"])
         return AlertsConfig.model_validate(said)
+    except json.JSONDecodeError as error:
+        problem = f"is no JSON: {error}; valid: a list as that of alerts.notifiers"
+        raise ConfigInvalid("EVERGREEN_ALERTS_NOTIFIERS", [problem]) from None
     except ValidationError as error:
         raise ConfigInvalid("EVERGREEN_ALERTS_*", describe_mistakes(error, AlertsConfig)) from None
+
+
+def digest_time() -> time | None:
+    """When the day's digest is told, in UTC: ``EVERGREEN_ALERTS_DIGEST``, such as 07:00; None where nobody wants one.
+
+    :raises ConfigInvalid: if it is no time.
+    """
+    said = os.environ.get("EVERGREEN_ALERTS_DIGEST")
+    try:
+        return time.fromisoformat(said) if said else None
+    except ValueError:
+        raise ConfigInvalid(
+            "EVERGREEN_ALERTS_DIGEST", [f"found {said!r}; valid: a time in UTC such as 07:00"]
+        ) from None
 
 
 def model_roots() -> list[Path]:

@@ -1,7 +1,7 @@
 """The part of the contract that says how Airflow runs a model's tasks, and whom its incidents reach."""
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
@@ -59,11 +59,23 @@ class AlertsConfig(Contract):
     channel: str | None = Field(
         default=None, description="Channel, for a connection of type Slack API; an incoming webhook has its own."
     )
+    notifiers: tuple[dict[str, dict[str, Any]], ...] = Field(
+        default=(),
+        description="Airflow's notifiers for e-mail, PagerDuty and others: each a class by its path, with its "
+        "arguments, in which `{{ alert.… }}` has what is told.",
+    )
     runbook: str | None = Field(
         default=None,
         description="URL of a page with a section for each kind of incident, such as `#fault-rows`; without it "
         "messages name the one in docs/operate.md.",
     )
+
+    @field_validator("notifiers")
+    @classmethod
+    def _names_one_class(cls, notifiers: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+        if any(len(one) != 1 or "." not in next(iter(one)) for one in notifiers):
+            raise ValueError("valid: a list of classes with their arguments, {package.module.Class: {name: value}}")
+        return notifiers
 
     @field_validator("http", "runbook")
     @classmethod

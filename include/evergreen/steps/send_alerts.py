@@ -54,6 +54,7 @@ def find_untold(model: ModelFolder, at: Locations, now: datetime) -> list[str]:
     """What somebody whom config.yaml or the environment names has not been told yet: the name and the incidents."""
     alerts, ledger = own_alerts(model) or deployment_alerts(), open_stores(at, model.id).ledger
     names = [sink.name for sink in default_sinks(model)[1:]] + ([f"slack-{alerts.slack}"] if alerts.slack else [])
+    names += name_notifiers(alerts)
     subject = Subject(model.id, model.config.title)
     found = {name: tell_incidents.find_untold(subject, ledger, name, get_args(Cause), now, []) for name in names}
     return [
@@ -70,7 +71,13 @@ def runbook_of(model: ModelFolder | BrokenFolder) -> str:
 def own_alerts(model: ModelFolder | BrokenFolder) -> AlertsConfig | None:
     """Whom a model's config.yaml names; None where it names nobody, and those of the deployment are told."""
     alerts = model.config.alerts if isinstance(model, ModelFolder) else AlertsConfig()
-    return alerts if alerts.http or alerts.slack else None
+    return alerts if alerts.http or alerts.slack or alerts.notifiers else None
+
+
+def name_notifiers(alerts: AlertsConfig) -> list[str]:
+    """Under which names it is noted what notifiers have taken: the class, and which of several."""
+    classes = [path.rpartition(".")[2] for one in alerts.notifiers for path in one]
+    return [f"notifier-{name}-{classes[:n].count(name)}" for n, name in enumerate(classes)]
 
 
 def default_sinks(model: ModelFolder | BrokenFolder) -> tuple[Sink, ...]:

@@ -50,7 +50,7 @@ class Subject:
     :param id: under which they are on record.
     :param title: its name for people.
     :param page: address of its page; empty where that is unknown.
-    :param runbook: address of the page that tells what to do.
+    :param runbook: address of the page that tells what to do; empty where there is nothing to do.
     """
 
     id: str
@@ -179,11 +179,11 @@ def _messages(
             heading=HEADINGS[opened.cause],
             since=opened.as_of,
             page=subject.page,
-            runbook=f"{subject.runbook}#{opened.cause}",
+            runbook=f"{subject.runbook}#{opened.cause}" if subject.runbook else "",
             id=f"{subject.id}.{opened.id}.{name}",
         )
 
-    found: list[Untold] = [(("opened",), message("opened", opened, "opened"))]
+    found: list[Untold] = [(("opened",), message("news" if opened.cause == "digest" else "opened", opened, "opened"))]
     noted = [f"seen-{seen.n}"] if seen is not None else []
     woken = f"woken-{snoozed.n}" if snoozed is not None else ""
     if over is None and woken and is_new(incident, woken):

@@ -44,12 +44,14 @@ def build_blocks(message: Message, whole: bool = True) -> list[dict[str, Any]]:
 
 
 def _tell_since(message: Message) -> str:
+    if message.event == "news":
+        return message.as_of
     since = message.since or message.as_of
     facts = [
         message.incident if message.heading else "",
         f"since {since}" if since else "",
         f"reported {message.sightings} times" if message.sightings > 1 else "",
-        f"{message.event} at {message.as_of}" if message.event not in ("opened", "news") else "",
+        f"{message.event} at {message.as_of}" if message.event != "opened" else "",
     ]
     return _MOMENT.sub(r"\1 \2 UTC", " · ".join(filter(None, facts))) or message.event
 
@@ -67,7 +69,8 @@ def _split(text: str) -> Iterator[str]:
 
 
 def _build_buttons(message: Message) -> Iterator[dict[str, Any]]:
-    named = {"Model's page": message.page, "Run in Airflow": message.link, "Runbook": message.runbook}
+    page = "All models" if message.model.startswith("@") else "Model's page"
+    named = {page: message.page, "Run in Airflow": message.link, "Runbook": message.runbook}
     buttons = [
         {"type": "button", "text": _plain(name), "url": quote(url, safe=_KEPT), "action_id": name}
         for name, url in named.items()

@@ -6,11 +6,11 @@ from typing import Any
 from airflow.sdk import BaseSensorOperator, Context
 from airflow.triggers.base import StartTriggerArgs
 
-from airflow_evergreen.alerts import deployment_sinks, tell_at_once, tell_incidents, tell_watched
+from airflow_evergreen.alerts import deployment_sinks, tell_at_once, tell_digest, tell_incidents, tell_watched
 from airflow_evergreen.hooks.tracking import MlflowHook
 from airflow_evergreen.runtime import acting_for, load_model, locate
 from evergreen.config.locations import Locations, model_roots
-from evergreen.config.model_folder import find_model_folders
+from evergreen.config.model_folder import ModelFolder, find_model_folders
 from evergreen.errors import RecordUnreadable
 from evergreen.incidents import report
 from evergreen.records import Words
@@ -44,6 +44,9 @@ class RetrainSensor(BaseSensorOperator):
         """Hand over the runs to start, and report what the folders have to report."""
         with acting_for(context):
             self._report_changes()
+        if not event:
+            # It has the time: what was not taken yet, what was quiet until today, and the day's digest.
+            self._tell_the_rest()
         for run in event:
             try:
                 self._report_paused(context, run)
@@ -65,6 +68,19 @@ class RetrainSensor(BaseSensorOperator):
                     # The record of the incident itself: nothing can be noted, so it is told at each look.
                     message = Message(folder.id, "broken", "opened", "", f"{folder.id}: {error}", 1)
                     tell_at_once(message, deployment_sinks())
+
+    def _tell_the_rest(self) -> None:
+        at = locate(self.mlflow_conn_id)
+        for folder in find_model_folders(model_roots()).values():
+            try:
+                if isinstance(folder, ModelFolder):
+                    tell_incidents(folder, at)
+            except Exception:
+                self.log.exception("model %s: what is left to tell could not be told; the others go on", folder.id)
+        try:
+            tell_digest(at, datetime.now(UTC))
+        except Exception:
+            self.log.exception("the day's digest could not be told; the next run tells it")
 
     def _report_paused(self, context: Context, run: dict[str, Any]) -> None:
         instance: Any = context["ti"]

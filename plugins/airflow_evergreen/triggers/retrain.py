@@ -79,7 +79,17 @@ class RetrainTrigger(BaseTrigger):
             except Exception:
                 _logger.exception("model %s: whether it stands still could not be read; the others go on", folder.id)
         changed, self._changes = bool(seen & self._changes), seen
-        return changed
+        return changed or self._wants_digest(at)
+
+    @staticmethod
+    def _wants_digest(at: Locations) -> bool:
+        from evergreen.replay.digest import is_digest_due
+
+        try:
+            return is_digest_due(at, datetime.now(UTC))
+        except Exception:
+            _logger.exception("whether the day's digest is due could not be read; the watch goes on")
+            return False
 
 
 def _next_run(model: ModelFolder, at: Locations) -> dict[str, Any] | None:

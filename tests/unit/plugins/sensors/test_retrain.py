@@ -1,14 +1,17 @@
 """The watch hands over what the trigger found, and tells of a retrain DAG that is paused."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from airflow_evergreen.sensors.retrain import RetrainSensor
 from airflow_evergreen.triggers.retrain import RetrainTrigger
-from evergreen.incidents import last_incident
+from evergreen.incidents import last_incident, report
+from evergreen.replay.digest import is_digest_due
 from evergreen.storage.stores import open_stores
 from tests.fake_slack import fake_slack
+from tests.unit.plugins.hooks.test_slack_sink import texts
 
 CONF = {"verdict": "2024-01-14.0", "as_of": "2024-01-18", "run": 1}
 RUN = {"trigger_dag_id": "taxi__retrain", "trigger_run_id": "verdict-2024-01-14.0-run-1", "conf": CONF}
@@ -91,3 +94,45 @@ def test_a_folder_that_cannot_be_reported_stops_no_other(model, ledger, instance
     write_folder("zzz", config="title: [")
     assert RetrainSensor(task_id="wait_for_verdict").resume(instance(paused=False), [RUN]) == [RUN]
     assert last_incident(open_stores(deployment, "zzz").ledger, "broken") is not None
+
+
+def test_the_digest_is_one_message_a_day_whoever_watches(model, context_of, monkeypatch, deployment, write_folder):
+    """Slack is down at its time; the next look tells it, and no other tells it again."""
+    write_folder("broken_one", config="title: [")
+    sensor = RetrainSensor(task_id="wait_for_verdict")
+    with fake_slack() as slack:
+        monkeypatch.setenv("AIRFLOW_CONN_OPS", slack.api)
+        monkeypatch.setenv("EVERGREEN_ALERTS_SLACK", "ops")
+        monkeypatch.setenv("EVERGREEN_ALERTS_CHANNEL", "#ops")
+
+        def digests():
+            return [said for said in slack.messages if "the day's digest" in said.body["text"]]
+
+        sensor.resume(context_of(end=None), [])
+        assert digests() == []
+        monkeypatch.setenv("EVERGREEN_ALERTS_DIGEST", "00:00")
+        assert is_digest_due(deployment, datetime.now(UTC))
+        slack.error = "internal_error"
+        sensor.resume(context_of(end=None), [])
+        slack.error = ""
+        assert not is_digest_due(deployment, datetime.now(UTC))
+        for _ in range(2):
+            sensor.resume(context_of(end=None), [])
+        (said,) = digests()
+        assert slack.refused[0]["blocks"]
+    head, day, text, *_ = texts(said.body)
+    assert head == "\N{LARGE BLUE CIRCLE} Evergreen dev: the day's digest"
+    assert day == datetime.now(UTC).date().isoformat()
+    first, *lines = text.splitlines()
+    assert first.startswith("2 models, 1 with something open, on ")
+    fine = "• taxi: nobody serves yet, no batch was scored, nothing open"
+    assert lines == ["• broken_one: the folder does not load", fine]
+
+
+def test_what_slack_did_not_take_is_told_within_the_hour(model, ledger, context_of, monkeypatch):
+    report(ledger, "drift", "2024-01-01", "drifted")
+    with fake_slack() as slack:
+        monkeypatch.setenv("AIRFLOW_CONN_OPS", slack.webhook)
+        monkeypatch.setenv("EVERGREEN_ALERTS_SLACK", "ops")
+        RetrainSensor(task_id="wait_for_verdict").resume(context_of(end=None), [])
+        assert ["drift.0 opened" in said.body["text"] for said in slack.messages] == [True]
