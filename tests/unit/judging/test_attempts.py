@@ -3,7 +3,7 @@
 import pytest
 
 from evergreen.config.model_folder import load_model_folder
-from evergreen.judging.attempts import DueAttempt, find_due_attempt, holdout_of
+from evergreen.judging.attempts import DueAttempt, find_due_attempt, holdout_of, is_new_code
 from evergreen.records import (
     AttemptRecord,
     BatchRecord,
@@ -74,11 +74,11 @@ def ask(ledger, number, previous=None, reason="decay"):
     )  # fmt: skip
 
 
-def attempt(ledger, verdict, number, holdout):
+def attempt(ledger, verdict, number, holdout, tried=None):
     ledger.put(
         AttemptRecord(
             as_of=day(number), verdict=f"{day(verdict)}.0", trained_on=SPAN, training_rows=1, data="d", code="c",
-            holdout=tuple(map(day, holdout)), against=1, judgement=None, outcome="refused", why="",
+            holdout=tuple(map(day, holdout)), against=1, judgement=None, outcome="refused", why="", tried=tried or {},
         )
     )  # fmt: skip
 
@@ -112,6 +112,23 @@ def test_who_has_no_champion_waits_for_nothing(loop):
 
 def test_without_labels_that_are_new_to_the_champion_nothing_is_due(loop):
     assert due(loop(5, missing=tuple(range(4, 14)))) is None
+
+
+def test_nothing_is_due_before_the_labels_of_its_batch_are_sealed(loop):
+    config, stores = loop(14)
+    claim = {"version": 1, "promotion": 1, "why": "", "data": "d", "label_cut": None}
+    stores.ledger.put(ClaimRecord(as_of=day(14), revision=0, **claim))
+    assert due((config, stores)) is None
+    stores.ledger.put(BatchRecord(as_of=day(14), feed="labels", revision=0, state="published", clean=1))
+    assert due((config, stores)) == (14, [13, 14])
+
+
+@pytest.mark.parametrize("tried", [{}, {"all": 1.0}], ids=["none was fitted", "one was"])
+def test_code_is_new_until_a_challenger_was_fitted_by_it(tried, loop):
+    _, stores = loop(5, promoted=False)
+    attempt(stores.ledger, 5, 7, (6, 7), tried)
+    ask(stores.ledger, 8, previous=f"{day(5)}.0")
+    assert is_new_code(stores, DueAttempt(f"{day(8)}.0", day(8)), "c") is not bool(tried)
 
 
 def test_an_attempt_that_was_judged_is_finished_first(loop):

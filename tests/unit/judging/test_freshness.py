@@ -79,7 +79,7 @@ def test_a_difference_that_counts_more_pulls_the_mean_and_leaves_fewer_to_tell()
 def test_newer_attempts_count_more_of_what_labels_more_are_worth() -> None:
     rising, falling = (
         [Freshness(gain=gain, error=0.005) for gain in gains]
-        for gains in ([0.03] * 4 + [0.0] * 6, [0.0] * 6 + [0.03] * 4)
+        for gains in ([0.03] * 5 + [0.0] * 6, [0.0] * 6 + [0.03] * 5)
     )
     assert judge_refresh(GATE, rising)[1]
     assert not judge_refresh(GATE, falling)[1]

@@ -73,6 +73,16 @@ def test_a_partition_is_replaced_whole_and_no_other(lake):
     assert ids(lake, table="labels") == [6]
 
 
+def test_what_another_process_has_written_since_a_table_was_opened_is_read(lake, tmp_path):
+    other = Lake(str(tmp_path), "dev", "taxi")
+    other.replace("clean", DAY, 0, rows_of(1), {})
+    assert ids(lake) == [1]
+    other.replace("clean", "2024-01-02", 0, rows_of(2), {})
+    assert ids(lake, "2024-01-02") == [2]
+    other.replace("clean", DAY, 0, rows_of(1, 3), {})
+    assert lake.read(part(rows_of(1, 3)), ["id"]).num_rows == 2
+
+
 def test_each_write_is_one_commit_and_an_earlier_one_stays_readable(lake):
     lake.replace("clean", DAY, 0, rows_of(1), {})
     lake.replace("clean", "2024-01-02", 0, rows_of(2), {})
