@@ -29,9 +29,23 @@ def test_a_version_is_found_by_its_attempt(store):
     assert versions == [1, 2]
     assert [store.find_version(attempt) for attempt in ("2024-01-03.0", "2024-01-05.0", "2024-01-04.0")] == [1, 2, None]
     assert store.version_tags(2)["evergreen.code"] == "2024-01-05.0"
-    # A killed process may have registered one twice: the first is meant.
-    register(store, "2024-01-03.0")
-    assert store.find_version("2024-01-03.0") == 1
+    # A killed process may have registered one before: the first is meant, and stays alone.
+    assert register(store, "2024-01-03.0") == store.find_version("2024-01-03.0") == 1
+    assert [store.has_version(version) for version in (1, 2, 3)] == [True, True, False]
+
+
+def test_of_an_attempts_runs_the_one_that_was_finished_first_is_meant(store):
+    def run(status, ended):
+        tags = {"evergreen.attempt": "2024-01-03.0", "evergreen.role": "challenger"}
+        made = store._client.create_run(store._experiment, tags=tags).info.run_id
+        store._client.set_terminated(made, status, end_time=ended)
+        return made
+
+    run("KILLED", 1_000)
+    assert store.find_run("2024-01-03.0", "challenger") is None
+    later, first = run("FINISHED", 3_000), run("FINISHED", 2_000)
+    assert later != store.find_run("2024-01-03.0", "challenger") == first
+    assert store.find_run("2024-01-03.0", "champion") is None
 
 
 def test_the_alias_names_a_version_and_the_promotion_by_which_it_does(store):
