@@ -195,7 +195,7 @@ def test_a_paused_retrain_dag_is_reported_and_runs_once_when_unpaused(
     live.call("PATCH", "/dags/paused__retrain", {"is_paused": True})
     land(model, live.at, 2)
     incident = wait_until(lambda: last_incident(ledger, "paused"), 600, "the incident")
-    for said in ("paused__retrain is paused", f"verdict {VERDICT}", "Champion stays", "Unpause"):
+    for said in ("paused__retrain is paused", f"verdict {VERDICT}", "The champion stays", "Unpause"):
         assert said in incident.opened.told
     time.sleep(5)
     assert live.runs("paused__retrain") == {RUN: "queued"}
