@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from click.testing import CliRunner, Result
 
+from evergreen.cli import cli
 from evergreen.config.locations import Locations, model_roots
 from evergreen.config.model_folder import get_model_folder
 from evergreen.demo.stream import DemoStream
@@ -27,6 +29,11 @@ def evergreen(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*EVERGREEN, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600
     )
+
+
+def answer(home: Path, *arguments: str) -> Result:
+    """The same in this process, which has imported what it takes."""
+    return CliRunner(env={"EVERGREEN_HOME": str(home), "COLUMNS": "200"}).invoke(cli, arguments)
 
 
 @pytest.fixture(scope="module")
@@ -106,10 +113,10 @@ def test_a_second_run_continues_and_changes_nothing(
 def test_status_and_why_answer_from_the_records(demo: tuple[Path, subprocess.CompletedProcess[str], History]) -> None:
     home, _, history = demo
     last = history.promotions[-1]
-    status = evergreen(home / "demo", "status", "taxi").stdout
+    status = answer(home / "demo", "status", "taxi").output
     assert f"version {last.version} serves since batch {last.effective_from}" in status
     assert "open verdict: none" in status
-    why = evergreen(home / "demo", "why", "taxi", str(last.version)).stdout
+    why = answer(home / "demo", "why", "taxi", str(last.version)).output
     attempt = next(one for one in history.attempts if one.id == last.attempt)
     assert attempt.refresh
     assert attempt.why in why
@@ -119,7 +126,7 @@ def test_status_and_why_answer_from_the_records(demo: tuple[Path, subprocess.Com
         for one in history.attempts
         if one.id == promotion.attempt and one.judgement
     ][-1]
-    why = evergreen(home / "demo", "why", "taxi", str(judged)).stdout
+    why = answer(home / "demo", "why", "taxi", str(judged)).output
     assert f"{judgement.champion:.4g} to {judgement.challenger:.4g} on {judgement.rows} rows" in why
     assert "windows, by their loss on these: all " in why
     wrong = evergreen(home / "demo", "why", "taxi", "99")
@@ -179,9 +186,9 @@ def test_mlflow_alone_can_predict_with_the_champion(
 
 
 def test_a_loop_that_never_retrains_does_not_close(tmp_path: Path) -> None:
-    done = evergreen(tmp_path, "demo", "--policy", "never")
-    assert done.returncode == 1
-    assert "did not close" in done.stdout
+    done = answer(tmp_path, "demo", "--policy", "never")
+    assert done.exit_code == 1
+    assert "did not close" in done.output
 
 
 def test_on_s3_it_decides_the_same_on_the_same_rows(
