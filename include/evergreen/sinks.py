@@ -1,6 +1,7 @@
 """Where incidents are told."""
 
 import logging
+import re
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
@@ -13,6 +14,8 @@ _logger = logging.getLogger("airflow_evergreen.alerts")
 # It would log each URL, and who knows a webhook's may post.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 _TIMEOUT = 10
+# What is told of no batch, such as a broken folder, has a moment in its place.
+_MOMENT = re.compile(r"T\d\d:\d\d:\d\d$")
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,9 @@ class Message:
     def summary(self) -> str:
         """One line that tells which model, what and when."""
         what = f"{self.heading}, {self.incident}" if self.heading else self.incident
-        at = f", batch {self.as_of}" if self.as_of else ""
+        if self.event == "news":
+            return one_line(f"{self.title}: {self.heading}, {self.as_of}")
+        at = f", {'' if _MOMENT.search(self.as_of) else 'batch '}{self.as_of}" if self.as_of else ""
         return one_line(f"{self.title or self.model}: {what} {self.event}{at}")
 
 

@@ -41,7 +41,8 @@ def describe_day(folders: Iterable[Folder], at: Locations, today: date) -> Itera
     """Tell of the day before ``today`` in a line that counts and one a model, what needs a person first."""
     told = sorted(_tell_model(folder, at, today) for folder in folders)
     needy = sum(1 for urgency, _ in told if urgency[:2] < (0, 0))
-    yield f"{len(told)} models, {needy or 'none'} with something open, on {today - timedelta(days=1)} (UTC):"
+    day, models = today - timedelta(days=1), "1 model" if len(told) == 1 else f"{len(told)} models"
+    yield f"{models}, {needy or 'none'} with something open, on {day} (UTC):"
     yield from (line for _, line in told)
 
 

@@ -219,8 +219,9 @@ def _tell(model: ModelFolder, stores: Stores, verdict: VerdictRecord) -> None:
     elif keys["state"] == "ok":
         resolve(ledger, "unmatched", as_of, f"{model.id}, batch {as_of}: labels match their rows again")
     if verdict.inputs.state == "warn":
-        todo = "Look whether the source changed: a unit, a code, a new customer. Outcomes decide about a retraining."
-        report(ledger, "drift", as_of, Words(f"{serving}: {verdict.inputs.why}.", f"{asked}.", todo))
+        text = f"{serving}: {verdict.inputs.why}. Numbers are distances from the rows that it learnt from."
+        todo = "Look whether the source changed: a unit, a code, a new customer. If so, have it mended and reingest."
+        report(ledger, "drift", as_of, Words(text, f"{asked}; outcomes decide, not inputs.", todo))
     elif verdict.inputs.state == "ok":
         resolve(ledger, "drift", as_of, f"{serving}: inputs as in the reference")
     if verdict.outcomes.state == "bad":

@@ -23,8 +23,7 @@ def report_outages(model_id: str, at: Locations, now: datetime) -> tuple[str, ..
     :param now: the moment, in UTC.
     :returns: the places, of which somebody may have to be told.
     """
-    incidents = _failed(at, model_id)
-    places = tuple(dict.fromkeys(place for one in incidents for place in one.places))
+    incidents, places = _failed(at, model_id), places_of(model_id, at)
     for place in places:
         shared, moment = open_stores(at, outage_id(place)).ledger, now.strftime("%Y-%m-%dT%H:%M:%S")
         waits = next((one for one in incidents if one.resolved is None and place in one.places), None)
@@ -35,6 +34,11 @@ def report_outages(model_id: str, at: Locations, now: datetime) -> tuple[str, ..
             text = f"{place}: no failed task of these {len(last.lost)} waits for it any more: {', '.join(last.lost)}."
             resolve(shared, "outage", max(moment, last.newest), text, partial(_is_over, at, place))
     return places
+
+
+def places_of(model_id: str, at: Locations) -> tuple[str, ...]:
+    """What did not answer a model's failed tasks."""
+    return tuple(dict.fromkeys(place for one in _failed(at, model_id) for place in one.places))
 
 
 def _word(place: str, waits: Incident, last: Incident | None) -> Words:

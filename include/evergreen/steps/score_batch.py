@@ -164,8 +164,9 @@ def _tell_unscored(model: ModelFolder, stores: Stores, claim: ClaimRecord) -> No
     done, mend = "Later batches go on.", "Mend the columns or features.py, then retrain."
     if promotion_serving(stores.ledger, claim.as_of) is None:
         mend = (
-            f"The first check that knows {model.config.training.min_labels} labels begins; look whether labels come, "
-            f"and whether {model.id}__drift, {model.id}__retrain and evergreen__watch run."
+            f"Nothing yet: the first check that knows {model.config.training.min_labels} labels asks for a version. If "
+            f"this lasts, look whether labels come, and whether {model.id}__drift, {model.id}__retrain and "
+            "evergreen__watch run."
         )
     words = Words(f"{model.id}: batch {claim.as_of} has no predictions: {claim.why}.", done, mend)
     report(stores.ledger, "unscored", claim.as_of, words)

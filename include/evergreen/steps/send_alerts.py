@@ -7,10 +7,10 @@ from evergreen.config.locations import Locations, deployment_alerts
 from evergreen.config.model_folder import BrokenFolder, ModelFolder
 from evergreen.config.tasks_config import AlertsConfig
 from evergreen.incidents import FAILED
-from evergreen.records import Cause
+from evergreen.records import Cause, Shared
 from evergreen.sinks import HttpSink, LogSink, Sink
 from evergreen.steps import tell_incidents
-from evergreen.steps.report_outages import outage_id, report_outages
+from evergreen.steps.report_outages import outage_id, places_of, report_outages
 from evergreen.steps.tell_incidents import RUNBOOK, AlertsResult, Subject, tell
 from evergreen.storage.stores import open_stores
 
@@ -52,14 +52,23 @@ def send_alerts(
 
 def find_untold(model: ModelFolder, at: Locations, now: datetime) -> list[str]:
     """What somebody whom config.yaml or the environment names has not been told yet: the name and the incidents."""
-    alerts, ledger = own_alerts(model) or deployment_alerts(), open_stores(at, model.id).ledger
+    alerts = own_alerts(model) or deployment_alerts()
     names = [sink.name for sink in default_sinks(model)[1:]] + ([f"slack-{alerts.slack}"] if alerts.slack else [])
-    names += name_notifiers(alerts)
-    subject = Subject(model.id, model.config.title)
-    found = {name: tell_incidents.find_untold(subject, ledger, name, get_args(Cause), now, []) for name in names}
-    return [
-        f"{name}: {', '.join(f'{one.incident} {one.event}' for _, one in left)}" for name, left in found.items() if left
+    subjects: list[tuple[Subject, tuple[Cause | Shared, ...]]] = [
+        (Subject(model.id, model.config.title), get_args(Cause))
     ]
+    subjects += [(Subject(outage_id(place), place), ("outage",)) for place in places_of(model.id, at)]
+    found = []
+    for name in (*names, *name_notifiers(alerts)):
+        left = [
+            f"{message.incident} {message.event}"
+            for subject, causes in subjects
+            for _, message in tell_incidents.find_untold(
+                subject, open_stores(at, subject.id).ledger, name, causes, now, []
+            )
+        ]
+        found += [f"{name}: {', '.join(left)}"] if left else []
+    return found
 
 
 def runbook_of(model: ModelFolder | BrokenFolder) -> str:

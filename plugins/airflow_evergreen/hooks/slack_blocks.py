@@ -30,7 +30,9 @@ def build_blocks(message: Message, whole: bool = True) -> list[dict[str, Any]]:
     ending = f": {what}, over" if message.event == "resolved" else f": {what}"
     # What happened stands whole, also where a title is long.
     title = for_slack(f"{icon} {message.title or message.model}", SLACK_HEADER - len(for_slack(ending)))
-    texts = (*message.earlier, message.text) if whole else (message.text,)
+    texts: tuple[str, ...] = (message.text,)
+    if whole and message.earlier:
+        texts = (*message.earlier, f"{'Over' if message.event == 'resolved' else 'Last'}: {message.text}")
     labelled = [("Done: ", message.done), ("To do: ", message.todo)]
     first, *later = [part for text in texts for part in _split(text)] or [what]
     sections = [first, *later[-_MOST_SECTIONS:]]

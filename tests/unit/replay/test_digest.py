@@ -23,7 +23,7 @@ def lived(tmp_path_factory):
 def test_a_line_a_model_tells_of_the_day_before_alone(lived):
     today, versions = datetime.now(UTC).date(), [one.version for one in lived.promotions]
     head, line = describe_day([lived.model], lived.at, today + timedelta(days=1))
-    assert head == f"1 models, 1 with something open, on {today} (UTC):"
+    assert head == f"1 model, 1 with something open, on {today} (UTC):"
     assert line.startswith(f"• small: version {versions[-1]} since {lived.promotions[-1].effective_from}, ")
     assert " of 3 batches scored, " in line
     assert f"promoted: version {', '.join(map(str, versions))}" in line

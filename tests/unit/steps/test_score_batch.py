@@ -171,7 +171,7 @@ def test_rows_that_nobody_serves_open_an_incident_and_it_is_over_once_they_are_s
     ledger = open_stores(at, model.id).ledger
     told = last_incident(ledger, "unscored").opened
     assert f"batch {DAY} has no predictions: no champion yet." in told.text
-    assert told.todo.startswith("The first check that knows 100 labels begins")
+    assert told.todo.startswith("Nothing yet: the first check that knows 100 labels asks for a version.")
     promote(model, at, learnt=2_000)
     seal_rows(model, at, "2024-01-02", make_rows(50))
     assert score_batch(model, at, "2024-01-02").rows == 50

@@ -14,7 +14,11 @@ from airflow_evergreen.hooks.slack_sink import SlackSink
 from evergreen.config.model_folder import load_model_folder
 from evergreen.errors import Outage
 from evergreen.incidents import report, resolve
+from evergreen.records import NoticeRecord, TellingRecord
 from evergreen.sinks import Message
+from evergreen.steps.send_alerts import find_untold
+from evergreen.storage.ledger import Ledger
+from evergreen.storage.stores import open_stores
 from tests.fake_slack import CHANNEL, fake_slack
 
 LINK = "http://localhost:8080/dags/taxi__batch/runs/r/tasks/t"
@@ -83,7 +87,8 @@ def test_the_web_api_edits_its_own_message_and_keeps_its_first_text(slack, event
     head, since, first, newest, *_ = texts(shown)
     assert head.endswith("inputs drifted, over") is (event == "resolved")
     assert since == f"drift.0 · since 2024-01-08 · reported 3 times · {event} at 2024-01-08"
-    assert (first, newest) == ("811 rows", "it goes on")
+    label = "Over" if event == "resolved" else "Last"
+    assert (first, newest) == ("811 rows", f"{label}: it goes on")
 
 
 def test_what_is_news_is_posted_to_the_channel_below_its_own_message(slack):
@@ -237,8 +242,6 @@ def test_a_model_without_the_connection_is_logged_only(told_in_slack, deployment
 
 
 def test_an_incident_is_one_message_from_its_opening_to_its_end(told_in_slack, deployment, slack):
-    from evergreen.storage.stores import open_stores
-
     ledger = open_stores(deployment, told_in_slack.id).ledger
     report(ledger, "drift", "2024-01-01", "drift of distance")
     assert tell_incidents(told_in_slack, deployment) == {"told": 2, "failed": 0}
@@ -248,18 +251,41 @@ def test_an_incident_is_one_message_from_its_opening_to_its_end(told_in_slack, d
     tell_incidents(told_in_slack, deployment)
     assert [said.kind for said in slack.messages] == ["post", "update", "update"]
     (shown,) = slack.shown().values()
-    assert texts(shown)[2:4] == ["drift of distance", "as before"]
+    assert texts(shown)[2:4] == ["drift of distance", "Over: as before"]
     assert "http://localhost:8080/dags/bikes__batch/plugin/evergreen-model" in buttons(shown).values()
     assert "drift.0 resolved, batch 2024-01-03" in shown["text"]
     assert tell_incidents(told_in_slack, deployment) == {"told": 0, "failed": 0}
 
 
 def test_what_slack_did_not_accept_is_told_by_the_next_run(told_in_slack, deployment, slack):
-    from evergreen.storage.stores import open_stores
-
     report(open_stores(deployment, told_in_slack.id).ledger, "drift", "2024-01-01", "drift of distance")
     slack.error = "internal_error"
     assert tell_incidents(told_in_slack, deployment) == {"told": 1, "failed": 1}
     slack.error = ""
     assert tell_incidents(told_in_slack, deployment) == {"told": 1, "failed": 0}
     assert len(slack.shown()) == 1
+
+
+def test_a_task_that_is_killed_between_the_message_and_its_notice_leaves_one_message(
+    write_folder, edit_config, deployment, slack, monkeypatch
+):
+    alerts = f"alerts: {{slack: team_api, channel: {CHANNEL}}}\nfeatures: "
+    model, put = load_model_folder(write_folder("bikes", config=edit_config("features: ", alerts))), Ledger.put
+
+    def die(ledger, record):
+        if isinstance(record, NoticeRecord) and not isinstance(record, TellingRecord) and record.sink != "log":
+            raise KeyboardInterrupt
+        return put(ledger, record)
+
+    report(open_stores(deployment, "bikes").ledger, "drift", "2024-01-01", "drift of distance")
+    monkeypatch.setattr(Ledger, "put", die)
+    with pytest.raises(KeyboardInterrupt):
+        tell_incidents(model, deployment)
+    monkeypatch.setattr(Ledger, "put", put)
+    assert len(slack.shown()) == 1
+    assert find_untold(model, deployment, datetime.now(UTC)) == ["slack-team_api: drift.0 opened"]
+    assert tell_incidents(model, deployment) == {"told": 1, "failed": 0}
+    assert find_untold(model, deployment, datetime.now(UTC)) == []
+    resolve(open_stores(deployment, "bikes").ledger, "drift", "2024-01-02", "as before")
+    tell_incidents(model, deployment)
+    assert [said.kind for said in slack.messages] == ["post", "update"]
