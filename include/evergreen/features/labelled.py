@@ -167,6 +167,13 @@ def blocks_of(labelled: LabelledRows) -> np.ndarray:
     return labelled.rows["batch" if single else "known"].to_numpy(dtype=str)
 
 
+def label_delay(schema: DataSchema, labelled: LabelledRows, share: float) -> int:
+    """After how many batches such a share of the rows had their label; 0 where there are none."""
+    index = {one: schema.calendar.index(one) for one in {*labelled.rows["batch"], *labelled.rows["known"]}}
+    delays = labelled.rows["known"].map(index) - labelled.rows["batch"].map(index)
+    return int(delays.quantile(share)) if len(delays) else 0
+
+
 def count_expected(schema: DataSchema, labelled: LabelledRows, last: str, cautious: bool = False) -> int:
     """How many of the rows that wait may still get a label: those younger than nearly all labels were late so far.
 
@@ -176,9 +183,7 @@ def count_expected(schema: DataSchema, labelled: LabelledRows, last: str, cautio
     """
     if labelled.rows.empty or labelled.waiting.empty:
         return 0
-    index = {one: schema.calendar.index(one) for one in {*labelled.rows["batch"], *labelled.rows["known"]}}
-    delays = labelled.rows["known"].map(index) - labelled.rows["batch"].map(index)
-    late = int(delays.quantile(_NEARLY_ALL))
+    late = label_delay(schema, labelled, _NEARLY_ALL)
     oldest = schema.calendar.shift(last, -2 * late if cautious else 1 - late)
     return int((labelled.waiting["batch"] >= oldest).sum())
 

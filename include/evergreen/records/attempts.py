@@ -121,7 +121,8 @@ class AttemptRecord(Record):
     :ivar trained_on: the first and the last label batch that the challenger learnt from; None where there was none.
     :ivar waiting_rows: rows of the same batches that had no label yet.
     :ivar window: the label batches that it may learn from, or ``all``; empty where there was none.
-    :ivar tried: by window that was tried, the mean loss on the holdout.
+    :ivar tried: by window that was tried, the mean loss on the holdout; where labels are late, of a fit on what was
+        known when its rows arrived.
     :ivar holdout: the label batches it was judged on.
     :ivar against: the promotion it was judged against, 0 for none.
     :ivar baseline: whether what goes on is the best constant instead of the challenger.

@@ -3,6 +3,7 @@
 import json
 import logging
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
@@ -15,13 +16,14 @@ from evergreen.errors import CodeUnsafe, FeaturesInvalid, ModelIncompatible
 from evergreen.features.building import call_predict
 from evergreen.features.evidence import TRIED_TAG, WINDOW_TAG, fitted_span, log_fitted
 from evergreen.features.label_batches import training_span
-from evergreen.features.labelled import LabelledRows, count_expected, gather_features, match_labels
+from evergreen.features.labelled import LabelledRows, count_expected, gather_features, label_delay, match_labels
 from evergreen.features.packing import FittedModel, Recipe, fit_model, packing_folder
 from evergreen.features.trial import try_code
 from evergreen.judging.attempts import COMPARED, DueAttempt, earlier_attempts, is_new_code
 from evergreen.judging.champion import champion_losses, promotion_decided
 from evergreen.judging.gate import too_few_of_a_class
 from evergreen.judging.holdout import choose_holdout
+from evergreen.judging.windows import MOST, choose_window
 from evergreen.losses import METRICS
 from evergreen.records import AttemptRecord, Feed
 from evergreen.storage.lease import hold_lease
@@ -30,8 +32,6 @@ from evergreen.storage.stores import Stores, stores_of
 
 _logger = logging.getLogger(__name__)
 _FEEDS: tuple[Feed, ...] = ("rows", "labels")
-# What an attempt counts of the one after it, where windows are compared.
-_FADING = 0.8
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,24 @@ class TrainResult:
     refresh: bool = False
 
 
+_NOTHING = TrainResult(None, None, 0, "no labels are known before the holdout")
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """What windows are tried on.
+
+    :param rows: of the holdout, with their labels.
+    :param folders: that hold what is fitted until they are closed.
+    """
+
+    model: ModelFolder
+    stores: Stores
+    attempt: DueAttempt
+    rows: LabelledRows
+    folders: ExitStack
+
+
 @dataclass(frozen=True)
 class _Candidate:
     """What one window comes to.
@@ -76,9 +94,10 @@ class _Candidate:
 def train_model(model: ModelFolder, at: Locations, attempt: DueAttempt) -> TrainResult:
     """Fit a challenger on the labels known before the holdout, of each window one, and log the better.
 
-    Windows are compared on the holdout and on those of the attempts before. A run of this attempt that is there already
-    is used, with the span and the rows that it was fitted on: nothing is trained twice, whatever config.yaml says by
-    now. The model's own code failing is no run either: the attempt is then refused for it, as trying again would be.
+    Windows are compared on the holdout and on those of the attempts before; where labels are late, by fits on what was
+    known when the holdout's rows arrived, for so is what serves fitted. A run of this attempt that is there already is
+    used, with the span and the rows that it was fitted on: nothing is trained twice, whatever config.yaml says by now.
+    The model's own code failing is no run either: the attempt is then refused for it, as trying again would be.
 
     :raises NotReady: while another process is at the attempt.
     """
@@ -94,64 +113,62 @@ def train_model(model: ModelFolder, at: Locations, attempt: DueAttempt) -> Train
 
 
 def _train(model: ModelFolder, stores: Stores, attempt: DueAttempt) -> TrainResult:
-    begun = time.process_time()
+    begun, config = time.process_time(), model.config
+    holdout, rows = choose_holdout(config, stores, attempt.as_of)
+    if not holdout:
+        return _NOTHING
+    # Without labels there is nothing to choose by.
+    windows = config.windows if config.labels is not None else config.windows[:1]
+    delay = label_delay(config.data_schema, rows, MOST) if len(windows) > 1 else 0
     with ExitStack() as folders:
-        candidates, lacking = _try_windows(model, stores, attempt, folders)
-        spent = time.process_time() - begun
-        if not candidates:
-            return replace(lacking, seconds=spent)
-        tried = {str(window): one.loss for window, one in candidates.items()}
+        trial = _Trial(model, stores, attempt, rows, folders)
+        # A young stream knew too little when the rows arrived.
+        for late in sorted({delay, 0}, reverse=True):
+            candidates, lacking = _fit_windows(trial, windows, config.calendar.shift(holdout[0], -late))
+            if len(candidates) > 1 or lacking.fault:
+                break
+        losses = {window: one.loss for window, one in candidates.items()}
         earlier = [one.tried for one in earlier_attempts(stores, attempt.verdict, COMPARED - 1)]
-        window = _choose_window(list(candidates), tried, earlier)
-        fitted = candidates[window].fitted
+        window = choose_window(losses, earlier, late) if losses else windows[0]
+        if losses and late:
+            candidates, lacking = _fit_windows(trial, (window,), holdout[0])
+        spent = time.process_time() - begun
+        if window not in candidates:
+            return replace(lacking, seconds=spent)
+        tried, fitted = {str(one): loss for one, loss in losses.items()}, candidates[window].fitted
         result = TrainResult(None, candidates[window].span, 0, window=str(window), tried=tried, seconds=spent)
         if fitted is None:
             return replace(result, refresh=True)
         tags = {TRIED_TAG: json.dumps(tried), WINDOW_TAG: str(window)}
-        run = log_fitted(
-            stores,
-            attempt.verdict,
-            attempt.as_of,
-            "challenger",
-            fitted,
-            model.code_version,
-            model.expectations,
-            tags,
-            spent,
-        )
+        code, expectations = model.code_version, model.expectations
+        run = log_fitted(stores, attempt.verdict, attempt.as_of, "challenger", fitted, code, expectations, tags, spent)
     return replace(result, run=run, rows=int(fitted.maturity.kept.sum()))
 
 
-def _try_windows(
-    model: ModelFolder, stores: Stores, attempt: DueAttempt, folders: ExitStack
-) -> tuple[dict[Window, _Candidate], TrainResult]:
+def _fit_windows(trial: _Trial, windows: Sequence[Window], before: str) -> tuple[dict[Window, _Candidate], TrainResult]:
     """By window what it comes to on the holdout; and, where there is none, why.
 
-    :param folders: that hold what was fitted until it is closed.
+    :param before: the label batch that they learn nothing of, nor of any later one.
     """
-    config, schema, candidates = model.config, model.config.data_schema, dict[Window, _Candidate]()
-    lacking = TrainResult(None, None, 0, "no labels are known before the holdout")
-    holdout, holdout_rows = choose_holdout(config, stores, attempt.as_of)
-    if not holdout:
-        return candidates, lacking
-    # Without labels there is nothing to choose by.
-    for window in config.windows if config.labels is not None else config.windows[:1]:
-        span = training_span(schema, stores, attempt.as_of, window, before=holdout[0])
+    model, stores, schema = trial.model, trial.stores, trial.model.config.data_schema
+    candidates, lacking = dict[Window, _Candidate](), _NOTHING
+    for window in windows:
+        span = training_span(schema, stores, trial.attempt.as_of, window, before=before)
         if span is None or any(span == one.span for one in candidates.values()):
             continue
-        loss = _champion_loss(model, stores, attempt, window, span, holdout_rows)
+        loss = _champion_loss(trial, window, span)
         if loss is not None:
             candidates[window] = _Candidate(span, loss, None)
             continue
         rows = match_labels(schema, stores, *span)
-        why = _too_little(config, rows, span[1])
+        why = _too_little(model.config, rows, span[1])
         if why is None:
             try:
-                recipe, folder = Recipe.of(model, window), folders.enter_context(packing_folder())
-                if not candidates and is_new_code(stores, attempt, model.code_version):
+                recipe, folder = Recipe.of(model, window), trial.folders.enter_context(packing_folder())
+                if not candidates and is_new_code(stores, trial.attempt, model.code_version):
                     try_code(recipe, schema, stores, rows)
                 fitted = fit_model(recipe, schema, stores, span, folder)
-                candidates[window] = _Candidate(span, _measure_loss(config, stores, fitted, holdout_rows), fitted)
+                candidates[window] = _Candidate(span, _measure_loss(trial, fitted), fitted)
             except FeaturesInvalid as error:
                 _logger.warning("%s, window %s: %s", model.id, window, error)
                 lacking = TrainResult(None, span, len(rows.rows), str(error), fault=True)
@@ -169,29 +186,22 @@ def _read_result(stores: Stores, run: str) -> TrainResult:
     return TrainResult(run, fitted_span(tags), int(metrics["learnt_rows"]), "", False, tags[WINDOW_TAG], tried, spent)
 
 
-def _champion_loss(
-    model: ModelFolder,
-    stores: Stores,
-    attempt: DueAttempt,
-    window: Window,
-    span: tuple[str, str],
-    holdout_rows: LabelledRows,
-) -> float | None:
+def _champion_loss(trial: _Trial, window: Window, span: tuple[str, str]) -> float | None:
     """The champion's mean loss on the holdout where a challenger of the window would learn just what it has learnt."""
-    champion = promotion_decided(stores.ledger, attempt.as_of)
-    if champion is None or champion.baseline or holdout_rows.rows.empty:
+    model, stores = trial.model, trial.stores
+    champion = promotion_decided(stores.ledger, trial.attempt.as_of)
+    if champion is None or champion.baseline or trial.rows.rows.empty:
         return None
     if (champion.code, champion.trained_on) != (model.code_version, span):
         return None
     # A batch that was taken in again since, or a label that may come later, makes another training set of the span.
-    revised = any(known_revisions(stores.ledger, feed, attempt.as_of) for feed in _FEEDS)
-    if revised or model.config.labels is None:
+    if model.config.labels is None or any(known_revisions(stores.ledger, feed, trial.attempt.as_of) for feed in _FEEDS):
         return None
     schema, metric = model.config.data_schema, METRICS[model.config.gate.metric]
     try:
         if not Recipe.of(model, window).spec.has_recipe_of(stores.models.load_promoted(champion).spec):
             return None
-        return float(np.mean(champion_losses(schema, metric, stores, champion, holdout_rows)))
+        return float(np.mean(champion_losses(schema, metric, stores, champion, trial.rows)))
     except (FeaturesInvalid, ModelIncompatible):
         return None
 
@@ -215,14 +225,15 @@ def _too_little(config: ModelConfig, labelled: LabelledRows, last: str) -> str |
     return f"to learn from, {few}" if few is not None else None
 
 
-def _measure_loss(config: ModelConfig, stores: Stores, fitted: FittedModel, holdout: LabelledRows) -> float:
+def _measure_loss(trial: _Trial, fitted: FittedModel) -> float:
     """Mean loss on the holdout; 0 where there are no labels to tell by."""
-    if config.labels is None or holdout.rows.empty:
+    config, rows = trial.model.config, trial.rows.rows
+    if config.labels is None or rows.empty:
         return 0.0
-    features, _ = gather_features(config.data_schema, stores, fitted.packed, holdout)
-    predicted = call_predict(fitted.packed, features, f"{holdout.rows['batch'].min()} to {holdout.rows['batch'].max()}")
+    features, _ = gather_features(config.data_schema, trial.stores, fitted.packed, trial.rows)
+    predicted = call_predict(fitted.packed, features, f"{rows['batch'].min()} to {rows['batch'].max()}")
     with np.errstate(over="ignore"):
-        target = holdout.rows[config.labels.column].to_numpy(dtype=float)
+        target = rows[config.labels.column].to_numpy(dtype=float)
         loss = float(np.mean(METRICS[config.gate.metric].row_losses(target, predicted)))
     if not np.isfinite(loss):
         raise FeaturesInvalid(
@@ -231,22 +242,3 @@ def _measure_loss(config: ModelConfig, stores: Stores, fitted: FittedModel, hold
             f"{target.max():.4g}; give labels a range in expectations.yaml, or look at features.py"
         )
     return loss
-
-
-def _choose_window(windows: list[Window], losses: dict[str, float], before: list[dict[str, float]]) -> Window:
-    """The window that has done best over this attempt and those before that tried the same ones.
-
-    Losses are told in shares of the first window's, and older attempts count less and less. On kept losses of real
-    streams that cost less than few attempts that count alike, which follow noise, or many, which follow nothing.
-
-    :param losses: by window, the mean loss on this attempt's holdout.
-    :param before: the same of earlier attempts, newest first.
-    """
-    same = [losses, *(one for one in before if one.keys() == losses.keys())]
-    first = str(windows[0])
-
-    def relative(window: Window) -> float:
-        ratios = [one[str(window)] / one[first] if one[first] else 1.0 for one in same]
-        return float(np.average(ratios, weights=_FADING ** np.arange(len(ratios))))
-
-    return min(windows, key=relative)

@@ -11,7 +11,7 @@ from evergreen.judging.holdout import choose_holdout
 from evergreen.records import AttemptRecord, PromotionRecord
 from evergreen.steps.judge_model import judge_model
 from evergreen.steps.register_model import register_model
-from evergreen.steps.train_model import TrainResult, _choose_window, train_model
+from evergreen.steps.train_model import TrainResult, train_model
 from evergreen.storage.lease import hold_lease
 from tests.short_loop import registry
 from tests.unit.small_loop import (
@@ -80,31 +80,28 @@ def test_nothing_is_trained_twice_whatever_the_config_says_by_now(trained):
     assert train_model(other.model, loop.at, due) == result
 
 
-NOW = {"all": 1.0, "7": 0.9}
-
-
-@pytest.mark.parametrize(
-    ("before", "chosen"),
-    [
-        ([], 7),
-        # Mean shares of what all had: 0.9 and 1.3.
-        ([{"all": 1.0, "7": 1.3}], "all"),
-        # Shares count, however loud an attempt was: 0.9, 1.05 and 0.8.
-        ([{"all": 100.0, "7": 105.0}, {"all": 0.01, "7": 0.008}], 7),
-        # Of 0.9, 1.05 and 1.08 the mean is above 1; the older ones count less.
-        ([{"all": 1.0, "7": 1.05}, {"all": 1.0, "7": 1.08}], 7),
-        # What was tried then was not the same.
-        ([{"all": 1.0}, {"all": 1.0, "28": 0.1, "7": 9.0}, {}], 7),
-        # Without any loss they are alike.
-        ([{"all": 0.0, "7": 0.0}], 7),
-    ],
-)
-def test_a_window_is_chosen_by_the_last_attempts_too(before, chosen):
-    assert _choose_window(["all", 7], NOW, iter(before)) == chosen
-
-
-def test_of_equal_windows_the_longer_goes_on():
-    assert _choose_window(["all", 7], {"all": 1.0, "7": 1.0}, iter([])) == "all"
+def test_where_labels_are_late_windows_are_compared_by_what_could_have_served(tmp_path):
+    told = {"files": "labels_{batch:%Y-%m-%d}.csv", "complete": {"marker": "labels_{batch:%Y-%m-%d}.done"}}
+    loop = SmallLoop.under(tmp_path, labels=told | {"key": ["id"], "target": {"y": "float"}, "max_delay": 5})
+    laws = lambda number: doubled if number < 9 else turned  # noqa: E731
+    folder = tmp_path / "landing" / "small"
+    folder.mkdir(parents=True)
+    for number in range(1, 17):
+        known = make_rows(number - 3, laws(number - 3)) if number > 3 else make_rows(1, doubled).iloc[:0]
+        known[["id", "y"]].to_csv(folder / f"labels_{day(number)}.csv", index=False)
+        (folder / f"labels_{day(number)}.done").touch()
+        loop.take(laws(number), number)
+    due = loop.ask(16)
+    result = train_model(loop.model, loop.at, due)
+    # The holdout's rows arrived on the thirteenth, when nine days had their labels.
+    assert result.tried == pytest.approx(
+        {"all": loss_of_line(range(1, 10), laws, 13), "7": loss_of_line(range(3, 10), laws, 13)}
+    )
+    # What did best learns from all that is known before the holdout.
+    assert (result.window, result.trained_on, result.rows) == ("7", (day(9), day(15)), 7 * ROWS)
+    record = judge_model(loop.model, loop.at, due, result)
+    assert record.holdout == (day(16),)
+    assert record.judgement.challenger == pytest.approx(loss_of_line(range(6, 13), laws, 13))
 
 
 BROKEN = "def build_features(batch, history):\n    raise ValueError('no such thing')\n"
