@@ -84,7 +84,7 @@ def running(home: Path, models: Path, **extra: str) -> Iterator[Live]:
         # A scheduler that looks at every open run several times a second takes half a core for it.
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "1",
         # Model folders are there when the services start, or a test waits for one that comes later.
-        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "90",
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
         **extra,
     }
     services = Services(home, settings, (base, base + 10, base + 20))
