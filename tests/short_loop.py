@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import obstore
 import yaml
 from deltalake import DeltaTable
@@ -25,6 +26,7 @@ from evergreen.replay.runner import Runner
 from evergreen.sinks import Message
 from evergreen.steps.ingest_batch import ingest_batch
 from evergreen.steps.validate_batch import validate_batch
+from evergreen.storage.model_pages import CARD
 from evergreen.storage.model_store import ModelStore
 from evergreen.storage.objects import open_store
 from evergreen.storage.packed_model import PackedModel
@@ -176,10 +178,16 @@ def records(model: ModelFolder, at: Locations, up_to: str = "9999") -> dict[str,
 
 
 def registry(model: ModelFolder, at: Locations) -> dict[str, str]:
-    """Alias, promotion tag, and the versions with their tags."""
+    """Alias, promotion tag, and the versions with their tags, cards and live numbers."""
     store = ModelStore(at.tracking_uri, at.artifacts, at.env, model.id)
     version, promotion = store.champion()
     found = {"alias": f"{version} by promotion {promotion}"}
     for one in store._client.search_model_versions(f"name = '{store.name}'"):
         found[f"version {one.version}"] = json.dumps(dict(one.tags), sort_keys=True)
+        for name in ("live_mae", "live_rows"):
+            points = [(p.step, p.timestamp, p.value) for p in store._client.get_metric_history(one.run_id, name)]
+            found[f"{name} of version {one.version}"] = json.dumps(points)
+        if store.pages.has_card(one.run_id):
+            card = mlflow.artifacts.load_text(f"runs:/{one.run_id}/{CARD}")
+            found[f"card of version {one.version}"] = card
     return found

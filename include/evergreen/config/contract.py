@@ -130,7 +130,8 @@ class ModelConfig(Contract):
 
     title: str = Field(description="The model's name for people; Airflow shows it.")
     description: str = Field(default="", description="What the model is for, in Markdown; Airflow shows it.")
-    owner: str = Field(default="evergreen", description="Owner of the model's DAGs in Airflow.")
+    limitations: str = Field(default="", description="What it is not good for, in Markdown; its card says it.")
+    owner: str = Field(default="evergreen", description="Owner of the model; Airflow, MLflow and its card name them.")
     schedule: ScheduleConfig
     source: Source = Field(
         description="Where rows come from. `source: {NAME: {…}}` gives it a name; more than one is refused so far."

@@ -1,10 +1,12 @@
 """What is logged beside a fitted model, and by which tags a version is traced to what it was made of."""
 
 from pathlib import Path
+from typing import Any
 
 from evergreen.config.expectations_config import ExpectationsConfig
 from evergreen.features.packing import FittedModel
 from evergreen.features.signature import example_of, signature_of
+from evergreen.foreign_text import one_line
 from evergreen.records import PackedRecord
 from evergreen.storage.evidence import Evidence
 from evergreen.storage.packed_model import hash_files, read_files
@@ -12,6 +14,8 @@ from evergreen.storage.stores import Stores
 
 TRIED_TAG, WINDOW_TAG, BASELINE_TAG = "evergreen.tried", "evergreen.window", "evergreen.baseline"
 _SPAN_TAG, _BETWEEN = "evergreen.trained_on", " to "
+# MLflow takes names of 250 characters.
+_LONGEST = 200
 _TRACED = {f"evergreen.{name}" for name in ("model", "verdict", "as_of", "data", "code")} | {_SPAN_TAG, BASELINE_TAG}
 
 
@@ -48,13 +52,42 @@ def log_fitted(
     }
     evidence = Evidence(
         tags={**traced, **(tags or {})},
-        params=spec.model_dump(include={"seed", "window", "lookback"}) | {"features": len(spec.features or ())},
+        params=spec.model_dump(include={"seed", "window", "lookback"})
+        | {"features": len(spec.features or ())}
+        | estimator_params(fitted.packed.estimator),
         metrics=_count_rows(fitted) | {"cpu_seconds": spent},
         source=stores.lake.table_uri("clean"),
         data=fitted.data.id,
     )
     signature, example = signature_of(spec.columns), example_of(spec.columns, expectations)
     return stores.models.log_model(attempt, role, fitted.packed.folder, signature, example, evidence)
+
+
+def estimator_params(estimator: Any) -> dict[str, str]:
+    """What an estimator is and was set to, by names that MLflow takes; steps within it stand by their own names.
+
+    :param estimator: one of scikit-learn's, or like them.
+    """
+    settings = estimator.get_params(deep=True) if hasattr(estimator, "get_params") else {}
+    told = {"estimator": type(estimator).__name__}
+    for name, value in sorted(settings.items()):
+        # A list of steps says nothing that they do not say themselves.
+        if not (
+            isinstance(value, list) and any(hasattr(part, "get_params") for step in value for part in _parts(step))
+        ):
+            told["estimator." + name.replace("__", ".")[:_LONGEST]] = _tell(value)
+    return told
+
+
+def _parts(step: Any) -> tuple[Any, ...]:
+    return step if isinstance(step, tuple) else (step,)
+
+
+def _tell(value: Any) -> str:
+    """A setting in words that are the same in each process: without a function's address."""
+    if hasattr(value, "get_params"):
+        return type(value).__name__
+    return one_line(str(getattr(value, "__name__", value)))[:_LONGEST]
 
 
 def _record_files(stores: Stores, attempt: str, as_of: str, role: str, folder: Path) -> None:

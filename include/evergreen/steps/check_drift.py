@@ -47,8 +47,19 @@ def check_drift(model: ModelFolder, at: Locations, as_of: str) -> VerdictRecord:
             verdict = _conclude(model, stores, as_of)
         verdict = stores.ledger.put(verdict)
     sync_alias(model, stores, as_of)
+    _show_error(model.config, stores, verdict)
     _tell(model, stores, verdict)
     return verdict
+
+
+def _show_error(config: ModelConfig, stores: Stores, verdict: VerdictRecord) -> None:
+    """Let MLflow show the live error on the run of the version in force: one point a check, at its batch's place."""
+    numbers, calendar = verdict.outcomes.numbers, config.calendar
+    if verdict.version is None or numbers.get("error") is None:
+        return
+    point = {f"live_{numbers['metric']}": numbers["error"], "live_rows": numbers["rows"]}
+    place = calendar.index(verdict.as_of), calendar.end(verdict.as_of)
+    stores.models.pages.add_live_numbers(verdict.version, point, verdict.as_of, *place)
 
 
 def _conclude(model: ModelFolder, stores: Stores, as_of: str) -> VerdictRecord:

@@ -1,6 +1,7 @@
 """Judge a challenger."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 import pandas as pd
@@ -78,7 +79,7 @@ def judge_model(model: ModelFolder, at: Locations, attempt: DueAttempt, trained:
     record = _conclude(case, finding)
     # Told before it is recorded: once the record stands, nobody may come this way again.
     if record.judgement is not None and trained.run is not None:
-        _log(stores, trained.run, record.judgement)
+        _log(stores, trained.run, record.judgement, model.config.calendar.end(record.as_of))
     _tell(model, stores, record, finding)
     return stores.ledger.put(record)
 
@@ -232,7 +233,7 @@ def _compare(
     return judge(gate, against, target, old, new, blocks_of(labelled), rows)
 
 
-def _log(stores: Stores, run: str, judgement: Judgement) -> None:
+def _log(stores: Stores, run: str, judgement: Judgement, at: datetime) -> None:
     """Put what was judged beside the challenger in MLflow."""
     metrics = {
         "holdout_rows": float(judgement.rows),
@@ -244,8 +245,8 @@ def _log(stores: Stores, run: str, judgement: Judgement) -> None:
     }
     if (calibration := judgement.calibration) is not None:
         metrics |= {"calibration_error": calibration.challenger, "opponent_calibration_error": calibration.champion}
-    stores.models.log_metrics(run, metrics)
+    stores.models.pages.add_numbers(run, metrics, at)
     if judgement.fairness:
-        stores.models.log_report(
+        stores.models.pages.add_report(
             run, "fairness.json", [report.model_dump(mode="json") for report in judgement.fairness]
         )

@@ -14,8 +14,10 @@ from evergreen.features.evidence import BASELINE_TAG, log_fitted, packed_hashes,
 from evergreen.features.label_batches import training_span
 from evergreen.features.labelled import gather_rows
 from evergreen.features.packing import FittedModel, Recipe, fit_model, packing_folder
+from evergreen.foreign_text import DESCRIPTION, for_markdown
 from evergreen.incidents import MEND_CODE, report
 from evergreen.judging.attempts import DueAttempt
+from evergreen.judging.model_card import write_card
 from evergreen.records import ApprovalRecord, AttemptRecord, ClosingRecord, PromotionRecord, Words
 from evergreen.storage.lease import hold_lease
 from evergreen.storage.packed_model import PackedModel
@@ -34,18 +36,41 @@ class RegisterResult:
     version: int | None
 
 
-def register_model(model: ModelFolder, at: Locations, attempt: DueAttempt) -> RegisterResult:
-    """Refit what won on all labels known at the attempt, and register it as a version, once.
+def register_model(model: ModelFolder, at: Locations, attempt: DueAttempt, page: str = "") -> RegisterResult:
+    """Refit what won on all labels known at the attempt, and register it as a version with its card, once.
 
     Where the refit fails, the attempt ends refused; where nobody serves, the baseline is registered in its place.
 
+    :param page: where people see the model; MLflow links to it.
     :raises ApprovalMissing: if only a human may promote it, and nobody has said yes.
     :raises NotReady: while another process is at the attempt.
     """
     stores = stores_of(model, at)
     record = require_passed(model, stores, attempt)
     with hold_lease(at, model.id, attempt.verdict):
-        return RegisterResult(_register(model, stores, attempt, record))
+        version = _register(model, stores, attempt, record)
+        if version is not None and record.version is None:
+            _describe(model, stores, record, version, page)
+        return RegisterResult(version)
+
+
+def _describe(model: ModelFolder, stores: Stores, record: AttemptRecord, version: int, page: str) -> None:
+    """Let MLflow tell what the model is, and write the version's card, unless a run that was killed has."""
+    config, pages = model.config, stores.models.pages
+    told = (
+        f"**{for_markdown(config.title)}**",
+        config.description,
+        f"Owner: {for_markdown(config.owner)}",
+        f"Limitations: {config.limitations}" if config.limitations else "",
+        f"[Its page in Airflow]({page})" if page.startswith("http") else "",
+        "The alias `champion` shows who serves; Evergreen's ledger decides.",
+    )
+    pages.describe_model("\n\n".join(filter(None, told))[:DESCRIPTION])
+    run = stores.models.find_run(record.verdict, "champion")
+    if run is None or pages.has_card(run):
+        return
+    packed = stores.models.load_run(run, packed_hashes(stores, record.verdict, "champion"))
+    pages.put_card(run, write_card(config, stores, record, version, run, packed))
 
 
 def _register(model: ModelFolder, stores: Stores, attempt: DueAttempt, record: AttemptRecord) -> int | None:

@@ -4,7 +4,6 @@ import functools
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version as installed
 from pathlib import Path
-from typing import Any
 
 import mlflow
 import pandas as pd
@@ -24,6 +23,7 @@ from evergreen.storage.backend_store import prepare_backend_store
 from evergreen.storage.evidence import Evidence
 from evergreen.storage.loading import WAY_OUT, drop_files, find_hashes, load_packed, recorded_hashes
 from evergreen.storage.model_from_code import PACKED
+from evergreen.storage.model_pages import ModelPages
 from evergreen.storage.packed_model import PackedModel
 from evergreen.storage.tracking import answered, find_experiment, open_experiment, quiet
 
@@ -50,6 +50,7 @@ class ModelStore:
         self.name = f"{env}.{model_id}"
         prepare_backend_store(tracking_uri, artifacts)
         self._client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
+        self.pages = ModelPages(self._client, self.name)
 
     def find_run(self, attempt: str, role: str) -> str | None:
         """The run of an attempt in a role (challenger, champion) that was finished first, or None."""
@@ -103,17 +104,6 @@ class ModelStore:
         """The tags of a registered version."""
         with answered(self._uri):
             return dict(self._client.get_model_version(self.name, str(version)).tags)
-
-    def log_metrics(self, run_id: str, metrics: Mapping[str, float]) -> None:
-        """Add numbers to a run; the same numbers at the same step stand once in its latest metrics."""
-        with answered(self._uri):
-            for name, value in metrics.items():
-                self._client.log_metric(run_id, name, value, step=0)
-
-    def log_report(self, run_id: str, name: str, report: Any) -> None:
-        """Add a report to a run as a JSON file; the same name stands once."""
-        with answered(self._uri):
-            self._client.log_dict(run_id, report, name)
 
     def find_version(self, attempt: str) -> int | None:
         """The version that an attempt was registered as first, or None."""

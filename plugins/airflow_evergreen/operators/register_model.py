@@ -6,7 +6,7 @@ from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_evergreen.hooks.tracking import MlflowHook
-from airflow_evergreen.links import MlflowLink
+from airflow_evergreen.links import MlflowLink, model_page
 from airflow_evergreen.operators.attempt import AttemptOperator
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
@@ -20,6 +20,8 @@ class RegisterModelOperator(AttemptOperator):
     ``AttemptOperator``.
     """
 
+    reads = ("rows", "labels")
+
     operator_extra_links = (MlflowLink(),)
 
     def run_step(self, model: ModelFolder, at: Locations, context: Context) -> dict[str, Any]:
@@ -28,7 +30,7 @@ class RegisterModelOperator(AttemptOperator):
         from evergreen.storage.stores import stores_of
 
         try:
-            version = register_model(model, at, self.due).version
+            version = register_model(model, at, self.due, model_page(f"{model.id}__batch")).version
         except ApprovalMissing as refused:
             raise AirflowSkipException(str(refused)) from refused
         if version is None:
