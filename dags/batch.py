@@ -2,6 +2,7 @@
 
 from airflow.sdk import DAG, CronDataIntervalTimetable, TaskGroup
 
+from airflow_evergreen.assets import asset_of
 from airflow_evergreen.dags import describe, models_for, one_run_a_batch, run_params
 from airflow_evergreen.operators.ingest_batch import IngestBatchOperator
 from airflow_evergreen.operators.score_batch import ScoreBatchOperator
@@ -18,9 +19,16 @@ for model in models_for("batch"):
     ) as dag:
         wait_for_batch = WaitForBatchSensor(task_id="wait_for_batch", model_id=model.id, poke_interval=poll)
         ingest_batch = IngestBatchOperator(task_id="ingest_batch", model_id=model.id)
-        validate_batch = ValidateBatchOperator(task_id="validate_batch", model_id=model.id)
+        validate_batch = ValidateBatchOperator(
+            task_id="validate_batch", model_id=model.id, outlets=[asset_of(model.id, "rows")]
+        )
         # Also after a batch that was rejected or never came: that nobody scores it goes on record.
-        score_batch = ScoreBatchOperator(task_id="score_batch", model_id=model.id, trigger_rule="all_done")
+        score_batch = ScoreBatchOperator(
+            task_id="score_batch",
+            model_id=model.id,
+            trigger_rule="all_done",
+            outlets=[asset_of(model.id, "predictions")],
+        )
         send_alerts = SendAlertsOperator(task_id="send_alerts", model_id=model.id, failure="failed-batch").as_teardown()
         wait_for_batch >> ingest_batch >> validate_batch >> score_batch >> send_alerts
 
@@ -33,7 +41,9 @@ for model in models_for("batch"):
                     poke_interval=poll,
                 )
                 ingest_labels = IngestBatchOperator(task_id="ingest_labels", model_id=model.id, feed="labels")
-                validate_labels = ValidateBatchOperator(task_id="validate_labels", model_id=model.id, feed="labels")
+                validate_labels = ValidateBatchOperator(
+                    task_id="validate_labels", model_id=model.id, feed="labels", outlets=[asset_of(model.id, "labels")]
+                )
                 wait_for_labels >> ingest_labels >> validate_labels
     # After the tasks: Airflow would copy them into each, once for each class that it is made by.
     dag.params = run_params(model)

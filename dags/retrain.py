@@ -2,6 +2,7 @@
 
 from airflow.sdk import DAG
 
+from airflow_evergreen.assets import asset_of
 from airflow_evergreen.dags import attempt_params, describe, heavy, models_for
 from airflow_evergreen.operators.approve_model import ApproveModelOperator
 from airflow_evergreen.operators.ask_retraining import AskRetrainingOperator
@@ -32,7 +33,11 @@ for model in models_for("retrain"):
             task_id="register_model", model_id=model.id, attempt=attempt, **heavy(model)
         )
         promote_model = PromoteModelOperator(
-            task_id="promote_model", model_id=model.id, attempt=attempt, registered=register_model.output
+            task_id="promote_model",
+            model_id=model.id,
+            attempt=attempt,
+            registered=register_model.output,
+            outlets=[asset_of(model.id, "model")],
         )
         close_verdict = CloseVerdictOperator(
             task_id="close_verdict", model_id=model.id, attempt=attempt, trigger_rule="all_done"

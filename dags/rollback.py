@@ -2,6 +2,7 @@
 
 from airflow.sdk import DAG, Param
 
+from airflow_evergreen.assets import asset_of
 from airflow_evergreen.dags import describe, models_for, why_param
 from airflow_evergreen.operators.rollback_model import RollbackModelOperator
 from airflow_evergreen.operators.send_alerts import SendAlertsOperator
@@ -29,7 +30,9 @@ for model in models_for("rollback"):
         schedule=None,
         max_active_runs=1,
     ) as dag:
-        rollback_model = RollbackModelOperator(task_id="rollback_model", model_id=model.id)
+        rollback_model = RollbackModelOperator(
+            task_id="rollback_model", model_id=model.id, outlets=[asset_of(model.id, "model")]
+        )
         rollback_model >> SendAlertsOperator(task_id="send_alerts", model_id=model.id).as_teardown()
     # After the tasks: Airflow would copy them into each, once for each class that it is made by.
     dag.params = PARAMS

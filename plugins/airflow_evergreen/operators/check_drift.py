@@ -19,6 +19,7 @@ class CheckDriftOperator(StepOperator):
     ``StepOperator``.
     """
 
+    reads = ("rows", "labels", "predictions", "model")
     operator_extra_links = (OutcomeLink(), EvidentlyLink(), ModelLink())
 
     def run_step(self, model: ModelFolder, at: Locations, context: Context) -> dict[str, Any]:

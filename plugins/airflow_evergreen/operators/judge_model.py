@@ -22,6 +22,7 @@ class JudgeModelOperator(AttemptOperator):
     """
 
     template_fields = (*AttemptOperator.template_fields, "trained")
+    reads = ("rows", "labels", "model")
     operator_extra_links = (MlflowLink(), OutcomeLink(), ModelLink())
 
     def __init__(self, *, trained: Any, **kwargs: Any) -> None:

@@ -19,6 +19,7 @@ class PromoteModelOperator(AttemptOperator):
     """
 
     template_fields = (*AttemptOperator.template_fields, "registered")
+    reads = ("rows", "labels")
 
     def __init__(self, *, registered: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -29,4 +30,5 @@ class PromoteModelOperator(AttemptOperator):
         from evergreen.steps.promote_model import promote_model
 
         standing = promote_model(model, at, self.due, int(self.registered["version"]))
-        return standing.model_dump(include={"number", "version", "attempt", "effective_from"})
+        promoted = standing.model_dump(include={"version", "attempt", "effective_from"})
+        return {"promotion": standing.number, **promoted}

@@ -4,6 +4,7 @@ from typing import Any
 
 from airflow.sdk import Context
 
+from airflow_evergreen.assets import product_of
 from airflow_evergreen.operators.feed import FeedOperator
 from airflow_evergreen.runtime import feed_of
 from evergreen.config.locations import Locations
@@ -25,6 +26,8 @@ class ReingestBatchOperator(FeedOperator):
         from evergreen.steps.reingest_batch import reingest_batch
 
         batch, feed = self.as_of(model, context), feed_of(self.feed)
+        # Which feed it is stands in the run's Params, while outlets are declared with the DAG.
+        self.outlets = [one for one in self.outlets if product_of(one) in (None, (model.id, feed))]
         result = reingest_batch(model, at, batch, feed, probe_beforehand(model, at, feed, batch))
         changes = {what: getattr(result.revision, what, 0) for what in ("added", "removed", "changed")}
         return {**self.outcome(model, at, result.after), "revision": result.after.revision, **changes}

@@ -24,6 +24,7 @@ class RollbackModelOperator(StepOperator):
     """
 
     template_fields = ("model_id", "version", "why", "even_if_worse")
+    reads = ("rows", "labels", "model")
 
     def __init__(
         self,

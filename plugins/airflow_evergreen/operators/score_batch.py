@@ -19,6 +19,8 @@ class ScoreBatchOperator(StepOperator):
     promotion and the rows scored. Parameters: see ``StepOperator``.
     """
 
+    reads = ("rows", "model")
+
     def run_step(self, model: ModelFolder, at: Locations, context: Context) -> dict[str, Any]:
         """Score."""
         from evergreen.steps.score_batch import score_batch

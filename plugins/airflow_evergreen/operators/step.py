@@ -1,10 +1,11 @@
 """What all operators of a model have in common."""
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 from airflow.sdk import BaseOperator, Context
 
+from airflow_evergreen.assets import Product
 from airflow_evergreen.hooks.tracking import MlflowHook
 from airflow_evergreen.retries import RETRIES
 from airflow_evergreen.runtime import acting_for, batch_of, load_model, locate
@@ -23,6 +24,8 @@ class StepOperator(BaseOperator):
     """
 
     template_fields: tuple[str, ...] = ("model_id", "batch")
+    # What of the model the step reads, for OpenLineage; what it makes is told by the task's outlets.
+    reads: ClassVar[tuple[Product, ...]] = ()
     ui_color = "#dff0e3"
 
     def __init__(
@@ -36,15 +39,25 @@ class StepOperator(BaseOperator):
         kwargs.setdefault("retry_policy", RETRIES)
         super().__init__(**kwargs)
         self.model_id, self.batch, self.mlflow_conn_id = model_id, batch, mlflow_conn_id
+        self.made: dict[str, Any] = {}
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Load the model folder and run the step."""
+        """Load the model folder and run the step; what it returns is also the ``extra`` of the events of its assets."""
         model = load_model(self.model_id)
         with acting_for(context):
             made = self.run_step(model, locate(self.mlflow_conn_id), context)
         for name, fact in made.items():
             self.log.info("%s: %s", name.replace("_", " "), fact)
+        for outlet in self.outlets:
+            context["outlet_events"][outlet].extra = made
+        self.made = made
         return made
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """What was read and made, for OpenLineage."""
+        from airflow_evergreen.lineage import describe_lineage
+
+        return describe_lineage(self.model_id, self.reads, self.outlets, self.made)
 
     @abstractmethod
     def run_step(self, model: ModelFolder, at: Locations, context: Context) -> dict[str, Any]:

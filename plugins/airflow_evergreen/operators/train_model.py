@@ -19,6 +19,8 @@ class TrainModelOperator(AttemptOperator):
     Parameters: see ``AttemptOperator``.
     """
 
+    reads = ("rows", "labels")
+
     operator_extra_links = (MlflowLink(),)
 
     def run_step(self, model: ModelFolder, at: Locations, context: Context) -> dict[str, Any]:

@@ -151,7 +151,7 @@ def test_the_promotion_that_stands_is_told(version, model, step, context_of):
         task_id="promote_model", model_id="taxi", attempt=ATTEMPT, registered={"version": version, "page": ""}
     )
     assert operator.execute(context_of()) == {
-        "number": 2,
+        "promotion": 2,
         "version": 3,
         "attempt": "2024-01-14.0",
         "effective_from": "2024-01-19",
