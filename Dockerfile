@@ -30,6 +30,6 @@ COPY dags/ dags/
 RUN uv pip install --system --no-cache --compile-bytecode --no-deps . \
     && install -D --mode 644 plugins/airflow_local_settings.py airflow/config/airflow_local_settings.py \
     && useradd --uid 50000 --no-create-home --home-dir /opt/evergreen/home evergreen \
-    && install --directory --owner evergreen --group evergreen airflow logs home landing
+    && install --directory --owner evergreen --group evergreen airflow logs home landing metrics
 
 USER evergreen

@@ -18,6 +18,7 @@ from evergreen.incidents import report
 from evergreen.replay.outcome import tell_attempt, tell_batch, tell_check
 from evergreen.replay.runner import Runner
 from evergreen.storage import version_evidence
+from tests.monitoring_files import named_metrics
 from tests.pages_server import Get, serve_pages
 from tests.unit.small_loop import CONFIG, ESTIMATOR, FEATURES, SmallLoop, day, doubled, make_rows
 
@@ -254,6 +255,7 @@ def test_prometheus_reads_the_state_of_the_models_that_it_may_read(get: Get, sma
     families = {family.name: family for family in text_string_to_metric_families(told.text)}
     # No version has served long enough to have first labels.
     assert HELP.keys() - families.keys() == {"evergreen_error_at_first"}
+    assert named_metrics() - families.keys() <= {"evergreen_error_at_first"}
     values = {
         (s.name, s.labels["model"], s.labels.get("cause", "")): s.value for f in families.values() for s in f.samples
     }
@@ -261,6 +263,7 @@ def test_prometheus_reads_the_state_of_the_models_that_it_may_read(get: Get, sma
     assert values["evergreen_readable", "secret", ""] == 1
     assert values["evergreen_champion_version", "small", ""] == small.promotions[-1].version
     assert values["evergreen_batch_scored", "small", ""] == 0
+    assert values["evergreen_batch_seconds", "small", ""] == 86_400
     assert values["evergreen_batch_end_timestamp_seconds", "small", ""] == datetime(2024, 1, 6, tzinfo=UTC).timestamp()
     assert values["evergreen_recent_rows_quarantined", "small", ""] == 41
     assert values["evergreen_open_incidents", "small", "fault-rows"] == 1

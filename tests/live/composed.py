@@ -78,6 +78,7 @@ class Composed:
             "/opt/evergreen/home": str(self.place / "home" / name),
             "/opt/evergreen/logs": str(self.place / "logs"),
             "/opt/evergreen/landing": str(self.landing),
+            "/opt/evergreen/metrics": str(self.place / "metrics"),
             "/opt/evergreen": str(ROOT),
         }
         for there, here in table.items():

@@ -142,7 +142,7 @@ def test_only_the_password_of_env_opens_airflow(composed: Composed) -> None:
 def test_no_secret_is_said_in_a_log(composed: Composed) -> None:
     # Where files land is no secret: a sensor that waits says it.
     secrets = {name: value for name, value in composed.env.items() if len(value) >= 32 and name != "LANDING_DIR"}
-    assert len(secrets) == 10
+    assert len(secrets) == 13
     for name in composed.processes:
         said = composed.log(name)
         assert [one for one, secret in secrets.items() if secret in said] == [], name
@@ -215,14 +215,14 @@ def test_model_folders_come_from_outside_the_image() -> None:
 
 def test_ports_are_published_on_loopback_alone() -> None:
     published = [port for service in FILE["services"].values() for port in service.get("ports", ())]
-    assert len(published) == 4
+    assert len(published) == 6
     assert [port for port in published if not port.startswith("127.0.0.1:")] == []
 
 
 def test_each_secret_of_env_is_asked_for(tmp_path: Path) -> None:
     """Every secret is in .env.example, empty, and compose refuses to start without any one of them."""
     values = make_env(tmp_path / ".env")
-    assert len(set(values.values())) == len(values) == 11
+    assert len(set(values.values())) == len(values) == 13
     interpolate(FILE, values)
     for name in values:
         with pytest.raises(KeyError, match=f"{name}: see .env.example"):

@@ -14,6 +14,7 @@ Sample = tuple[str, dict[str, str], float]
 HELP = {
     "evergreen_readable": "1 where the model's folder and records can be read, else 0.",
     "evergreen_batch_end_timestamp_seconds": "End of the newest claimed batch; its age is how late the loop is.",
+    "evergreen_batch_seconds": "Length of the batch that comes next; absent once the schedule has ended.",
     "evergreen_batch_scored": "1 where a version scored that batch, 0 where nobody did.",
     "evergreen_error": "The live error on the labels that came last; its metric is a label.",
     "evergreen_error_at_first": "The same on the first labels of the version that was judged.",
@@ -64,6 +65,11 @@ def _measure_state(state: ModelState, folder: ModelFolder, model: dict[str, str]
     calendar, judged_by = folder.config.calendar, model | {"metric": state.metric}
     if state.batch is not None:
         yield "evergreen_batch_end_timestamp_seconds", model, calendar.end(state.batch).timestamp()
+        following = calendar.shift(state.batch, 1)
+        length = calendar.end(following) - calendar.moment(following)
+        last = folder.config.schedule.last_moment
+        if last is None or calendar.moment(following) < last:
+            yield "evergreen_batch_seconds", model, length.total_seconds()
         yield "evergreen_batch_scored", model, float(state.claim is not None and state.claim.version is not None)
     if state.error is not None:
         yield "evergreen_error", judged_by, state.error
