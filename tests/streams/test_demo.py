@@ -97,7 +97,8 @@ def test_nobody_is_alarmed_by_what_is_routine(demo: tuple[Path, subprocess.Compl
     assert {cause for cause, _ in told} <= {"unscored", "fault-rows", "drift", "decay"}
     assert [one.opened.cause for one in history.incidents if one.resolved is None] == ["fault-rows"]
     shift = next(one.opened for one in history.incidents if one.opened.cause == "drift")
-    assert shift.text.endswith("; a retraining is asked for. Look whether the source changed.")
+    assert shift.done == "A retraining is asked for; outcomes decide, not inputs."
+    assert shift.todo.startswith("Look whether the source changed")
 
 
 def test_a_second_run_continues_and_changes_nothing(

@@ -102,7 +102,7 @@ class Loop:
         return [(one.incident, one.event) for one in self.told.messages if not one.incident.startswith("unscored")]
 
     def opening(self, cause: str) -> str:
-        return next(one.text for one in self.told.messages if (one.incident, one.event) == (f"{cause}.0", "opened"))
+        return next(one.told for one in self.told.messages if (one.incident, one.event) == (f"{cause}.0", "opened"))
 
 
 def config(name: str) -> dict[str, Any]:
