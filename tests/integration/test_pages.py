@@ -74,7 +74,7 @@ def test_what_needs_a_person_comes_first(get: Get) -> None:
     assert re.findall(r'id="model-(\w+)"', page.text) == ["torn", "small", "secret"]
     told = text_of(page)
     assert "torn cannot be read" in told
-    assert "not scored: rejected drift fault-rows version 2 since 2024-01-03" in told
+    assert "not scored: rejected inputs drifted rows failed validation version 2 since 2024-01-03" in told
     assert "batch rejected" in told
     assert re.search(r"mae 0\.\d+ ", told)
     assert "41 20.5% of 200 rows" in told
@@ -118,7 +118,7 @@ def test_a_models_page_tells_who_serves_and_why(get: Get, small: SmallLoop) -> N
     newest = small.promotions[-1]
     assert f"version {newest.version} Champion since {newest.effective_from}" in told
     assert "not scored" in told
-    assert f"fault-rows since {day(5)}, seen once" in told
+    assert f"Rows failed validation fault-rows.0 since {day(5)}, seen once" in told
     assert "x: declared columns: no such column" in told
     assert len(re.findall(r"<tr><td class=\"batch\">\d+</td>", page.text)) == len(small.promotions)
     chart = json.loads(re.findall(r'id="chart-data">(.*?)</script>', page.text)[0])
@@ -213,7 +213,7 @@ def test_a_runs_page_tells_what_became_of_its_batch(get: Get) -> None:
 def test_a_retrainings_page_tells_the_judgement(get: Get, small: SmallLoop) -> None:
     attempt = small.attempt(2)
     told = text_of(get("/dags/small__retrain/runs/answers"))
-    assert f"Verdict {day(2)}.0 {attempt.outcome} : {attempt.why}" in told
+    assert f"Retraining Verdict {day(2)}.0, answered at batch {attempt.as_of} {attempt.outcome} : {attempt.why}" in told
     assert attempt.judgement is not None
     assert f"all rows of the holdout {attempt.judgement.rows}" in told
     assert "Closed at" in told

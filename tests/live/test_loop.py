@@ -324,6 +324,17 @@ def test_an_operator_finds_the_model_and_looks_into_a_run(
     assert promotion is not None
     assert listed.locator("#versions tbody tr").count() == promotion.number
     assert f"version {promotion.version}" in listed.locator(".tiles").inner_text()
+    # Airflow's frame may open no tab; its page does.
+    with page.context.expect_page() as opened:
+        listed.locator("#versions tbody a").first.click()
+    assert opened.value.url.startswith(f"{live.services.mlflow_url}/#/models/dev.taxi/versions/")
+    opened.value.close()
+    listed.get_by_role("link", name="Versions side by side").click()
+    listed.get_by_text("Code from version").first.wait_for()
+    shoot(page, "versions", tmp_path)
+    page.goto(f"{live.services.airflow_url}/evergreen/models/taxi/data/2024-01-04")
+    assert "drifted" in page.locator(".column", has_text="passenger_count").inner_text()
+    shoot(page, "data", tmp_path)
     for run, said in (("2024-01-04", "Not scored: batch rejected"), ("2024-01-05", "inputs drifted: passenger_count")):
         run_id = f"scheduled__{run}T07:00:00+00:00"
         page.goto(f"{live.services.airflow_url}/dags/taxi__batch/runs/{run_id}/plugin/evergreen-run")
@@ -334,10 +345,12 @@ def test_an_operator_finds_the_model_and_looks_into_a_run(
     drawn.get_by_text("Drifted Columns").first.wait_for()
     page.emulate_media(color_scheme="dark")
     page.set_viewport_size({"width": 420, "height": 900})
-    page.goto(f"{live.services.airflow_url}/evergreen/models/taxi")
-    page.locator("#chart .main-svg").first.wait_for()
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    shoot(page, "model-narrow-dark", tmp_path)
+    drawn_by = {"model": "#chart .main-svg", "versions": "#compared", "data": ".column"}
+    for name, path in (("versions", "/versions"), ("data", "/data/2024-01-04"), ("model", "")):
+        page.goto(f"{live.services.airflow_url}/evergreen/models/taxi{path}")
+        page.locator(drawn_by[name]).first.wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        shoot(page, f"{name}-narrow-dark", tmp_path)
     assert trouble == []
     leave(page)
 

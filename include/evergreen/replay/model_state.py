@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from evergreen.config.gate_config import MetricName
 from evergreen.config.model_folder import ModelFolder
-from evergreen.incidents import Incident, newest_incidents
+from evergreen.incidents import HEADINGS, Incident, newest_incidents
 from evergreen.records import AttemptRecord, BatchRecord, ClaimRecord, ClosingRecord, PromotionRecord, VerdictRecord
 from evergreen.storage.ledger import Ledger
 
@@ -59,7 +59,7 @@ class ModelState:
             found.append("waits for approval")
         if self.claim is not None and self.claim.version is None:
             found.append(f"not scored: {self.claim.unscored or 'nobody serves'}")
-        found += [incident.opened.cause for incident in self.incidents]
+        found += [HEADINGS[incident.opened.cause] for incident in self.incidents]
         return tuple(found)
 
     @property

@@ -1,5 +1,6 @@
 """What the traces of a history's chart have in common, and those of drift and rows."""
 
+import functools
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from textwrap import wrap
@@ -62,6 +63,7 @@ def trace(batches: Iterable[str], y: list[Any], text: Iterable[str], **style: An
     return base | {"x": [x_of(batch) for batch in batches], "y": y, "hovertext": list(text)} | style
 
 
+@functools.lru_cache(maxsize=4096)
 def hover(heading: str, *lines: str) -> str:
     """Plotly reads its texts as HTML, so each line is made safe, once it is cut to a length that fits."""
     cut = [part for line in dict.fromkeys(lines) for part in wrap(line, 80, max_lines=5, placeholder=" …")]

@@ -11,6 +11,7 @@ from airflow_evergreen.pages.listing import open_records
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import Refused
+from evergreen.incidents import HEADINGS
 from evergreen.records import (
     AttemptRecord,
     BatchRecord,
@@ -28,7 +29,7 @@ from evergreen.replay.model_state import read_state
 from evergreen.replay.outcome import tell_batch, tell_check, tell_when
 from evergreen.replay.report import TEMPLATES, lay_out
 from evergreen.steps.send_alerts import runbook_of
-from evergreen.storage.stores import stores_of
+from evergreen.storage.stores import Stores, stores_of
 
 # What a spreadsheet would take for a formula at the beginning of a cell.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -56,6 +57,7 @@ def describe_model(folder: ModelFolder, last: str | None, batches: int) -> dict[
         "model": folder.id,
         "config": folder.config,
         "state": state,
+        "headings": HEADINGS,
         "versions": [(one, stores.ledger.get(AttemptRecord, one.attempt)) for one in promotions[:_VERSIONS]],
         "more_versions": max(0, len(promotions) - _VERSIONS),
         "mlflow": MlflowHook().page(_locate(), f"#/models/{stores.at.env}.{folder.id}/versions"),
@@ -131,7 +133,7 @@ def describe_run(folder: ModelFolder, batch: str | None, verdict: str | None, ru
         "config": folder.config,
         "batch": batch,
         "when": tell_when(folder, batch) if batch else None,
-        "told": [tell(folder, stores, batch) for tell in (tell_batch, tell_check)] if batch else [],
+        "told": _tell_run(folder, stores, batch) if batch else [],
         "sealed": {feed: record for feed, record in found.items() if record is not None},
         "claim": stores.ledger.last(ClaimRecord, batch) if batch else None,
         "verdict": stores.ledger.get(VerdictRecord, batch) if batch else None,
@@ -139,6 +141,12 @@ def describe_run(folder: ModelFolder, batch: str | None, verdict: str | None, ru
         "attempt": attempt,
         "closing": closing,
     }
+
+
+def _tell_run(folder: ModelFolder, stores: Stores, batch: str) -> list[str]:
+    """What its notes say of a batch, which a heading names."""
+    told, named = (tell_batch(folder, stores, batch), tell_check(folder, stores, batch)), tell_when(folder, batch)
+    return [text.removeprefix(f"{named}: ") for text in told if text]
 
 
 def read_drift_page(folder: ModelFolder, batch: str) -> str | None:
