@@ -64,23 +64,27 @@ def _write_note(dag_run: Any) -> None:
     """Copy the sentence that the run's last task has returned; a note that a person wrote stays.
 
     Airflow has no other way: a task may not write a note, and the scheduler, which may, should ask neither ledger nor
-    network. So it reads one row of its own database, and what goes wrong is undone by a savepoint.
+    network. So it reads one row of its own database, within the transaction that it has. A savepoint of the connection
+    undoes what goes wrong; one of the session would count as a commit, which breaks the scheduler's locks.
     """
+    from airflow.models.dagrun import DagRunNote
     from airflow.models.xcom import XComModel
-    from sqlalchemy import select
+    from sqlalchemy import insert, select, update
     from sqlalchemy.orm import object_session
 
     session = object_session(dag_run)
     if session is None or dag_run.dag_id.rpartition("__")[2] not in _KINDS:
         return
+    session.flush()
     key = {"dag_run_id": dag_run.id, "task_id": "send_alerts", "map_index": -1, "key": "return_value"}
-    with session.begin_nested():
-        made = session.scalar(select(XComModel.value).filter_by(**key))
-        note = dag_run.dag_run_note
-        if not isinstance(made, dict) or not made.get("outcome") or (note is not None and note.user_id != _AUTHOR):
-            return
-        text = str(made["outcome"])[:_LONGEST]
-        if note is None:
-            dag_run.note = (text, _AUTHOR)
-        else:
-            note.content = text
+    with (connection := session.connection()).begin_nested():
+        made = connection.scalar(select(XComModel.value).filter_by(**key))
+        signed = connection.execute(select(DagRunNote.user_id).filter_by(dag_run_id=dag_run.id)).first()
+        if isinstance(made, dict) and made.get("outcome") and (signed is None or signed[0] == _AUTHOR):
+            note = {"content": str(made["outcome"])[:_LONGEST]}
+            connection.execute(
+                insert(DagRunNote).values(dag_run_id=dag_run.id, user_id=_AUTHOR, **note)
+                if signed is None
+                else update(DagRunNote).filter_by(dag_run_id=dag_run.id).values(**note)
+            )
+    session.expire(dag_run, ["dag_run_note"])
