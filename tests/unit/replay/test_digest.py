@@ -27,7 +27,7 @@ def test_a_line_a_model_tells_of_the_day_before_alone(lived):
     assert line.startswith(f"• small: version {versions[-1]} since {lived.promotions[-1].effective_from}, ")
     assert " of 3 batches scored, " in line
     assert f"promoted: version {', '.join(map(str, versions))}" in line
-    assert line.endswith("open: drift")
+    assert line.endswith("open: inputs drifted")
     later = list(describe_day([lived.model], lived.at, today + timedelta(days=2)))[1]
     assert "no batch was scored" in later
     assert "promoted" not in later
