@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,8 +40,10 @@ class Machine:
         subprocess.run([str(UV), "venv", "--quiet", "--python", sys.executable, str(place / "env")], check=True)
         pinned = ["--constraint", str(ROOT / "requirements.txt"), str(self.wheel)]
         self.uv("install", "--quiet", *pinned)
+        site = next(place.glob("env/lib/*/site-packages"))
+        lend_bytecode(site)
         self.run("python", "-c", LAND)
-        packed = next(place.glob("env/lib/*/site-packages")) / "evergreen" / "demo" / "models"
+        packed = site / "evergreen" / "demo" / "models"
         shutil.copytree(packed / "taxi", place / "airflow" / "include" / "models" / "trips")
         (place / "airflow" / "dags").mkdir()
         (place / "airflow" / "dags" / "evergreen.py").write_text(DAG_FILE)
@@ -56,6 +59,15 @@ class Machine:
         )  # fmt: skip
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
         return done.stdout
+
+
+def lend_bytecode(site: Path) -> None:
+    """Link what is compiled here to the same files there: Python looks at their times, and compiles what differs."""
+    ours = Path(sysconfig.get_path("purelib"))
+    for compiled in ours.rglob("__pycache__"):
+        there = site / compiled.relative_to(ours)
+        if there.parent.is_dir() and not there.exists():
+            there.symlink_to(compiled)
 
 
 @pytest.fixture(scope="module")
