@@ -132,6 +132,21 @@ def why(model_id: str, version: int | None) -> None:
         say(line)
 
 
+@cli.command()
+@click.argument("model_id", metavar="MODEL")
+@click.argument("batch")
+@click.argument("key", nargs=-1, required=True)
+def trace(model_id: str, batch: str, key: tuple[str, ...]) -> None:
+    """Trace what was predicted for the row of a KEY in a BATCH: its file, validation, version, judgement, verdict."""
+    from evergreen.replay.trace import trace_prediction
+
+    model, at = get_model_folder(model_id, model_roots()), standing_lake()
+    for title, lines in trace_prediction(model, at, batch, key).items():
+        say(title)
+        for line in lines:
+            say(f"  {line}")
+
+
 def main() -> None:
     """Run the command line; an error that Evergreen raises on purpose is told in its own words."""
     try:

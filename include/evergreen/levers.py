@@ -33,6 +33,22 @@ def reingest(model_id: str, batch: str, feed: "Feed") -> None:
 
 @click.command()
 @click.argument("model_id", metavar="MODEL")
+@click.argument("first", metavar="FROM")
+@click.argument("last", metavar="TO")
+@click.option("--version", type=int, help="The version to score with; by default the champion of each batch's time.")
+@click.option("--why", "reason", required=True, help="Why; it goes on record.")
+def rescore(model_id: str, first: str, last: str, version: int | None, reason: str) -> None:
+    """Score the batches FROM to TO again, as a further revision of their predictions; what was predicted then stays."""
+    from evergreen.steps.rescore_batches import describe_rescored, rescore_batches
+
+    model, at = get_model_folder(model_id, model_roots()), standing_lake(registry=True)
+    why = f"{getpass.getuser()}: {reason}"
+    for line in describe_rescored(rescore_batches(model, at, first, last, version, why)):
+        say(line)
+
+
+@click.command()
+@click.argument("model_id", metavar="MODEL")
 @click.argument("version", type=int, required=False)
 @click.option("--why", "reason", required=True, help="Why; it goes on record.")
 @click.option("--yes", is_flag=True, help="Do not ask again after the gate was heard.")
@@ -55,6 +71,21 @@ def rollback(model_id: str, version: int | None, reason: str, yes: bool) -> None
         sys.exit(1)
     until = "until a challenger is expected to serve better; `retrain: {any: [never]}` in config.yaml holds it"
     say(f"version {standing.version} serves from batch {standing.effective_from}, {until}")
+
+
+@click.command()
+@click.argument("model_id", metavar="MODEL")
+@click.argument("version", type=int)
+@click.option("--why", "reason", required=True, help="Why; it goes on record.")
+def reproduce(model_id: str, version: int, reason: str) -> None:
+    """Fit a VERSION once more from its record, aside, and say "equal" (exit code 0), or what differs (1)."""
+    from evergreen.steps.reproduce_model import describe_reproduced, reproduce_model
+
+    model, at = get_model_folder(model_id, model_roots()), standing_lake(registry=True)
+    record = reproduce_model(model, at, version, f"{getpass.getuser()}: {reason}")
+    for line in describe_reproduced(model.id, record):
+        say(line)
+    sys.exit(0 if record.equal else 1)
 
 
 @click.command()
@@ -90,4 +121,4 @@ def standing_lake(registry: bool = False) -> Locations:
     return at
 
 
-LEVERS = (reingest, rollback, acknowledge)
+LEVERS = (reingest, rescore, rollback, reproduce, acknowledge)

@@ -142,14 +142,14 @@ def run_params(model: ModelFolder) -> dict[str, Param]:
     return {"batch": batch_param(model, "The batch to process", "the one that the run's data interval ends")}
 
 
-def batch_param(model: ModelFolder, what: str, otherwise: str | None = None) -> Param:
+def batch_param(model: ModelFolder, what: str, otherwise: str | None = None, title: str = "Batch") -> Param:
     """A Param that names a batch.
 
     :param what: what the batch is for.
     :param otherwise: which batch is meant where none is named; None where one has to be.
     """
     described = f"{what}, such as {model.config.calendar.name(0)}"
-    form: dict[str, Any] = {"pattern": model.config.calendar.pattern, "title": "Batch"}
+    form: dict[str, Any] = {"pattern": model.config.calendar.pattern, "title": title}
     if otherwise is None:
         return Param(type="string", description=f"{described}.", **form)
     return Param(None, type=["null", "string"], description=f"{described}; empty: {otherwise}.", **form)

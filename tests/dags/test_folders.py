@@ -13,7 +13,7 @@ from evergreen.errors import ConfigInvalid
 from evergreen.foreign_text import for_markdown
 from tests.dags.parsing import parse
 
-LEVERS = ["rollback", "reingest", "acknowledge"]
+LEVERS = ["rollback", "reingest", "rescore", "reproduce", "acknowledge"]
 KINDS = ["batch", "drift", "retrain", *LEVERS]
 
 
@@ -63,7 +63,7 @@ def test_tasks_are_owned_retried_and_reported_as_the_model_says(add_model):
 def test_every_task_has_a_time_limit(tasks, light, heavy, add_model):
     add_model("bikes", tasks=tasks)
     (add_model("cabs") / "config.yaml").write_text("title: [")
-    long = {"train_model", "judge_model", "register_model"}
+    long = {"train_model", "judge_model", "register_model", "reproduce_model"}
     limits = {(dag.dag_id, task.task_id): task.execution_timeout for dag in parse().dags.values() for task in dag.tasks}
     of_model = {name: limit for (dag_id, name), limit in limits.items() if dag_id.startswith("bikes__")}
     assert of_model == {name: heavy if name in long else light for name in of_model}
@@ -180,7 +180,7 @@ def test_fifty_models_are_parsed_in_seconds(add_model, capsys):
     with capsys.disabled():
         print(f"\n50 models, {len(bag.dags)} DAGs: {took:.1f} CPU s in one process")
     assert bag.import_errors == {}
-    assert len(bag.dags) == 301
+    assert len(bag.dags) == 401
     assert took < 20
 
 

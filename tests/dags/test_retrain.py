@@ -80,7 +80,7 @@ def test_only_what_is_heavy_runs_where_the_model_says(add_model):
         for task in dag.tasks
         if "training" in (task.pool, task.queue) or "gpu" in (task.pool, task.queue) or task.executor
     }
-    assert placed == {f"bikes__retrain.{name}" for name in HEAVY}
+    assert placed == {*(f"bikes__retrain.{name}" for name in HEAVY), "bikes__reproduce.reproduce_model"}
     for name in HEAVY:
         task = bag.dags["bikes__retrain"].get_task(name)
         assert (task.executor, task.queue, task.pool) == ("LocalExecutor", "gpu", "training")

@@ -105,7 +105,7 @@ def test_a_late_yes_promotes_what_was_judged(tmp_path: Path, unedited: dict[str,
     promotion = stores.ledger.get(PromotionRecord, "champion", 0)
     assert promotion is not None
     with packing_folder() as folder:
-        assert rebuild_model(edited, stores, promotion, folder).spec == unedited["spec"]
+        assert rebuild_model(edited, stores, promotion, folder).packed.spec == unedited["spec"]
 
 
 def test_a_late_yes_finds_the_labels_that_were_judged_where_none_are_declared(

@@ -79,7 +79,7 @@ def test_after_250_commits_and_a_vacuum_version_1_is_rebuilt_from_its_record(tmp
     # The working tree has moved on as well.
     (model.path / "features.py").write_text("def build_features(batch, history):\n    raise RuntimeError\n")
     with packing_folder() as folder:
-        rebuilt = rebuild_model(load_model_folder(model.path), open_stores(at, model.id), promotion, folder)
+        rebuilt = rebuild_model(load_model_folder(model.path), open_stores(at, model.id), promotion, folder).packed
         assert np.array_equal(rebuilt.predict_features(features), served)
 
 

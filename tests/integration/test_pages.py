@@ -17,6 +17,7 @@ from airflow_evergreen.pages.metrics import HELP
 from evergreen.incidents import report
 from evergreen.replay.outcome import tell_attempt, tell_batch, tell_check
 from evergreen.replay.runner import Runner
+from evergreen.steps.rescore_batches import rescore_batches
 from evergreen.storage import version_evidence
 from tests.monitoring_files import named_metrics
 from tests.pages_server import Get, serve_pages
@@ -24,8 +25,9 @@ from tests.unit.small_loop import CONFIG, ESTIMATOR, FEATURES, SmallLoop, day, d
 
 TITLE = "Small <script>alert(1)</script> & rate [/min]"
 FORMULA = '=HYPERLINK("http://x")'
+LEVERS = ("retrain", "rollback", "reingest", "rescore", "reproduce", "acknowledge")
 DAGS = (
-    *(f"small__{kind}" for kind in ("batch", "drift", "retrain", "rollback", "reingest", "acknowledge")),
+    *(f"small__{kind}" for kind in ("batch", "drift", *LEVERS)),
     "secret__batch",
     "torn__broken",
 )
@@ -43,6 +45,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> SmallLoop:
     loop.land(5, doubled)
     make_rows(5, doubled).drop(columns="x").to_csv(landed.with_name(f"rows_{day(5)}.csv"), index=False)
     Runner(loop.model, loop.at, sinks=()).run_batch(day(5))
+    rescore_batches(loop.model, loop.at, day(3), day(3), 1, "ada: <b>late</b>", "again")
     return loop
 
 
@@ -55,9 +58,9 @@ def get(small: SmallLoop) -> Iterator[Get]:
         (models / name / "config.yaml").write_text(config)
         (models / name / "features.py").write_text(FEATURES)
         (models / name / "estimator.py").write_text(ESTIMATOR)
-    days = (("small__batch", day(4)), ("small__batch", day(5)), ("secret__batch", day(1)))
+    days = (("small__batch", day(3)), ("small__batch", day(4)), ("small__batch", day(5)), ("secret__batch", day(1)))
     runs = [(dag_id, f"of_{batch}", {"batch": batch}) for dag_id, batch in days]
-    runs.append(("small__retrain", "answers", {"verdict": f"{day(2)}.0"}))
+    runs += [("small__retrain", "answers", {"verdict": f"{day(2)}.0"}), ("small__rescore", "again", {"first": day(3)})]
     with serve_pages(Path(small.at.lake).parent, models, DAGS, runs) as get:
         yield get
 
@@ -185,7 +188,7 @@ def test_a_batchs_data_stand_beside_the_reference(get: Get, small: SmallLoop) ->
 
 
 def test_who_may_not_act_sees_no_form_and_is_refused(get: Get) -> None:
-    for kind in ("rollback", "retrain", "reingest", "acknowledge"):
+    for kind in LEVERS:
         assert f'id="{kind}"' in get("/models/small").text
         assert f'id="{kind}"' not in get("/models/small", "guest").text
     assert "each starts a DAG" not in text_of(get("/models/small", "guest"))
@@ -208,6 +211,14 @@ def test_a_runs_page_tells_what_became_of_its_batch(get: Get) -> None:
     told = text_of(get(f"/dags/small__batch/runs/of_{day(4)}"))
     assert "published : 40 rows came, 39 are clean, 1 in quarantine" in told
     assert "reads as float x 1" in told
+
+
+def test_a_runs_page_tells_who_had_its_batch_scored_again(get: Get) -> None:
+    told = text_of(get(f"/dags/small__batch/runs/of_{day(3)}"))
+    assert "By version 2, promotion 2" in told
+    assert f"Scored again by version 1 at batch {day(6)}, as revision 2: ada: &lt;b&gt;late&lt;/b&gt;" in told
+    told = text_of(get("/dags/small__rescore/runs/again"))
+    assert f"Batch {day(3)} was scored again by version 1, as revision 2: ada: " in told
 
 
 def test_a_retrainings_page_tells_the_judgement(get: Get, small: SmallLoop) -> None:

@@ -149,7 +149,7 @@ def test_renamed_columns_key_and_event_time_go_on_as_if_nothing_were(tmp_path: P
     assert {name: after[name] for name in before} == before
     # Version 1, from its record, with the folder as it is now.
     with packing_folder() as folder:
-        rebuilt = rebuild_model(renamed, stores, promotion, folder)
+        rebuilt = rebuild_model(renamed, stores, promotion, folder).packed
         again = build_features(renamed.config.data_schema, stores, packed, claim).features
         assert np.array_equal(rebuilt.predict_features(again), served)
     history = collect_history(renamed, at, day(1), day(9))

@@ -11,12 +11,21 @@ import psutil
 import pytest
 from playwright.sync_api import Page
 
+from evergreen import read_predictions
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.demo.feeder import feed
 from evergreen.demo.stream import DemoStream
 from evergreen.judging.attempts import get_verdict
-from evergreen.records import AttemptRecord, ClaimRecord, PromotionRecord, VerdictRecord, WishRecord
+from evergreen.records import (
+    AttemptRecord,
+    ClaimRecord,
+    PromotionRecord,
+    ReproductionRecord,
+    RescoreRecord,
+    VerdictRecord,
+    WishRecord,
+)
 from evergreen.replay.runner import Runner
 from evergreen.storage.stores import open_stores
 from tests.browser import browsing, needs_browser
@@ -380,6 +389,41 @@ def test_an_operator_goes_back_a_version_on_the_models_page(
     attempt = ledger.get(AttemptRecord, back.attempt)
     assert attempt is not None
     assert attempt.why == "rolled back: admin: the tariff was a mistake"
+
+
+@needs_browser
+def test_an_operator_has_days_scored_again_and_a_version_reproduced(
+    live: Live, model: ModelFolder, told: list[str], page: Page, tmp_path: Path
+) -> None:
+    before = past(model, live.at)
+    span = ("2024-01-01", LAST)
+    then = read_predictions(model.id, *span, at=live.at)
+    page.goto(f"{live.services.airflow_url}/dags/taxi__batch/plugin/evergreen-model")
+    shown = page.frame_locator("iframe[title=Model]")
+    shown.get_by_text("Score batches again").first.click()
+    form = shown.locator("#rescore")
+    form.locator("[name=version]").select_option("2")
+    for name, value in {"first": span[0], "last": span[1], "why": "a late tariff"}.items():
+        form.locator(f"[name={name}]").fill(value)
+    form.locator("button").click()
+    form.get_by_text("Started as run").wait_for()
+    shoot(page, "rescore", tmp_path)
+    leave(page)
+    live.call(
+        "POST", "/dags/taxi__reproduce/dagRuns", {"logical_date": None, "conf": {"version": 2, "why": "an audit"}}
+    )
+    for dag_id in ("taxi__rescore", "taxi__reproduce"):
+        wait_until(lambda dag_id=dag_id: set(live.runs(dag_id).values()) == {"success"}, 300, dag_id)
+    now = read_predictions(model.id, *span, at=live.at)
+    assert set(now["model_version"]) == {2} < set(then["model_version"])
+    # The first day had no champion then, and the third is rejected still.
+    assert sorted({*now["batch"]} - {*then["batch"]}) == ["2024-01-01"]
+    assert read_predictions(model.id, *span, at=live.at, as_of=LAST).equals(then)
+    after = past(model, live.at)
+    assert {name: after.get(name) for name in before} == before
+    ledger = open_stores(live.at, model.id).ledger
+    assert {one.why for one in ledger.all(RescoreRecord, "batches")} == {"admin: a late tariff"}
+    assert [one.equal for one in ledger.all(ReproductionRecord, "2")] == [True]
 
 
 def test_nothing_is_left_running(live: Live, told: list[str]) -> None:

@@ -168,13 +168,14 @@ def _follow_batches(schema: DataSchema, metric: Metric, stores: Stores, batches:
     """How well batches were scored, and the share of their rows that this is told by.
 
     The error of the predictions that were made, whoever was champion then, on all labels known at the check: no version
-    has learnt from a label of a row that it scored. Batches that nobody scored are left out.
+    has learnt from a label of a row that it scored. Scores that were made again later do not count, for of them that
+    need not hold. Batches that nobody scored are left out.
 
     :param batches: those whose labels the check looks at.
     """
     claims = [claim for batch in batches if (claim := standing_claim(stores, batch)).version is not None]
     if not claims:
-        return {"by_batch_scored": {}, "share_labelled": {}}
+        return {"by_batch_scored": {}, "scored_by": {}, "share_labelled": {}}
     labelled = match_labels(schema, stores, claims[0].as_of, as_of).rows
     scored = read_losses(schema, metric, stores, claims, labelled)
     counts = scored["batch"].value_counts().sort_index()
@@ -182,4 +183,5 @@ def _follow_batches(schema: DataSchema, metric: Metric, stores: Stores, batches:
     clean = {record.batch: record.clean for record in sealed}
     shares = {str(batch): float(known) / clean[str(batch)] for batch, known in counts.items() if clean.get(str(batch))}
     by_batch = _by(scored["batch"], scored["loss"].to_numpy(), metric)
-    return {"by_batch_scored": by_batch, "share_labelled": shares}
+    scored_by = {claim.as_of: claim.version for claim in claims if claim.as_of in by_batch}
+    return {"by_batch_scored": by_batch, "scored_by": scored_by, "share_labelled": shares}

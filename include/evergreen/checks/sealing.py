@@ -110,17 +110,15 @@ def describe_validated(
 
 def validate_arrival(model: ModelFolder, stores: Stores, feed: Feed, arrival: ArrivalRecord) -> ValidatedBatch:
     """Read the files of an arrival and tell clean rows from the others; nothing is written."""
-    source, limits = source_of(model, feed) or model.config.source, model.config.limits
+    source = source_of(model, feed) or model.config.source
     rules = _rules(model, feed, source, arrival.batch)
-    columns = {name: column for own, column in rules.columns.items() for name in (own, *column.renamed_from)}
-    decimals = {name: column.decimal for name, column in columns.items() if column.decimal}
     parsed: list[ParsedFile] = []
     unreadable: list[Reason] = []
     rows = size = 0
     for file in arrival.files:
         try:
-            one = parse_file(file.name, fetch(stores, file).content, source, columns, decimals, limits)
-            limits.require_batch(file.name, rows + one.rows.num_rows, size + one.rows.nbytes)
+            one = read_arrived(model, stores, feed, file)
+            model.config.limits.require_batch(file.name, rows + one.rows.num_rows, size + one.rows.nbytes)
             rows, size = rows + one.rows.num_rows, size + one.rows.nbytes
             parsed.append(one)
         except FileUnreadable as error:
@@ -142,6 +140,18 @@ def validate_arrival(model: ModelFolder, stores: Stores, feed: Feed, arrival: Ar
         wrong = _find_misdelivered(model, arrival, before, validated)
         validated = reject(kept, wrong, validated.left_out) if wrong else validated
     return _keep_copies(validated, [file for file in parsed if file.name in copies], copies)
+
+
+def read_arrived(model: ModelFolder, stores: Stores, feed: Feed, file: SourceFile) -> ParsedFile:
+    """The rows of a file that arrived, from its copy in the lake.
+
+    :raises FileUnreadable: if it is not what the feed is declared to be.
+    """
+    config, content = model.config, fetch(stores, file).content
+    declared = config.rows.columns if feed == "rows" else config.label_columns
+    columns = {name: column for own, column in declared.items() for name in (own, *column.renamed_from)}
+    decimals = {name: column.decimal for name, column in columns.items() if column.decimal}
+    return parse_file(file.name, content, source_of(model, feed) or config.source, columns, decimals, config.limits)
 
 
 def _find_misdelivered(

@@ -9,10 +9,11 @@ from evergreen.config.fields import Contract, Duration, Limit
 
 
 class HeavyConfig(Contract):
-    """Where Airflow runs the tasks that take memory and minutes, and how long they may: train, judge and register."""
+    """Where Airflow runs the tasks that take memory and minutes: train, judge, register, reproduce."""
 
     executor: str | None = Field(
-        default=None, description="Executor of the tasks that train, judge and register; without it Airflow's default."
+        default=None,
+        description="Executor of the tasks that train, judge, register and reproduce; without it Airflow's default.",
     )
     queue: str | None = Field(default=None, description="Queue of these tasks; without it Airflow's default.")
     pool: str = Field(default="default_pool", description="Pool of these tasks.")

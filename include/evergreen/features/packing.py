@@ -130,7 +130,7 @@ def fit_model(
     return FittedModel(packed, labelled, features, DataRecord.listing(read), span, maturity)
 
 
-def rebuild_model(model: ModelFolder, stores: Stores, promotion: PromotionRecord, folder: Path) -> PackedModel:
+def rebuild_model(model: ModelFolder, stores: Stores, promotion: PromotionRecord, folder: Path) -> FittedModel:
     """Fit a promoted version anew from its record: its code from MLflow, its rows from the data version.
 
     :param model: under whose schema its rows were sealed; its code and its settings are not used.
@@ -140,7 +140,7 @@ def rebuild_model(model: ModelFolder, stores: Stores, promotion: PromotionRecord
     """
     data = stores.ledger.require(DataRecord, promotion.data)
     recipe = Recipe.of_packed(stores.models.load_promoted(promotion))
-    return fit_model(recipe, model.config.data_schema, stores, promotion.trained_on, folder, data).packed
+    return fit_model(recipe, model.config.data_schema, stores, promotion.trained_on, folder, data)
 
 
 def fit_estimator(

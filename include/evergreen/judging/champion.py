@@ -8,7 +8,7 @@ import pandas as pd
 
 from evergreen.batches import Calendar
 from evergreen.config.data_schema import DataSchema
-from evergreen.errors import FeaturesInvalid, ModelIncompatible, NotReady
+from evergreen.errors import FeaturesInvalid, ModelIncompatible, ModelNotFound, NotReady
 from evergreen.features.building import build_features, call_predict
 from evergreen.features.generations import unpredicted
 from evergreen.features.label_batches import last_label_batches
@@ -58,6 +58,18 @@ def promotion_decided(ledger: Ledger, as_of: str) -> PromotionRecord | None:
 def promotion_serving(ledger: Ledger, batch: str) -> PromotionRecord | None:
     """The newest promotion that is in force for scoring a batch."""
     return _newest(ledger, lambda promotion: promotion.effective_from <= batch)
+
+
+def require_promoted(stores: Stores, version: int) -> PromotionRecord:
+    """The newest promotion of a version.
+
+    :raises ModelNotFound: naming the versions that there are.
+    """
+    promotions = {one.version: one for one in stores.ledger.all(PromotionRecord, "champion")}
+    if version not in promotions:
+        versions = ", ".join(map(str, sorted(promotions))) or "none"
+        raise ModelNotFound(f"model {stores.model_id} has no promoted version {version}; promoted versions: {versions}")
+    return promotions[version]
 
 
 def judged_promotion(ledger: Ledger, promotion: PromotionRecord) -> PromotionRecord:

@@ -14,6 +14,7 @@ from evergreen.records.attempts import (
     Judgement,
     PackedRecord,
     PromotionRecord,
+    ReproductionRecord,
     SliceJudgement,
 )
 from evergreen.records.base import SCHEMA, Feed, Numbers, Part, Record, State
@@ -26,6 +27,7 @@ from evergreen.records.feeds import (
     IdentityRecord,
     Partition,
     Reason,
+    RescoreRecord,
     RevisionRecord,
     SourceFile,
     Unscored,
@@ -71,6 +73,8 @@ __all__ = [
     "PromotionRecord",
     "Reason",
     "Record",
+    "ReproductionRecord",
+    "RescoreRecord",
     "ResolutionRecord",
     "RevisionRecord",
     "SectionVerdict",

@@ -203,3 +203,27 @@ class PromotionRecord(Record):
     @property
     def address(self) -> tuple[str, int]:
         return "champion", self.number - 1
+
+
+class ReproductionRecord(Record):
+    """What came of fitting a promoted version once more from its record, aside. A further one stands where it is new.
+
+    :ivar equal: whether it has the same parameters, and the same predictions byte for byte.
+    :ivar rows: that it could learn from, and on which predictions were compared; its holdout is among them.
+    :ivar parameters: hash of the parameters that were fitted now.
+    :ivar found: what differs; of one that is equal, packages that are others than then.
+    :ivar why: who wanted to know, and why.
+    """
+
+    kind: ClassVar[str] = "reproduction"
+    version: int
+    n: int
+    equal: bool
+    rows: int
+    parameters: str
+    found: tuple[str, ...]
+    why: str
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return str(self.version), self.n

@@ -182,3 +182,42 @@ class ClaimRecord(Record):
     @property
     def address(self) -> tuple[str, int]:
         return self.as_of, self.revision
+
+
+class RescoreRecord(Record):
+    """That a person had a batch scored again; its claim stands, and so does what was predicted then.
+
+    Read from ``as_of`` on, the batch that was open. They are numbered as they were made.
+
+    :ivar revision: of the predictions; a claim has no more than the revisions 0 and 1.
+    :ivar data: the batch's rows as they were read by then, with the history that its claim lists.
+    :ivar why: who wanted it, and why.
+    :ivar wish: the name under which it was asked for; empty where it had none.
+    """
+
+    kind: ClassVar[str] = "rescore"
+    n: int
+    batch: str
+    revision: int
+    version: int
+    promotion: int
+    data: str
+    why: str
+    wish: str = ""
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return "batches", self.n
+
+    @property
+    def scores(self) -> ClaimRecord:
+        """As a claim of the batch: who scores it, from which data, in which revision."""
+        return ClaimRecord(
+            as_of=self.batch,
+            revision=self.revision,
+            version=self.version,
+            promotion=self.promotion,
+            why=f"scored again: {self.why}",
+            data=self.data,
+            label_cut=None,
+        )

@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
-from evergreen.errors import ModelNotFound, Outage, Refused
+from evergreen.errors import Outage, Refused
 from evergreen.incidents import newest_incidents
 from evergreen.judging.attempts import find_due_attempt, find_open_verdict, get_verdict, newest_verdict
-from evergreen.judging.champion import judged_promotion, promotion_serving
+from evergreen.judging.champion import judged_promotion, promotion_serving, require_promoted
 from evergreen.records import (
     ApprovalRecord,
     AttemptRecord,
@@ -16,6 +16,7 @@ from evergreen.records import (
     Judgement,
     Numbers,
     PromotionRecord,
+    ReproductionRecord,
     VerdictRecord,
 )
 from evergreen.steps.send_alerts import find_untold, runbook_of
@@ -70,11 +71,7 @@ def describe_version(model: ModelFolder, at: Locations, version: int) -> Iterato
     :raises ModelNotFound: naming the versions that there are.
     """
     stores = open_stores(at, model.id)
-    promotions = list(stores.ledger.all(PromotionRecord, "champion"))
-    promotion = next((one for one in reversed(promotions) if one.version == version), None)
-    if promotion is None:
-        versions = ", ".join(str(one.version) for one in promotions) or "none"
-        raise ModelNotFound(f"model {model.id} has no promoted version {version}; promoted versions: {versions}")
+    promotion = require_promoted(stores, version)
     attempt = find_attempt(stores, promotion)
     yield f"{model.id} version {version}: promotion {promotion.number}, serves from batch {promotion.effective_from}"
     if attempt.refresh:
@@ -84,6 +81,8 @@ def describe_version(model: ModelFolder, at: Locations, version: int) -> Iterato
     yield f"  what serves was fitted on labels known {promotion.trained_on[0]} to {promotion.trained_on[1]}"
     yield f"  data {promotion.data}, code {promotion.code}; MLflow {at.env}.{model.id} version {version}"
     yield from _describe_approval(stores, attempt)
+    for one in stores.ledger.all(ReproductionRecord, str(version)):
+        yield f"  reproduced at batch {one.as_of}: {'equal' if one.equal else '; '.join(one.found)} ({one.why})"
 
 
 def describe_challenger(model: ModelFolder, at: Locations) -> Iterator[str]:

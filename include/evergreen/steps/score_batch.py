@@ -3,7 +3,6 @@
 import logging
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 
 import pandas as pd
 import pyarrow as pa
@@ -25,7 +24,7 @@ from evergreen.incidents import report, resolve
 from evergreen.judging.attempts import find_due_attempt
 from evergreen.judging.champion import promotion_serving
 from evergreen.records import ClaimRecord, PromotionRecord, Unscored, Words
-from evergreen.storage.lake import describe
+from evergreen.storage.lake import MakePieces, describe
 from evergreen.storage.packed_model import PackedModel
 from evergreen.storage.revisions import sealed_batch
 from evergreen.storage.stores import Stores, missing_database, stores_of
@@ -71,7 +70,7 @@ def score_batch(model: ModelFolder, at: Locations, batch: str) -> ScoreResult:
             raise
         return _leave_unscored(model, stores, claim, error)
     try:
-        rows = _write_predictions(model, stores, claim, packed)
+        rows = put_predictions(model, stores, claim, predict_batch(model, stores, claim, packed))
     except (FeaturesInvalid, ModelIncompatible) as error:
         # Trying again would fail again.
         return _leave_unscored(model, stores, claim, error)
@@ -101,23 +100,30 @@ def _leave_unscored(model: ModelFolder, stores: Stores, claim: ClaimRecord, erro
     return ScoreResult(claim, 0)
 
 
-def _write_predictions(model: ModelFolder, stores: Stores, claim: ClaimRecord, packed: PackedModel) -> int:
-    """Predict a claimed batch and write it, in one commit; returns the number of rows."""
-    facts = describe(model=model.id, version=claim.version, code=model.code_version)
-    put = partial(stores.lake.replace, "predictions", claim.as_of, claim.revision, metadata=facts)
+def predict_batch(
+    model: ModelFolder, stores: Stores, claim: ClaimRecord, packed: PackedModel
+) -> tuple[pa.Table | MakePieces, int]:
+    """What a version predicts for a claimed batch, and of how many rows; of a large one, what begins to predict it."""
     today = model.config.data_schema
     alone = find_streamable(today, stores, packed, claim)
     if alone is not None:
-        put(rows=lambda: predict_pieces(today, stores, packed, claim, alone.partition))
-        return alone.rows
+        return lambda: predict_pieces(today, stores, packed, claim, alone.partition), alone.rows
     built = build_features(today, stores, packed, claim)
     frame = built.keys.assign(
         prediction=pd.Series(call_predict(packed, built.features, claim.as_of), dtype=float),
         model_version=claim.version,
         data_version=claim.data,
     )
-    put(rows=pa.Table.from_pandas(frame, preserve_index=False))
-    return len(frame)
+    return pa.Table.from_pandas(frame, preserve_index=False), len(frame)
+
+
+def put_predictions(
+    model: ModelFolder, stores: Stores, claim: ClaimRecord, predicted: tuple[pa.Table | MakePieces, int]
+) -> int:
+    """Write what was predicted for a claimed batch, in one commit; returns the number of rows."""
+    facts = describe(model=model.id, version=claim.version, code=model.code_version)
+    stores.lake.replace("predictions", claim.as_of, claim.revision, predicted[0], facts)
+    return predicted[1]
 
 
 def _load_champion(model: ModelFolder, stores: Stores, promotion: PromotionRecord, batch: str) -> PackedModel:

@@ -21,7 +21,7 @@ from evergreen.records import PromotionRecord
 from evergreen.storage import model_from_code
 from evergreen.storage.backend_store import prepare_backend_store
 from evergreen.storage.evidence import Evidence
-from evergreen.storage.loading import WAY_OUT, drop_files, find_hashes, load_packed, recorded_hashes
+from evergreen.storage.loading import WAY_OUT, drop_files, find_hashes, load_packed, read_requirements, recorded_hashes
 from evergreen.storage.model_from_code import PACKED
 from evergreen.storage.model_pages import ModelPages
 from evergreen.storage.packed_model import PackedModel
@@ -194,6 +194,11 @@ class ModelStore:
         with answered(self._uri):
             named = f"model {self._model_id}, version {version}"
             return find_hashes(self._uri, self._source(version), named, recorded_hashes(packed))
+
+    def requirements(self, version: int) -> dict[str, str]:
+        """The packages that a registered version was fitted with: version by name."""
+        with answered(self._uri):
+            return read_requirements(self._uri, self._source(version))
 
     def has_version(self, version: int) -> bool:
         """Whether a version is still registered; somebody may have deleted an old one in MLflow."""

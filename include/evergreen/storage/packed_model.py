@@ -78,6 +78,25 @@ class PackedModel:
         return predict_target(self.estimator, self.spec.task, features)
 
 
+def hash_parameters(estimator: Any) -> str:
+    """The SHA-1 of what an estimator holds; of equal fits it is equal, where their files differ from dump to dump."""
+    # Its import takes a while, and few ask.
+    import numpy as np
+    from joblib.hashing import NumpyHasher
+
+    class ParameterHasher(NumpyHasher):  # type: ignore[misc]
+        def save(self, held: Any) -> None:
+            if isinstance(held, np.ndarray) and held.dtype.names:
+                # Between the fields of a tree's node lies what was in memory before.
+                held = {name: np.ascontiguousarray(held[name]) for name in held.dtype.names}
+            elif isinstance(held, np.random.RandomState | np.random.Generator):
+                # The generator that fitted it: no parameter, and skops does not store where it stood.
+                held = type(held).__name__
+            super().save(held)
+
+    return str(ParameterHasher("sha1").hash(estimator))
+
+
 def read_files(folder: Path) -> dict[str, bytes]:
     """All files below a packed folder, by their path in it; what is to be trusted is made of these bytes alone."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}

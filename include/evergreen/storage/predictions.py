@@ -11,8 +11,8 @@ from evergreen.errors import ModelNotFound, NotReady
 from evergreen.records import ClaimRecord
 from evergreen.storage.damage import readable
 from evergreen.storage.lake import Lake, to_frame
-from evergreen.storage.ledger import Ledger
 from evergreen.storage.objects import delta_options, open_store, reached
+from evergreen.storage.revisions import known_scores
 from evergreen.storage.stores import open_stores, require_lake
 
 _TABLE = "predictions"
@@ -20,7 +20,9 @@ _TABLE = "predictions"
 _VALUES = ("prediction", "model_version", "data_version")
 
 
-def read_predictions(model: str, batch: str, last: str | None = None, at: Locations | None = None) -> pd.DataFrame:
+def read_predictions(
+    model: str, batch: str, last: str | None = None, at: Locations | None = None, as_of: str | None = None
+) -> pd.DataFrame:
     """The predictions of one batch, or of all batches from one to another, as they stand.
 
     The model folder is not needed. A batch that nobody scored has no row: the model had no champion yet, say.
@@ -29,6 +31,8 @@ def read_predictions(model: str, batch: str, last: str | None = None, at: Locati
     :param batch: the batch, such as ``2024-01-31``; the first one if there is a ``last``.
     :param last: the last batch, itself included; None for ``batch`` alone.
     :param at: where the deployment keeps its state; None for what the environment says.
+    :param as_of: a batch: what was scored again later is read as it stood before; None for what stands now. A batch's
+        own name is what was predicted when it came.
     :returns: (n, batch + key + prediction, model_version, data_version) one row a prediction, by batch and key; times
         in UTC without a zone.
     :raises Refused: if there is no such lake.
@@ -39,8 +43,9 @@ def read_predictions(model: str, batch: str, last: str | None = None, at: Locati
     at = at or Locations.from_environment()
     _require_model(model, at)
     stores = open_stores(at, model)
-    names = [batch] if last is None else _scored(stores.lake, batch, last)
-    pieces = [_read_batch(model, name, stores.lake, stores.ledger) for name in names]
+    names, again = [batch] if last is None else _scored(stores.lake, batch, last), known_scores(stores.ledger, as_of)
+    claims = {name: again.get(name) or stores.ledger.last(ClaimRecord, name) for name in names}
+    pieces = [_read_batch(model, name, stores.lake, claim) for name, claim in claims.items()]
     columns = {name: pa.array([], pa.string()) for name in ("batch", *_VALUES)}
     frame = to_frame(pa.concat_tables(pieces, promote_options="default") if pieces else pa.table(columns))
     key = [name for name in frame.columns if name not in ("batch", *_VALUES)]
@@ -70,14 +75,17 @@ def _scored(lake: Lake, first: str, last: str) -> list[str]:
     return sorted({part["batch"] for part in parts if first <= part["batch"] <= last})
 
 
-def _read_batch(model: str, batch: str, lake: Lake, ledger: Ledger) -> pa.Table:
-    claim = ledger.last(ClaimRecord, batch)
+def _read_batch(model: str, batch: str, lake: Lake, claim: ClaimRecord | None) -> pa.Table:
     if claim is None:
         raise NotReady(f"model {model}: batch {batch} has not been scored; wait for {model}__batch, or run score_batch")
-    # Predictions count only under the newest claim; a claim without a version has none.
+    # Predictions count only under the newest claim, or where they were made again; a claim without a version has none.
     rows = lake.read_any(_TABLE, batch, claim.revision if claim.version is not None else -1)
     if claim.version is not None and rows.num_rows == 0:
-        raise NotReady(f"model {model}: batch {batch} is claimed but not scored yet; run score_batch for it")
+        missing = "claimed but not scored yet; run score_batch for it"
+        if claim.revision > 1:
+            missing = f"to be scored again and is not yet; end it: evergreen rescore {model} {batch} {batch}"
+            missing += f" --version {claim.version}, or clear the run that began it"
+        raise NotReady(f"model {model}: batch {batch} is {missing}")
     if not rows.column_names:
         rows = pa.table({name: pa.array([], pa.string()) for name in _VALUES})
     return rows.add_column(0, "batch", pa.repeat(batch, rows.num_rows))

@@ -1,6 +1,6 @@
 """Which revision of a batch is read: the newest one that had been made by then."""
 
-from evergreen.records import BatchRecord, Feed, Partition, RevisionRecord
+from evergreen.records import BatchRecord, ClaimRecord, Feed, Partition, RescoreRecord, RevisionRecord
 from evergreen.storage.ledger import Ledger
 
 
@@ -31,3 +31,12 @@ def record_of(ledger: Ledger, partition: Partition) -> BatchRecord | None:
     """The record by which a partition was sealed."""
     feed: Feed = "labels" if partition.table == "labels" else "rows"
     return ledger.get(BatchRecord, f"{feed}.{partition.batch}", partition.revision)
+
+
+def known_scores(ledger: Ledger, as_of: str | None = None) -> dict[str, ClaimRecord]:
+    """By batch that was scored again, the newest scores that had been made by a batch; None counts all by now.
+
+    The loop itself goes by the claims, whose scores were made before the labels came; these are for readers.
+    """
+    made = ledger.all(RescoreRecord, "batches")
+    return {one.batch: one.scores for one in made if as_of is None or one.as_of <= as_of}

@@ -97,6 +97,14 @@ def show_data(request: Request, folder: ModelWithRows, batch: str | None = None)
     return render(request, "data.html", **describing.describe_data(folder, batch))
 
 
+@app.get("/models/{model}/trace")
+def show_trace(
+    request: Request, folder: ModelWithRows, batch: str = "", key: Annotated[list[str] | None, Query()] = None
+) -> HTMLResponse:
+    """One prediction traced to its file, validation, version, judgement and verdict; a form that asks which."""
+    return render(request, "trace.html", **describing.describe_trace(folder, batch, tuple(key or ())))
+
+
 @app.get("/dags/{dag_id}/runs/{run_id:path}")
 def show_run(request: Request, folder: Model, dag_id: str, run_id: str, session: SessionDep) -> HTMLResponse:
     """What one run has made: how its batch was validated, scored and checked, or how its attempt was judged."""

@@ -19,6 +19,7 @@ from evergreen.records import (
     ClosingRecord,
     Feed,
     PromotionRecord,
+    RescoreRecord,
     VerdictRecord,
     WishRecord,
 )
@@ -28,6 +29,7 @@ from evergreen.replay.history import read_history
 from evergreen.replay.model_state import read_state
 from evergreen.replay.outcome import tell_batch, tell_check, tell_when
 from evergreen.replay.report import TEMPLATES, lay_out
+from evergreen.replay.trace import trace_prediction
 from evergreen.steps.send_alerts import runbook_of
 from evergreen.storage.stores import Stores, stores_of
 
@@ -112,6 +114,12 @@ def describe_data(folder: ModelFolder, batch: str | None) -> dict[str, Any]:
     }
 
 
+def describe_trace(folder: ModelFolder, batch: str, key: tuple[str, ...]) -> dict[str, Any]:
+    """What the page of a trace shows; before a key was asked for, the form alone."""
+    sections = trace_prediction(folder, _locate(), batch, key) if key else {}
+    return {"model": folder.id, "config": folder.config, "batch": batch, "key": key, "sections": sections}
+
+
 def describe_run(folder: ModelFolder, batch: str | None, verdict: str | None, run_id: str) -> dict[str, Any]:
     """What the page of a run shows: its batch, or the attempt that it made.
 
@@ -136,6 +144,9 @@ def describe_run(folder: ModelFolder, batch: str | None, verdict: str | None, ru
         "told": _tell_run(folder, stores, batch) if batch else [],
         "sealed": {feed: record for feed, record in found.items() if record is not None},
         "claim": stores.ledger.last(ClaimRecord, batch) if batch else None,
+        "rescored": [
+            one for one in stores.ledger.all(RescoreRecord, "batches") if batch == one.batch or run_id == one.wish
+        ],
         "verdict": stores.ledger.get(VerdictRecord, batch) if batch else None,
         "asked": asked,
         "attempt": attempt,
