@@ -7,6 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import skops.io
 
+from evergreen.checks.reference import PREDICTION, build_reference, watched_columns
 from evergreen.config.expectations_config import ExpectationsConfig
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder, load_model_folder
@@ -120,8 +121,11 @@ def seal_rows(model: ModelFolder, at: Locations, batch: str, rows: pa.Table) -> 
     return Partition(table="clean", batch=batch, revision=0, content=content)
 
 
-def promote(model: ModelFolder, at: Locations, learnt: int = 50_000) -> int:
-    """Fit the model on made-up rows, and put it in force from the first batch; returns its version."""
+def promote(model: ModelFolder, at: Locations, learnt: int = 50_000, checked: bool = False) -> int:
+    """Fit the model on made-up rows, and put it in force from the first batch; returns its version.
+
+    :param checked: whether a check can hold batches against what it learnt from.
+    """
     config, stores = model.config, open_stores(at, model.id)
     with packing_folder() as folder:
         for name, text in model.code.items():
@@ -133,13 +137,20 @@ def promote(model: ModelFolder, at: Locations, learnt: int = 50_000) -> int:
         skops.io.dump(estimator, folder / "estimator.skops")
         spec = ModelSpec.of(model.id, config, "all").model_copy(update={"features": tuple(features.columns)})
         write_spec(folder, spec)
+        if checked:
+            described = rows.assign(**{PREDICTION: estimator.predict(features)})
+            watched = watched_columns(config.data_schema, config)
+            categorical = {name for name in watched if spec.columns[name].type in ("category", "boolean")}
+            batches = pd.Series(np.arange(learnt) * 12 // learnt)
+            build_reference(described, categorical, [*watched, PREDICTION], batches, learnt // 12, 7).save(folder)
         evidence = Evidence({}, {}, {}, stores.lake.table_uri("clean"), "data")
         example = example_of(spec.columns, ExpectationsConfig())
         run = stores.models.log_model("first", "champion", folder, signature_of(spec.columns), example, evidence)
     version = stores.models.create_version(run, "first", {}, "")
+    first = config.calendar.name(0)
     promotion = PromotionRecord(
-        as_of=config.calendar.name(0), number=1, version=version, attempt="first", code="", data="",
-        trained_on=("", ""), effective_from=config.calendar.name(0), error=None,
+        as_of=first, number=1, version=version, attempt="first", code="", data="",
+        trained_on=(first, first) if checked else ("", ""), effective_from=first, error=None,
     )  # fmt: skip
     stores.ledger.put(promotion)
     return version

@@ -12,11 +12,12 @@ import pandas as pd
 from evidently.legacy.calculations.stattests.registry import _get_default_stattest
 from evidently.legacy.core import ColumnType
 
-from evergreen.checks.judge_columns import find_drifted, judge_columns
+from evergreen.checks.judge_columns import find_drifted
 from evergreen.checks.reference import build_reference
 from evergreen.checks.thresholds import RECENT
 from tests.bench.alarm_streams import CATEGORICAL, CHANGES, Batches, draw
 from tests.bench.page import QUICK, table, write_section
+from tests.tallied import judge_columns
 
 _SEED = 20
 _AFTER = 30

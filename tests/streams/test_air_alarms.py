@@ -6,9 +6,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from evergreen.checks.judge_columns import judge_columns
 from evergreen.checks.reference import build_reference
 from evergreen.checks.thresholds import RECENT
+from tests.tallied import judge_columns
 
 ROOT = Path(__file__).parent.parent.parent
 DATA = Path(os.environ.get("EVERGREEN_EXAMPLE_DATA", ROOT.parent / "shared" / "data")) / "air.csv.gz"

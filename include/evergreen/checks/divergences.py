@@ -56,9 +56,11 @@ _BINS = (0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.99)
 
 # Of two groups of counts (…, cells), the distances (…,).
 Comparison = Callable[[np.ndarray, np.ndarray], np.ndarray]
+# How often each category was seen; or numbers (values,), sorted, and how often each (values,).
+Seen = dict[str, int] | tuple[np.ndarray, np.ndarray]
 
 
-def measure(name: str, described: dict[str, Any], values: pd.Series) -> float:
+def measure(name: str, described: dict[str, Any], seen: Seen) -> float:
     """Distance of values from a described column; 0 where one side has nothing to compare.
 
     ``wasserstein``: area between the distributions, in standard deviations of the reference. ``ks``: the largest gap
@@ -67,26 +69,40 @@ def measure(name: str, described: dict[str, Any], values: pd.Series) -> float:
     ch. 7).
 
     :param described: ``counts`` of categories, or ``quantiles`` of numbers.
-    :param values: (rows,) of a batch.
+    :param seen: of a batch.
     """
-    if "counts" in described:
-        before, now = described["counts"], count_categories(values)
-        if not before or not now:
+    if isinstance(seen, dict):
+        before = described["counts"]
+        if not before or not seen:
             return 0.0
-        keys = sorted({*before, *now})
-        return float(_of_counts(name)(*(np.array([side.get(key, 0) for key in keys], float) for side in (before, now))))
-    points, numbers = np.asarray(described["quantiles"], float), np.sort(read_numbers(values))
+        keys = sorted({*before, *seen})
+        sides = (np.array([side.get(key, 0) for key in keys], float) for side in (before, seen))
+        return float(_of_counts(name)(*sides))
+    points, (numbers, counts) = np.asarray(described["quantiles"], float), seen
     if not len(points) or not len(numbers):
         return 0.0
     points, numbers = within_reach(points, points), within_reach(points, numbers)
     if name in ("wasserstein", "ks"):
         grid = np.sort(np.concatenate([points, numbers]))
-        shares = [np.searchsorted(side, grid, side="right") / len(side) for side in (points, numbers)]
-        return float(_of_gaps(name, grid, spread_of(points))(shares[0] - shares[1]))
+        learnt = np.searchsorted(points, grid, side="right") / len(points)
+        below = np.append(0, np.cumsum(counts))
+        now = below[np.searchsorted(numbers, grid, side="right")] / below[-1]
+        return float(_of_gaps(name, grid, spread_of(points))(learnt - now))
     edges = bin_edges(points)
     if edges is None:
         edges = np.union1d(points, numbers)[:-1]
-    return float(_of_counts(name)(*(_count_bins(side, edges) for side in (points, numbers))))
+    return float(_of_counts(name)(_count_bins(points, edges), _count_bins(numbers, edges, counts)))
+
+
+def find_reach(points: np.ndarray) -> tuple[float, float]:
+    """Between which values one counts by its distance; infinite where the middle of the reference is one value.
+
+    :param points: (points,) the sorted quantiles of a reference.
+    """
+    low, high = points[np.round(np.array([0.01, 0.99]) * (len(points) - 1)).astype(int)].tolist()
+    # In halves, for the span of finite numbers may be infinite.
+    beyond = 2 * _REACH * (high / 2 - low / 2)
+    return (low - beyond, high + beyond) if beyond > 0 else (-np.inf, np.inf)
 
 
 def within_reach(points: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -97,10 +113,7 @@ def within_reach(points: np.ndarray, values: np.ndarray) -> np.ndarray:
     :param points: (points,) the sorted quantiles of a reference.
     :param values: (values,)
     """
-    low, high = points[np.round(np.array([0.01, 0.99]) * (len(points) - 1)).astype(int)].tolist()
-    # In halves, for the span of finite numbers may be infinite.
-    beyond = 2 * _REACH * (high / 2 - low / 2)
-    drawn: np.ndarray = np.clip(values, low - beyond, high + beyond) if beyond > 0 else values
+    drawn: np.ndarray = np.clip(values, *find_reach(points))
     return drawn
 
 
@@ -177,8 +190,8 @@ def spread_of(points: np.ndarray) -> float:
     return max(float(np.std(points)), 0.001)
 
 
-def _count_bins(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    counted: np.ndarray = np.bincount(np.searchsorted(edges, values), minlength=len(edges) + 1).astype(float)
+def _count_bins(values: np.ndarray, edges: np.ndarray, counts: np.ndarray | None = None) -> np.ndarray:
+    counted: np.ndarray = np.bincount(np.searchsorted(edges, values), counts, minlength=len(edges) + 1).astype(float)
     return counted
 
 

@@ -61,7 +61,8 @@ def _read(rows: pd.DataFrame, columns: list[str], categorical: set[str]) -> pd.D
     read = {}
     for name in columns:
         if name in categorical:
-            read[name] = rows[name].map(lambda value: for_chart(value) if isinstance(value, str) else value)
+            values = rows[name].astype(object)
+            read[name] = values.map(lambda value: for_chart(value) if isinstance(value, str) else value)
         else:
             numbers = rows[name].to_numpy(dtype=float, na_value=np.nan)
             finite = np.where(np.isfinite(numbers), numbers, np.nan)

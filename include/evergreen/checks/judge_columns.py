@@ -2,55 +2,37 @@
 
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
 from evergreen.checks.calendar_columns import follows
 from evergreen.checks.divergences import LARGEST, measure
-from evergreen.checks.reference import SAMPLE, Reference, share_missing
+from evergreen.checks.reference import Reference
+from evergreen.checks.tallies import Tallies
 
 # With fewer batches than this their number is why nobody can tell; with more, it is what they hold.
 _FEW_BATCHES = 6
 
 
-def measure_distances(reference: Reference, current: pd.DataFrame) -> dict[str, float]:
-    """Distances of a batch from the reference, and beside each the change in the share of missing values.
-
-    Of more than 10,000 rows a sample is compared, the same whenever it is drawn; shares of missing values are of all.
-
-    :param current: (rows, columns); columns that it lacks are left out.
-    """
-    present = [name for name in reference.columns if name in current]
-    sample = current[present]
-    if len(current) > SAMPLE:
-        chosen = np.random.default_rng(len(current)).choice(len(current), SAMPLE, replace=False, shuffle=False)
-        sample = sample.iloc[np.sort(chosen)]
+def measure_distances(reference: Reference, current: Tallies) -> dict[str, float]:
+    """Distances of a batch from the reference, and beside each the change in the share of missing values."""
     distances = {}
-    for name in present:
+    for name, column in current.columns.items():
         described = reference.columns[name]
-        distances[name] = measure(reference.measured(name), described, sample[name])
-        distances[f"{name} missing"] = abs(share_missing(current[name], "counts" in described) - described["missing"])
+        distances[name] = measure(reference.measured(name), described, column.seen)
+        distances[f"{name} missing"] = abs(current.share_missing(name) - described["missing"])
     return distances
 
 
-def judge_columns(
-    reference: Reference, current: pd.DataFrame, age: int, at: pd.Series | None = None, batches: pd.Series | None = None
-) -> dict[str, dict[str, Any]]:
+def judge_columns(reference: Reference, current: Tallies, age: int) -> dict[str, dict[str, Any]]:
     """By column and ``<column> missing``: distance, threshold, what set it, and whether it drifted.
 
-    A threshold that says nothing has ``cannot_tell``: whatever the distance below it, nobody can call it normal.
+    A threshold that says nothing has ``cannot_tell``: whatever the distance below it, nobody can call it normal. A
+    column that still follows the event time as in the reference cannot drift.
 
-    :param current: (rows, columns).
     :param age: batches since the last one learnt from.
-    :param at: (rows,) event times; a column that still follows them as in the reference cannot drift.
-    :param batches: (rows,) the batch of each row; None for one batch.
     """
     judged: dict[str, dict[str, Any]] = {}
-    # Of batches of unlike size, as many of equal size as average out as much (Kish 1965, Survey Sampling, 11.7).
-    sizes = np.array([len(current)]) if batches is None else batches.value_counts().to_numpy()
-    number = float(sizes.sum() ** 2 / (sizes**2).sum()) if sizes.sum() else 1.0
+    some = current.some_rows
     for name, distance in measure_distances(reference, current).items():
-        limits = reference.limits(name, len(current), age, number)
+        limits = reference.limits(name, current.rows, age, current.batches)
         threshold = max(limits.values())
         one = judged[name] = {
             "distance": distance,
@@ -61,7 +43,7 @@ def judge_columns(
         }
         untold = threshold >= LARGEST[one["measure"]]
         followed = reference.columns.get(name, {}).get("follows") if one["drifted"] or untold else None
-        part = follows(followed, current[name], at) if followed and at is not None else None
+        part = follows(followed, some[name], some[some.columns[0]]) if followed and name in some else None
         if part is not None:
             one |= {"follows": part, "drifted": False}
         elif untold and not one["drifted"]:

@@ -32,7 +32,7 @@ from evergreen.config.data_schema import DataSchema
 PREDICTION = "prediction"
 REFERENCE_FILE = "reference.json"
 _POINTS = 1001
-# Rows of a batch that are compared; a sample of so many gives the verdict of a million.
+# Rows of a resample: for batches of more the limits are those of so many.
 SAMPLE = 10_000
 _NUMERIC = ("float", "integer")
 _CATEGORICAL = ("category", "boolean")

@@ -4,17 +4,16 @@ import functools
 import itertools
 import statistics
 
-import pandas as pd
-
 from evergreen.checks.judge_columns import find_drifted, judge_columns
 from evergreen.checks.label_keys import check_label_keys
 from evergreen.checks.reference import PREDICTION, REFERENCE_FILE, Reference, watched_columns
+from evergreen.checks.tallies import Tallies
 from evergreen.checks.thresholds import RECENT
 from evergreen.config.contract import ModelConfig
 from evergreen.features.label_batches import records_with_rows
 from evergreen.features.labelled import standing_claim
-from evergreen.features.reading import published, read_rows
-from evergreen.judging.champion import predictions_of, promotion_decided
+from evergreen.features.reading import published, read_pieces
+from evergreen.judging.champion import predictions_in_pieces, promotion_decided
 from evergreen.records import Numbers, PromotionRecord, SectionVerdict
 from evergreen.storage.revisions import sealed_batches
 from evergreen.storage.stores import Stores
@@ -90,13 +89,14 @@ def check_predictions(
     if promotion is None:
         return NOBODY
     claims = [standing_claim(stores, batch) for batch in covers]
-    frames = [predictions_of(config.data_schema, stores, c) for c in claims if c.version == promotion.version]
-    if not frames:
+    tallies = Tallies(_reference(stores, promotion).only([PREDICTION]))
+    for claim in claims:
+        if claim.version == promotion.version:
+            for piece in predictions_in_pieces(config.data_schema, stores, claim):
+                tallies.add(piece)
+    if not tallies.rows:
         return SectionVerdict(state="provisional", why="the champion has scored none of these batches")
-    reference = _reference(stores, promotion)
-    rows = pd.concat(frames, ignore_index=True)
-    compared = _compare(reference.only([PREDICTION]), rows, _age(config, covers, promotion))
-    return _conclude("predictions", compared)
+    return _conclude("predictions", _compare(_reference(stores, promotion), tallies, _age(config, covers, promotion)))
 
 
 def _compare_inputs(
@@ -111,18 +111,14 @@ def _compare_inputs(
     age = _age(config, batches, promotion)
     # The reference has what was watched when it was made; what is ignored since then is compared no more.
     watched = [name for name in watched_columns(schema, config) if name in reference.columns]
-    rows = read_rows(schema, stores, partitions)
-    return _compare(reference.only(watched), rows, age, rows.get(schema.event_time), rows["batch"])
+    tallies = Tallies(reference.only(watched), schema.event_time)
+    for batch, rows in read_pieces(schema, stores, partitions, (schema.event_time, *watched)):
+        tallies.add(rows, batch)
+    return _compare(reference, tallies, age)
 
 
-def _compare(
-    reference: Reference,
-    current: pd.DataFrame,
-    age: int,
-    at: pd.Series | None = None,
-    batches: pd.Series | None = None,
-) -> Numbers:
-    return {"rows": len(current), "age": age, "columns": judge_columns(reference, current, age, at, batches)}
+def _compare(reference: Reference, current: Tallies, age: int) -> Numbers:
+    return {"rows": current.rows, "age": age, "columns": judge_columns(reference, current, age)}
 
 
 def _conclude(what: str, newest: Numbers, recent: Numbers | None = None) -> SectionVerdict:

@@ -1,6 +1,6 @@
 """Who is champion at a batch, and what it predicts for labelled rows."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,8 @@ from evergreen.storage.columns import read_as
 from evergreen.storage.lake import to_frame
 from evergreen.storage.ledger import Ledger
 from evergreen.storage.packed_model import PackedModel
+from evergreen.storage.pieces import ROWS
+from evergreen.storage.revisions import sealed_batch
 from evergreen.storage.stores import Stores
 
 
@@ -164,12 +166,36 @@ def predictions_of(schema: DataSchema, stores: Stores, claim: ClaimRecord) -> pd
 
     :raises NotReady: if the batch is claimed but not scored yet.
     """
-    partition = Partition(table="predictions", batch=claim.as_of, revision=claim.revision, content=claim.data)
-    rows = stores.lake.read(partition, sort_order(schema))
+    rows = stores.lake.read(_scored_partition(claim), sort_order(schema))
     if rows.num_rows == 0:
-        raise NotReady(f"batch {claim.as_of} is claimed but not scored yet; run score_batch for it")
+        raise _not_scored(claim)
     named = read_as(rows, schema.key_columns, {})
     return to_frame(rows.select(["prediction", "model_version", "data_version"])).assign(**to_frame(named))
+
+
+def predictions_in_pieces(schema: DataSchema, stores: Stores, claim: ClaimRecord) -> Iterator[pd.DataFrame]:
+    """The predictions for a batch alone; many of them piece by piece, in a memory that does not grow with them.
+
+    :raises NotReady: if the batch is claimed but not scored yet.
+    """
+    record = sealed_batch(stores.ledger, "rows", claim.as_of, claim.as_of)
+    if record is None or record.clean <= ROWS:
+        yield predictions_of(schema, stores, claim)[["prediction"]]
+        return
+    rows = 0
+    for piece in stores.lake.stream(_scored_partition(claim)):
+        rows += piece.num_rows
+        yield to_frame(piece.select(["prediction"]))
+    if not rows:
+        raise _not_scored(claim)
+
+
+def _scored_partition(claim: ClaimRecord) -> Partition:
+    return Partition(table="predictions", batch=claim.as_of, revision=claim.revision, content=claim.data)
+
+
+def _not_scored(claim: ClaimRecord) -> NotReady:
+    return NotReady(f"batch {claim.as_of} is claimed but not scored yet; run score_batch for it")
 
 
 def read_losses(

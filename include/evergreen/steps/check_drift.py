@@ -6,6 +6,7 @@ from evergreen.checks.html import render_drift
 from evergreen.checks.outcomes import check_outcomes
 from evergreen.checks.reference import watched_columns
 from evergreen.checks.sections import check_freshness, check_inputs, check_predictions
+from evergreen.checks.tallies import EvenSample
 from evergreen.config.contract import ModelConfig
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
@@ -13,7 +14,7 @@ from evergreen.errors import NotReady
 from evergreen.features.generations import outgrown, sealed_schema
 from evergreen.features.label_batches import label_records
 from evergreen.features.labelled import match_labels
-from evergreen.features.reading import is_readable, published, read_rows
+from evergreen.features.reading import is_readable, published, read_pieces
 from evergreen.incidents import report, resolve
 from evergreen.judging.attempts import get_verdict
 from evergreen.judging.champion import promotion_decided
@@ -196,14 +197,17 @@ def _draw(model: ModelFolder, stores: Stores, verdict: VerdictRecord) -> None:
     spec = stores.models.load_promoted(promotion).spec
     schema, learnt = spec.data_schema(config.data_schema), config.calendar.between(*promotion.trained_on)
     covers = list(verdict.covers)
-    current = read_rows(schema, stores, published(stores, "rows", covers, verdict.as_of, schema.columns))
-    reference = read_rows(schema, stores, published(stores, "rows", learnt, promotion.as_of, schema.columns))
-    if current.empty or reference.empty:
-        return
     watched = watched_columns(schema, config)
+    current, reference = EvenSample(), EvenSample()
+    for sample, batches, known in ((current, covers, verdict.as_of), (reference, learnt, promotion.as_of)):
+        partitions = published(stores, "rows", batches, known, schema.columns)
+        for _, rows in read_pieces(schema, stores, partitions, watched):
+            sample.add(rows)
+    if current.rows.empty or reference.rows.empty:
+        return
     categorical = {name for name in watched if schema.columns[name].type in ("category", "boolean")}
     try:
-        page = render_drift(reference, current, watched, categorical, spec.seed)
+        page = render_drift(reference.rows, current.rows, watched, categorical, spec.seed)
     except Exception:
         _logger.exception(
             "%s, batch %s: Evidently could not draw its report; nothing depends on it", model.id, covers[-1]

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evergreen.checks.judge_columns import judge_columns
 from evergreen.checks.reference import build_reference
+from tests.tallied import judge_columns
 
 CATEGORICAL = {"season", "weekend", "shift"}
 

@@ -14,9 +14,9 @@ from evidently.legacy.calculations.stattests import (
 from evidently.legacy.core import ColumnType
 from scipy import stats
 
-from evergreen.checks.divergences import bin_edges, compare_cells, find_cells, measure, spread_of
-from evergreen.checks.judge_columns import judge_columns
+from evergreen.checks.divergences import bin_edges, compare_cells, find_cells, spread_of
 from evergreen.checks.reference import build_reference
+from tests.tallied import judge_columns, measure
 
 OURS = {
     "wasserstein": wasserstein_stat_test,

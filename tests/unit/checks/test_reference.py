@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evergreen.checks.judge_columns import find_drifted, judge_columns, measure_distances
+from evergreen.checks.judge_columns import find_drifted
 from evergreen.checks.reference import PREDICTION, Reference, build_reference, watched_columns
 from evergreen.config.model_folder import load_model_folder
+from tests.tallied import judge_columns, measure_distances
 
 CATEGORICAL = {"zone", "flag"}
 
@@ -271,7 +272,7 @@ def test_one_or_two_batches_say_little_of_how_batches_differ(batches, why):
     assert judge_columns(reference, rows[number == batches] + 4, 1)["distance"]["drifted"]
 
 
-def test_of_many_rows_a_sample_is_compared_always_the_same():
+def test_of_many_rows_all_are_compared_in_cells_of_the_reference():
     random = np.random.default_rng(12)
     reference = refer(draw(random, 6000), 1000)
     large = draw(random, 200_000, 0.5)

@@ -2,13 +2,17 @@
 
 import pytest
 
-from evergreen.checks.sections import check_freshness, check_inputs
+from evergreen.checks.sections import check_freshness, check_inputs, check_predictions
 from evergreen.config.fields import ColumnType
 from evergreen.config.locations import Locations
 from evergreen.demo.stream import DemoStream
+from evergreen.features import reading
+from evergreen.judging import champion
 from evergreen.judging.champion import promotion_decided
 from evergreen.records import BatchRecord, VerdictRecord
 from evergreen.steps.check_drift import check_drift
+from evergreen.storage import pieces
+from evergreen.storage.lake import Lake
 from evergreen.storage.stores import open_stores
 from tests.short_loop import fingerprint, run, short_model
 
@@ -63,6 +67,23 @@ def test_what_is_ignored_under_its_new_name_is_so_under_the_name_that_the_champi
     renamed = model.config.model_copy(update={"rows": model.config.rows.model_copy(update={"columns": columns})})
     assert compare(renamed, at, model).numbers["drifted"] == ["passenger_count"]
     assert compare(ignoring(renamed, "people"), at, model).state == "ok"
+
+
+def test_pieces_of_a_batch_are_compared_as_the_whole_is(lived, monkeypatch):
+    model, at = lived
+    batches = [model.config.calendar.name(n) for n in range(SHIFTED)]
+    stores = open_stores(at, model.id)
+    promotion = promotion_decided(stores.ledger, batches[-2])
+    sections = (check_inputs, batches[-1:]), (check_inputs, batches[-3:]), (check_predictions, batches[-1:])
+    whole = [check(model.config, stores, covers, promotion) for check, covers in sections]
+    streamed, stream = [], Lake.stream
+    for module in (reading, champion, pieces):
+        monkeypatch.setattr(module, "ROWS", 50)
+    monkeypatch.setattr(Lake, "stream", lambda lake, partition: streamed.append(partition) or stream(lake, partition))
+    stores = open_stores(at, model.id)
+    assert [check(model.config, stores, covers, promotion) for check, covers in sections] == whole
+    assert {partition.table for partition in streamed} == {"clean", "predictions"}
+    assert whole[2].numbers["rows"] > 100
 
 
 def test_a_verdict_that_stands_keeps_what_it_said(lived):

@@ -17,7 +17,7 @@ from evergreen.records import ArrivalRecord, BatchRecord, ClaimRecord, RevisionR
 from evergreen.steps.ingest_batch import ingest_batch
 from evergreen.steps.reingest_batch import reingest_batch
 from evergreen.steps.validate_batch import validate_batch
-from evergreen.storage.content import _printed_hash
+from evergreen.storage.earlier_content import printed_hash
 from evergreen.storage.lake import Lake
 from evergreen.storage.ledger import Ledger
 from evergreen.storage.revisions import sealed_batch
@@ -102,7 +102,7 @@ def test_the_same_rows_are_no_revision_of_a_batch_that_version_0_2_0_sealed(mode
         path = Path(at.lake, "ledger", at.env, model.id, "batch", f"{feed}.{DAY}", "0.json")
         body = json.loads(path.read_text())
         kept = open_stores(at, model.id).lake.read_any(table, DAY, 0).sort_by("id")
-        path.write_text(json.dumps(body | {"content": _printed_hash(kept)}))
+        path.write_text(json.dumps(body | {"content": printed_hash(kept)}))
     open_stores.cache_clear()
     stores = open_stores(at, model.id)
     (partition,) = published(stores, "rows", [DAY])

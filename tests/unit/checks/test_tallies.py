@@ -1,0 +1,143 @@
+"""Tallies: the distances of many rows are those of all of them, however they come in pieces, and in a flat memory."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from evidently.legacy.calculations.stattests import jensenshannon_stat_test, wasserstein_stat_test
+from evidently.legacy.core import ColumnType
+
+from evergreen.checks import tallies
+from evergreen.checks.judge_columns import judge_columns, measure_distances
+from evergreen.checks.reference import build_reference
+from tests.tallied import tally
+
+ROWS = 60_000
+KINDS = {
+    "normal": lambda random, count, by: random.normal(10 + 0.3 * by, 2, count),
+    "near nought": lambda random, count, by: random.normal(2000 + 0.01 * by, 0.02, count),
+    "skewed": lambda random, count, by: random.lognormal(0.2 * by, 1.5, count),
+    "far out": lambda random, count, by: random.standard_t(1.5, count) + 0.5 * by,
+    "mostly nought": lambda random, count, by: np.where(
+        random.random(count) < 0.6, 0.0, random.gamma(2, 3 + by, count)
+    ),
+    "nearly all nought": lambda random, count, by: np.where(
+        random.random(count) < 0.995 - 0.1 * by, 0.0, random.gamma(2, 3, count)
+    ),
+    "counts": lambda random, count, by: random.poisson(40 + by, count).astype(float),
+    "few values": lambda random, count, by: random.poisson(2 + 0.3 * by, count).clip(0, 6).astype(float),
+}
+MEASURES = ("wasserstein", "ks", "psi", "kl", "jensenshannon")
+
+
+def refer(columns, categorical=(), measures=None):
+    """A reference of twelve batches."""
+    rows = pd.DataFrame(columns)
+    batches = pd.Series(np.arange(len(rows)) * 12 // len(rows))
+    return build_reference(
+        rows, set(categorical), list(rows.columns), batches, len(rows) // 12, 7, divergences=measures or {}
+    )
+
+
+def pieces_of(rows, size):
+    return [rows.iloc[start : start + size] for start in range(0, len(rows), size)]
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_distances_in_cells_are_those_of_all_values(measure, monkeypatch):
+    """Within two thousandths of the unit that each is told in, a fiftieth of the least that is of interest.
+
+    A column of few values to which many new ones come is compared value by value where all are kept, and in cells where
+    they are counted: that is left out.
+    """
+    random = np.random.default_rng(3)
+    kinds = {k: make for k, make in KINDS.items() if measure in ("wasserstein", "ks") or k != "nearly all nought"}
+    learnt = {kind: make(random, 20_000, 0) for kind, make in kinds.items()}
+    reference = refer(learnt, measures=dict.fromkeys(kinds, measure))
+    for by in (0, 1):
+        batch = pd.DataFrame({kind: make(random, ROWS, by) for kind, make in kinds.items()})
+        counted = measure_distances(reference, tally(reference, pieces_of(batch, 7_001)))
+        with monkeypatch.context() as patch:
+            patch.setattr(tallies, "SAMPLE", len(batch))
+            exact = measure_distances(reference, tally(reference, [batch]))
+        assert counted == pytest.approx(exact, abs=2e-3)
+        # Where nothing moves, this would hold of noughts too.
+        assert by == 0 or min(exact[kind] for kind in kinds) > 0.005
+
+
+@pytest.mark.parametrize("by", [0, 1])
+def test_distances_of_many_rows_are_evidently_s_on_all_of_them(by):
+    """Up to what 1,001 quantiles leave out of the reference."""
+    random = np.random.default_rng(4)
+    learnt = {"number": random.normal(10, 2, ROWS), "zone": random.choice(list("abcdef"), ROWS)}
+    reference = refer(learnt, {"zone"})
+    share = np.array([1, 1, 1, 1, 1, 1 + by])
+    zones = random.choice(list("abcdef"), ROWS, p=share / share.sum())
+    batch = pd.DataFrame({"number": random.normal(10 + 0.4 * by, 2, ROWS), "zone": zones})
+    counted = measure_distances(reference, tally(reference, pieces_of(batch, 7_001)))
+    tests = {"number": (wasserstein_stat_test, ColumnType.Numerical)}
+    tests["zone"] = (jensenshannon_stat_test, ColumnType.Categorical)
+    for name, (test, kind) in tests.items():
+        theirs = test.func(pd.Series(learnt[name]), batch[name], kind, 0.1)[0]
+        assert counted[name] == pytest.approx(theirs, abs=2e-3)
+
+
+def test_pieces_of_any_size_in_any_order_come_to_the_same():
+    random = np.random.default_rng(5)
+    reference = refer({kind: make(random, 6_000, 0) for kind, make in KINDS.items()})
+    batch = pd.DataFrame({kind: make(random, ROWS, 1) for kind, make in KINDS.items()})
+    batch.loc[::10, "normal"] = np.nan
+    ways = [
+        judge_columns(reference, tally(reference, pieces_of(batch.sample(frac=1, random_state=n), size)), 3)
+        for n, size in enumerate((ROWS, 7_001, 20_000))
+    ]
+    assert ways[0] == ways[1] == ways[2]
+    assert ways[0]["normal missing"]["distance"] == pytest.approx(0.1)
+
+
+def test_memory_does_not_grow_with_rows():
+    random = np.random.default_rng(6)
+    reference = refer({kind: make(random, 6_000, 0) for kind, make in KINDS.items()})
+    counted = tally(reference, (pd.DataFrame({k: m(random, ROWS, 1) for k, m in KINDS.items()}) for _ in range(5)))
+    assert counted.rows == 5 * ROWS
+    for column in counted.columns.values():
+        values, counts = column.seen
+        assert len(values) < 20_000
+        assert counts.sum() == 5 * ROWS
+        assert (np.diff(values) >= 0).all()
+
+
+@pytest.mark.parametrize("outlier", [1e5, -1e300, 1.7e308])
+def test_values_beyond_all_measure_count_as_where_all_values_are_kept(outlier, monkeypatch):
+    random = np.random.default_rng(7)
+    reference = refer({kind: KINDS[kind](random, 6_000, 0) for kind in ("normal", "nearly all nought")})
+    batch = pd.DataFrame({kind: KINDS[kind](random, ROWS, 0) for kind in reference.columns})
+    batch.iloc[:3] = outlier
+    counted = measure_distances(reference, tally(reference, pieces_of(batch, 9_000)))
+    monkeypatch.setattr(tallies, "SAMPLE", len(batch))
+    assert counted == pytest.approx(measure_distances(reference, tally(reference, [batch])), rel=1e-6, abs=1e-3)
+
+
+def test_of_many_rows_a_column_that_follows_the_calendar_is_still_known():
+    hours = pd.Series(pd.date_range("2024-01-01", periods=24 * 40, freq="h"))
+    rows = pd.DataFrame({"hour": hours.dt.hour, "load": np.arange(len(hours)) % 7})
+    number = (hours.dt.dayofyear - 1).rename("batch")
+    reference = build_reference(rows, set(), ["hour", "load"], number, 24, 7, at=hours)
+    at = pd.Timestamp("2024-03-01 18:00") + pd.Series(pd.to_timedelta(np.arange(ROWS) * 7_200_000 // ROWS, "ms"))
+    evening = pd.DataFrame({"hour": at.dt.hour, "load": np.arange(ROWS) % 7})
+    judged = judge_columns(reference, tally(reference, pieces_of(evening, 7_001), at), 20)["hour"]
+    assert (judged["follows"], judged["drifted"]) == ("hour", False)
+    wrong = evening.assign(hour=(evening["hour"] + 1) % 24)
+    assert judge_columns(reference, tally(reference, pieces_of(wrong, 7_001), at), 20)["hour"]["drifted"]
+
+
+def test_a_sample_is_even_and_of_few_rows_all():
+    few, many = tallies.EvenSample(), tallies.EvenSample()
+    few.add(pd.DataFrame({"n": range(300)}))
+    assert few.rows["n"].tolist() == list(range(300))
+    for start in range(0, ROWS, 7_000):
+        many.add(pd.DataFrame({"n": range(start, min(start + 7_000, ROWS))}))
+    kept = many.rows["n"].to_numpy()
+    assert 5_000 < len(kept) <= 10_000
+    assert set(np.diff(kept)) == {kept[1]}
+    assert (kept[0], ROWS - kept[-1] <= kept[1]) == (0, True)
+    assert tallies.EvenSample().rows.empty
