@@ -1,8 +1,6 @@
 """Airflow's own API server in this process, with the pages, for tests and benches."""
 
 import json
-import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -11,7 +9,6 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from airflow.api_fastapi.app import create_app, purge_cached_app
 from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
 from airflow.models.dag import DagModel
@@ -19,7 +16,6 @@ from airflow.models.dagbundle import DagBundleModel
 from airflow.models.dagrun import DagRun
 from airflow.utils import db
 from airflow.utils.session import create_session
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 Get = Callable[..., httpx.Response]
@@ -47,31 +43,6 @@ def serve_pages(home: Path, models: Path, dag_ids: Iterable[str], runs: Runs = (
     :param dag_ids: the DAGs that Airflow knows of.
     :param runs: DAG, run id and conf of runs that it knows of.
     """
-    with _make_app(home, models, dag_ids, runs) as app, TestClient(app) as client:
-        yield _asking(client)
-
-
-@contextmanager
-def listen_with_pages(home: Path, models: Path, dag_ids: Iterable[str], runs: Runs = ()) -> Iterator[tuple[str, str]]:
-    """The same on a port of its own, for a browser; yields its address and the token of ``admin``."""
-    with _make_app(home, models, dag_ids, runs) as app:
-        server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
-        serving = threading.Thread(target=server.run, daemon=True)
-        serving.start()
-        try:
-            while not server.started:
-                assert serving.is_alive()
-                time.sleep(0.05)
-            url = "http://{}:{}".format(*server.servers[0].sockets[0].getsockname())
-            login = {"username": "admin", "password": "word"}
-            yield url, httpx.post(f"{url}/auth/token", json=login, timeout=60).json()["access_token"]
-        finally:
-            server.should_exit = True
-            serving.join()
-
-
-@contextmanager
-def _make_app(home: Path, models: Path, dag_ids: Iterable[str], runs: Runs) -> Iterator[FastAPI]:
     passwords = home / "passwords.json"
     passwords.write_text(json.dumps({"admin": "word", "guest": "word"}))
     settings = {
@@ -88,7 +59,8 @@ def _make_app(home: Path, models: Path, dag_ids: Iterable[str], runs: Runs) -> I
         db.initdb()
         _know(dag_ids, runs)
         purge_cached_app()
-        yield create_app(apps="core")
+        with TestClient(create_app(apps="core")) as client:
+            yield _asking(client)
         purge_cached_app()
 
 
