@@ -85,6 +85,8 @@ def running(home: Path, models: Path, **extra: str) -> Iterator[Live]:
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "1",
         # Model folders are there when the services start, or a test waits for one that comes later.
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
+        # Tests look at a page that they have just opened: it need not ask anew every three seconds.
+        "AIRFLOW__API__AUTO_REFRESH_INTERVAL": "30",
         **extra,
     }
     services = Services(home, settings, (base, base + 10, base + 20))

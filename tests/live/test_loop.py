@@ -2,8 +2,12 @@
 
 import json
 import os
+<<<<<<< ours
 import re
 from collections.abc import Iterator
+=======
+from collections.abc import Callable, Iterator
+>>>>>>> theirs
 from pathlib import Path
 from typing import Any
 
@@ -174,16 +178,26 @@ def test_records_say_by_which_task(live: Live, model: ModelFolder, told: list[st
     assert f"/dags/taxi__retrain/runs/verdict-{promotion.attempt}-run-1/tasks/promote_model" in promotion.meta["by"]
 
 
-@pytest.fixture
-def page(live: Live) -> Iterator[Page]:
-    """A browser in which the operator has signed in."""
+@pytest.fixture(scope="module")
+def open_page(live: Live) -> Iterator[Callable[[], Page]]:
+    """Opens a page of a browser in which the operator has signed in."""
     with browsing() as page:
         page.goto(live.services.airflow_url)
         page.fill('input[name="username"]', "admin")
         page.fill('input[name="password"]', live.services.secrets["admin"])
         page.keyboard.press("Enter")
         page.get_by_text("Dags", exact=True).first.wait_for()
-        yield page
+        signed_in, browser = page.context.storage_state(), page.context.browser
+        leave(page)
+        assert browser is not None
+        yield lambda: browser.new_page(storage_state=signed_in, viewport=page.viewport_size)
+
+
+@pytest.fixture
+def page(open_page: Callable[[], Page]) -> Iterator[Page]:
+    page = open_page()
+    yield page
+    page.close()
 
 
 def shoot(page: Page, name: str, folder: Path) -> None:
