@@ -2,12 +2,8 @@
 
 import json
 import os
-<<<<<<< ours
 import re
-from collections.abc import Iterator
-=======
 from collections.abc import Callable, Iterator
->>>>>>> theirs
 from pathlib import Path
 from typing import Any
 
