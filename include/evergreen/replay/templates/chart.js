@@ -20,7 +20,7 @@ const green = colour("green");
 const [first, last] = chart.span.map(Date.parse);
 let labelled = -Infinity;
 const promotions = chart.promotions.map(([at, version]) => {
-  const apart = (Date.parse(at) - labelled) / (last - first) > 1 / 36;
+  const apart = (Date.parse(at) - labelled) / (last - first) > 32 / Math.min(innerWidth, 1150);
   if (apart) labelled = Date.parse(at);
   return {...upright, type: "line", x0: at, x1: at, line: {color: green, width: 1, dash: "dash"},
     label: {text: apart ? version : "", textposition: "end", textangle: 0, xanchor: "center", yanchor: "bottom", font: {color: green}}};
