@@ -8,10 +8,14 @@ import pytest
 
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
+from evergreen.errors import NotReady
+from evergreen.judging.attempts import DueAttempt
 from evergreen.records import AttemptRecord
 from evergreen.replay.history import History
 from evergreen.replay.measured_history import collect_history
 from evergreen.replay.status import describe_version
+from evergreen.steps.judge_model import judge_model
+from evergreen.steps.train_model import TrainResult
 from evergreen.storage.stores import open_stores
 from tests.short_loop import STREAM, run, short_model
 
@@ -43,6 +47,16 @@ def test_calibration_is_judged_against_a_champion_and_not_against_a_constant(loo
     judged = [one.judgement.calibration for one in later if one.judgement]
     assert judged
     assert all(one is not None and one.rows >= 50 for one in judged)
+
+
+def test_labels_that_the_champion_has_learnt_judge_nobody(loop: Loop) -> None:
+    model, at, history = loop
+    champion = history.promotions[-1]
+    # As config.yaml may say by the time of judging: the holdout begins with the last labels that the champion knows.
+    learnt = ("2024-01-01", model.config.calendar.shift(champion.as_of, -1))
+    assert champion.as_of < "2024-01-11"
+    with pytest.raises(NotReady, match=f"labels up to {champion.as_of}; a holdout from {champion.as_of} on is not new"):
+        judge_model(model, at, DueAttempt("2024-01-11.9", "2024-01-11"), TrainResult(None, learnt, 100))
 
 
 def test_the_groups_of_sensitive_columns_stand_in_record_run_and_answer(loop: Loop) -> None:
