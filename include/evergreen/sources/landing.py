@@ -82,7 +82,8 @@ def probe_files(
         return ProbeResult(False, str(error), (), absent=True)
     sizes = {name: landing.size(name) for name in names}
     if not sizes and landing.is_bare():
-        return ProbeResult(False, f"landing folder {location} is empty", (), bare=True)
+        why = f"landing folder {location} is empty; expected {files.files.text} for batch {batch}"
+        return ProbeResult(False, why, (), bare=True)
     return judge_completeness(sizes, landing.exists, str(location), files, calendar, batch, before)
 
 
