@@ -41,7 +41,7 @@ test: setup ## Run the tests that want no service and no whole stream: some seve
 test-all: setup ## Run all tests but the long ones: Airflow's services, browser, PostgreSQL, Redis, S3, kills, real data
 	$(PYTEST) --numprocesses 3 -m "not long"
 
-test-long: setup ## Run the tests that take minutes each: outages, ten nights, Celery, two years of bookings
+test-long: setup ## Run the tests that take minutes each: outages, nights with a fault each, Celery, two years of bookings
 	$(BIN)/python -m pytest -m long
 
 check: setup ## Lint, types, architecture

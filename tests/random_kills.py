@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -47,8 +48,11 @@ def begin(place: Path) -> None:
 
 
 def open_loop(place: Path) -> SmallLoop:
-    """The loop at a place."""
-    return SmallLoop(load_model_folder(place / "models" / "small"), Locations.under(place))
+    """The loop at a place, with the MLflow that is noted there."""
+    at, noted = Locations.under(place), place / "mlflow_uri"
+    if noted.exists():
+        at = replace(at, tracking_uri=noted.read_text(), artifacts=None)
+    return SmallLoop(load_model_folder(place / "models" / "small"), at)
 
 
 def drive(place: Path, meet: Callable[[], object] | None = None) -> None:
@@ -93,7 +97,7 @@ def tell(place: Path) -> None:
     client = MlflowClient(loop.at.tracking_uri, loop.at.tracking_uri)
     runs = client.search_runs([loop.stores.models._experiment])
     tags = [(one.data.tags["evergreen.attempt"], one.data.tags["evergreen.role"], one.info.status) for one in runs]
-    end["runs"] = sorted(" ".join(tag) for tag in tags if tag[-1] != "KILLED")
+    end["runs"] = sorted(" ".join(tag) for tag in tags if tag[-1] not in ("KILLED", "FAILED"))
     (place / "end.json").write_text(json.dumps(end))
 
 
@@ -112,14 +116,18 @@ def undisturbed(place: Path) -> dict[str, Any]:
 
     assert in_child(work) == 0
     told: dict[str, Any] = json.loads((place / "told.json").read_text())
-    # What a driver imports on its way costs more than its work: the parent has it for all that come.
-    for name in told["modules"]:
+    import_as(told["modules"])
+    return told
+
+
+def import_as(modules: list[str]) -> None:
+    """Import what a driver has imported on its way: it costs more than its work, and a child has it from its parent."""
+    for name in modules:
         with suppress(ImportError):
             importlib.import_module(name)
     # So do two things that MLflow and SQLAlchemy do once a process.
     warn_dependency_requirement_mismatches([f"numpy=={numpy.__version__}"])
     sqlalchemy.orm.configure_mappers()
-    return told
 
 
 def kill_when(due: Callable[[psutil.Process], bool], work: Callable[[], None]) -> int:

@@ -23,6 +23,14 @@ from tests.short_loop import SHORT, TAXI
 # The taxi folder's own schedule; each test says where it ends, for beyond that nobody need wait.
 NIGHTLY = {"every": "day", "cron": "0 2 * * *", "timezone": "America/New_York", "start": "2024-01-01"}
 
+# A worker or a triggerer that was killed is missed after seconds, not minutes.
+FAST_TO_MISS = {
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "10",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
+    "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
+    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
+}
+
 
 @dataclass
 class Live:

@@ -31,7 +31,7 @@ from evergreen.steps.ingest_batch import ingest_batch
 from evergreen.steps.score_batch import score_batch
 from evergreen.steps.validate_batch import validate_batch
 from evergreen.storage.stores import open_stores
-from tests.live.services import NIGHTLY, Live, make_model, running, wait_until
+from tests.live.services import FAST_TO_MISS, NIGHTLY, Live, make_model, running, wait_until
 from tests.short_loop import SHORT, STREAM, fingerprint, land, run, take_labels
 
 # Few days and few models: the scheduler looks at each open run all the time. With so few labels needed, the second
@@ -90,14 +90,7 @@ def live(tmp_path_factory: pytest.TempPathFactory, models: dict[str, ModelFolder
     for name in ("first", "signed"):
         take_second(models[name], at)
     land(models["gap"], at, 1, 2, 4)
-    settings = {
-        # A worker or a triggerer that was killed is missed after seconds, not minutes.
-        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "10",
-        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
-        "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
-        "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
-    }
-    with running(home, models["first"].path.parent, **settings) as services:
+    with running(home, models["first"].path.parent, **FAST_TO_MISS) as services:
         # What these tests are about is taken in already.
         for name in ("first", "signed", "unwatched"):
             pause(services, f"{name}__batch")

@@ -62,17 +62,17 @@ class ModelStore:
         self, attempt: str, role: str, folder: Path, signature: ModelSignature, example: pd.DataFrame, about: Evidence
     ) -> str:
         """Log a packed model and its evidence as one run; returns the run's id.
-        The caller is alone at the attempt: its open runs were left by killed processes, and are marked so.
+        The caller is alone at the attempt: killed processes, or calls whose answer was lost, left its other open runs.
 
         :param folder: features.py, estimator.py, estimator.skops and spec.json.
         :param example: synthetic rows that show the input's shape; never real ones.
         """
         with answered(self._uri):
-            for left in self._search(attempt, role, "RUNNING"):
-                self._client.set_terminated(left.info.run_id, "KILLED")
             tags = {ATTEMPT_TAG: attempt, ROLE_TAG: role, **about.tags}
             begun = mlflow.start_run(experiment_id=self._experiment, run_name=f"{role} {attempt}", tags=tags)
             with quiet(), begun as run:
+                for left in {one.info.run_id for one in self._search(attempt, role, "RUNNING")} - {run.info.run_id}:
+                    self._client.set_terminated(left, "KILLED")
                 mlflow.log_params(dict(about.params))
                 mlflow.log_metrics(dict(about.metrics))
                 source = DeltaDatasetSource(path=about.source)

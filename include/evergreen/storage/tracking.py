@@ -19,8 +19,10 @@ from evergreen.errors import ModelIncompatible, Outage, Refused
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
 
 _VARIABLE = "MLFLOW_TRACKING_URI"
+# How MLflow tells of a call that its client made again because the answer was lost.
+_AGAIN = ("IntegrityError", "UniqueViolation")
 # How MLflow tells of a server that does not answer, of a database that is locked, of a download that broke off.
-_SILENCE = ("API request to", "OperationalError", "failures occurred while downloading")
+_SILENCE = ("API request to", "OperationalError", "failures occurred while downloading", *_AGAIN)
 
 
 def _speak_to(uri: str) -> None:

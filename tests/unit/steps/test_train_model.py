@@ -219,6 +219,15 @@ def test_looking_for_a_run_ends_none_and_training_marks_what_the_dead_left(asked
     assert loop.stores.models.find_run(due.verdict, "challenger") == trained.run
 
 
+def test_of_a_run_that_was_begun_twice_none_stays_open(asked, monkeypatch):
+    """MLflow's client makes a call again whose answer was lost."""
+    loop, due = asked
+    create = MlflowClient.create_run
+    monkeypatch.setattr(MlflowClient, "create_run", lambda *args, **named: [create(*args, **named) for _ in "12"][1])
+    train_model(loop.model, loop.at, due)
+    assert runs(loop) == [("challenger", "FINISHED"), ("challenger", "KILLED")]
+
+
 def test_of_two_that_register_one_attempt_one_version_stays(asked):
     loop, due = asked
     judge_model(loop.model, loop.at, due, train_model(loop.model, loop.at, due))

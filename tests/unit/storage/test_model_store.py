@@ -1,11 +1,13 @@
 """The model store on an MLflow database of its own: versions by attempt, and the alias with its promotion."""
 
 import pytest
+from mlflow.entities import LoggedModelOutput
 
 from evergreen.config.locations import Locations
-from evergreen.errors import ModelIncompatible
+from evergreen.errors import ModelIncompatible, Outage
 from evergreen.records import PromotionRecord
 from evergreen.storage.model_store import ModelStore
+from evergreen.storage.tracking import answered
 from tests.short_loop import lay_registry
 
 
@@ -67,3 +69,12 @@ def test_a_version_that_is_not_there_is_told_by_its_number(store):
     )  # fmt: skip
     with pytest.raises(ModelIncompatible, match=r"has no version 2 of dev\.taxi"):
         store.load_promoted(promotion)
+
+
+def test_a_call_that_was_made_again_because_its_answer_was_lost_is_an_outage(store):
+    run = store._client.create_run(store._experiment).info.run_id
+    model = store._client.create_logged_model(store._experiment, name="model")
+    outputs = [LoggedModelOutput(model.model_id, step=0)]
+    store._client.log_outputs(run, outputs)
+    with pytest.raises(Outage, match="UNIQUE constraint failed"), answered(store._client.tracking_uri):
+        store._client.log_outputs(run, outputs)
