@@ -1,4 +1,4 @@
-"""What the content hash costs beside reading the rows: CPU seconds, and both forms that are held against pieces.
+"""What the content hash costs beside reading the rows: CPU seconds.
 
 ``python -m tests.bench.hashing [rows]``. Rows are those of ``large_batch.py`` with seven numbers more. Each figure is
 the median of five, taken in turn, for speed drifts on a machine with other work to do.
@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from evergreen.storage.content import ContentHash
-from evergreen.storage.earlier_content import EarlierHash
 from evergreen.storage.pieces import ROWS
 from tests.large_batch import make_rows
 
@@ -39,14 +38,13 @@ def measure(count: int) -> bool:
         for _ in file.iter_batches(ROWS, use_threads=False):
             pass
 
-    def take(whole: ContentHash | EarlierHash) -> None:
+    def take(whole: ContentHash) -> None:
         for piece in pieces:
             whole.update(piece)
 
     works: dict[str, Callable[[], None]] = {
         "reading Parquet": read,
         "hash": lambda: take(ContentHash()),
-        "hash of the form before": lambda: take(EarlierHash()),
     }
     spent: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(5):

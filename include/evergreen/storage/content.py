@@ -5,19 +5,18 @@ Its arithmetic is spelt out here, for a ledger outlives the libraries' own hashe
 
 import functools
 import hashlib
+import io
 from collections.abc import Collection
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-
-from evergreen.storage.earlier_content import FORM as EARLIER
-from evergreen.storage.earlier_content import EarlierHash, printed_hash
+from pyarrow import csv
 
 # So many words lie in a processor's cache from one operation to the next.
 _ROWS = 16_384
 # Of the form that is written; a record of version 0.2.0 has none.
-_FORM = "3:"
+_FORM = "2:"
 # Bytes of a text that are hashed word by word; a longer one is digested first.
 _SHORT = 64
 _WORD = 8
@@ -64,7 +63,9 @@ class ContentHash:
 
 def content_hash(rows: pa.Table) -> str:
     """Hash of rows in any order. Equal rows give equal hashes, however stored."""
-    return _hash(rows, ContentHash())
+    whole = ContentHash()
+    whole.update(rows)
+    return whole.hexdigest()
 
 
 def find_content(rows: pa.Table, recorded: Collection[str]) -> str | None:
@@ -72,19 +73,25 @@ def find_content(rows: pa.Table, recorded: Collection[str]) -> str | None:
 
     :param rows: in the order of their key, on which the hashes of version 0.2.0 rest.
     """
-    forms = {one[:2] if in_any_order(one) else "": one for one in recorded}
-    hashes = {_hash(rows, hash_like(one)) if form else printed_hash(plain(rows)) for form, one in forms.items()}
+    forms = {in_any_order(one) for one in recorded}
+    hashes = {content_hash(rows) if form else printed_hash(rows) for form in forms}
     return next((one for one in recorded if one in hashes), None)
 
 
 def in_any_order(recorded: str) -> bool:
     """Whether a recorded hash is that of rows in any order, which can be held against pieces as they come."""
-    return recorded.startswith((_FORM, EARLIER))
+    return recorded.startswith(_FORM)
 
 
-def hash_like(recorded: str) -> ContentHash | EarlierHash:
-    """A hash of no rows yet, in the form of one that was recorded of rows in any order."""
-    return EarlierHash() if recorded.startswith(EARLIER) else ContentHash()
+def printed_hash(rows: pa.Table) -> str:
+    """The hash of version 0.2.0: that of the text which Arrow's CSV writer makes of canonical rows.
+
+    :param rows: in the order of their key.
+    """
+    names = sorted(name for name in rows.column_names if rows.column(name).null_count < rows.num_rows)
+    sink = io.BytesIO()
+    csv.write_csv(plain(rows.select(names)), sink)
+    return hashlib.sha256(sink.getbuffer()).hexdigest()[:32]
 
 
 def plain(rows: pa.Table) -> pa.Table:
@@ -93,11 +100,6 @@ def plain(rows: pa.Table) -> pa.Table:
         if pa.types.is_string_view(field.type) or pa.types.is_dictionary(field.type):
             rows = rows.set_column(i, field.name, pc.cast(rows.column(i), pa.string()))
     return rows
-
-
-def _hash(rows: pa.Table, whole: ContentHash | EarlierHash) -> str:
-    whole.update(rows)
-    return whole.hexdigest()
 
 
 class _Cells:

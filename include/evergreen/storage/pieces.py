@@ -12,7 +12,7 @@ from obstore.store import ObjectStore
 
 from evergreen.errors import SourceChanged
 from evergreen.records import Partition
-from evergreen.storage.content import hash_like, plain
+from evergreen.storage.content import ContentHash, plain
 from evergreen.storage.damage import readable
 from evergreen.storage.objects import delta_options, open_store
 
@@ -59,7 +59,7 @@ class PartitionPieces:
 
         :raises SourceChanged: after the last one, if they were not the rows of the record.
         """
-        content, rows = hash_like(self._partition.content), 0
+        content, rows = ContentHash(), 0
         # Of predictions a record has no hash.
         is_held = self._partition.table != "predictions"
         with readable(self._uri, self._partition.batch):

@@ -17,7 +17,7 @@ from evergreen.records import ArrivalRecord, BatchRecord, ClaimRecord, RevisionR
 from evergreen.steps.ingest_batch import ingest_batch
 from evergreen.steps.reingest_batch import reingest_batch
 from evergreen.steps.validate_batch import validate_batch
-from evergreen.storage.earlier_content import printed_hash
+from evergreen.storage.content import printed_hash
 from evergreen.storage.lake import Lake
 from evergreen.storage.ledger import Ledger
 from evergreen.storage.revisions import sealed_batch
