@@ -14,10 +14,11 @@ WORKDIR /opt/evergreen
 
 # The pinned set without what only tests and lint need. Bytecode is kept: without it every process pays some twenty
 # seconds of imports.
+ARG EXTRAS="--extra deploy"
 COPY requirements.txt pyproject.toml ./
 RUN pip install --no-cache-dir --quiet uv==0.13.8 \
     && uv pip install --system --no-cache --compile-bytecode \
-       --requirement pyproject.toml --extra deploy --constraint requirements.txt \
+       --requirement pyproject.toml $EXTRAS --constraint requirements.txt \
     && uv pip check --system
 
 COPY LICENSE README.md ./

@@ -12,6 +12,7 @@ from airflow.sdk import DAG, BaseOperator, Context, Param, get_parsing_context
 
 from airflow_evergreen.alerts import FailureReport
 from airflow_evergreen.links import model_page
+from airflow_evergreen.pods import ask_for
 from evergreen.config.feeds_config import FilesConfig
 from evergreen.config.locations import model_roots
 from evergreen.config.model_folder import (
@@ -184,7 +185,9 @@ def shortest_poll() -> float:
 def heavy(model: ModelFolder) -> dict[str, Any]:
     """Where a model's heavy tasks run, and how long they may take."""
     settings = model.config.tasks.heavy
-    chosen = {"executor": settings.executor, "queue": settings.queue, "pool": settings.pool}
+    chosen: dict[str, Any] = {"executor": settings.executor, "queue": settings.queue, "pool": settings.pool}
+    if settings.cpu is not None or settings.memory is not None:
+        chosen["executor_config"] = ask_for(settings.cpu, settings.memory)
     limit = {"execution_timeout": _limit(settings.timeout)}
     return {name: value for name, value in chosen.items() if value is not None} | limit
 

@@ -17,6 +17,12 @@ class HeavyConfig(Contract):
     )
     queue: str | None = Field(default=None, description="Queue of these tasks; without it Airflow's default.")
     pool: str = Field(default="default_pool", description="Pool of these tasks.")
+    cpu: Annotated[float, Field(gt=0)] | None = Field(
+        default=None, description="Cores that such a task's pod asks for, where the executor is the KubernetesExecutor."
+    )
+    memory: Annotated[str, Field(pattern=r"^[0-9]+(Mi|Gi)$")] | None = Field(
+        default=None, description="Memory that its pod asks for and is held to, such as `4Gi`; the same."
+    )
     timeout: Limit = Field(
         default=timedelta(hours=12), description="Time that one try of such a task may take; then it is ended."
     )
