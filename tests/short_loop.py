@@ -140,7 +140,7 @@ def fingerprint(model: ModelFolder, at: Locations, up_to: str = "9999") -> dict[
 
     :param up_to: the last batch whose traces count.
     """
-    return tables(model, at, up_to) | records(model, at, up_to) | registry(model, at)
+    return tables(model, at, up_to) | records(model, at, up_to) | registry(model, at) | shown(model, at)
 
 
 def tables(model: ModelFolder, at: Locations, up_to: str = "9999") -> dict[str, str]:
@@ -178,12 +178,19 @@ def records(model: ModelFolder, at: Locations, up_to: str = "9999") -> dict[str,
 
 
 def registry(model: ModelFolder, at: Locations) -> dict[str, str]:
-    """Alias, promotion tag, and the versions with their tags, cards and live numbers."""
+    """Alias, promotion tag, and the versions with their tags."""
     store = ModelStore(at.tracking_uri, at.artifacts, at.env, model.id)
     version, promotion = store.champion()
     found = {"alias": f"{version} by promotion {promotion}"}
     for one in store._client.search_model_versions(f"name = '{store.name}'"):
         found[f"version {one.version}"] = json.dumps(dict(one.tags), sort_keys=True)
+    return found
+
+
+def shown(model: ModelFolder, at: Locations) -> dict[str, str]:
+    """What MLflow shows beside each version: its card, and its live numbers, which grow by each check."""
+    store, found = ModelStore(at.tracking_uri, at.artifacts, at.env, model.id), {}
+    for one in store._client.search_model_versions(f"name = '{store.name}'"):
         for name in ("live_mae", "live_rows"):
             points = [(p.step, p.timestamp, p.value) for p in store._client.get_metric_history(one.run_id, name)]
             found[f"{name} of version {one.version}"] = json.dumps(points)
