@@ -88,15 +88,15 @@ def check_predictions(
     """Whether what the champion predicts has moved."""
     if promotion is None:
         return NOBODY
-    claims = [standing_claim(stores, batch) for batch in covers]
-    tallies = Tallies(_reference(stores, promotion).only([PREDICTION]))
-    for claim in claims:
-        if claim.version == promotion.version:
-            for piece in predictions_in_pieces(config.data_schema, stores, claim):
-                tallies.add(piece)
-    if not tallies.rows:
+    claims = [claim for batch in covers if (claim := standing_claim(stores, batch)).version == promotion.version]
+    if not claims:
         return SectionVerdict(state="provisional", why="the champion has scored none of these batches")
-    return _conclude("predictions", _compare(_reference(stores, promotion), tallies, _age(config, covers, promotion)))
+    reference = _reference(stores, promotion).only([PREDICTION])
+    tallies = Tallies(reference)
+    for claim in claims:
+        for piece in predictions_in_pieces(config.data_schema, stores, claim):
+            tallies.add(piece)
+    return _conclude("predictions", _compare(reference, tallies, _age(config, covers, promotion)))
 
 
 def _compare_inputs(

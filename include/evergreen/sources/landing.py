@@ -82,7 +82,7 @@ def probe_files(
         return ProbeResult(False, str(error), (), absent=True)
     sizes = {name: landing.size(name) for name in names}
     if not sizes and landing.is_bare():
-        why = f"landing folder {location} is empty; expected {files.files.text} for batch {batch}"
+        why = f"no file fits {files.files.text} for batch {batch} in {location}, which is empty"
         return ProbeResult(False, why, (), bare=True)
     return judge_completeness(sizes, landing.exists, str(location), files, calendar, batch, before)
 

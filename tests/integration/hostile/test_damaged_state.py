@@ -332,7 +332,7 @@ def test_a_batch_that_an_altered_version_had_claimed_waits_until_another_one_ser
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("evergreen.steps.score_batch._write_predictions", dies)
+        patch.setattr("evergreen.steps.score_batch.put_predictions", dies)
         with pytest.raises(KeyboardInterrupt):
             go_on(loop)
     alter(packed_folder(loop))

@@ -99,8 +99,8 @@ def test_a_bare_folder_from_which_files_came_has_lost_its_mount(brought, left, s
     if state == "missing":
         assert wait_for_batch(model, at, second, later).state == "missing"
         return
-    told = f"rows of batch 2024-01-02: landing folder {at.landing}/taxi is empty"
-    with pytest.raises(Outage, match=f"{told}; .* though files of batch 2024-01-01 came from there"):
+    told = f"rows of batch 2024-01-02: no file fits .* in {at.landing}/taxi, which is empty"
+    with pytest.raises(Outage, match=f"{told}, though files of batch 2024-01-01 came from there"):
         wait_for_batch(model, at, second, later)
     assert ledger.get(BatchRecord, f"rows.{second}") is None
 
