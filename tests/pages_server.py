@@ -16,7 +16,10 @@ from airflow.models.dagbundle import DagBundleModel
 from airflow.models.dagrun import DagRun
 from airflow.utils import db
 from airflow.utils.session import create_session
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
+
+from tests.serving_server import serving
 
 Get = Callable[..., httpx.Response]
 Runs = Iterable[tuple[str, str, dict[str, str]]]
@@ -43,6 +46,20 @@ def serve_pages(home: Path, models: Path, dag_ids: Iterable[str], runs: Runs = (
     :param dag_ids: the DAGs that Airflow knows of.
     :param runs: DAG, run id and conf of runs that it knows of.
     """
+    with _make_app(home, models, dag_ids, runs) as app, TestClient(app) as client:
+        yield _asking(client)
+
+
+@contextmanager
+def listen_with_pages(home: Path, models: Path, dag_ids: Iterable[str], runs: Runs = ()) -> Iterator[tuple[str, str]]:
+    """The same on a port of its own, for a browser; yields its address and the token of ``admin``."""
+    with _make_app(home, models, dag_ids, runs) as app, serving(app) as client:
+        answer = client.post("/auth/token", json={"username": "admin", "password": "word"})
+        yield str(client.base_url).rstrip("/"), answer.json()["access_token"]
+
+
+@contextmanager
+def _make_app(home: Path, models: Path, dag_ids: Iterable[str], runs: Runs) -> Iterator[FastAPI]:
     passwords = home / "passwords.json"
     passwords.write_text(json.dumps({"admin": "word", "guest": "word"}))
     settings = {
@@ -59,8 +76,7 @@ def serve_pages(home: Path, models: Path, dag_ids: Iterable[str], runs: Runs = (
         db.initdb()
         _know(dag_ids, runs)
         purge_cached_app()
-        with TestClient(create_app(apps="core")) as client:
-            yield _asking(client)
+        yield create_app(apps="core")
         purge_cached_app()
 
 

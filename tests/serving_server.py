@@ -1,4 +1,4 @@
-"""The service on a real server of this process, and a client that speaks to it."""
+"""An application on a real server of this process, and a client that speaks to it."""
 
 import threading
 import time

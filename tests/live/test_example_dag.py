@@ -75,7 +75,8 @@ def test_it_hands_the_predictions_on(tmp_path: Path) -> None:
     assert len(exported) > 100
     assert set(exported["batch"]) == {"2024-01-07"}
     assert exported["prediction"].notna().all()
-    events = json.loads(done.stdout.rpartition("events ")[2].splitlines()[0])
+    (line,) = (one for one in done.stdout.splitlines() if one.startswith("events [["))
+    events = json.loads(line.removeprefix("events "))
     assert {task: uri for task, uri, _ in events} == {
         "validate_batch": "evergreen://taxi/rows",
         "validate_labels": "evergreen://taxi/labels",
