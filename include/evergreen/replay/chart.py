@@ -7,9 +7,7 @@ from typing import Any, NamedTuple
 
 from evergreen.incidents import Incident
 from evergreen.records import AttemptRecord, VerdictRecord
-from evergreen.replay.history import BatchHistory, History
-from evergreen.replay.status import describe_judgement
-from evergreen.replay.traces import (
+from evergreen.replay.chart_traces import (
     AMBER,
     BLUE,
     GREEN,
@@ -23,6 +21,8 @@ from evergreen.replay.traces import (
     trace_rows,
     x_of,
 )
+from evergreen.replay.history import BatchHistory, History
+from evergreen.replay.status import describe_judgement
 
 _VERSIONS = (BLUE, "#b0592c", "#7a5597", "#4a7c59", "#8a7326", "#35788a")
 # A batch with a smaller share of its labels is drawn hollow: its error will still move.
