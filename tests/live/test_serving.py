@@ -86,20 +86,20 @@ def test_a_new_champion_answers_while_requests_go_on(loop: SmallLoop) -> None:
             into.append((answer.status_code, told.get("version", 0), told.get("predictions", [0.0])[0]))
 
     with served(loop) as client:
-        before = client.get("/ready").json()["small"]["version"]
+        before = client.get("/ready").json()["small"]
         callers = [threading.Thread(target=call, args=(client, into)) for into in answers]
         for caller in callers:
             caller.start()
         loop.run(turned, 3, 4, 5)
         newest = loop.promotions[-1].version
         end = time.monotonic() + _WAIT
-        while client.get("/ready").json()["small"]["version"] != newest and time.monotonic() < end:
+        while client.get("/ready").json()["small"] != newest and time.monotonic() < end:
             time.sleep(0.1)
         time.sleep(0.3)
         ended.set()
         for caller in callers:
             caller.join()
-        assert client.get("/ready").json()["small"]["batch"] == day(6)
+        assert client.get("/models").json()["small"]["batch"] == day(6)
     promoted = {promotion.version for promotion in loop.promotions}
     for told in answers:
         assert {status for status, _, _ in told} == {200}

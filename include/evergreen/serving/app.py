@@ -14,6 +14,7 @@ import anyio
 from anyio.to_thread import run_sync
 from fastapi import Depends, FastAPI, Header, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
+from starlette.requests import ClientDisconnect
 
 from evergreen.errors import EvergreenError, ModelNotFound, NotReady, Outage
 from evergreen.foreign_text import one_line
@@ -83,6 +84,12 @@ class _Service:
         except EvergreenError as error:
             _logger.error("request %s: %s", id_, one_line(str(error)))
             return 500, {"error": str(error)}
+        except ClientDisconnect:
+            return 400, {"error": "the caller has gone away before the request had come"}
+        except Exception:
+            # One request's trouble; its caller can name it, and the others go on.
+            _logger.exception("request %s", id_)
+            return 500, {"error": f"this was not foreseen; the service's log has it under request {id_}"}
 
     def _predict(self, name: str, version: int | None, body: bytes) -> dict[str, Any]:
         served: ServedVersion = self.champions[name].require(version)
@@ -132,7 +139,7 @@ def build_app(champions: Mapping[str, Champion], limits: Limits, token: str | No
     service = _Service(champions, limits, Metrics(env, champions))
     app = FastAPI(title="Evergreen", description="Predictions of the champions.", openapi_url=None)
     guarded = [Depends(_require(token))] if token else []
-    # Who asks whether it lives has no token.
+    # Who asks whether it lives has no token, and is told no more.
     app.get("/health", summary="Whether the process answers")(lambda: {"status": "alive"})
     app.get("/ready", summary="Whether each model has a version that answers")(lambda: _tell_ready(champions))
 
@@ -198,9 +205,8 @@ def _require(token: str) -> Any:
 
 
 def _tell_ready(champions: Mapping[str, Champion]) -> JSONResponse:
-    ready = all(champion.current is not None for champion in champions.values())
-    told = {name: _tell_champion(champion) for name, champion in champions.items()}
-    return JSONResponse(told, 200 if ready else 503)
+    versions = {name: champion.current and champion.current.promotion.version for name, champion in champions.items()}
+    return JSONResponse(versions, 503 if None in versions.values() else 200)
 
 
 def _tell_champion(champion: Champion) -> dict[str, Any]:

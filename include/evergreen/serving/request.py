@@ -1,10 +1,10 @@
 """The rows of a request, read by the contract of config.yaml: a row means what it would mean in a JSON Lines file."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -63,40 +63,36 @@ class RowsInvalid(Refused):
 class RowContract:
     """What a row of a request must be.
 
-    :param model: the model's id.
-    :param columns: the declared columns.
-    :param required: columns in which a null is refused: without them nobody can say which row it is.
-    :param nulls: texts that stand for a missing value.
+    :param model: the model folder, whose contract with its batches it is.
+    :param most_rows: how many a request may bring.
     :param rules: expectations of single rows.
     :param unasked: expectations that only a batch can be asked, for whoever reads the contract.
-    :param most_rows: how many a request may bring.
     :param readers: by column, how values in the plainest writing are read.
-    :param event_time: the column that says when a row happened.
-    :param find_span: the first and the last event time that a batch may bring.
     """
 
-    model: str
-    columns: Mapping[str, ColumnType]
-    required: tuple[str, ...]
-    nulls: tuple[str, ...]
+    model: ModelFolder
+    most_rows: int
     rules: tuple[RowRule, ...]
     unasked: tuple[str, ...]
-    most_rows: int
     readers: Mapping[str, Read]
-    event_time: str
-    find_span: Callable[[str], tuple[datetime, datetime]]
 
     @classmethod
     def of(cls, model: ModelFolder, most_rows: int) -> "RowContract":
         """The contract that a model folder has with its batches."""
-        rows, source = model.config.rows, model.config.source
         rules, unasked = compile_rules(model.expectations.rows)
-        required = (*rows.key, rows.event_time)
-        readers = {name: compile_reader(declared, source.nulls) for name, declared in rows.columns.items()}
-        span = partial(find_span, model.config.calendar, source)
-        return cls(
-            model.id, rows.columns, required, source.nulls, rules, unasked, most_rows, readers, rows.event_time, span
-        )
+        nulls = model.config.source.nulls
+        readers = {name: compile_reader(declared, nulls) for name, declared in model.config.rows.columns.items()}
+        return cls(model, most_rows, rules, unasked, readers)
+
+    @property
+    def columns(self) -> Mapping[str, ColumnType]:
+        """The declared columns."""
+        return self.model.config.rows.columns
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Columns in which a null is refused: without them nobody can say which row it is."""
+        return (*self.model.config.rows.key, self.model.config.rows.event_time)
 
     def read(self, body: bytes, batch: str) -> Rows:
         """The rows of a request.
@@ -107,14 +103,14 @@ class RowContract:
         :raises RowsInvalid: naming each row and field, what was found and what is valid.
         """
         rows = self._load(body)
-        mistakes = list(self._find_unknown(rows))
+        mistakes = list(islice(self._find_unknown(rows), _MISTAKES))
         read: dict[str, list[Value]] = {}
         for name, declared in self.columns.items():
             read[name] = self._read_column(name, declared, rows, mistakes)
         if not mistakes:
-            mistakes = list(self._find_unsound(read, batch))
+            mistakes = list(islice(self._find_unsound(read, batch), _MISTAKES))
         if mistakes:
-            raise RowsInvalid(self.model, sorted(mistakes, key=lambda one: one.row or 0))
+            raise RowsInvalid(self.model.id, sorted(mistakes, key=lambda one: one.row or 0))
         return read
 
     def _load(self, body: bytes) -> list[dict[str, Any]]:
@@ -122,19 +118,19 @@ class RowContract:
             given = load_json(body)
         except (ValueError, RecursionError) as error:
             found = f"no JSON: {error}" if isinstance(error, ValueError) else "JSON that is nested too deeply"
-            raise RowsInvalid(self.model, [Mistake(None, None, found, _FORM)]) from None
+            raise RowsInvalid(self.model.id, [Mistake(None, None, found, _FORM)]) from None
         rows = given.get("rows") if isinstance(given, dict) else None
         if not isinstance(rows, list) or set(given) != {"rows"}:
             found = (
                 f"the fields {', '.join(sorted(given)) or 'none'}"[:_TOLD] if isinstance(given, dict) else _tell(given)
             )
-            raise RowsInvalid(self.model, [Mistake(None, None, found, _FORM)])
+            raise RowsInvalid(self.model.id, [Mistake(None, None, found, _FORM)])
         if not 0 < len(rows) <= self.most_rows:
             valid = f"1 to {self.most_rows} rows a request"
-            raise RowsInvalid(self.model, [Mistake(None, None, f"{len(rows)} rows", valid)])
+            raise RowsInvalid(self.model.id, [Mistake(None, None, f"{len(rows)} rows", valid)])
         odd = [Mistake(i, None, _tell(row), "an object") for i, row in enumerate(rows) if not isinstance(row, dict)]
         if odd:
-            raise RowsInvalid(self.model, odd)
+            raise RowsInvalid(self.model.id, odd)
         return rows
 
     def _find_unknown(self, rows: list[dict[str, Any]]) -> Iterator[Mistake]:
@@ -176,17 +172,18 @@ class RowContract:
             if source is None or isinstance(value, dict | list) or _is_no_text(value):
                 texts[-1] = None
                 mistakes.append(Mistake(i, name, "nothing" if source is None else _tell(value), _valid(declared)))
-        cast = cast_column(pa.array(texts, pa.string()), declared, self.nulls)
+        cast = cast_column(pa.array(texts, pa.string()), declared, self.model.config.source.nulls)
         for i in np.flatnonzero(cast.failed).tolist():
             mistakes.append(Mistake(i, name, _tell(rows[i][str(sources[i])]), cast.expected))
         return [as_value(value) for value in cast.values.to_pylist()]
 
     def _find_unsound(self, read: Rows, batch: str) -> Iterator[Mistake]:
         """Values that a batch would send to quarantine."""
-        first, last = (moment.replace(tzinfo=None) for moment in self.find_span(batch))
-        for i, moment in enumerate(read[self.event_time]):
+        config, name = self.model.config, self.model.config.rows.event_time
+        first, last = (one.replace(tzinfo=None) for one in find_span(config.calendar, config.source, batch))
+        for i, moment in enumerate(read[name]):
             if not (isinstance(moment, datetime) and first <= moment <= last):
-                yield Mistake(i, self.event_time, str(moment), f"from {first:%Y-%m-%d} to {last:%Y-%m-%d}")
+                yield Mistake(i, name, str(moment), f"from {first:%Y-%m-%d} to {last:%Y-%m-%d}")
         for rule in self.rules:
             for i, value in enumerate(read[rule.column]):
                 if not rule.holds(value):

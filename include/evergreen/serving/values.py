@@ -20,6 +20,8 @@ Value = bool | int | float | str | datetime | None
 # By column, a value a row; None where it is missing. Times are in UTC without a zone, dates are midnights.
 Rows = Mapping[str, Sequence[Value]]
 _SMALLEST, _LARGEST = -(2**63), 2**63 - 1
+# Digits and sign of these; Python refuses to read thousands of digits.
+_LONGEST = 20
 _ISO = re.compile(r"(1[7-9]|2[01])\d\d-\d\d-\d\d([T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)?)?")
 _ISO_DATE = re.compile(r"(1[7-9]|2[01])\d\d-\d\d-\d\d")
 # Directives that pandas and Python read alike, each of a fixed width.
@@ -99,9 +101,11 @@ def _read_float(value: Any) -> float:
 
 
 def _read_integer(value: Any) -> int:
-    if not isinstance(value, Number) or not value.lstrip("-").isdigit() or not _SMALLEST <= int(value) <= _LARGEST:
+    if not isinstance(value, Number) or len(value) > _LONGEST or not _is_whole(value):
         raise NotPlain
-    return int(value)
+    if not _SMALLEST <= (number := int(value)) <= _LARGEST:
+        raise NotPlain
+    return number
 
 
 def _read_boolean(value: Any) -> bool:
