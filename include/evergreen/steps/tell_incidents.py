@@ -4,7 +4,7 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -86,20 +86,16 @@ def _in_turn(at: Locations, subject_id: str) -> Iterator[None]:
 
     :raises NotReady: if another has not ended in time.
     """
-    for left in range(_PATIENCE, -1, -1):
-        lease = hold_lease(at, subject_id, "alerts")
-        try:
-            lease.__enter__()
-        except NotReady:
-            if not left:
-                raise
-            time.sleep(1)
-        else:
-            break
-    try:
+    with ExitStack() as turn:
+        for left in range(_PATIENCE, -1, -1):
+            try:
+                turn.enter_context(hold_lease(at, subject_id, "alerts"))
+                break
+            except NotReady:
+                if not left:
+                    raise
+                time.sleep(1)
         yield
-    finally:
-        lease.__exit__(None, None, None)
 
 
 def _is_told(ledger: Ledger, sink: Sink, untold: Untold) -> bool:
