@@ -62,7 +62,7 @@ def drive(place: Path, meet: Callable[[], object] | None = None) -> None:
     """
     loop = open_loop(place)
     (meet or bool)()
-    keep_trying("the first start", lambda: loop.stores.models.name)
+    assert keep_trying("the first start", lambda: loop.stores.models.name) == "dev.small"
     for number in range(1, DAYS + 1):
         done = place / f"done-{number}"
         if meet is None and done.exists():
@@ -72,12 +72,11 @@ def drive(place: Path, meet: Callable[[], object] | None = None) -> None:
         done.touch()
 
 
-def keep_trying(what: str, work: Callable[[], object]) -> None:
-    """Do something until neither another driver nor a locked database is in the way."""
+def keep_trying(what: str, work: Callable[[], object]) -> object:
+    """Do something until neither another driver nor a locked database is in the way; returns what it came to."""
     while True:
         try:
-            work()
-            return
+            return work()
         except (NotReady, Outage) as error:
             print(f"{os.getpid()}, {what}: {error}", file=sys.stderr)
             time.sleep(0.05)

@@ -15,11 +15,8 @@ from evergreen.replay.runner import Runner
 from evergreen.steps.send_alerts import send_alerts
 from evergreen.storage.ledger import Ledger
 from evergreen.storage.stores import open_stores
+from tests.dying import Killed
 from tests.short_loop import Told, begun, run, short_model
-
-
-class Killed(BaseException):
-    """Stands for a kill: nothing catches it."""
 
 
 def test_what_was_decided_is_told_even_if_the_record_was_the_last_thing_written(

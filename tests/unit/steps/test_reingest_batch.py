@@ -22,16 +22,13 @@ from evergreen.storage.lake import Lake
 from evergreen.storage.ledger import Ledger
 from evergreen.storage.revisions import sealed_batch
 from evergreen.storage.stores import open_stores
+from tests.dying import Killed, dying
 from tests.short_loop import records, tables
 from tests.unit.conftest import CONFIG
 
 DAY, NEXT = "2024-01-01", "2024-01-02"
 HEADER = "id,at,distance,zone,minutes\n"
 WRITES = [(Ledger, "put"), (Lake, "replace"), (Lake, "put_raw")]
-
-
-class Killed(BaseException):
-    """What stands for the end of the process: nothing in the code under test catches it."""
 
 
 @pytest.fixture
@@ -170,17 +167,6 @@ def test_killed_after_any_write_the_next_call_ends_in_the_same_state(model, at, 
         with pytest.raises(Killed):
             reingest(n, dies_after=n)
         assert reingest(n)[0] == expected, f"killed after write {n}"
-
-
-def dying(write, written, after):
-    def call(*args, **kwargs):
-        result = write(*args, **kwargs)
-        written.append(write.__name__)
-        if len(written) == after:
-            raise Killed
-        return result
-
-    return call
 
 
 @pytest.mark.parametrize("rule", ["{marker: 'trips_{batch:%Y-%m-%d}.done'}", "{stable: 1s}"])

@@ -17,6 +17,7 @@ from evergreen.steps.score_batch import score_batch
 from evergreen.storage.lake import Lake
 from evergreen.storage.ledger import Ledger
 from evergreen.storage.stores import open_stores
+from tests.dying import Killed, dying
 from tests.short_loop import records, tables
 from tests.unit.small_loop import ROWS, SmallLoop, day, doubled, make_rows
 
@@ -157,10 +158,6 @@ def test_a_batch_without_rows_is_passed_over_and_told(tmp_path):
     assert list(describe_rescored(results))[1] == f"batch {day(3)}: not scored: its rows are rejected"
 
 
-class Killed(BaseException):
-    """What stands for the end of the process: nothing in the code under test catches it."""
-
-
 def test_killed_after_any_write_the_next_call_ends_in_the_same_state(lived, tmp_path, monkeypatch):
     def run(number, dies_after=None):
         place = tmp_path / f"lake{number}"
@@ -180,14 +177,3 @@ def test_killed_after_any_write_the_next_call_ends_in_the_same_state(lived, tmp_
         with pytest.raises(Killed):
             run(n, dies_after=n)
         assert run(n)[0] == expected, f"killed after write {n}"
-
-
-def dying(write, written, after):
-    def call(*args, **kwargs):
-        result = write(*args, **kwargs)
-        written.append(write.__name__)
-        if len(written) == after:
-            raise Killed
-        return result
-
-    return call
