@@ -25,6 +25,14 @@ class _FromOutside(BaseException):
     """As Airflow's for a task whose time is over."""
 
 
+@pytest.fixture(autouse=True)
+def interruptible():
+    """A shell has its background jobs ignore Ctrl-C; here it interrupts, as at a terminal."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize(
     "raised",
     [
