@@ -18,6 +18,7 @@ from evergreen.incidents import report
 from evergreen.replay.outcome import tell_attempt, tell_batch, tell_check
 from evergreen.replay.runner import Runner
 from evergreen.steps.rescore_batches import rescore_batches
+from evergreen.storage import ledger as ledger_module
 from evergreen.storage import version_evidence
 from tests.monitoring_files import named_metrics
 from tests.pages_server import Get, serve_pages
@@ -295,7 +296,7 @@ def test_a_damaged_record_is_told_and_harms_no_other_model(get: Get, small: Smal
     (record,) = (Path(small.at.lake) / "ledger" / "dev" / "small" / "incident" / "drift").glob("*.json")
     sound = record.read_text()
     record.write_text(sound[:20])
-    small.stores.ledger._read.clear()
+    ledger_module._KEPT.clear()
     try:
         told = text_of(get("/models"))
         assert "cannot be read record" in told

@@ -5,15 +5,18 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import TypeVar
+from threading import Lock
+from typing import NamedTuple, TypeVar
 
 import obstore
+from cachetools import LRUCache
 from obstore.exceptions import AlreadyExistsError, NotFoundError
 from pydantic import ValidationError
 
 from evergreen.batches import Calendar
 from evergreen.errors import RecordUnreadable
 from evergreen.records import SCHEMA, Record
+from evergreen.storage.cache import ByteCache
 from evergreen.storage.objects import open_store, put_new, reached
 
 R = TypeVar("R", bound=Record)
@@ -21,11 +24,26 @@ R = TypeVar("R", bound=Record)
 acting: ContextVar[str] = ContextVar("acting", default="")
 
 
+class _Kept(NamedTuple):
+    record: Record
+    size: int
+
+
+# Records that a process has read last, of all its ledgers: 800 nights of one model, or what the watch reads of 1,000.
+# A record takes some five times the memory of its JSON.
+_KEPT: ByteCache[_Kept] = ByteCache(32 * 1024 * 1024, lambda kept: 5 * kept.size)
+# Pages read with several threads, and each look into a cache that keeps what was used last changes it.
+_LOCK = Lock()
+# Rows of records, such as the revisions of one batch, of which a ledger knows how far they go.
+_ROWS = 1024
+
+
 class Ledger:
     """The records of one model.
 
-    Records never change, so one that was read is kept. Finding the newest of a kind costs a number of look-ups that
-    grows with the logarithm of how many there are; nothing here reads all that has ever been.
+    Records never change, so one that was read is kept, in a memory that does not grow with the batches. Finding the
+    newest of a kind costs a number of look-ups that grows with the logarithm of how many there are; nothing here reads
+    all that has ever been.
 
     :param uri: the lake's URI or folder.
     :param env: the deployment's name.
@@ -36,8 +54,7 @@ class Ledger:
         self._uri = f"{uri.rstrip('/')}/ledger"
         self._store = open_store(self._uri)
         self._root = f"{env}/{model_id}"
-        self._read: dict[str, Record] = {}
-        self._highest: dict[str, int] = {}
+        self._highest: LRUCache[str, int] = LRUCache(_ROWS)
 
     def put(self, record: R) -> R:
         """Write a record if its address is free.
@@ -46,32 +63,35 @@ class Ledger:
         """
         id_, n = record.address
         path = self._path(type(record), id_, n)
-        if path in self._read:
-            return self._read[path]  # type: ignore[return-value]
+        if (kept := self._kept(path)) is not None:
+            return kept  # type: ignore[return-value]
         by = {"by": acting.get()} if acting.get() else {}
         stamp = {"written_at": datetime.now(UTC).isoformat(), **by, **record.meta}
         stamped = record.model_copy(update={"meta": stamp})
+        content = stamped.model_dump_json(indent=1).encode()
         try:
             with reached(f"{self._uri}/{path}"):
-                put_new(self._uri, path, stamped.model_dump_json(indent=1).encode())
+                put_new(self._uri, path, content)
         except AlreadyExistsError:
             standing = self.get(type(record), id_, n)
             assert standing is not None
             return standing
-        self._read[path] = stamped
+        self._keep(path, stamped, content)
         return stamped
 
     def get(self, kind: type[R], id_: str, n: int = 0) -> R | None:
         """The record at an address, or None."""
         path = self._path(kind, id_, n)
-        if path not in self._read:
-            try:
-                with reached(f"{self._uri}/{path}"):
-                    content = bytes(obstore.get(self._store, path).bytes())
-            except (FileNotFoundError, NotFoundError):
-                return None
-            self._read[path] = self._parse(kind, path, content)
-        return self._read[path]  # type: ignore[return-value]
+        if (kept := self._kept(path)) is not None:
+            return kept  # type: ignore[return-value]
+        try:
+            with reached(f"{self._uri}/{path}"):
+                content = bytes(obstore.get(self._store, path).bytes())
+        except (FileNotFoundError, NotFoundError):
+            return None
+        record = self._parse(kind, path, content)
+        self._keep(path, record, content)
+        return record
 
     def require(self, kind: type[R], id_: str, n: int = 0) -> R:
         """The record at an address that another record names.
@@ -83,6 +103,15 @@ class Ledger:
             problem = f"is gone, and other records name it; {_a(kind)} is expected. Restore it from a backup"
             raise RecordUnreadable(f"record {self._uri}/{self._path(kind, id_, n)} {problem} (docs/backup.md)")
         return record
+
+    def _kept(self, path: str) -> Record | None:
+        with _LOCK:
+            kept = _KEPT.get((self, path))
+        return kept.record if kept is not None else None
+
+    def _keep(self, path: str, record: Record, content: bytes) -> None:
+        with _LOCK:
+            _KEPT.put((self, path), _Kept(record, len(content)))
 
     def _parse(self, kind: type[R], path: str, content: bytes) -> R:
         try:
@@ -118,7 +147,8 @@ class Ledger:
 
     def _gallop(self, key: str, exists: Callable[[int], bool]) -> int:
         """The highest number that exists in an unbroken row from 0, or -1."""
-        low = self._highest.get(key, -1)
+        with _LOCK:
+            low = self._highest.get(key, -1)
         step = 1
         while exists(low + step):
             low += step
@@ -127,7 +157,8 @@ class Ledger:
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (middle, high) if exists(middle) else (low, middle)
-        self._highest[key] = low
+        with _LOCK:
+            self._highest[key] = low
         return low
 
     def _path(self, kind: type[Record], id_: str, n: int) -> str:

@@ -1,5 +1,6 @@
 """The ledger: one record a place, the first stands; the newest is found without reading the rest."""
 
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from threading import Barrier
@@ -11,6 +12,7 @@ import evergreen.storage.ledger
 from evergreen.batches import Calendar
 from evergreen.errors import RecordUnreadable
 from evergreen.records import BatchRecord, ClaimRecord, ClosingRecord, SightingRecord
+from evergreen.storage.cache import ByteCache
 from evergreen.storage.ledger import Ledger
 
 DAYS = Calendar("day", datetime(2020, 1, 1, tzinfo=UTC))
@@ -214,3 +216,21 @@ def test_records_say_the_number_of_their_schema(ledger, tmp_path):
     ledger.put(closing("x"))
     [file] = tmp_path.rglob("*.json")
     assert '"schema_number": 1' in file.read_text()
+
+
+def test_many_nights_take_the_memory_of_a_few(ledger, tmp_path, monkeypatch):
+    bound = ByteCache(100_000, evergreen.storage.ledger._KEPT.getsizeof)
+    monkeypatch.setattr(evergreen.storage.ledger, "_KEPT", bound)
+    monkeypatch.setattr(evergreen.storage.ledger, "_ROWS", 20)
+    written, read = Ledger(str(tmp_path), "dev", "taxi"), Ledger(str(tmp_path), "dev", "taxi")
+    taken = {}
+    tracemalloc.start()
+    for night in range(1, 401):
+        name = DAYS.name(night - 1)
+        written.put(claim(name))
+        assert read.last(ClaimRecord, read.last_batch(ClaimRecord, DAYS)).as_of == name
+        taken[night] = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    # Each keeps some kilobytes of a night where it keeps all.
+    assert taken[400] - taken[100] < 100_000
+    assert [read.get(ClaimRecord, DAYS.name(night)).as_of for night in (0, 399)] == [DAYS.name(0), DAYS.name(399)]
