@@ -4,6 +4,7 @@ from airflow.sdk import DAG, CronDataIntervalTimetable, TaskGroup
 
 from airflow_evergreen.assets import asset_of
 from airflow_evergreen.dags import describe, models_for, one_run_a_batch, run_params
+from airflow_evergreen.operators.compute_views import ComputeViewsOperator
 from airflow_evergreen.operators.ingest_batch import IngestBatchOperator
 from airflow_evergreen.operators.score_batch import ScoreBatchOperator
 from airflow_evergreen.operators.send_alerts import SendAlertsOperator
@@ -31,6 +32,10 @@ for model in models_for("batch"):
         )
         send_alerts = SendAlertsOperator(task_id="send_alerts", model_id=model.id, failure="failed-batch").as_teardown()
         wait_for_batch >> ingest_batch >> validate_batch >> score_batch >> send_alerts
+        if model.config.features.views:
+            # Of a batch that was rejected, too, the views go on: its rows are not among them.
+            compute_views = ComputeViewsOperator(task_id="compute_views", model_id=model.id, trigger_rule="all_done")
+            validate_batch >> compute_views >> score_batch
 
         if model.config.labels is not None:
             with TaskGroup("labels", prefix_group_id=False, tooltip="Beside the rows, never in their way"):

@@ -30,6 +30,14 @@ def test_rows_go_one_way_and_labels_beside_them(dag):
     assert edges(dag) == chain(*ROWS) | chain(*LABELS)
 
 
+def test_views_are_computed_of_the_rows_before_they_are_scored(add_model):
+    add_model("trips", features={"views": {"zone_trips": 1}})
+    dag = parse("batch.py").dags["trips__batch"]
+    assert edges(dag) == chain(*ROWS) | chain(*LABELS) | chain("validate_batch", "compute_views", "score_batch")
+    # A batch that was rejected does not stop them.
+    assert dag.get_task("compute_views").trigger_rule == "all_done"
+
+
 def test_a_rejected_batch_is_still_claimed_and_told_of(dag):
     assert dag.get_task("score_batch").trigger_rule == "all_done"
     assert dag.get_task("send_alerts").is_teardown

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from evergreen.batches import Calendar, Every
 from evergreen.config.check_config import DIVERGENCES, CheckConfig
@@ -87,12 +87,24 @@ class FeaturesConfig(Contract):
         default=False,
         description="Whether a row's features rest on nothing but the row; large batches are then scored in pieces.",
     )
+    views: dict[str, Annotated[int, Field(gt=0)]] = Field(
+        default={},
+        description="Feature views whose values `features.py` gets as columns `VIEW.COLUMN` of the batch, each with "
+        "its version ([feature views](feature-views.md)).",
+    )
 
     @model_validator(mode="after")
-    def _rowwise_has_no_lookback(self) -> Self:
+    def _rowwise_reads_the_row_alone(self) -> Self:
         if self.rowwise and self.lookback:
             raise ValueError("rowwise: true and a lookback exclude each other; valid: lookback: 0, or rowwise: false")
+        if self.rowwise and self.views:
+            raise Misfit("rowwise: found true beside views; valid: rowwise: false, or no views")
         return self
+
+    @model_serializer(mode="wrap")
+    def _only_what_is_said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Without views it is written as ever: the hash that is a model's code version rests on it.
+        return {name: value for name, value in dump(self).items() if name != "views" or self.views}
 
 
 class EstimatorConfig(Contract):

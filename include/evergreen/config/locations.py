@@ -26,6 +26,7 @@ class Locations:
     :param landing: folder in which files arrive, one folder a model.
     :param tracking_uri: MLflow's tracking and registry URI.
     :param artifacts: where new experiments keep their artefacts; None leaves it to the MLflow server.
+    :param online: URL of the store that serves the latest values of feature views; empty: there is none.
     """
 
     env: str
@@ -33,6 +34,7 @@ class Locations:
     landing: str
     tracking_uri: str
     artifacts: str | None = None
+    online: str = ""
 
     @classmethod
     def under(cls, folder: Path, env: str = "dev", landing: str | None = None) -> Self:
@@ -44,11 +46,12 @@ class Locations:
             landing=landing or str(folder / "landing"),
             tracking_uri=f"sqlite:///{folder / 'mlflow.db'}",
             artifacts=(folder / "mlflow").as_uri(),
+            online=f"sqlite:///{folder / 'online.db'}",
         )
 
     @classmethod
     def from_environment(cls) -> Self:
-        """What ``EVERGREEN_HOME``, ``_ENV``, ``_LAKE``, ``_LANDING`` and ``MLFLOW_TRACKING_URI`` say.
+        """What ``EVERGREEN_HOME``, ``_ENV``, ``_LAKE``, ``_LANDING``, ``_ONLINE`` and ``MLFLOW_TRACKING_URI`` say.
 
         Unset, the last is MLflow's server of `evergreen run`, if that has worked in the home.
         """
@@ -61,6 +64,7 @@ class Locations:
             landing=os.environ.get("EVERGREEN_LANDING", default.landing),
             tracking_uri=tracking or default.tracking_uri,
             artifacts=None if tracking else default.artifacts,
+            online=os.environ.get("EVERGREEN_ONLINE", default.online),
         )
 
 
@@ -120,6 +124,17 @@ def model_roots() -> list[Path]:
     if (beside := _PACKAGE.parent / "models").is_dir():
         return [beside]
     return [Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser() / "include" / "models"]
+
+
+def view_roots() -> list[Path]:
+    """The folders that hold feature views: ``EVERGREEN_FEATURES``, separated as PATH is.
+
+    If it is unset, ``features`` beside each folder that holds models.
+    """
+    named = os.environ.get("EVERGREEN_FEATURES")
+    return [Path(root) for root in (named or "").split(os.pathsep) if root] or [
+        root.parent / "features" for root in model_roots()
+    ]
 
 
 def demo_models() -> Path:

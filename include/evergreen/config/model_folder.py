@@ -21,8 +21,7 @@ from evergreen.config.yaml_file import read_yaml
 from evergreen.errors import ConfigInvalid, ModelNotFound
 
 C = TypeVar("C", bound=Contract)
-_CODE = {"features.py": "build_features", "estimator.py": "build_estimator"}
-_ARGUMENTS = {"build_features": "batch, history", "build_estimator": "seed"}
+_CODE = {"features.py": ("build_features", "batch, history"), "estimator.py": ("build_estimator", "seed")}
 # The name goes into paths, into MLflow's and Airflow's names.
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 
@@ -84,14 +83,13 @@ def load_model_folder(path: Path) -> ModelFolder:
 @functools.lru_cache(maxsize=2048)
 def _load(path: Path, stamps: tuple[tuple[int, ...], ...]) -> ModelFolder:
     """:param stamps: by which the files are told from what they were."""
-    config = _read_yaml(path / "config.yaml", ModelConfig)
+    config = read_contract(path / "config.yaml", ModelConfig)
     expectations = ExpectationsConfig()
     if (path / "expectations.yaml").exists():
-        expectations = _read_yaml(path / "expectations.yaml", ExpectationsConfig)
+        expectations = read_contract(path / "expectations.yaml", ExpectationsConfig)
         _require_declared(path / "expectations.yaml", expectations, config)
-    return ModelFolder(
-        path.name, path, config, expectations, {name: _read_code(path / name, f) for name, f in _CODE.items()}
-    )
+    code = {name: read_code(path / name, *function) for name, function in _CODE.items()}
+    return ModelFolder(path.name, path, config, expectations, code)
 
 
 def _stamp(file: Path) -> tuple[int, ...]:
@@ -176,7 +174,11 @@ def parse_policies(text: str) -> RetrainConfig:
         raise ConfigInvalid(where, describe_mistakes(error, RetrainConfig)) from None
 
 
-def _read_yaml(path: Path, contract: type[C]) -> C:
+def read_contract(path: Path, contract: type[C]) -> C:
+    """Read a YAML file as a contract.
+
+    :raises ConfigInvalid: naming the file and each field at fault.
+    """
     content = read_yaml(path)
     try:
         # A file of comments alone says nothing, which expectations.yaml may.
@@ -203,7 +205,13 @@ def _require_declared(path: Path, expectations: ExpectationsConfig, config: Mode
         raise ConfigInvalid(str(path), problems)
 
 
-def _read_code(path: Path, function: str) -> str:
+def read_code(path: Path, function: str, arguments: str) -> str:
+    """The text of a file of own code.
+
+    :param function: that it must define.
+    :param arguments: of that function, for the message.
+    :raises ConfigInvalid: if it cannot be read, is not Python, or lacks the function.
+    """
     try:
         with io.TextIOWrapper(open_regular(path), encoding="utf-8") as file:
             code = file.read()
@@ -213,5 +221,5 @@ def _read_code(path: Path, function: str) -> str:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise ConfigInvalid(str(path), [f"is not Python: {error}"]) from error
     if function not in names:
-        raise ConfigInvalid(str(path), [f"has no function {function}; valid: def {function}({_ARGUMENTS[function]})"])
+        raise ConfigInvalid(str(path), [f"has no function {function}; valid: def {function}({arguments})"])
     return code

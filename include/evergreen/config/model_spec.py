@@ -22,6 +22,7 @@ class ModelSpec(BaseModel):
     :ivar metric: by which it was to be judged, and its constant is the best.
     :ivar lookback: batches before a batch that its features read.
     :ivar rowwise: whether they read nothing but the row.
+    :ivar views: the feature views that they read, each with its version.
     :ivar time_limit: of one call of its own code.
     :ivar window: label batches that it may learn from.
     :ivar target: name and type; empty for a model without labels.
@@ -42,6 +43,7 @@ class ModelSpec(BaseModel):
     time_limit: timedelta = HOUR
     lookback: int
     rowwise: bool
+    views: dict[str, int] = {}
     window: Window
     key: tuple[str, ...]
     event_time: str
@@ -68,6 +70,7 @@ class ModelSpec(BaseModel):
             time_limit=config.model.time_limit,
             lookback=config.features.lookback,
             rowwise=config.features.rowwise,
+            views=config.features.views,
             window=window,
             key=schema.key,
             event_time=schema.event_time,

@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 
 from evergreen.config.data_schema import DataSchema
+from evergreen.config.model_spec import ModelSpec
 from evergreen.errors import FeaturesInvalid
 from evergreen.features.reading import Columns, is_readable, published, read_keys, read_labels, read_rows
+from evergreen.features.views import join_views
 from evergreen.records import ClaimRecord, DataRecord, Partition
 from evergreen.storage.cache import ByteCache
 from evergreen.storage.own_code import own_code
@@ -66,12 +68,13 @@ def build_features(
     mine, data = packed.spec.data_schema(today), claimed_data(stores, claim)
     listed = [revised] if revised else [p for p in data.partitions if p.table == "clean" and p.batch == claim.as_of]
     # Of one claim, the same code gives the same features; a training meets most batches again.
-    table, code, reach = stores.lake.table_uri("clean"), packed.features.__name__, packed.spec.lookback
-    cache_key = (table, code, mine.fingerprint, today.key, claim.as_of, claim.data, reach, *listed)
+    table, code, spec = stores.lake.table_uri("clean"), packed.features.__name__, packed.spec
+    beyond = (spec.lookback, *sorted(spec.views.items()))
+    cache_key = (table, code, mine.fingerprint, today.key, claim.as_of, claim.data, beyond, *listed)
     kept = _BUILT.get(cache_key)
     if kept is not None:
         return kept
-    rows, history = read_inputs(mine, stores, claim, reach, listed)
+    rows, history = read_inputs(mine, stores, claim, spec, listed)
     built = BatchFeatures(
         read_keys(today, stores, listed).drop(columns="batch"),
         call_features(packed, rows, history, claim.as_of),
@@ -81,18 +84,19 @@ def build_features(
 
 
 def read_inputs(
-    mine: DataSchema, stores: Stores, claim: ClaimRecord, reach: int, listed: list[Partition]
+    mine: DataSchema, stores: Stores, claim: ClaimRecord, spec: ModelSpec, listed: list[Partition]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What ``build_features`` is given for a batch: its rows, and the history before it.
+    """What ``build_features`` is given for a batch: its rows with the values of views, and the history before it.
 
     :param mine: the schema of the model, under whose names they are read.
-    :param reach: batches that it looks back.
+    :param spec: how far it looks back, and which views it reads.
     :param listed: the partitions of the rows.
     """
-    first = mine.calendar.shift(claim.as_of, -reach)
+    first = mine.calendar.shift(claim.as_of, -spec.lookback)
     listing = claimed_data(stores, claim).partitions
     within = DataRecord.listing([partition for partition in listing if partition.batch >= first])
-    return read_rows(mine, stores, listed)[list(mine.columns)], read_history(mine, stores, within, claim.as_of)
+    rows = join_views(read_rows(mine, stores, listed)[list(mine.columns)], mine, stores, spec.views, claim.as_of)
+    return rows, read_history(mine, stores, within, claim.as_of)
 
 
 def claimed_data(stores: Stores, claim: ClaimRecord) -> DataRecord:

@@ -12,6 +12,7 @@ from evergreen.config.data_schema import DataSchema
 from evergreen.errors import FeaturesInvalid, NotReady
 from evergreen.features.building import build_features
 from evergreen.features.reading import published, read_key_objects, read_keys, read_labels, read_rows, superseded
+from evergreen.features.views import list_values
 from evergreen.records import ClaimRecord, DataRecord, Partition
 from evergreen.storage.packed_model import PackedModel
 from evergreen.storage.stores import Stores
@@ -202,6 +203,7 @@ def gather_features(
         built = build_features(today, stores, packed, claim, sources[str(batch)])
         data = stores.ledger.get(DataRecord, claim.data)
         read.update(data.partitions if data is not None else ())
+        read.update(list_values(stores, packed.spec.views, today.calendar.moment(str(batch))))
         if pieces and list(pieces[0].columns) != list(built.features.columns):
             where = f"model {packed.spec.model}, features.py, build_features on batch {batch}"
             before, now = list(pieces[0].columns), list(built.features.columns)

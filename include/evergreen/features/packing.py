@@ -74,7 +74,9 @@ class Recipe:
     @classmethod
     def of_baseline(cls, model: ModelFolder) -> "Recipe":
         """The best constant in place of the folder's own features and estimator."""
-        spec = ModelSpec.of(model.id, model.config, "all").model_copy(update={"lookback": 0, "rowwise": True})
+        spec = ModelSpec.of(model.id, model.config, "all").model_copy(
+            update={"lookback": 0, "rowwise": True, "views": {}}
+        )
         files = {FEATURES: "features.py", "estimator.py": f"estimate_{METRICS[spec.metric].constant}.py"}
         return cls(spec, {name: (_BASELINE / file).read_text(encoding="utf-8") for name, file in files.items()})
 

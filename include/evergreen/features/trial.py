@@ -65,7 +65,7 @@ def try_code(recipe: Recipe, today: DataSchema, stores: Stores, labelled: Labell
         return
     schema, batch = recipe.spec.data_schema(today), str(labelled.rows["batch"].iloc[-1])
     claim, rows_in = standing_claim(stores, batch), [labelled.sources[batch]]
-    rows, history = read_inputs(schema, stores, claim, recipe.spec.lookback, rows_in)
+    rows, history = read_inputs(schema, stores, claim, recipe.spec, rows_in)
     target = labelled.rows[schema.labels.column].head(_ROWS) if schema.labels is not None else None
     sample = _Sample(batch, rows.head(_ROWS), history, target)
     with tempfile.TemporaryDirectory() as scratch:

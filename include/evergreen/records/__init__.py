@@ -45,9 +45,11 @@ from evergreen.records.incidents import (
     Words,
 )
 from evergreen.records.verdicts import ClosingRecord, SectionVerdict, VerdictRecord, WishRecord
+from evergreen.records.views import VIEWS, ValuesRecord, ViewRecord
 
 __all__ = [
     "SCHEMA",
+    "VIEWS",
     "ApprovalRecord",
     "ArrivalRecord",
     "AttemptRecord",
@@ -87,7 +89,9 @@ __all__ = [
     "TellingRecord",
     "Told",
     "Unscored",
+    "ValuesRecord",
     "VerdictRecord",
+    "ViewRecord",
     "WishRecord",
     "Words",
 ]

@@ -120,12 +120,12 @@ class RevisionRecord(Record):
 
 
 class Partition(Part):
-    """One revision of one batch in one table.
+    """One revision of one batch in one table: ``clean``, ``labels``, ``predictions``, or that of a feature view.
 
     ``content`` is the hash of its canonical rows; of predictions it is the data version that they were made from.
     """
 
-    table: Literal["clean", "labels", "predictions"]
+    table: str
     batch: str
     revision: int
     content: str

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from evergreen.config.feeds_config import FilesConfig, QueryConfig
-from evergreen.config.locations import Locations
+from evergreen.config.locations import Locations, model_roots, view_roots
 from evergreen.config.model_folder import ModelFolder, parse_policies
+from evergreen.config.view_folder import load_views
 from evergreen.errors import EvergreenError, NotReady
 from evergreen.judging.attempts import DueAttempt, find_due_attempt
 from evergreen.records import ApprovalRecord, Feed
@@ -16,6 +17,7 @@ from evergreen.sinks import Sink
 from evergreen.sources.intake import source_of
 from evergreen.steps.check_drift import check_drift
 from evergreen.steps.close_verdict import close_verdict
+from evergreen.steps.compute_views import compute_views
 from evergreen.steps.ingest_batch import ingest_batch
 from evergreen.steps.judge_model import judge_model
 from evergreen.steps.promote_model import promote_model
@@ -51,6 +53,8 @@ class Runner:
         """
         moment = now or self.model.config.calendar.end(batch)
         self._take(batch, moment, "rows")
+        if self.model.config.features.views:
+            compute_views(self.model, self.at, batch, load_views(self.model, view_roots(), model_roots()))
         score_batch(self.model, self.at, batch)
         self._take(batch, moment, "labels")
         if (self.model.config.calendar.index(batch) + 1) % self.model.config.check.every == 0:

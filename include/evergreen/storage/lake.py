@@ -14,7 +14,7 @@ from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from obstore.exceptions import NotFoundError
 
 from evergreen.errors import Outage, SchemaChanged, SourceChanged
-from evergreen.records import Partition
+from evergreen.records import VIEWS, Partition
 from evergreen.storage.cache import ByteCache
 from evergreen.storage.content import find_content, plain
 from evergreen.storage.damage import readable
@@ -42,7 +42,8 @@ class Lake:
     """
 
     def __init__(self, uri: str, env: str, model_id: str) -> None:
-        self._root = f"{uri.rstrip('/')}/tables/{env}/{model_id}"
+        self._tables = f"{uri.rstrip('/')}/tables/{env}"
+        self._root = f"{self._tables}/{model_id}"
         self._raw = f"{env}/{model_id}"
         self._raw_uri = f"{uri.rstrip('/')}/raw"
         self._store = open_store(self._raw_uri)
@@ -52,8 +53,8 @@ class Lake:
         self._cache: ByteCache[pa.Table] = ByteCache(_CACHED_BYTES, lambda rows: int(rows.nbytes))
 
     def table_uri(self, table: str) -> str:
-        """Where a table lies, for Spark, DuckDB, Polars and others."""
-        return f"{self._root}/{table}"
+        """Where a table lies, for Spark, DuckDB, Polars and others; those of feature views belong to no model."""
+        return f"{self._tables if table.startswith(VIEWS) else self._root}/{table}"
 
     def replace(
         self, table: str, batch: str, revision: int, rows: pa.Table | MakePieces, metadata: dict[str, str]

@@ -158,7 +158,7 @@ class ModelFromCode(PythonModel):
         self._estimator = load_estimator(folder / ESTIMATOR, self._spec["trusted_types"])
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> Any:
-        """Predict from the rows of a batch alone; a model with a lookback needs ``score_batch``.
+        """Predict from the rows of a batch alone; a model with a lookback or feature views needs ``score_batch``.
 
         :param model_input: the columns of config.yaml; those that no feature reads may be left out.
         """
@@ -167,6 +167,11 @@ class ModelFromCode(PythonModel):
             raise ValueError(
                 f"model {model} reads the {lookback} batches before the one it scores; MLflow hands over single rows. "
                 "Score it with Evergreen's score_batch."
+            )
+        if views := self._spec.get("views"):
+            raise ValueError(
+                f"model {model} reads the feature views {', '.join(views)}; MLflow hands over single rows. Score it "
+                "with Evergreen's score_batch, or ask `evergreen serve`."
             )
         rows = as_declared(model_input, self._spec["columns"])
         try:

@@ -69,13 +69,14 @@ class _Clock:
 
 
 @contextmanager
-def own_code(where: str, limit: timedelta) -> Iterator[None]:
+def own_code(where: str, limit: timedelta, field: str = "model.time_limit in config.yaml") -> Iterator[None]:
     """Call a model's own code in the block.
 
     Whatever it raises is refused, be it ``SystemExit``, ``MemoryError`` or ``GeneratorExit``. The time limit holds in a
     main thread, and as soon as the code comes back to Python: a loop in C, and ``os._exit``, nothing meets here.
 
     :param where: the model, its file and what was called, for the message.
+    :param field: what sets the limit, for the message.
     :raises CodeUnsafe: if the time was over.
     :raises FeaturesInvalid: saying what was raised.
     """
@@ -87,7 +88,7 @@ def own_code(where: str, limit: timedelta) -> Iterator[None]:
     try:
         yield
     except _OutOfTime:
-        way_out = "make it faster, or raise model.time_limit in config.yaml"
+        way_out = f"make it faster, or raise {field}"
         raise CodeUnsafe(f"{where}: ran for longer than {limit}; {way_out}") from None
     except BaseException as error:
         if any(error is raised for raised in clock.raised):

@@ -13,6 +13,7 @@ from airflow_evergreen.operators.approve_model import ApproveModelOperator
 from airflow_evergreen.operators.ask_retraining import AskRetrainingOperator
 from airflow_evergreen.operators.check_drift import CheckDriftOperator
 from airflow_evergreen.operators.close_verdict import CloseVerdictOperator
+from airflow_evergreen.operators.compute_views import ComputeViewsOperator
 from airflow_evergreen.operators.ingest_batch import IngestBatchOperator
 from airflow_evergreen.operators.judge_model import JudgeModelOperator
 from airflow_evergreen.operators.promote_model import PromoteModelOperator
@@ -34,6 +35,7 @@ PLAIN = {"model_id": "taxi"}
 OPERATORS = {
     IngestBatchOperator: PLAIN,
     ValidateBatchOperator: PLAIN,
+    ComputeViewsOperator: PLAIN,
     ScoreBatchOperator: PLAIN,
     CheckDriftOperator: PLAIN,
     SendAlertsOperator: {**PLAIN, "failure": "failed-retrain", "attempt": ATTEMPT},
