@@ -226,5 +226,6 @@ def incidents_of(ledger: Ledger, cause: Cause | Shared) -> Iterator[Incident]:
 
 def newest_incidents(ledger: Ledger) -> list[Incident]:
     """The newest incident of every cause."""
-    newest = [last_incident(ledger, cause) for cause in get_args(Cause)]
+    risen = ledger.ids(IncidentRecord)
+    newest = [last_incident(ledger, cause) for cause in get_args(Cause) if cause in risen]
     return [incident for incident in newest if incident is not None]

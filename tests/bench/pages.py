@@ -13,6 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.bench.models import share_records
 from tests.conftest import *  # noqa: F403 - Airflow's settings, before it is imported
 from tests.unit.small_loop import SmallLoop, doubled
 
@@ -29,11 +30,9 @@ def main(models: int, days: int) -> None:
     try:
         loop = SmallLoop.under(home)
         loop.run(doubled, *range(1, _DAYS_RUN + 1))
-        _prolong(loop, days)
-        ledger, names = Path(loop.at.lake) / "ledger" / "dev", ["small", *(f"m{i:03}" for i in range(1, models))]
-        for name in names[1:]:
-            shutil.copytree(loop.model.path, loop.model.path.parent / name)
-            (ledger / name).symlink_to(ledger / "small", target_is_directory=True)
+        prolong(loop, days)
+        names = ["small", *(f"m{i:03}" for i in range(1, models))]
+        share_records(loop, names[1:])
         dags = [f"{name}__batch" for name in names]
         with serve_pages(home, loop.model.path.parent, dags) as get:
             before = _peak()
@@ -55,7 +54,7 @@ def _peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def _prolong(loop: SmallLoop, days: int) -> None:
+def prolong(loop: SmallLoop, days: int) -> None:
     """Go on with the records of the last day that was run, as if each later one were alike."""
     from evergreen.records import AttemptRecord, BatchRecord, ClaimRecord, ClosingRecord, VerdictRecord
 

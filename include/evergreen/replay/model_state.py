@@ -1,6 +1,11 @@
 """The state of a model now, read from its records: for the list of models and for metrics."""
 
+import sys
 from dataclasses import dataclass
+from threading import Lock
+from typing import NamedTuple
+
+from cachetools import LRUCache
 
 from evergreen.config.gate_config import MetricName
 from evergreen.config.model_folder import ModelFolder
@@ -10,6 +15,20 @@ from evergreen.storage.ledger import Ledger
 
 # Batches of which the list of models draws the error and counts the quarantine.
 RECENT = 30
+
+
+class _Batch(NamedTuple):
+    """What stays of a batch once it was checked, for the list's sums and lines."""
+
+    checked: bool
+    errors: dict[str, float]
+    rows_in: int
+    quarantined: int
+
+
+# Of 2,000 models, some tens of MB: whoever draws the list each minute reads the records of a batch once.
+_BATCHES: LRUCache[tuple[Ledger, str], _Batch] = LRUCache(RECENT * 2048)
+_LOCK = Lock()
 
 
 @dataclass(frozen=True)
@@ -80,12 +99,12 @@ def read_state(model: ModelFolder, ledger: Ledger) -> ModelState:
     if batch is None:
         return state
     recent = [calendar.name(i) for i in range(max(0, calendar.index(batch) - RECENT + 1), calendar.index(batch) + 1)]
-    verdicts = [one for name in recent if (one := ledger.get(VerdictRecord, name)) is not None]
-    rows = [sealed for name in recent if (sealed := ledger.get(BatchRecord, f"rows.{name}")) is not None]
+    told = {name: _read_batch(ledger, name) for name in recent}
     errors: dict[str, float] = {}
-    for verdict in verdicts:
-        errors.update(verdict.outcomes.numbers.get("by_batch_scored", {}))
-    newest = ledger.last(VerdictRecord, verdicts[-1].as_of) if verdicts else None
+    for one in told.values():
+        errors.update(one.errors)
+    checked = [name for name, one in told.items() if one.checked]
+    newest = ledger.last(VerdictRecord, checked[-1]) if checked else None
     return ModelState(
         model=state.model,
         title=state.title,
@@ -100,9 +119,29 @@ def read_state(model: ModelFolder, ledger: Ledger) -> ModelState:
             sorted((one for one in newest_incidents(ledger) if one.resolved is None), key=lambda one: one.opened.as_of)
         ),
         errors=tuple(sorted(errors.items())),
-        rows_in=sum(one.rows_in for one in rows),
-        quarantined=sum(one.quarantined for one in rows),
+        rows_in=sum(one.rows_in for one in told.values()),
+        quarantined=sum(one.quarantined for one in told.values()),
     )
+
+
+def _read_batch(ledger: Ledger, batch: str) -> _Batch:
+    """What the first records of a batch tell; they never change, so what was checked is kept."""
+    with _LOCK:
+        kept = _BATCHES.get((ledger, batch))
+    if kept is not None:
+        return kept
+    verdict, rows = ledger.get(VerdictRecord, batch), ledger.get(BatchRecord, f"rows.{batch}")
+    scored = verdict.outcomes.numbers.get("by_batch_scored", {}) if verdict is not None else {}
+    found = _Batch(
+        checked=verdict is not None,
+        errors={sys.intern(name): error for name, error in scored.items()},
+        rows_in=rows.rows_in if rows is not None else 0,
+        quarantined=rows.quarantined if rows is not None else 0,
+    )
+    if verdict is not None and rows is not None:
+        with _LOCK:
+            _BATCHES[ledger, batch] = found
+    return found
 
 
 def _find_waiting(ledger: Ledger, newest: VerdictRecord | None) -> AttemptRecord | None:

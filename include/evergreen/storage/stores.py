@@ -79,7 +79,7 @@ def require_lake(at: Locations, registry: bool = False) -> None:
         )
 
 
-@functools.lru_cache(maxsize=512)
+@functools.lru_cache(maxsize=2048)
 def open_stores(at: Locations, model_id: str) -> Stores:
     """The stores of a model in a deployment, for those who read nothing by its folder: its calendar, its key."""
     return Stores(at, model_id)

@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -15,10 +16,14 @@ from evergreen.config.model_folder import BrokenFolder, ModelFolder, find_model_
 from evergreen.judging.attempts import DueAttempt, find_due_attempt
 from evergreen.storage.stores import stores_of
 
+T = TypeVar("T")
+Folder = ModelFolder | BrokenFolder
 _logger = logging.getLogger(__name__)
 _LIVE = ["queued", "running"]
 # Seconds: how long one trigger waits, and how often it looks for what is to be reported.
 _LONGEST, _BETWEEN = 3600.0, 30.0
+# Models whose records are read at once.
+_ASKING = 8
 
 
 class RetrainTrigger(BaseTrigger):
@@ -52,15 +57,14 @@ class RetrainTrigger(BaseTrigger):
             await asyncio.sleep(self.poll)
 
     def _find_runs(self) -> list[dict[str, Any]]:
-        at, runs = Locations.from_environment(), []
-        for model in find_model_folders(model_roots()).values():
-            if isinstance(model, BrokenFolder):
-                continue
+        at = Locations.from_environment()
+        dues = _ask_each("its open verdict could not be read", lambda folder: _find_due(folder, at))
+        runs = []
+        for model_id, due in dues.items():
             try:
-                run = _next_run(model, at)
+                run = _next_run(model_id, due) if due is not None else None
             except Exception:
-                # One model's trouble must not stop the others; its own DAGs tell of it.
-                _logger.exception("model %s: its open verdict could not be read; the others go on", model.id)
+                _logger.exception("model %s: its runs could not be counted; the others go on", model_id)
                 continue
             if run is not None:
                 runs.append(run)
@@ -72,12 +76,11 @@ class RetrainTrigger(BaseTrigger):
             return False
         from evergreen.steps.watch_models import find_changes
 
-        at, seen, self._probed = Locations.from_environment(), set(), time.monotonic()
-        for folder in find_model_folders(model_roots()).values():
-            try:
-                seen |= {(folder.id, change.words.text) for change in find_changes(folder, at, datetime.now(UTC))}
-            except Exception:
-                _logger.exception("model %s: whether it stands still could not be read; the others go on", folder.id)
+        at, self._probed = Locations.from_environment(), time.monotonic()
+        changes = _ask_each(
+            "whether it stands still could not be read", lambda folder: find_changes(folder, at, datetime.now(UTC))
+        )
+        seen = {(model_id, change.words.text) for model_id, found in changes.items() for change in found or ()}
         changed, self._changes = bool(seen & self._changes), seen
         return changed or self._wants_digest(at)
 
@@ -92,10 +95,32 @@ class RetrainTrigger(BaseTrigger):
             return False
 
 
-def _next_run(model: ModelFolder, at: Locations) -> dict[str, Any] | None:
-    due = find_due_attempt(model.config, stores_of(model, at))
-    dag_id = f"{model.id}__retrain"
-    if due is None or RuntimeTaskInstance.get_dr_count(dag_id, states=_LIVE):
+def _ask_each(trouble: str, ask: Callable[[Folder], T]) -> dict[str, T | None]:
+    """Ask something of every folder, several at once: a lake on S3 takes hundredths of a second to answer.
+
+    :param trouble: what it is that failed for a model, whose answer is then None: it must not stop the others, and its
+        own DAGs tell of it.
+    """
+
+    def safely(folder: Folder) -> T | None:
+        try:
+            return ask(folder)
+        except Exception:
+            _logger.exception("model %s: %s; the others go on", folder.id, trouble)
+            return None
+
+    folders = find_model_folders(model_roots())
+    with ThreadPoolExecutor(_ASKING) as asking:
+        return dict(zip(folders, asking.map(safely, folders.values()), strict=True))
+
+
+def _find_due(folder: Folder, at: Locations) -> DueAttempt | None:
+    return find_due_attempt(folder.config, stores_of(folder, at)) if isinstance(folder, ModelFolder) else None
+
+
+def _next_run(model_id: str, due: DueAttempt) -> dict[str, Any] | None:
+    dag_id = f"{model_id}__retrain"
+    if RuntimeTaskInstance.get_dr_count(dag_id, states=_LIVE):
         return None
     number = 1
     while RuntimeTaskInstance.get_dr_count(dag_id, run_ids=[_run_id(due, number)]):

@@ -28,6 +28,7 @@ from evergreen.records import (
     SectionVerdict,
     VerdictRecord,
 )
+from evergreen.replay.model_state import read_state
 from evergreen.replay.status import describe_status
 from evergreen.sinks import LogSink
 from evergreen.sources.waiting import probe_batch, unordered, unsettled
@@ -193,6 +194,7 @@ def readers(model, at, n):
 
     return {
         "status": lambda: list(describe_status(model, at)),
+        "list": lambda: read_state(model, open_stores(at, model.id).ledger),
         "watch": lambda: find_due_attempt(config, open_stores(at, model.id)),
         "check": lambda: _conclude(model, open_stores(at, model.id), batch),
         "sensors": lambda: (
