@@ -4,6 +4,8 @@ from airflow.sdk import DAG, CronDataIntervalTimetable
 
 from airflow_evergreen.dags import describe, models_for, one_run_a_batch, run_params
 from airflow_evergreen.operators.check_drift import CheckDriftOperator
+from airflow_evergreen.operators.ingest_answers import IngestAnswersOperator
+from airflow_evergreen.operators.judge_arms import JudgeArmsOperator
 from airflow_evergreen.operators.send_alerts import SendAlertsOperator
 from airflow_evergreen.sensors.wait_for_scores import WaitForScoresSensor
 
@@ -18,6 +20,11 @@ for model in models_for("drift"):
         check_drift = CheckDriftOperator(task_id="check_drift", model_id=model.id)
         send_alerts = SendAlertsOperator(task_id="send_alerts", model_id=model.id, failure="failed-drift").as_teardown()
         wait_for_scores >> check_drift >> send_alerts
+        if model.config.serving.keeps:
+            ingest_answers = IngestAnswersOperator(task_id="ingest_answers", model_id=model.id)
+            wait_for_scores >> ingest_answers >> send_alerts
+        if model.config.serving.experiments:
+            ingest_answers >> JudgeArmsOperator(task_id="judge_arms", model_id=model.id) >> send_alerts
     # After the tasks: Airflow would copy them into each, once for each class that it is made by.
     dag.params = run_params(model)
     globals()[dag.dag_id] = dag

@@ -40,6 +40,7 @@ HEADINGS: dict[Cause | Shared, str] = {
     "failed-retrain": "a retraining failed",
     "broken": "the model folder is refused",
     "late": "batches are late",
+    "taken-back": "a challenger was taken back from online traffic",
     "outage": "does not answer",
     "digest": "the day's digest",
 }

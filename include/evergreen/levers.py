@@ -75,6 +75,28 @@ def rollback(model_id: str, version: int | None, reason: str, yes: bool) -> None
 
 @click.command()
 @click.argument("model_id", metavar="MODEL")
+@click.option("--challenger", type=int, help="Let this version, which was promoted once, answer beside the champion.")
+@click.option("--end", is_flag=True, help="Let the champion answer alone again.")
+@click.option("--why", "reason", help="Why; it goes on record. Needed with either.")
+def arms(model_id: str, challenger: int | None, end: bool, reason: str | None) -> None:
+    """Tell who answers online beside the champion, and what is known of it; or begin or end that."""
+    from evergreen.replay.status import describe_arms
+    from evergreen.steps.judge_arms import begin_arms, end_arms
+
+    if (challenger is not None) + end != (reason is not None):
+        raise click.UsageError("say --challenger VERSION --why …, or --end --why …, or neither to look")
+    model, at = get_model_folder(model_id, model_roots()), standing_lake()
+    why = f"{getpass.getuser()}: {reason}"
+    if challenger is not None:
+        begin_arms(model, at, challenger, why)
+    elif end:
+        end_arms(model, at, why)
+    for line in describe_arms(model, at):
+        say(line)
+
+
+@click.command()
+@click.argument("model_id", metavar="MODEL")
 @click.argument("version", type=int)
 @click.option("--why", "reason", required=True, help="Why; it goes on record.")
 def reproduce(model_id: str, version: int, reason: str) -> None:
@@ -121,4 +143,4 @@ def standing_lake(registry: bool = False) -> Locations:
     return at
 
 
-LEVERS = (reingest, rescore, rollback, reproduce, acknowledge)
+LEVERS = (reingest, rescore, rollback, arms, reproduce, acknowledge)

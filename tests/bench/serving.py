@@ -51,7 +51,7 @@ def main(place: Path) -> None:
     rows = _rows(place, max(SIZES))
     print(f"{'rows':>5} {'who':<34} {'p50 ms':>8} {'p99 ms':>8} {'p50 / raw':>10}")
     contract = RowContract.of(model, 1_000)
-    uri = f"models:/{open_stores(at, model.id).models.name}/{served.promotion.version}"
+    uri = f"models:/{open_stores(at, model.id).models.name}/{served.version}"
     with _server("evergreen.cli", "serve", model.id, "--port", place=place) as ours, _mlflow(uri, at) as theirs:
         for size in SIZES:
             body = json.dumps({"rows": rows[:size]}).encode()

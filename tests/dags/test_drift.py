@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.dags.parsing import edges
+from tests.dags.parsing import edges, parse
 
 
 @pytest.fixture
@@ -30,3 +30,13 @@ def test_a_batch_may_be_given_by_hand(dag):
     param = dag.params.get_param("batch")
     assert param.schema["type"] == ["null", "string"]
     assert "such as 2024-01-01" in param.description
+
+
+def test_answers_and_a_challenger_have_their_tasks_where_config_says_so(add_model):
+    add_model("kept", serving={"answers": True})
+    add_model("tried", serving={"canary": {}})
+    dags = parse().dags
+    asked = {"wait_for_scores >> check_drift", "check_drift >> send_alerts"}
+    kept = asked | {"wait_for_scores >> ingest_answers", "ingest_answers >> send_alerts"}
+    assert edges(dags["kept__drift"]) == kept
+    assert edges(dags["tried__drift"]) == kept | {"ingest_answers >> judge_arms", "judge_arms >> send_alerts"}

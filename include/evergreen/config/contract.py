@@ -13,6 +13,7 @@ from evergreen.config.gate_config import GateConfig, Task
 from evergreen.config.limits_config import LimitsConfig
 from evergreen.config.policies_config import Decay, EveryN, Policy, RetrainConfig
 from evergreen.config.schedule_config import ScheduleConfig
+from evergreen.config.serving_config import ServingConfig
 from evergreen.config.tasks_config import AlertsConfig, TasksConfig
 
 # Label batches that a model learns from; ``all`` of the past.
@@ -162,6 +163,7 @@ class ModelConfig(Contract):
     alerts: AlertsConfig = AlertsConfig()
     tasks: TasksConfig = TasksConfig()
     limits: LimitsConfig = LimitsConfig()
+    serving: ServingConfig = ServingConfig()
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Self:
@@ -184,8 +186,8 @@ class ModelConfig(Contract):
                 raise Misfit(f"{name}.files: found {feed.files}; valid: a date that tells one {every} from the next")
         if self.labels is not None:
             self._check_target(self.labels)
-            if isinstance(self.labels, LabelFeed) and set(self.labels.key) != set(self.rows.key):
-                raise Misfit(f"labels.key: found {list(self.labels.key)}; valid: {list(self.rows.key)}")
+        elif self.serving.canary is not None:
+            raise Misfit("serving.canary: found labels: none; valid: with labels, which judge the challenger")
         return self
 
     def _check_divergences(self) -> None:
@@ -210,6 +212,8 @@ class ModelConfig(Contract):
                 raise Misfit(f"{name}: found decimal or thousands; valid: in files alone, a query returns numbers")
 
     def _check_target(self, labels: LabelsInside) -> None:
+        if isinstance(labels, LabelFeed) and set(labels.key) != set(self.rows.key):
+            raise Misfit(f"labels.key: found {list(labels.key)}; valid: {list(self.rows.key)}")
         valid, given = _TARGETS[self.model.task], labels.target[labels.column].type
         if given not in valid:
             raise Misfit(f"labels.target: found {given} for {self.model.task}; valid: {', '.join(valid)}")

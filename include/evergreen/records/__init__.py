@@ -4,6 +4,7 @@ A record's path is ``<env>/<model id>/<kind>/<id>/<n>``. Wall time and run ids s
 in equality: two runs that decide the same write equal records.
 """
 
+from evergreen.records.arms import AnswersRecord, ArmReport, ArmsRecord, Comparison
 from evergreen.records.attempts import (
     ApprovalRecord,
     AttemptRecord,
@@ -50,7 +51,10 @@ from evergreen.records.views import VIEWS, ValuesRecord, ViewRecord
 __all__ = [
     "SCHEMA",
     "VIEWS",
+    "AnswersRecord",
     "ApprovalRecord",
+    "ArmReport",
+    "ArmsRecord",
     "ArrivalRecord",
     "AttemptRecord",
     "BatchRecord",
@@ -58,6 +62,7 @@ __all__ = [
     "Cause",
     "ClaimRecord",
     "ClosingRecord",
+    "Comparison",
     "DataRecord",
     "FairnessReport",
     "Feed",

@@ -7,6 +7,7 @@ from evergreen.records.base import Record
 Cause = Literal[
     "fault-rows", "fault-labels", "stale-rows", "stale-labels", "unmatched", "drift", "decay", "unscored", "unfit",
     "approval", "moved", "overdue", "paused", "failed-batch", "failed-drift", "failed-retrain", "broken", "late",
+    "taken-back",
 ]  # fmt: skip
 # What is told of several models in one message.
 Shared = Literal["outage", "digest"]

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from evergreen.config.feeds_config import FilesConfig, QueryConfig
 from evergreen.config.locations import Locations, model_roots, view_roots
 from evergreen.config.model_folder import ModelFolder, parse_policies
+from evergreen.config.serving_config import ServingConfig
 from evergreen.config.view_folder import load_views
 from evergreen.errors import EvergreenError, NotReady
 from evergreen.judging.attempts import DueAttempt, find_due_attempt
@@ -18,7 +19,9 @@ from evergreen.sources.intake import source_of
 from evergreen.steps.check_drift import check_drift
 from evergreen.steps.close_verdict import close_verdict
 from evergreen.steps.compute_views import compute_views
+from evergreen.steps.ingest_answers import ingest_answers
 from evergreen.steps.ingest_batch import ingest_batch
+from evergreen.steps.judge_arms import judge_arms
 from evergreen.steps.judge_model import judge_model
 from evergreen.steps.promote_model import promote_model
 from evergreen.steps.register_model import register_model
@@ -57,6 +60,9 @@ class Runner:
             compute_views(self.model, self.at, batch, load_views(self.model, view_roots(), model_roots()))
         score_batch(self.model, self.at, batch)
         self._take(batch, moment, "labels")
+        if self.model.config.serving.keeps:
+            ingest_answers(self.model, self.at, batch)
+            judge_arms(self.model, self.at, batch)
         if (self.model.config.calendar.index(batch) + 1) % self.model.config.check.every == 0:
             check_drift(self.model, self.at, batch)
             self.retrain()
@@ -145,14 +151,14 @@ def try_replay(
 
 
 def for_replay(model: ModelFolder, first: str | None, policies: str | None, html: bool) -> ModelFolder:
-    """A model folder as a replay needs it: its history begins at the span, and nothing is waited for.
+    """A model folder as a replay needs it: its history begins at the span, nothing is waited for, nobody asks online.
 
     :param first: first batch of the span; None begins where the schedule does.
     :param policies: such as ``decay+every:4``; None keeps those of config.yaml.
     :param html: whether the checks may write HTML reports.
     """
     config = model.config
-    changes: dict[str, object] = {"source": _at_once(config.source)}
+    changes: dict[str, object] = {"source": _at_once(config.source), "serving": ServingConfig()}
     if isinstance(config.labels, FilesConfig | QueryConfig):
         changes["labels"] = _at_once(config.labels)
     if first is not None:

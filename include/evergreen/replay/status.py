@@ -11,6 +11,7 @@ from evergreen.judging.attempts import find_due_attempt, find_open_verdict, get_
 from evergreen.judging.champion import judged_promotion, promotion_serving, require_promoted
 from evergreen.records import (
     ApprovalRecord,
+    ArmsRecord,
     AttemptRecord,
     ClaimRecord,
     Judgement,
@@ -53,6 +54,8 @@ def describe_status(model: ModelFolder, at: Locations) -> Iterator[str]:
         due = find_due_attempt(model.config, stores)
         when = f"its attempt is due at {due.as_of}" if due else "its attempt waits for labels"
         yield f"  open verdict: {verdict.id} ({', '.join(verdict.reasons)}); {when}"
+    if model.config.serving.experiments:
+        yield from (f"  {line}" for line in describe_arms(model, at))
     still = [incident for incident in newest_incidents(stores.ledger) if incident.resolved is None]
     yield f"  open incidents: {len(still) or 'none'}"
     for incident in still:
@@ -63,6 +66,23 @@ def describe_status(model: ModelFolder, at: Locations) -> Iterator[str]:
             yield f"      quiet until {quiet.until}, by {quiet.by}: {quiet.why}"
         yield f"      {runbook_of(model)}#{opened.cause}"
     yield from (f"  not told yet: {one}" for one in find_untold(model, at, datetime.now(UTC)))
+
+
+def describe_arms(model: ModelFolder, at: Locations) -> Iterator[str]:
+    """Say who answers online beside the champion, how both did, and what was decided."""
+    record = stores_of(model, at).ledger.last(ArmsRecord, "online")
+    if record is None:
+        yield "online: the champion answers alone; no challenger was tried yet"
+        return
+    named = f"version {record.challenger}" if record.version is not None else f"of attempt {record.challenger}"
+    answers = f"answers {record.share:g} of a hundred keys since {record.since}" if record.share else "answers unseen"
+    did = answers if record.state == "running" else f"{record.state} at {record.as_of}"
+    yield f"online: the challenger {named} {did}: {record.why}"
+    for arm in record.arms:
+        error = f", {model.config.gate.metric} {arm.error:.4g}" if arm.error is not None else ""
+        yield f"  {arm.arm}: {arm.answered} rows answered, {arm.rows} with a label{error}"
+    if (seen := record.comparison) is not None:
+        yield f"  improvement {seen.improvement:.1%} ({seen.lower:.1%} to {seen.upper:.1%}), at all looks together"
 
 
 def describe_version(model: ModelFolder, at: Locations, version: int) -> Iterator[str]:

@@ -8,6 +8,8 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import anyio
@@ -18,7 +20,9 @@ from starlette.requests import ClientDisconnect
 
 from evergreen.errors import EvergreenError, ModelNotFound, NotReady, Outage
 from evergreen.foreign_text import one_line
-from evergreen.serving.champions import Champion, ServedVersion
+from evergreen.serving.answer_log import AnswerLog, LoggedAnswer
+from evergreen.serving.arms import Answered
+from evergreen.serving.champions import Champion
 from evergreen.serving.describing import describe_contract, describe_predict
 from evergreen.serving.metrics import Metrics
 from evergreen.serving.request import RowContract, RowsInvalid
@@ -51,8 +55,10 @@ class _Service:
     :param champions: by model.
     """
 
-    def __init__(self, champions: Mapping[str, Champion], limits: Limits, metrics: Metrics) -> None:
-        self.champions = champions
+    def __init__(
+        self, champions: Mapping[str, Champion], limits: Limits, metrics: Metrics, logs: Mapping[str, AnswerLog]
+    ) -> None:
+        self.champions, self.logs = champions, logs
         self.contracts = {name: RowContract.of(one.model, limits.rows) for name, one in champions.items()}
         self.limits, self.metrics = limits, metrics
         self._slots = anyio.CapacityLimiter(limits.at_once)
@@ -72,7 +78,7 @@ class _Service:
                 raise ModelNotFound(f"no model {name!r} is served here; there are: {', '.join(self.champions)}")
             body = await self._read_body(request)
             async with self._slot():
-                return 200, await run_sync(self._predict, name, version, body)
+                return 200, await run_sync(self._predict, name, version, body, id_)
         except RowsInvalid as error:
             return 422, {"error": str(error), "mistakes": error.tell()}
         except HTTPException as error:
@@ -91,16 +97,28 @@ class _Service:
             _logger.exception("request %s", id_)
             return 500, {"error": f"this was not foreseen; the service's log has it under request {id_}"}
 
-    def _predict(self, name: str, version: int | None, body: bytes) -> dict[str, Any]:
-        served: ServedVersion = self.champions[name].require(version)
-        predictions = served.predict(self.contracts[name].read(body, served.batch))
-        return {
+    def _predict(self, name: str, version: int | None, body: bytes, id_: str) -> dict[str, Any]:
+        champion = self.champions[name]
+        arms = champion.arms if version is None else None
+        served = arms.champion if arms is not None else champion.require(version)
+        rows = self.contracts[name].read(body, served.batch)
+        log = self.logs.get(name)
+        if arms is not None and not arms.is_shadow and log is not None:
+            answered = arms.answer(rows, log.keys(rows))
+        else:
+            answered = Answered.by(served, rows, named=version is not None)
+        told = {
             "model": name,
-            "version": served.promotion.version,
-            "promotion": served.promotion.number,
+            "version": served.version,
+            "promotion": served.promotion,
             "batch": served.batch,
-            "predictions": predictions.tolist(),
+            "predictions": answered.predictions.tolist(),
         }
+        if arms is not None and not arms.is_shadow:
+            told |= {"arms": answered.arms, "versions": answered.versions}
+        if log is not None:
+            log.add(LoggedAnswer(id_, datetime.now(UTC), served, arms, rows, answered))
+        return told
 
     async def _read_body(self, request: Request) -> bytes:
         """The body, of which no more is taken than the limit."""
@@ -128,15 +146,22 @@ class _Service:
             self._slots.release_on_behalf_of(me)
 
 
-def build_app(champions: Mapping[str, Champion], limits: Limits, token: str | None = None, env: str = "dev") -> FastAPI:
+def build_app(
+    champions: Mapping[str, Champion],
+    limits: Limits,
+    token: str | None = None,
+    env: str = "dev",
+    logs: Mapping[str, AnswerLog] = MappingProxyType({}),
+) -> FastAPI:
     """The service as an ASGI application.
 
     :param champions: who answers, by model.
     :param token: what a caller's ``Authorization: Bearer`` must hold; None where anybody may ask.
     :param env: the deployment's name, a label of the metrics.
+    :param logs: where answers are kept, of the models of which they are.
     :raises ExtraMissing: without prometheus-client.
     """
-    service = _Service(champions, limits, Metrics(env, champions))
+    service = _Service(champions, limits, Metrics(env, champions, logs), logs)
     app = FastAPI(title="Evergreen", description="Predictions of the champions.", openapi_url=None)
     guarded = [Depends(_require(token))] if token else []
     # Who asks whether it lives has no token, and is told no more.
@@ -205,7 +230,7 @@ def _require(token: str) -> Any:
 
 
 def _tell_ready(champions: Mapping[str, Champion]) -> JSONResponse:
-    versions = {name: champion.current and champion.current.promotion.version for name, champion in champions.items()}
+    versions = {name: champion.current and champion.current.version for name, champion in champions.items()}
     return JSONResponse(versions, 503 if None in versions.values() else 200)
 
 
@@ -213,5 +238,7 @@ def _tell_champion(champion: Champion) -> dict[str, Any]:
     current = champion.current
     told: dict[str, Any] = {"version": None, "trouble": champion.trouble}
     if current is not None:
-        told |= {"version": current.promotion.version, "promotion": current.promotion.number, "batch": current.batch}
+        told |= {"version": current.version, "promotion": current.promotion, "batch": current.batch}
+    if (arms := champion.arms) is not None:
+        told |= {"challenger": arms.challenger.version, "share": arms.share}
     return told

@@ -15,9 +15,11 @@ from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import EvergreenError, ModelIncompatible, ModelNotFound, NotReady
 from evergreen.features.building import call_features, call_predict, list_readable_data, read_history
+from evergreen.features.evidence import packed_hashes
 from evergreen.features.generations import missing_columns
 from evergreen.judging.champion import promotion_serving
-from evergreen.records import ClaimRecord, PromotionRecord
+from evergreen.records import ArmsRecord, ClaimRecord, PromotionRecord
+from evergreen.serving.arms import Arms
 from evergreen.serving.values import Rows, as_frame
 from evergreen.storage.columns import find_column
 from evergreen.storage.packed_model import PackedModel
@@ -33,7 +35,8 @@ class ServedVersion:
     """A version that answers, with all that it needs: nothing is read for a request.
 
     :param model: the folder, by whose contract rows come.
-    :param promotion: which version it is, and since when it serves.
+    :param version: its number; of a challenger that has none yet, its attempt.
+    :param promotion: the number of the promotion that puts it in force; None for a challenger without one.
     :param packed: its code and its estimator.
     :param batch: the batch that is scored next, to which the rows are taken to belong.
     :param history: what its features look back on, as known before that batch.
@@ -41,7 +44,8 @@ class ServedVersion:
     """
 
     model: ModelFolder
-    promotion: PromotionRecord
+    version: int | str
+    promotion: int | None
     packed: PackedModel
     batch: str
     history: pd.DataFrame
@@ -74,6 +78,8 @@ class Champion:
         self._lock = threading.Lock()
         # Read once a request, and replaced as a whole: a request that has begun ends with the version that it met.
         self.current: ServedVersion | None = None
+        # Who else answers; None where the champion does alone.
+        self.arms: Arms | None = None
         # Why a newer version does not answer; empty where the champion does.
         self.trouble = "it was not looked for yet"
 
@@ -82,6 +88,8 @@ class Champion:
         try:
             with self._lock:
                 self._follow()
+                if self.model.config.serving.experiments:
+                    self._follow_arms()
         except EvergreenError as error:
             if str(error) != self.trouble:
                 _logger.warning("model %s: %s; %s", self.model.id, error, self._tell_instead())
@@ -100,7 +108,7 @@ class Champion:
         current = self.current
         if current is None:
             raise NotReady(f"model {self.model.id}: no version answers: {self.trouble}")
-        if version is None or version == current.promotion.version:
+        if version is None or version == current.version:
             return current
         with self._lock:
             named = self._named.pop(version, None)
@@ -120,27 +128,50 @@ class Champion:
         if promotion is None:
             raise NotReady("no version was promoted yet; it serves from its first promotion on")
         current = self.current
-        if current is not None and (promotion.number, batch) == (current.promotion.number, current.batch):
+        if current is not None and (promotion.number, batch) == (current.promotion, current.batch):
             return
         self.current = self._prepare(promotion, batch)
-        if current is None or current.promotion.number != promotion.number:
+        if current is None or current.promotion != promotion.number:
             _logger.info("model %s: version %s answers", self.model.id, promotion.version)
+
+    def _follow_arms(self) -> None:
+        """Obey the newest record of who answers beside the champion; a challenger that cannot be loaded does not."""
+        current, record, arms = self.current, self._stores.ledger.last(ArmsRecord, "online"), self.arms
+        if current is None or record is None or record.state != "running":
+            self.arms = None
+            return
+        same = arms is not None and (arms.experiment, arms.challenger.batch) == (record.experiment, current.batch)
+        self.arms = None if not same else arms
+        challenger = arms.challenger if same and arms is not None else self._load_challenger(record, current.batch)
+        self.arms = Arms(record.n, record.experiment, current, challenger, record.share)
+
+    def _load_challenger(self, record: ArmsRecord, batch: str) -> ServedVersion:
+        if record.version is not None:
+            return self._prepare(self._find(record.version), batch)
+        models = self._stores.models
+        run = models.find_run(record.challenger, "challenger")
+        if run is None:
+            raise ModelNotFound(f"the challenger of attempt {record.challenger} is gone from MLflow")
+        packed = models.load_run(run, packed_hashes(self._stores, record.challenger, "challenger"))
+        return self._furnish(packed, record.challenger, None, batch)
 
     def _prepare(self, promotion: PromotionRecord, batch: str) -> ServedVersion:
         """Load a version and what it looks back on, before any request waits for it."""
-        today = self.model.config.data_schema
         packed = self._stores.models.load_promoted(promotion)
+        return self._furnish(packed, promotion.version, promotion.number, batch)
+
+    def _furnish(self, packed: PackedModel, version: int | str, promotion: int | None, batch: str) -> ServedVersion:
+        """Read what a loaded version looks back on."""
+        today = self.model.config.data_schema
         mine = packed.spec.data_schema(today)
         if unknown := missing_columns(today, mine):
-            raise ModelIncompatible(
-                f"version {promotion.version} reads {', '.join(unknown)}, as config.yaml does not say"
-            )
+            raise ModelIncompatible(f"version {version} reads {', '.join(unknown)}, as config.yaml does not say")
         data, _ = list_readable_data(today, self._stores, batch, packed.spec.lookback)
         history = read_history(mine, self._stores, data, batch)
         columns = {
             name: (str(find_column(name, column, today.columns)), column.type) for name, column in mine.columns.items()
         }
-        return ServedVersion(self.model, promotion, packed, batch, history, columns)
+        return ServedVersion(self.model, version, promotion, packed, batch, history, columns)
 
     def _find(self, version: int) -> PromotionRecord:
         found = [one for one in self._stores.ledger.all(PromotionRecord, "champion") if one.version == version]
@@ -150,7 +181,7 @@ class Champion:
 
     def _tell_instead(self) -> str:
         current = self.current
-        return f"version {current.promotion.version} answers as before" if current is not None else "nobody answers"
+        return f"version {current.version} answers as before" if current is not None else "nobody answers"
 
 
 def follow_all(champions: Iterable[Champion], seconds: float, ended: threading.Event) -> None:

@@ -13,6 +13,8 @@ from evergreen.config.model_folder import get_model_folder
 from evergreen.errors import Refused, needs_extra
 from evergreen.terminal import say
 
+# Seconds that the end of the process waits for its answers to be written.
+_LAST = 30.0
 _TOKEN = "EVERGREEN_SERVE_TOKEN"  # noqa: S105 - a variable's name
 
 
@@ -45,6 +47,20 @@ _TOKEN = "EVERGREEN_SERVE_TOKEN"  # noqa: S105 - a variable's name
     "--seconds", default=5.0, show_default=True, type=click.FloatRange(0.01), help="Longest wait of a request."
 )
 @click.option(
+    "--flush",
+    default=5.0,
+    show_default=True,
+    type=click.FloatRange(0.1),
+    help="Seconds after which answers are written down, where config.yaml keeps them; a killed process loses so many.",
+)
+@click.option(
+    "--spool-mb",
+    default=256,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Answers that may wait to be taken into the lake; further ones are lost, and counted.",
+)
+@click.option(
     "--tls-cert", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Certificate of the service."
 )
 @click.option("--tls-key", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Its key.")
@@ -63,6 +79,8 @@ def serve(
     at_once: int,
     waiting: int,
     seconds: float,
+    flush: float,
+    spool_mb: int,
     tls_cert: Path | None,
     tls_key: Path | None,
     client_ca: Path | None,
@@ -71,6 +89,7 @@ def serve(
     with needs_extra("serve", "evergreen serve"):
         import uvicorn
 
+        from evergreen.serving.answer_log import AnswerLog, keep_flushing
         from evergreen.serving.app import Limits, build_app
     from evergreen.serving.champions import Champion, follow_all
     from evergreen.storage.stores import require_lake
@@ -83,12 +102,17 @@ def serve(
     for name, champion in champions.items():
         champion.follow()
         current = champion.current
-        told = f"version {current.promotion.version} answers" if current else f"nobody answers yet: {champion.trouble}"
+        told = f"version {current.version} answers" if current else f"nobody answers yet: {champion.trouble}"
         say(f"{name}  {told}")
-    app = build_app(champions, Limits(rows, body_kb * 1_000, at_once, waiting, seconds), token, at.env)
+    keeping = {name: one.model for name, one in champions.items() if one.model.config.serving.keeps}
+    logs = {name: AnswerLog(model, at, spool_mb=spool_mb) for name, model in keeping.items()}
+    app = build_app(champions, Limits(rows, body_kb * 1_000, at_once, waiting, seconds), token, at.env, logs)
     ended = threading.Event()
     follower = threading.Thread(target=follow_all, args=(champions.values(), poll, ended), daemon=True)
     follower.start()
+    writer = threading.Thread(target=keep_flushing, args=(logs.values(), flush, ended), daemon=True)
+    if logs:
+        writer.start()
     try:
         uvicorn.run(
             app, host=host, port=port, access_log=False, log_level="info",
@@ -97,6 +121,9 @@ def serve(
         )  # fmt: skip
     finally:
         ended.set()
+        if logs:
+            # What was answered last is written before the process ends.
+            writer.join(_LAST)
 
 
 def _require_guard(host: str, token: str | None, cert: Path | None, key: Path | None, client_ca: Path | None) -> None:

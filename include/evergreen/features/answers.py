@@ -1,0 +1,62 @@
+"""Online answers as the lake keeps them, one row an answered row."""
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from evergreen.records import AnswersRecord
+from evergreen.storage.lake import to_frame
+from evergreen.storage.stores import Stores
+
+# ``decision`` is the number of the arms' record that was obeyed, ``failed`` where the challenger could not answer,
+# ``shadow`` what it would have answered.
+ANSWERS = pa.schema(
+    [
+        pa.field("request_id", pa.string()),
+        pa.field("row", pa.int64()),
+        pa.field("at", pa.timestamp("us", "UTC")),
+        pa.field("online_batch", pa.string()),
+        pa.field("key", pa.string()),
+        pa.field("values", pa.string()),
+        pa.field("version", pa.string()),
+        pa.field("arm", pa.string()),
+        pa.field("prediction", pa.float64()),
+        pa.field("decision", pa.int64()),
+        pa.field("shadow", pa.float64()),
+        pa.field("failed", pa.bool_()),
+    ]
+)
+_ONCE = ["request_id", "row"]
+
+
+def as_json(value: Any) -> Any:
+    """A moment as text; anything else as it is."""
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def key_texts(columns: Iterable[Sequence[Any]]) -> list[str]:
+    """Keys, each as one text that is the same wherever the key comes from.
+
+    :param columns: of each column of the key, in the contract's order, a value a row.
+    """
+    return [json.dumps([as_json(one) for one in key], ensure_ascii=False) for key in zip(*columns, strict=True)]
+
+
+def read_answers(stores: Stores, as_of: str, first: str = "") -> pd.DataFrame:
+    """The answers that were taken into the lake from one batch to another, each row of a request once.
+
+    :param as_of: the last batch.
+    :param first: the first batch; by default all.
+    :returns: (n, columns of ``ANSWERS``) by time.
+    """
+    pieces, record = [ANSWERS.empty_table()], stores.ledger.last(AnswersRecord, "batches")
+    while record is not None and record.as_of >= first:
+        if record.rows and record.as_of <= as_of:
+            pieces.append(stores.lake.read(record.partition, _ONCE).select(ANSWERS.names).cast(ANSWERS))
+        record = stores.ledger.get(AnswersRecord, "batches", record.n - 1) if record.n else None
+    answers = to_frame(pa.concat_tables(pieces)).sort_values(["at", *_ONCE], ignore_index=True)
+    return answers.drop_duplicates(_ONCE, ignore_index=True)

@@ -1,0 +1,90 @@
+"""Take in what was answered online."""
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import ModelFolder
+from evergreen.features.answers import ANSWERS
+from evergreen.records import AnswersRecord, SourceFile
+from evergreen.storage.content import content_hash
+from evergreen.storage.lake import describe
+from evergreen.storage.spool import Spool
+from evergreen.storage.stores import Stores, stores_of
+
+_KINDS = {
+    "request_id": str, "row": int, "online_batch": str, "key": str, "values": str, "version": str, "arm": str,
+    "prediction": float, "decision": int, "shadow": float, "failed": bool,
+}  # fmt: skip
+
+
+def ingest_answers(model: ModelFolder, at: Locations, batch: str) -> AnswersRecord:
+    """Copy the spooled answers into the lake as those of a batch, record them once, and empty the spool of them.
+
+    A row of a request counts once, however often its file or its line came.
+
+    :param batch: the batch as of which they are taken in; of one before the last nothing is taken in any more.
+    :returns: the record that stands: the batch's own, or that of a later one.
+    :raises SourceChanged: if a copy is not what the record says.
+    """
+    stores, spool = stores_of(model, at), Spool(at, model.id)
+    last = stores.ledger.last(AnswersRecord, "batches")
+    if last is not None:
+        # A run that was killed may have left its rows unwritten, or its files in the spool.
+        _finish(stores, spool, last)
+        if last.as_of >= batch:
+            return last
+    files = []
+    for name in spool.sizes():
+        content = spool.read(name)
+        if content is not None:
+            digest = hashlib.sha256(content).hexdigest()
+            raw = stores.lake.put_raw(f"answers/{batch}/{digest}", content)
+            files.append(SourceFile(name=name, size=len(content), sha256=digest, raw=raw))
+    rows, copies, torn = _parse(stores, tuple(files))
+    record = AnswersRecord(
+        as_of=batch,
+        n=last.n + 1 if last is not None else 0,
+        files=tuple(files),
+        rows=rows.num_rows,
+        copies=copies,
+        torn=torn,
+        content=content_hash(rows) if rows.num_rows else "",
+    )
+    standing = stores.ledger.put(record)
+    _finish(stores, spool, standing)
+    return standing
+
+
+def _finish(stores: Stores, spool: Spool, record: AnswersRecord) -> None:
+    """Write the rows of a record, if they are not there, and delete its files."""
+    left = set(spool.sizes()) & {file.name for file in record.files}
+    if record.rows and not stores.lake.read_any("answers", record.as_of, 0).num_rows:
+        rows, _, _ = _parse(stores, record.files)
+        stores.lake.replace("answers", record.as_of, 0, rows, describe(record=record.n))
+    spool.delete(sorted(left))
+
+
+def _parse(stores: Stores, files: tuple[SourceFile, ...]) -> tuple[pa.Table, int, int]:
+    """The answers of some files, how many of them came before, and how many lines cannot be read."""
+    lines = [line for file in files for line in stores.lake.get_raw(file.raw).splitlines()]
+    read = [answer for line in lines if (answer := _read(line)) is not None]
+    once: dict[tuple[str, int], dict[str, Any]] = {}
+    for answer in read:
+        once.setdefault((answer["request_id"], answer["row"]), answer)
+    return pa.Table.from_pylist(list(once.values()), ANSWERS), len(read) - len(once), len(lines) - len(read)
+
+
+def _read(line: bytes) -> dict[str, Any] | None:
+    """An answer; None where the line holds none, such as one that a disk has spoilt."""
+    try:
+        answer = json.loads(line)
+        answer["at"] = datetime.fromisoformat(answer["at"]).astimezone(UTC)
+        kinds = (isinstance(answer.get(name), kind | None) for name, kind in _KINDS.items())
+        return answer if all(kinds) and {"request_id", "row", "key"} <= answer.keys() else None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None

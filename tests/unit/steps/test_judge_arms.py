@@ -1,0 +1,250 @@
+"""A challenger on live traffic: begun where one waits, judged on the labels of its answers, taken back if worse."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from evergreen.config.locations import Locations
+from evergreen.config.model_folder import load_model_folder
+from evergreen.errors import ModelNotFound, Refused
+from evergreen.features.answers import read_answers
+from evergreen.incidents import newest_incidents
+from evergreen.records import AnswersRecord, ArmsRecord
+from evergreen.replay.status import describe_arms
+from evergreen.serving.answer_log import AnswerLog
+from evergreen.serving.app import Limits, build_app
+from evergreen.serving.champions import Champion
+from evergreen.steps.approve_model import approve_model
+from evergreen.steps.ingest_answers import ingest_answers
+from evergreen.steps.judge_arms import begin_arms, end_arms, judge_arms
+from evergreen.storage.spool import Spool
+from tests.serving_server import serving
+from tests.unit.small_loop import ROWS, SmallLoop, day, doubled, make_rows
+
+GATE = {"metric": "mae", "min_rows": 30}
+CANARY = {"canary": {"steps": [50, 100]}}
+
+
+@contextmanager
+def served(loop: SmallLoop) -> Iterator[tuple[httpx.Client, Champion, AnswerLog]]:
+    champion, log = Champion(loop.model, loop.at), AnswerLog(loop.model, loop.at)
+    champion.follow()
+    with serving(build_app({"small": champion}, Limits(), logs={"small": log})) as client:
+        yield client, champion, log
+
+
+def ask(client: httpx.Client, number: int, request: str | None = None) -> dict:
+    """A day's rows, asked before they come as a batch."""
+    rows = make_rows(number, doubled).drop(columns="y")
+    rows = rows.assign(at=rows["at"].map(lambda moment: moment.isoformat())).to_dict(orient="records")
+    headers = {"X-Request-ID": request} if request else {}
+    answer = client.post("/models/small/predict", json={"rows": rows}, headers=headers)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("begun")
+    SmallLoop.under(place).run(doubled, 1, 2)
+    return place
+
+
+@pytest.fixture
+def lived(begun: Path, tmp_path: Path) -> SmallLoop:
+    """Version 1 is the baseline, version 2 learnt the line; MLflow finds their files where they were made."""
+    shutil.copytree(begun, tmp_path / "lived")
+    return SmallLoop(load_model_folder(tmp_path / "lived" / "models" / "small"), Locations.under(tmp_path / "lived"))
+
+
+def arms_of(loop: SmallLoop) -> list[ArmsRecord]:
+    return list(loop.stores.ledger.all(ArmsRecord, "online"))
+
+
+def test_answers_are_taken_in_once_as_a_batch_however_often_they_came(lived: SmallLoop) -> None:
+    loop = lived.using(serving={"answers": True})
+    with served(loop) as (client, _, log):
+        told = ask(client, 3, "first")
+        log.flush()
+        # The caller did not hear the answer and asks again; the writer did not hear that the file is there.
+        ask(client, 3, "first")
+        log.flush()
+        spool = Spool(loop.at, "small")
+        assert len(spool.sizes()) == 2
+        loop.run(doubled, 3)
+    record = loop.stores.ledger.last(AnswersRecord, "batches")
+    assert record is not None
+    assert (record.as_of, record.rows, record.copies, record.torn) == (day(3), ROWS, ROWS, 0)
+    assert spool.sizes() == {}
+    answers = read_answers(loop.stores, day(3))
+    assert answers["prediction"].tolist() == told["predictions"]
+    assert set(answers["version"]) == {str(told["version"])}
+    assert set(answers["arm"]) == {"champion"}
+    # Online equals batch for the same rows, and the key is the batch's.
+    scored = lived.predictions(3)
+    assert answers["prediction"].tolist() == scored["prediction"].tolist()
+    assert answers["key"].tolist() == [json.dumps([number]) for number in scored["id"]]
+    # Again, and for a batch before: nothing moves, and what came since waits for the next one.
+    spool.write("later.jsonl", b"no JSON\n")
+    assert ingest_answers(loop.model, loop.at, day(3)) == record
+    assert ingest_answers(loop.model, loop.at, day(2)) == record
+    loop.run(doubled, 4)
+    after = loop.stores.ledger.last(AnswersRecord, "batches")
+    assert after is not None
+    assert (after.as_of, after.rows, after.torn) == (day(4), 0, 1)
+    assert len(read_answers(loop.stores, day(4))) == ROWS
+    assert arms_of(loop) == []
+
+
+def test_a_run_that_was_killed_after_its_record_is_completed(lived: SmallLoop, monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = lived.using(serving={"answers": True})
+    with served(loop) as (client, _, log):
+        told = ask(client, 3)
+        log.flush()
+    monkeypatch.setattr("evergreen.steps.ingest_answers._finish", lambda *_: None)
+    ingest_answers(loop.model, loop.at, day(2))
+    assert Spool(loop.at, "small").sizes()
+    monkeypatch.undo()
+    ingest_answers(loop.model, loop.at, day(2))
+    assert Spool(loop.at, "small").sizes() == {}
+    assert read_answers(loop.stores, day(2))["prediction"].tolist() == told["predictions"]
+
+
+def test_a_canary_that_is_worse_is_taken_back_and_told(lived: SmallLoop) -> None:
+    loop = lived.using(serving=CANARY)
+    begun = begin_arms(loop.model, loop.at, 1, "ada: is the baseline as good?")
+    assert (begun.share, begun.state) == (50, "running")
+    with served(loop) as (client, champion, log):
+        told = ask(client, 3)
+        by_arm = {
+            arm: {v for a, v in zip(told["arms"], told["versions"], strict=True) if a == arm} for arm in told["arms"]
+        }
+        assert by_arm == {"champion": {2}, "challenger": {1}}
+        # A key keeps its arm, in another process and as the share grows.
+        with served(loop) as (another, other, _):
+            assert ask(another, 3)["arms"] == told["arms"]
+            assert other.arms is not None
+        for number in (3, 4, 5):
+            ask(client, number)
+            log.flush()
+            loop.run(doubled, number)
+            champion.follow()
+        alone = ask(client, 6)
+        assert "arms" not in alone
+        assert alone["version"] == loop.promotions[-1].version
+    records = arms_of(loop)
+    assert records[-1].state == "taken back"
+    assert records[-1].why.startswith("it is worse: improvement -")
+    worse, better = records[-1].arms[1], records[-1].arms[0]
+    assert worse.error is not None
+    assert better.error is not None
+    assert worse.error > 2 * better.error
+    assert min(worse.rows, better.rows) >= 30
+    (incident,) = [one for one in newest_incidents(loop.stores.ledger) if one.opened.cause == "taken-back"]
+    assert "challenger 1 was taken back from online traffic" in incident.opened.text
+    # Judged once a batch, and nothing moves afterwards or for a batch before.
+    assert judge_arms(loop.model, loop.at, day(5)) == records[-1]
+    assert judge_arms(loop.model, loop.at, day(4)) == records[-1]
+    assert arms_of(loop) == records
+    lines = list(describe_arms(loop.model, loop.at))
+    assert lines[0].startswith(f"online: the challenger version 1 taken back at {records[-1].as_of}: it is worse")
+    assert lines[2].startswith("  challenger: ")
+
+
+def test_a_challenger_that_waits_is_tried_unseen_and_then_step_by_step_until_its_answer(tmp_path: Path) -> None:
+    loop = SmallLoop.under(tmp_path)
+    loop.run(doubled, 1)
+    loop = loop.using(gate=GATE | {"approval": "required"}, serving={"shadow": True})
+    loop.run(doubled, 2, 3)
+    (begun,) = arms_of(loop)
+    assert begun.challenger == f"{day(2)}.0"
+    assert begun.why == "its challenger waits for an answer"
+    with served(loop) as (client, champion, log):
+        assert champion.arms is not None
+        challenger, computed = champion.arms.challenger, []
+        assert challenger.version == f"{day(2)}.0"
+        predict = challenger.predict
+        object.__setattr__(challenger, "predict", lambda rows: computed.append(len(rows["id"])) or predict(rows))
+        # Two requests were answered before either's shadow is computed, and then both are at once.
+        told = ask(client, 4)
+        ask(client, 4)
+        assert "arms" not in told
+        assert computed == []
+        log.flush()
+        assert computed == [2 * ROWS]
+    loop.run(doubled, 4)
+    seen = arms_of(loop)[-1]
+    assert seen.why.startswith("it is better: improvement ")
+    assert [arm.rows for arm in seen.arms] == [ROWS, ROWS]
+    answers = read_answers(loop.stores, day(4))
+    assert set(answers["version"]) == {"1"}
+    assert answers["shadow"].notna().all()
+    approve_model(loop.model, loop.at, loop.due(2), True, "ada")
+    loop.run(doubled, 5)
+    assert (arms_of(loop)[-1].state, arms_of(loop)[-1].why) == ("ended", "ada said yes")
+    loop.run(doubled, 6)
+    assert arms_of(loop)[-1].state == "ended"
+
+
+def test_a_canaries_share_grows_while_it_is_not_worse(tmp_path: Path) -> None:
+    loop = SmallLoop.under(tmp_path)
+    loop.run(doubled, 1)
+    loop = loop.using(gate=GATE | {"approval": "required"}, serving=CANARY)
+    loop.run(doubled, 2, 3)
+    with served(loop) as (client, champion, log):
+        shares = []
+        for number in (4, 5, 6):
+            before = ask(client, number)
+            assert set(before["versions"]) <= {1, f"{day(2)}.0"}
+            log.flush()
+            loop.run(doubled, number)
+            champion.follow()
+            shares.append(arms_of(loop)[-1].share)
+        assert set(ask(client, 7)["arms"]) == {"challenger"}
+    assert shares == [50, 100, 100]
+
+
+def test_a_challenger_that_fails_is_replaced_by_the_champion_and_taken_back(
+    lived: SmallLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = lived.using(serving={"arms": {"champion": 50, "challenger": 50}})
+    begin_arms(loop.model, loop.at, 1, "ada: a try")
+    with served(loop) as (client, champion, log):
+        arms = champion.arms
+        assert arms is not None
+
+        def fails(*_: object) -> None:
+            raise ModelNotFound("its code fails")
+
+        object.__setattr__(arms.challenger, "predict", fails)
+        told = ask(client, 3)
+        assert set(told["versions"]) == {2}
+        assert f'evergreen_serving_answers_failed{{env="dev",model="small"}} {ROWS}.0' in client.get("/metrics").text
+        log.flush()
+    loop.run(doubled, 3)
+    assert arms_of(loop)[-1].state == "taken back"
+    assert arms_of(loop)[-1].why == f"it could not answer {told['arms'].count('challenger')} rows"
+
+
+def test_a_person_ends_it_and_what_makes_no_sense_is_refused(lived: SmallLoop) -> None:
+    with pytest.raises(Refused, match="says neither arms, canary nor shadow"):
+        begin_arms(lived.model, lived.at, 1, "ada: a try")
+    loop = lived.using(serving=CANARY)
+    with pytest.raises(Refused, match="there is nothing to end"):
+        end_arms(loop.model, loop.at, "ada: enough")
+    with pytest.raises(ModelNotFound, match="no promoted version 9"):
+        begin_arms(loop.model, loop.at, 9, "ada: a try")
+    with pytest.raises(Refused, match="version 2 is the champion itself"):
+        begin_arms(loop.model, loop.at, 2, "ada: a try")
+    begin_arms(loop.model, loop.at, 1, "ada: a try")
+    with pytest.raises(Refused, match="challenger 1 is tried; end that first"):
+        begin_arms(loop.model, loop.at, 1, "ada: a try")
+    ended = end_arms(loop.model, loop.at, "ada: enough")
+    assert (ended.state, ended.share, ended.why) == ("ended", 0, "ada: enough")
+    with served(loop) as (client, _, _):
+        assert "arms" not in ask(client, 3)
