@@ -2,6 +2,7 @@
 
 from airflow.sdk import DAG, Param
 
+from airflow_evergreen.assets import asset_of
 from airflow_evergreen.dags import batch_param, describe, models_for, why_param
 from airflow_evergreen.operators.rescore_batches import RescoreBatchesOperator
 from airflow_evergreen.operators.send_alerts import SendAlertsOperator
@@ -24,7 +25,9 @@ for model in models_for("rescore"):
         schedule=None,
         max_active_runs=1,
     ) as dag:
-        rescore_batches = RescoreBatchesOperator(task_id="rescore_batches", model_id=model.id)
+        rescore_batches = RescoreBatchesOperator(
+            task_id="rescore_batches", model_id=model.id, outlets=[asset_of(model.id, "predictions")]
+        )
         rescore_batches >> SendAlertsOperator(task_id="send_alerts", model_id=model.id).as_teardown()
     # After the tasks: Airflow would copy them into each, once for each class that it is made by.
     dag.params = params

@@ -5,8 +5,15 @@ from typing import Any
 
 from airflow.listeners import hookimpl
 
-# Runs of these DAGs end with a sentence, which is signed so that it can be told from a person's.
-_KINDS = ("batch", "drift", "retrain")
+# The task that says, in a sentence, what a run of each kind of DAG has come to.
+TELLS = dict.fromkeys(("batch", "drift", "retrain"), "send_alerts") | {
+    "rollback": "rollback_model",
+    "reingest": "reingest_batch",
+    "rescore": "rescore_batches",
+    "reproduce": "reproduce_model",
+    "acknowledge": "acknowledge_incident",
+}
+# A note of ours is signed, so that it can be told from a person's.
 _AUTHOR = "evergreen"
 # Characters that a note's column takes.
 _LONGEST = 1000
@@ -61,7 +68,7 @@ def on_dag_run_failed(dag_run: Any) -> None:
 
 
 def _write_note(dag_run: Any) -> None:
-    """Copy the sentence that the run's last task has returned; a note that a person wrote stays.
+    """Copy the sentence that a task of the run has returned; a note that a person wrote stays.
 
     Airflow has no other way: a task may not write a note, and the scheduler, which may, should ask neither ledger nor
     network. So it reads one row of its own database, within the transaction that it has. A savepoint of the connection
@@ -72,11 +79,11 @@ def _write_note(dag_run: Any) -> None:
     from sqlalchemy import insert, select, update
     from sqlalchemy.orm import object_session
 
-    session = object_session(dag_run)
-    if session is None or dag_run.dag_id.rpartition("__")[2] not in _KINDS:
+    session, tells = object_session(dag_run), TELLS.get(dag_run.dag_id.rpartition("__")[2])
+    if session is None or tells is None:
         return
     session.flush()
-    key = {"dag_run_id": dag_run.id, "task_id": "send_alerts", "map_index": -1, "key": "return_value"}
+    key = {"dag_run_id": dag_run.id, "task_id": tells, "map_index": -1, "key": "return_value"}
     with (connection := session.connection()).begin_nested():
         made = connection.scalar(select(XComModel.value).filter_by(**key))
         signed = connection.execute(select(DagRunNote.user_id).filter_by(dag_run_id=dag_run.id)).first()

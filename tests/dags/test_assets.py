@@ -19,6 +19,7 @@ def test_each_product_of_a_model_is_the_outlet_of_the_tasks_that_make_it(taxi):
         "taxi__batch.score_batch": ["evergreen://taxi/predictions"],
         "taxi__retrain.promote_model": ["evergreen://taxi/model"],
         "taxi__rollback.rollback_model": ["evergreen://taxi/model"],
+        "taxi__rescore.rescore_batches": ["evergreen://taxi/predictions"],
         "taxi__reingest.reingest_batch": ["evergreen://taxi/rows", "evergreen://taxi/labels"],
     }
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from airflow_evergreen.listeners import TELLS
 from tests.dags.parsing import ROOT
 
 FILES = sorted(path.name for path in (ROOT / "dags").glob("*.py"))
@@ -76,3 +77,9 @@ def test_the_linter_keeps_it_so(file, code, refused):
     command = [sys.executable, "-m", "ruff", "check", "--select", "TID253", "--stdin-filename", file, "-"]
     done = subprocess.run(command, cwd=ROOT, input=code, capture_output=True, text=True, check=False)
     assert ("TID253" in done.stdout) is refused, done.stdout + done.stderr
+
+
+def test_each_run_of_a_model_has_a_task_that_says_what_it_came_to(taxi):
+    kinds = {dag_id.removeprefix("taxi__"): dag for dag_id, dag in taxi.items() if dag_id.startswith("taxi__")}
+    assert set(kinds) == set(TELLS)
+    assert all(TELLS[kind] in dag.task_ids for kind, dag in kinds.items())

@@ -3,10 +3,12 @@
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import psutil
 import pytest
 from playwright.sync_api import Page
@@ -33,6 +35,7 @@ from tests.fake_slack import FakeSlack, fake_slack
 from tests.live.services import NIGHTLY, Live, make_model, running, wait_until
 from tests.short_loop import fingerprint, records, tables
 
+ROOT = Path(__file__).parent.parent.parent
 # The demo's plan in six days: each is half a minute of tasks.
 STREAM = DemoStream(batches=6, broken=(3,), shifted=(4, 5), changed=0)
 LAST, WEEK = "2024-01-06", "2024-01-07"
@@ -54,8 +57,23 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
 
 
 @pytest.fixture(scope="module")
-def live(tmp_path_factory: pytest.TempPathFactory, model: ModelFolder, slack: FakeSlack) -> Iterator[Live]:
+def followers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where another team puts its DAG files, and finds what they have exported."""
+    return tmp_path_factory.mktemp("followers")
+
+
+@pytest.fixture(scope="module")
+def live(
+    tmp_path_factory: pytest.TempPathFactory, model: ModelFolder, slack: FakeSlack, followers: Path
+) -> Iterator[Live]:
+    local = {"classpath": "airflow.dag_processing.bundles.local.LocalDagBundle"}
+    bundles = [
+        {"name": "dags-folder", "kwargs": {}, **local},
+        {"name": "followers", "kwargs": {"path": str(followers), "refresh_interval": 5}, **local},
+    ]
     settings = {
+        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
+        "AIRFLOW_VAR_EXPORTS": str(followers),
         "AIRFLOW_CONN_EVERGREEN_SLACK": slack.api,
         # Fewer workers than sensors: those that kept one while they wait would stop everything.
         "AIRFLOW__CORE__PARALLELISM": "2",
@@ -403,11 +421,15 @@ def test_an_operator_goes_back_a_version_on_the_models_page(
 
 @needs_browser
 def test_an_operator_has_days_scored_again_and_a_version_reproduced(
-    live: Live, model: ModelFolder, told: list[str], page: Page, tmp_path: Path
+    live: Live, model: ModelFolder, told: list[str], page: Page, tmp_path: Path, followers: Path
 ) -> None:
+    """A DAG that is scheduled on the predictions is woken by it."""
+    shutil.copy(ROOT / "docs" / "examples" / "dags" / "taxi_follow.py", followers)
+    waits = "select count(*) from dag_schedule_asset_reference where dag_id = 'taxi_follow_scores'"
     before = past(model, live.at)
     span = ("2024-01-01", LAST)
     then = read_predictions(model.id, *span, at=live.at)
+    wait_until(lambda: live.query(waits) == [(1,)], 300, "the other team's DAG")
     page.goto(f"{live.services.airflow_url}/dags/taxi__batch/plugin/evergreen-model")
     shown = page.frame_locator("iframe[title=Model]")
     shown.get_by_text("Score batches again").first.click()
@@ -434,6 +456,14 @@ def test_an_operator_has_days_scored_again_and_a_version_reproduced(
     ledger = open_stores(live.at, model.id).ledger
     assert {one.why for one in ledger.all(RescoreRecord, "batches")} == {"admin: a late tariff"}
     assert [one.equal for one in ledger.all(ReproductionRecord, "2")] == [True]
+    wait_until(lambda: "success" in live.runs("taxi_follow_scores").values(), 300, "the other team's run")
+    exported = {path.stem[-10:]: pd.read_csv(path) for path in followers.glob("predictions_*.csv")}
+    versions = {day: set(one["model_version"]) for day, one in exported.items() if len(one)}
+    assert versions == {day: {2} for day in now["batch"]}
+    query = "select content from dag_run_note join dag_run on dag_run.id = dag_run_id where dag_id = 'taxi__rescore'"
+    again = len({one.batch for one in ledger.all(RescoreRecord, "batches")})
+    told_so = f"{span[0]} to {LAST}: {again} of 6 batches read as scored again; admin: a late tariff"
+    assert live.query(query) == [(told_so,)]
 
 
 def test_nothing_is_left_running(live: Live, told: list[str]) -> None:

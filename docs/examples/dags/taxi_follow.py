@@ -13,7 +13,8 @@ def hand_on(folder, triggering_asset_events=None):
     """Write the predictions of each batch that was scored since the last run; one may come twice, and is the same."""
     from evergreen import read_predictions
 
-    batches = sorted({event.extra["batch"] for event in triggering_asset_events[SCORED]})
+    made = [event.extra for event in triggering_asset_events[SCORED]]
+    batches = sorted({batch for extra in made for batch in extra.get("batches") or [extra["batch"]]})
     for batch in batches:
         read_predictions("taxi", batch).to_csv(Path(folder, f"predictions_{batch}.csv"), index=False)
     return batches

@@ -16,7 +16,7 @@ from evergreen.storage.stores import stores_of
 class AcknowledgeIncidentOperator(StepOperator):
     """Close an open incident because a person says that it is over, or tell nothing of it for a while.
 
-    Returns the incident and what became of it. Parameters beside those of ``StepOperator``:
+    Returns the incident and what became of it, apart and in a sentence. Parameters beside those of ``StepOperator``:
 
     :param incident: its id, such as ``fault-rows.0``. (templated)
     :param why: why, for the record. (templated)
@@ -41,6 +41,8 @@ class AcknowledgeIncidentOperator(StepOperator):
         ledger, by = stores_of(model, at).ledger, who_triggered(context)
         if self.until:
             quiet = snooze(ledger, self.incident, by, self.why, self.until, datetime.now(UTC).date())
-            return {"incident": quiet.incident, "how": f"told again from {quiet.until} on, if it is still open"}
-        over = acknowledge(ledger, self.incident, by, self.why)
-        return {"incident": over.incident, "how": over.text}
+            incident, how = quiet.incident, f"told again from {quiet.until} on, if it is still open"
+        else:
+            over = acknowledge(ledger, self.incident, by, self.why)
+            incident, how = over.incident, over.text
+        return {"incident": incident, "how": how, "outcome": f"{incident}: {how}"}

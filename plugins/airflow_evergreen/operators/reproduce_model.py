@@ -14,7 +14,8 @@ from evergreen.errors import Refused
 class ReproduceModelOperator(StepOperator):
     """Fit a version once more from its record, aside; fail, without a retry, where it does not come out equal.
 
-    Nothing is registered. Returns the version, the rows that were compared, and the hash of its parameters. Parameters
+    Nothing is registered. Returns the version, the rows that were compared, the hash of its parameters, and the same in
+    a sentence. Parameters
     beside those of ``StepOperator``:
 
     :param version: the version. (templated)
@@ -35,4 +36,5 @@ class ReproduceModelOperator(StepOperator):
         told = "\n".join(describe_reproduced(model.id, record))
         if not record.equal:
             raise Refused(told)
-        return {"version": record.version, "rows": record.rows, "parameters": record.parameters, "told": told}
+        numbers = {"version": record.version, "rows": record.rows, "parameters": record.parameters}
+        return numbers | {"told": told, "outcome": told.partition("\n")[0]}

@@ -13,8 +13,8 @@ from evergreen.config.model_folder import ModelFolder
 class RescoreBatchesOperator(StepOperator):
     """Make a further revision of the predictions of a range of batches; claims and verdicts stand.
 
-    A run scores a batch again once, however often its task is cleared. Returns the rows that were scored, and what
-    became of each batch. Parameters beside those of ``StepOperator``:
+    A run scores a batch again once, however often its task is cleared. Returns the batches, the rows that were
+    scored, what became of each batch, and the same in a sentence. Parameters beside those of ``StepOperator``:
 
     :param first: the first batch. (templated)
     :param last: the last batch, itself included. (templated)
@@ -43,4 +43,9 @@ class RescoreBatchesOperator(StepOperator):
         version, run = int(self.version) if self.version else None, context["dag_run"].run_id
         why = f"{who_triggered(context)}: {self.why}"
         results = rescore_batches(model, at, self.first, self.last, version, why, run)
-        return {"rows": sum(one.rows for one in results), "told": list(describe_rescored(results))}
+        # A try that was killed has scored some: what counts is how they are read now.
+        again = sum(one.standing.revision > 1 for one in results)
+        batches, told = [one.batch for one in results], list(describe_rescored(results))
+        span = self.first if self.first == self.last else f"{self.first} to {self.last}"
+        outcome = f"{span}: {again} of {len(results)} batches read as scored again; {why}"
+        return {"batches": batches, "rows": sum(one.rows for one in results), "told": told, "outcome": outcome}

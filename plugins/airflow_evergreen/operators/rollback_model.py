@@ -16,7 +16,7 @@ class RollbackModelOperator(StepOperator):
     """Put an older version in force again; fail, with the judgement, where the gate would refuse it.
 
     A run goes back once, however often its task is cleared. Returns promotion, version, the first batch that it scores,
-    and its page in MLflow. Parameters beside those of ``StepOperator``:
+    its page in MLflow, and the same in a sentence. Parameters beside those of ``StepOperator``:
 
     :param version: the version; empty for the one before the champion. (templated)
     :param why: why, for the record. (templated)
@@ -50,4 +50,5 @@ class RollbackModelOperator(StepOperator):
             "version": promotion.version,
             "effective_from": promotion.effective_from,
             "page": page,
+            "outcome": f"v{promotion.version} serves from {promotion.effective_from} again; {why}",
         }

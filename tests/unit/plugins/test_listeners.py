@@ -56,7 +56,7 @@ def ended():
         get_listener_manager().add_listener(listener)
     with create_session() as session:
 
-        def end(dag_id, returned, note=None):
+        def end(dag_id, returned, note=None, task_id="send_alerts"):
             session.merge(DagBundleModel(name="dags"))
             session.flush()
             session.merge(DagModel(dag_id=dag_id, bundle_name="dags"))
@@ -65,7 +65,7 @@ def ended():
             run.note = note
             session.add(run)
             session.flush()
-            task = {"dag_id": dag_id, "task_id": "send_alerts", "run_id": "one", "map_index": -1, "dag_run_id": run.id}
+            task = {"dag_id": dag_id, "task_id": task_id, "run_id": "one", "map_index": -1, "dag_run_id": run.id}
             # What the note is made of, without the task instance that a scheduler would have made.
             session.execute(text("PRAGMA defer_foreign_keys=ON"))
             session.add(XComModel(key="return_value", value=returned, **task))
@@ -97,3 +97,11 @@ def test_a_run_that_ends_has_its_outcome_for_a_note(dag_id, returned, note, left
     with prohibit_commit(object_session(run)):
         run.notify_dagrun_state_changed(msg="task_failure")
         assert run.note == left
+
+
+def test_a_lever_that_has_acted_says_so_in_the_note(ended):
+    outcome = "2024-01-08 to 2024-01-14: 7 of 7 batches read as scored again; a late tariff"
+    run = ended("taxi__rescore", {"rows": 1200, "outcome": outcome}, task_id="rescore_batches")
+    with prohibit_commit(object_session(run)):
+        run.notify_dagrun_state_changed(msg="success")
+        assert run.note == outcome

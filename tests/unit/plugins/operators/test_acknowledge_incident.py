@@ -13,14 +13,16 @@ def acknowledge(context, **given):
 def test_without_a_day_it_is_over(model, ledger, context_of):
     report(ledger, "drift", "2024-01-02", "drifted")
     made = acknowledge(context_of(), until="")
-    assert made == {"incident": "drift.0", "how": "acknowledged by ada: a new tariff"}
+    how = "acknowledged by ada: a new tariff"
+    assert made == {"incident": "drift.0", "how": how, "outcome": f"drift.0: {how}"}
     assert last_incident(ledger, "drift").resolved.by == "ada"
 
 
 def test_with_a_day_it_stays_open_and_is_quiet_until_then(model, ledger, context_of):
     report(ledger, "drift", "2024-01-02", "drifted")
     made = acknowledge(context_of(), until="2999-01-01")
-    assert made == {"incident": "drift.0", "how": "told again from 2999-01-01 on, if it is still open"}
+    how = "told again from 2999-01-01 on, if it is still open"
+    assert made == {"incident": "drift.0", "how": how, "outcome": f"drift.0: {how}"}
     incident = last_incident(ledger, "drift")
     assert incident.resolved is None
     assert (incident.snoozed.by, incident.snoozed.why) == ("ada", "a new tariff")

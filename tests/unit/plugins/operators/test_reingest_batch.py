@@ -38,8 +38,10 @@ def again(**settings):
 def test_a_mended_batch_is_published_and_told_in_numbers(sealed):
     sealed(SOUND)
     told = {"batch": DAY, "state": "published", "rows_in": 2, "clean": 2, "quarantined": 0, "revision": 1}
-    assert again() == {**told, "added": 2, "removed": 0, "changed": 0}
-    assert again() == {**told, "added": 0, "removed": 0, "changed": 0}
+    said = f"rows of batch {DAY}: revision 1, rejected before, published now"
+    assert again() == {**told, "added": 2, "removed": 0, "changed": 0, "outcome": said}
+    said = f"rows of batch {DAY}: nothing has changed since revision 1 (published); no revision was made"
+    assert again() == {**told, "added": 0, "removed": 0, "changed": 0, "outcome": said}
 
 
 def test_what_is_as_broken_as_before_fails_naming_the_column(sealed):

@@ -20,7 +20,8 @@ def test_an_equal_one_is_told_in_numbers(model, deployment, task, step, context_
     called = step("reproduce_model", RECORD)
     made = task.execute(context_of())
     assert (made["version"], made["rows"], made["parameters"]) == (3, 80, "a" * 40)
-    assert "version 3 is reproduced: equal" in made["told"]
+    assert made["outcome"].startswith("taxi: version 3 is reproduced: equal")
+    assert made["told"].startswith(made["outcome"])
     called.assert_called_once_with(model, deployment, 3, "ada: an audit")
 
 

@@ -18,9 +18,10 @@ def test_who_why_and_the_runs_name_go_with_it(model, deployment, step, context_o
     called = step("rescore_batches", results)
     task = RescoreBatchesOperator(task_id="rescore_batches", model_id="taxi", version="3", **DAYS)
     made = task.execute(context_of())
-    assert made["rows"] == 40
+    assert (made["batches"], made["rows"]) == (["2024-01-02", "2024-01-03"], 40)
     assert made["told"][0] == "batch 2024-01-02: 40 rows scored again by version 3, as revision 2; by version 1 before"
     assert made["told"][1] == "batch 2024-01-03: as before"
+    assert made["outcome"] == "2024-01-02 to 2024-01-03: 1 of 2 batches read as scored again; ada: a late tariff"
     called.assert_called_once_with(
         model, deployment, "2024-01-02", "2024-01-03", 3, "ada: a late tariff", "scheduled__1"
     )
