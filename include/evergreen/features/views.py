@@ -54,11 +54,11 @@ def list_values(stores: Stores, views: Views, moment: datetime) -> list[Partitio
 
     :param moment: the start of the batch.
     """
-    known = [_known_values(stores, get_view(stores, name, version), moment) for name, version in views.items()]
-    return [one.partition for records in known for one in records]
+    known = [known_values(stores, get_view(stores, name, version), moment) for name, version in views.items()]
+    return [one.partition for records in known for one in records if one.values]
 
 
-def _known_values(stores: Stores, view: ViewRecord, moment: datetime) -> list[ValuesRecord]:
+def known_values(stores: Stores, view: ViewRecord, moment: datetime) -> list[ValuesRecord]:
     """What had been computed before a moment and may not be too old for it.
 
     :raises NotReady: naming the batch that is not computed yet.
@@ -70,7 +70,7 @@ def _known_values(stores: Stores, view: ViewRecord, moment: datetime) -> list[Va
         if record is None:
             raise NotReady(f"{view.title}: batch {calendar.name(i)} is not computed yet; compute_views does so")
         found.append(record)
-    return [record for record in found if record.values]
+    return found
 
 
 def read_latest(stores: Stores, view: ViewRecord, moment: datetime) -> pd.DataFrame:
@@ -81,7 +81,7 @@ def read_latest(stores: Stores, view: ViewRecord, moment: datetime) -> pd.DataFr
     :returns: (keys, key + event time + columns).
     """
     lake, order = view_stores(stores).lake, (*view.key, view.event_time)
-    tables = [lake.read(one.partition, order) for one in _known_values(stores, view, moment)]
+    tables = [lake.read(one.partition, order) for one in known_values(stores, view, moment) if one.values]
     if not tables:
         return pd.DataFrame({name: pd.Series(dtype=object) for name in (*order, *view.columns)})
     values = to_frame(pa.concat_tables(tables)).sort_values(view.event_time, kind="stable")
@@ -89,12 +89,12 @@ def read_latest(stores: Stores, view: ViewRecord, moment: datetime) -> pd.DataFr
     return newest[newest[view.event_time] >= oldest_time(view, moment)]
 
 
-def oldest_time(view: ViewRecord, moment: datetime) -> pd.Timestamp:
+def oldest_time(view: ViewRecord, moment: datetime) -> datetime:
     """The oldest event time of a value that is used for a batch, in UTC without a zone.
 
     :param moment: the start of the batch.
     """
-    return pd.Timestamp((moment - view.ttl).replace(tzinfo=None))
+    return (moment - view.ttl).replace(tzinfo=None)
 
 
 def join_views(rows: pd.DataFrame, schema: DataSchema, stores: Stores, views: Views, batch: str) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from evergreen.errors import EvergreenError, ModelIncompatible, ModelNotFound, N
 from evergreen.features.building import call_features, call_predict, list_readable_data, read_history
 from evergreen.features.evidence import packed_hashes
 from evergreen.features.generations import missing_columns
+from evergreen.features.online import OnlineViews
 from evergreen.judging.champion import promotion_serving
 from evergreen.records import ArmsRecord, ClaimRecord, PromotionRecord
 from evergreen.serving.arms import Arms
@@ -32,7 +33,7 @@ _NAMED = 4
 
 @dataclass(frozen=True)
 class ServedVersion:
-    """A version that answers, with all that it needs: nothing is read for a request.
+    """A version that answers, with all that it needs: nothing but feature views is read for a request.
 
     :param model: the folder, by whose contract rows come.
     :param version: its number; of a challenger that has none yet, its attempt.
@@ -41,6 +42,7 @@ class ServedVersion:
     :param batch: the batch that is scored next, to which the rows are taken to belong.
     :param history: what its features look back on, as known before that batch.
     :param columns: by each name under which the version reads, the declared column and its type.
+    :param views: the feature views that it reads, which alone are asked for at each request.
     """
 
     model: ModelFolder
@@ -50,6 +52,7 @@ class ServedVersion:
     batch: str
     history: pd.DataFrame
     columns: Mapping[str, tuple[str, str]]
+    views: OnlineViews
 
     def predict(self, rows: Rows) -> np.ndarray:
         """What the version predicts, by the code that scores batches.
@@ -57,8 +60,9 @@ class ServedVersion:
         :param rows: by declared column a value a row.
         :returns: (rows,) predictions, in the rows' order.
         :raises FeaturesInvalid: if the version's own code fails on them.
+        :raises Outage: if the online store of its feature views does not answer.
         """
-        frame = as_frame(rows, self.columns)
+        frame = self.views.join(as_frame(rows, self.columns))
         features = call_features(self.packed, frame, self.history, self.batch, given_away=True)
         return call_predict(self.packed, features, self.batch, given_away=True)
 
@@ -171,7 +175,8 @@ class Champion:
         columns = {
             name: (str(find_column(name, column, today.columns)), column.type) for name, column in mine.columns.items()
         }
-        return ServedVersion(self.model, version, promotion, packed, batch, history, columns)
+        views = OnlineViews.open(self._stores, packed.spec.views, mine, batch)
+        return ServedVersion(self.model, version, promotion, packed, batch, history, columns, views)
 
     def _find(self, version: int) -> PromotionRecord:
         found = [one for one in self._stores.ledger.all(PromotionRecord, "champion") if one.version == version]

@@ -6,6 +6,7 @@ from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.config.view_folder import ViewFolder
 from evergreen.errors import ConfigInvalid, NotReady
+from evergreen.features.online import write_online
 from evergreen.features.view_values import advance_view
 from evergreen.features.views import calendar_of, last_ended, require_key, view_stores
 from evergreen.records import ViewRecord
@@ -25,12 +26,15 @@ def compute_views(
 ) -> dict[str, str | None]:
     """Compute each view that config.yaml declares, by the batches of its source that have ended with this one.
 
+    The newest values are written to the online store, if there is one.
+
     What had ended before this batch is needed to score it. A view that is new is computed for all the past, each batch
     as known at it.
 
     :param folders: of the views, by name, as ``load_views`` finds them.
     :returns: by view, the last batch that it is computed for; None where none has ended yet.
     :raises NotReady: if its source is not sealed as far as the batch needs it.
+    :raises Outage: if the online store does not answer; the values are in the lake by then.
     :raises ConfigInvalid: if there is no such version, or it is not any more what was computed under its number.
     """
     stores, calendar = stores_of(model, at), model.config.calendar
@@ -45,6 +49,7 @@ def compute_views(
         except NotReady:
             # Another model's rows, which the next batch needs; this one is scored without.
             last = last_ended(view, calendar.moment(batch))
+        write_online(view, stores, last)
         computed[f"{name}.v{version}"] = calendar_of(view).name(last) if last >= 0 else None
     return computed
 

@@ -3,14 +3,12 @@
 import logging
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 
 import pandas as pd
 import pyarrow as pa
 
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
-from evergreen.config.model_spec import ModelSpec
 from evergreen.errors import (
     EvergreenError,
     FeaturesInvalid,
@@ -21,13 +19,12 @@ from evergreen.errors import (
 )
 from evergreen.features.building import build_features, call_predict, list_readable_data
 from evergreen.features.generations import missing_columns
+from evergreen.features.online import prepare_views
 from evergreen.features.rowwise import find_streamable, predict_pieces
-from evergreen.features.view_values import advance_view
-from evergreen.features.views import get_view, last_ended, list_values
 from evergreen.incidents import report, resolve
 from evergreen.judging.attempts import find_due_attempt
 from evergreen.judging.champion import promotion_serving
-from evergreen.records import ClaimRecord, DataRecord, Partition, PromotionRecord, Unscored, Words
+from evergreen.records import ClaimRecord, DataRecord, PromotionRecord, Unscored, Words
 from evergreen.storage.lake import MakePieces, describe
 from evergreen.storage.packed_model import PackedModel
 from evergreen.storage.revisions import sealed_batch
@@ -196,21 +193,6 @@ def _tell_overdue(model: ModelFolder, stores: Stores, batch: str) -> None:
     report(stores.ledger, "overdue", batch, words)
 
 
-def _read_views(spec: ModelSpec | None, stores: Stores, moment: datetime) -> tuple[list[Partition], str]:
-    """What a champion reads of feature views, which are computed where they are not yet; and why that failed.
-
-    Where config.yaml declares another version by now, no other task computes them.
-    """
-    views = spec.views if spec is not None else {}
-    try:
-        for name, version in views.items():
-            view = get_view(stores, name, version)
-            advance_view(view, stores, last_ended(view, moment))
-        return list_values(stores, views, moment), ""
-    except (FeaturesInvalid, ModelIncompatible) as error:
-        return [], str(error)
-
-
 def _claim(model: ModelFolder, stores: Stores, batch: str) -> ClaimRecord:
     calendar, ledger = model.config.calendar, stores.ledger
     record = sealed_batch(ledger, "rows", batch, batch)
@@ -228,7 +210,8 @@ def _claim(model: ModelFolder, stores: Stores, batch: str) -> ClaimRecord:
     # What today's folder looks back on is listed as well: challengers learn from what was listed here.
     lookback = max(model.config.features.lookback, spec.lookback if spec is not None else 0)
     data, cut = list_readable_data(today, stores, batch, lookback)
-    values, failed = _read_views(spec, stores, today.calendar.moment(batch))
+    views, declared = spec.views if spec is not None else {}, model.config.features.views
+    values, failed = prepare_views(views, declared, stores, calendar.moment(batch), calendar.end(batch))
     data = DataRecord.listing([*data.partitions, *values])
     ledger.put(data)
     claim = ClaimRecord(as_of=batch, revision=0, version=None, promotion=None, why="", data=data.id, label_cut=cut)

@@ -1,14 +1,25 @@
 """A feature view's values are those that had arrived before a batch, in training, in its predictions, and online."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from evergreen.config.locations import view_roots
+from evergreen.config.view_folder import load_views
+from evergreen.errors import NotReady, Outage
 from evergreen.features.building import build_features
 from evergreen.features.labelled import gather_features, match_labels, standing_claim
+from evergreen.features.online import write_online
+from evergreen.features.views import get_view
 from evergreen.records import ClaimRecord, DataRecord, PromotionRecord
+from evergreen.serving.champions import Champion
+from evergreen.steps.compute_views import compute_views
+from evergreen.storage.stores import Stores
 from tests.unit.small_loop import SmallLoop, day
-from tests.unit.views import expected_features, run, view_loop
+from tests.unit.views import expected_features, make_arrivals, run, view_loop
 
 
 @pytest.fixture(scope="module")
@@ -72,3 +83,69 @@ def test_a_batch_built_again_later_reads_the_same(loop):
     packed = champion(loop, standing_claim(loop.stores, day(9)))
     built = build_features(loop.model.config.data_schema, loop.stores, packed, claim)
     pd.testing.assert_frame_equal(built.features, expected_features(5), rtol=0, atol=1e-12)
+
+
+def test_the_service_says_which_batch_of_which_view_the_online_store_lacks_and_answers_once_it_is_there(loop):
+    store = Path(loop.at.online.removeprefix("sqlite:///"))
+    content = store.read_bytes()
+    store.unlink()
+    champion = Champion(loop.model, loop.at)
+    champion.follow()
+    assert champion.current is None
+    assert "view zones version 1: the online store has it up to no batch, expected 2024-01-09; let compute_views" in (
+        champion.trouble
+    )
+    with pytest.raises(NotReady, match="no version answers: view zones version 1"):
+        champion.require()
+    # It is made of the lake, and comes to the same.
+    compute_views(loop.model, loop.at, day(9), load_views(loop.model, view_roots(), []))
+    champion.follow()
+    rows = as_rows(make_arrivals(10))
+    again = champion.require().predict(rows).tolist()
+    store.write_bytes(content)
+    assert again == champion.require().predict(rows).tolist()
+
+
+def test_without_an_online_store_nothing_is_written_and_the_service_says_so(loop):
+    nowhere = Champion(loop.model, replace(loop.at, online=""))
+    nowhere.follow()
+    assert "EVERGREEN_ONLINE is empty; let it name one" in nowhere.trouble
+    write_online(get_view(loop.stores, "zones", 1), Stores(replace(loop.at, online=""), "small"), 5)
+
+
+def test_a_store_that_does_not_answer_is_an_outage_of_that_request(loop, tmp_path):
+    served = answering(loop, 10)
+    broken = tmp_path / "online.db"
+    broken.write_text("no database, but longer than the header of one would be " * 20)
+    views = replace(served.views, stores=Stores(replace(loop.at, online=f"sqlite:///{broken}"), "small"))
+    with pytest.raises(Outage, match="online store"):
+        replace(served, views=views).predict(as_rows(make_arrivals(10)))
+
+
+def test_a_request_gets_what_the_batch_will(loop):
+    """Asked before the batch arrives, with its rows; then the batch comes, with some more that are late."""
+    served = answering(loop, 10)
+    online = served.predict(as_rows(make_arrivals(10)))
+    features = served.views.join(make_arrivals(10)[["id", "at", "zone", "x"]])
+    run(loop, 10)
+    claim = standing_claim(loop.stores, day(10))
+    made = loop.stores.lake.read_any("predictions", day(10), claim.revision).to_pandas().sort_values("id")
+    assert claim.version == served.version
+    assert online.tolist() == made["prediction"].tolist()
+    found = features[["x", "zones.trips", "zones.mean_x"]].fillna(-1.0)
+    pd.testing.assert_frame_equal(found, expected_features(10), rtol=0, atol=1e-12)
+
+
+def answering(loop: SmallLoop, number: int):
+    """The version that answers rows of a batch, as `evergreen serve` has it."""
+    champion = Champion(loop.model, loop.at)
+    champion.follow()
+    assert champion.trouble == ""
+    served = champion.require()
+    assert served.batch == day(number)
+    return served
+
+
+def as_rows(arrivals: pd.DataFrame) -> dict[str, list[object]]:
+    """Rows as a request brings them, in the order of their keys."""
+    return {name: arrivals[name].tolist() for name in ("id", "at", "zone", "x")}

@@ -25,7 +25,7 @@ def loop(tmp_path: Path) -> SmallLoop:
 
 def served(loop: SmallLoop, version: int = 2) -> ServedVersion:
     """A version that is asked nothing."""
-    return ServedVersion(loop.model, version, version, None, "2024-01-03", None, {})  # type: ignore[arg-type]
+    return ServedVersion(loop.model, version, version, None, "2024-01-03", None, {}, None)  # type: ignore[arg-type]
 
 
 def answer(loop: SmallLoop, request: str, rows: int = 2, arms: Arms | None = None) -> LoggedAnswer:
