@@ -1,7 +1,11 @@
-"""`evergreen serve` as a process: a new champion answers without one failed request; callers bring certificates."""
+"""`evergreen serve` as a process: a new champion answers without one failed request, and no answer is lost as it ends.
+
+A canary that is worse is taken back while requests go on; callers bring certificates.
+"""
 
 import datetime
 import ipaddress
+import itertools
 import os
 import signal
 import socket
@@ -21,7 +25,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.unit.small_loop import SmallLoop, day, doubled, turned
+from evergreen.records import AnswersRecord, ArmsRecord
+from evergreen.steps.ingest_answers import ingest_answers
+from evergreen.steps.judge_arms import begin_arms
+from tests.unit.small_loop import SmallLoop, day, doubled, make_rows, turned
 
 ROW = {"id": 1, "at": "2024-01-03T12:00:00", "x": 0.5}
 _WAIT = 120
@@ -70,7 +77,7 @@ def _await(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
 
 @pytest.fixture(scope="module")
 def loop(tmp_path_factory: pytest.TempPathFactory) -> SmallLoop:
-    loop = SmallLoop.under(tmp_path_factory.mktemp("served"))
+    loop = SmallLoop.under(tmp_path_factory.mktemp("served"), serving={"answers": True})
     loop.run(doubled, 1, 2)
     return loop
 
@@ -85,7 +92,7 @@ def test_a_new_champion_answers_while_requests_go_on(loop: SmallLoop) -> None:
             told = answer.json()
             into.append((answer.status_code, told.get("version", 0), told.get("predictions", [0.0])[0]))
 
-    with served(loop) as client:
+    with served(loop, "--flush", "600") as client:
         before = client.get("/ready").json()["small"]
         callers = [threading.Thread(target=call, args=(client, into)) for into in answers]
         for caller in callers:
@@ -110,6 +117,67 @@ def test_a_new_champion_answers_while_requests_go_on(loop: SmallLoop) -> None:
         by_version = {(version, predicted) for _, version, predicted in told}
         assert len(by_version) == len(set(versions))
         assert set(versions) <= promoted
+    # Nothing was written before it ended, and nothing of it is lost: each answer is there, by the version it named.
+    record = ingest_answers(loop.model, loop.at, day(6))
+    assert (record.rows, record.copies, record.torn) == (sum(map(len, answers)), 0, 0)
+    kept = loop.stores.lake.read(record.partition, ["request_id"]).to_pandas()
+    told = sorted((str(version), predicted) for one in answers for _, version, predicted in one)
+    assert sorted(zip(kept["version"], kept["prediction"], strict=True)) == told
+
+
+def test_a_canary_that_is_worse_is_taken_back_while_requests_go_on(tmp_path: Path) -> None:
+    loop = SmallLoop.under(tmp_path, serving={"canary": {"steps": [50, 100]}})
+    loop.run(doubled, 1, 2)
+    begin_arms(loop.model, loop.at, 1, "ada: is the baseline as good?")
+    told: list[tuple[int, dict[str, object]]] = []
+    ended = threading.Event()
+
+    def call(client: httpx.Client, numbers: range) -> None:
+        for number in itertools.cycle(numbers):
+            if ended.wait(0.02) or len(told) > 20_000:
+                return
+            rows = make_rows(number, doubled).drop(columns="y")
+            rows = rows.assign(at=rows["at"].map(lambda moment: moment.isoformat())).to_dict(orient="records")
+            answer = client.post("/models/small/predict", json={"rows": rows})
+            told.append((answer.status_code, answer.json()))
+
+    with served(loop, "--flush", "0.2") as client:
+        callers = [threading.Thread(target=call, args=(client, range(3, 7))) for _ in range(2)]
+        for caller in callers:
+            caller.start()
+        for number in (3, 4, 5):
+            _await_answers(loop, len(told) + 10, told)
+            loop.run(doubled, number)
+        end = time.monotonic() + _WAIT
+        while "challenger" in client.get("/models").json()["small"] and time.monotonic() < end:
+            time.sleep(0.1)
+        seen = len(told)
+        _await_answers(loop, seen + 10, told)
+        ended.set()
+        for caller in callers:
+            caller.join()
+    last = loop.stores.ledger.last(ArmsRecord, "online")
+    assert last is not None
+    assert (last.state, last.why[:11]) == ("taken back", "it is worse")
+    assert {status for status, _ in told} == {200}
+    assert all(answer["version"] for _, answer in told)
+    by_arm = {
+        pair for _, answer in told for pair in zip(answer.get("arms", ()), answer.get("versions", ()), strict=True)
+    }  # type: ignore[call-overload]
+    assert {version for arm, version in by_arm if arm == "challenger"} == {1}
+    assert all("arms" not in answer for _, answer in told[seen + 2 :])
+    taken = loop.stores.ledger.last(AnswersRecord, "batches")
+    assert taken is not None
+    assert taken.rows > 0
+
+
+def _await_answers(loop: SmallLoop, count: int, told: list[tuple[int, dict[str, object]]]) -> None:
+    """Wait until so many were answered, and what was answered lies in the spool."""
+    end = time.monotonic() + _WAIT
+    while len(told) < count and time.monotonic() < end:
+        time.sleep(0.05)
+    assert len(told) >= count
+    time.sleep(0.5)
 
 
 def test_callers_bring_a_certificate(loop: SmallLoop, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
-from evergreen.errors import EvergreenError, Outage
+from evergreen.errors import FeaturesInvalid, Outage
 from evergreen.features.answers import as_json, key_texts
 from evergreen.foreign_text import one_line
 from evergreen.serving.arms import Answered, Arms
@@ -148,7 +148,11 @@ class AnswerLog:
         rows = {name: [one for answer in answers for one in answer.rows[name]] for name in answers[0].rows}
         try:
             predicted = challenger.predict(rows)
-        except EvergreenError as error:
+        except Outage as error:
+            _logger.warning("challenger %s, unseen: %s", challenger.version, one_line(str(error)))
+            self.unshadowed += sum(map(len, answers))
+            return {}
+        except FeaturesInvalid as error:
             if len(answers) > 1:
                 # Which request it fails on; the others have their answers.
                 return {k: v for answer in answers for k, v in self._predict(challenger, [answer]).items()}
@@ -178,17 +182,14 @@ class AnswerLog:
 
 
 def keep_flushing(logs: Iterable[AnswerLog], seconds: float, ended: threading.Event) -> None:
-    """Write all logs every so many seconds until it is ended, and once more then."""
+    """Write all logs every so many seconds until it is ended."""
     kept = list(logs)
-    while True:
-        over = ended.wait(seconds)
+    while not ended.wait(seconds):
         for log in kept:
             try:
                 log.flush()
             except Exception:
                 _logger.exception("model %s: the log of answers could not be written", log.model.id)
-        if over:
-            return
 
 
 def _by_challenger(answers: list[LoggedAnswer]) -> Iterator[tuple[Arms, list[LoggedAnswer]]]:

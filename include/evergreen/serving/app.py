@@ -107,13 +107,9 @@ class _Service:
             answered = arms.answer(rows, log.keys(rows))
         else:
             answered = Answered.by(served, rows, named=version is not None)
-        told = {
-            "model": name,
-            "version": served.version,
-            "promotion": served.promotion,
-            "batch": served.batch,
-            "predictions": answered.predictions.tolist(),
-        }
+        told: dict[str, Any] = {"model": name, "version": served.version}
+        told |= {"promotion": served.promotion, "batch": served.batch}
+        told["predictions"] = answered.predictions.tolist()
         if arms is not None and not arms.is_shadow:
             told |= {"arms": answered.arms, "versions": answered.versions}
         if log is not None:
@@ -162,7 +158,16 @@ def build_app(
     :raises ExtraMissing: without prometheus-client.
     """
     service = _Service(champions, limits, Metrics(env, champions, logs), logs)
-    app = FastAPI(title="Evergreen", description="Predictions of the champions.", openapi_url=None)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        # Here, for after a signal uvicorn lets its caller do nothing more.
+        for log in logs.values():
+            await run_sync(log.flush)
+
+    told = "Predictions of the champions."
+    app = FastAPI(title="Evergreen", description=told, openapi_url=None, lifespan=lifespan)
     guarded = [Depends(_require(token))] if token else []
     # Who asks whether it lives has no token, and is told no more.
     app.get("/health", summary="Whether the process answers")(lambda: {"status": "alive"})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evergreen.errors import EvergreenError
+from evergreen.errors import FeaturesInvalid
 from evergreen.foreign_text import one_line
 from evergreen.serving.values import Rows
 
@@ -80,6 +80,7 @@ class Arms:
         """Answer each row by its arm; each version sees all the rows, as it does where it answers alone.
 
         :raises FeaturesInvalid: if the champion's code fails; where the challenger's does, the champion answers.
+        :raises Outage: if a store that either reads does not answer; that is no failure of the challenger's.
         """
         own, failed = self.are_challengers(keys), False
         predictions = self.champion.predict(rows) if not own.all() else np.full(len(own), np.nan)
@@ -88,7 +89,7 @@ class Arms:
             try:
                 predictions = np.where(own, self.challenger.predict(rows), predictions)
                 versions = [self.challenger.version if one else self.champion.version for one in own.tolist()]
-            except EvergreenError as error:
+            except FeaturesInvalid as error:
                 _logger.error("challenger %s: %s; the champion answers", self.challenger.version, one_line(str(error)))
                 predictions, failed = self.champion.predict(rows), True
         return Answered(predictions, [_CHALLENGER if one else _CHAMPION for one in own.tolist()], versions, failed)

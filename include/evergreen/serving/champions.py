@@ -144,9 +144,14 @@ class Champion:
         if current is None or record is None or record.state != "running":
             self.arms = None
             return
-        same = arms is not None and (arms.experiment, arms.challenger.batch) == (record.experiment, current.batch)
-        self.arms = None if not same else arms
-        challenger = arms.challenger if same and arms is not None else self._load_challenger(record, current.batch)
+        if arms is not None and (arms.experiment, arms.challenger.batch) == (record.experiment, current.batch):
+            challenger = arms.challenger
+        else:
+            try:
+                challenger = self._load_challenger(record, current.batch)
+            except EvergreenError:
+                self.arms = None
+                raise
         self.arms = Arms(record.n, record.experiment, current, challenger, record.share)
 
     def _load_challenger(self, record: ArmsRecord, batch: str) -> ServedVersion:

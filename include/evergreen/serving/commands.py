@@ -13,8 +13,6 @@ from evergreen.config.model_folder import get_model_folder
 from evergreen.errors import Refused, needs_extra
 from evergreen.terminal import say
 
-# Seconds that the end of the process waits for its answers to be written.
-_LAST = 30.0
 _TOKEN = "EVERGREEN_SERVE_TOKEN"  # noqa: S105 - a variable's name
 
 
@@ -110,9 +108,8 @@ def serve(
     ended = threading.Event()
     follower = threading.Thread(target=follow_all, args=(champions.values(), poll, ended), daemon=True)
     follower.start()
-    writer = threading.Thread(target=keep_flushing, args=(logs.values(), flush, ended), daemon=True)
     if logs:
-        writer.start()
+        threading.Thread(target=keep_flushing, args=(logs.values(), flush, ended), daemon=True).start()
     try:
         uvicorn.run(
             app, host=host, port=port, access_log=False, log_level="info",
@@ -121,9 +118,6 @@ def serve(
         )  # fmt: skip
     finally:
         ended.set()
-        if logs:
-            # What was answered last is written before the process ends.
-            writer.join(_LAST)
 
 
 def _require_guard(host: str, token: str | None, cert: Path | None, key: Path | None, client_ca: Path | None) -> None:

@@ -12,7 +12,7 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _LOGGED = {
     "waiting": "Rows answered that are not in the spool yet.",
     "lost": "Rows answered that the log has lost since the process began: its buffer or its spool was full.",
-    "unshadowed": "Rows for which a challenger's shadow was left out since then: there were too many.",
+    "unshadowed": "Rows for which a challenger's shadow was left out since then: too many, or a store was out.",
     "failed": "Rows since then that a challenger could not answer.",
 }
 

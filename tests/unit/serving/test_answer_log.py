@@ -1,6 +1,7 @@
 """The log of answers: bounded in memory and on disk, and what it loses is counted."""
 
 import json
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event, Thread
@@ -40,11 +41,14 @@ def spooled(loop: SmallLoop) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
-def test_what_was_answered_is_written_by_row_and_once_more_at_the_end(loop: SmallLoop) -> None:
+def test_what_was_answered_is_written_by_row_every_so_often(loop: SmallLoop) -> None:
     log, ended = AnswerLog(loop.model, loop.at), Event()
-    writer = Thread(target=keep_flushing, args=([log], 600, ended))
-    writer.start()
     log.add(answer(loop, "r1"))
+    writer = Thread(target=keep_flushing, args=([log], 0.01, ended))
+    writer.start()
+    end = time.monotonic() + 60
+    while log.waiting and time.monotonic() < end:
+        time.sleep(0.01)
     ended.set()
     writer.join(60)
     assert [(line["request_id"], line["row"], line["key"], line["prediction"]) for line in spooled(loop)] == [
