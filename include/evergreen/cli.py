@@ -140,8 +140,22 @@ def trace(model_id: str, batch: str, key: tuple[str, ...]) -> None:
     """Trace what was predicted for the row of a KEY in a BATCH: its file, validation, version, judgement, verdict."""
     from evergreen.replay.trace import trace_prediction
 
-    model, at = get_model_folder(model_id, model_roots()), standing_lake()
-    for title, lines in trace_prediction(model, at, batch, key).items():
+    _say_sections(trace_prediction(get_model_folder(model_id, model_roots()), standing_lake(), batch, key))
+
+
+@cli.command()
+@click.argument("model_id", metavar="MODEL")
+@click.argument("batch")
+@click.argument("key", nargs=-1, required=True)
+def explain(model_id: str, batch: str, key: tuple[str, ...]) -> None:
+    """Tell what each feature has brought to the prediction for the row of a KEY in a BATCH, by SHAP or by occlusion."""
+    from evergreen.replay.explain import explain_prediction
+
+    _say_sections(explain_prediction(get_model_folder(model_id, model_roots()), standing_lake(), batch, key))
+
+
+def _say_sections(sections: dict[str, list[str]]) -> None:
+    for title, lines in sections.items():
         say(title)
         for line in lines:
             say(f"  {line}")

@@ -102,6 +102,7 @@ def test_nobody_sees_anything_without_a_login(get: Get) -> None:
     paths = [route.path for route in pages.routes if isinstance(route, APIRoute)]
     assert len(paths) >= 7
     values = {"model": "small", "dag_id": "small__batch", "run_id:path": "x", "batch": day(4), "feed": "rows"}
+    values["version"] = "2"
     for path in paths:
         named = re.sub(r"{([\w:]+)}", lambda match: values.get(match[1], "pages.css"), path)
         assert get(named, None).status_code == 401, path
@@ -304,3 +305,19 @@ def test_a_damaged_record_is_told_and_harms_no_other_model(get: Get, small: Smal
         assert get("/models/secret").status_code == 200
     finally:
         record.write_text(sound)
+
+
+def test_what_the_champion_goes_by_is_told_from_its_files(get: Get, small: SmallLoop) -> None:
+    champion = small.promotions[-1].version
+    address = f"/models/small/versions/{champion}/explanation"
+    assert f'data-source="/evergreen{address}"' in get("/models/small").text
+    told = get(address).json()
+    packed = json.loads(small.stores.models.load_promoted(small.promotions[-1]).files["explanation.json"])
+    assert [one["name"] for one in told["features"]] == ["x"]
+    assert told["features"][0]["dependence"] == packed["features"]["x"]["dependence"]
+    # The line rises by two, and without x the mean is all that is left.
+    assert told["features"][0]["importance"] == pytest.approx(0.5, abs=0.25)
+    assert "version 1: it is the baseline" in get("/models/small/versions/1/explanation").json()["trouble"]
+    assert "no promoted version 99" in get("/models/small/versions/99/explanation").json()["trouble"]
+    assert get("/models/secret/versions/1/explanation", "guest").status_code == 404
+    assert "explanation" not in get("/models/secret").text

@@ -11,6 +11,7 @@ from skops.card import Card
 
 from evergreen.config.contract import ModelConfig
 from evergreen.features.evidence import BASELINE_TAG, estimator_params, fitted_span
+from evergreen.features.explanation import Explanation, read_explanation
 from evergreen.foreign_text import for_markdown
 from evergreen.records import ApprovalRecord, AttemptRecord, FairnessReport, Judgement
 from evergreen.storage.packed_model import PackedModel
@@ -45,6 +46,9 @@ def write_card(
     card.add(**{"Model card/How it was judged": _list(_outcome(stores, attempt))})
     if attempt.judgement is not None:
         _add_judgement(card, attempt.judgement)
+    told = read_explanation(packed.files)
+    if told is not None:
+        _add_explanation(card, told)
     _add_table(card, "Parameters", ("parameter", "value"), estimator_params(packed.estimator).items())
     return str(card.render())
 
@@ -113,6 +117,30 @@ def _add_judgement(card: Card, judged: Judgement) -> None:
     groups = [row for report in judged.fairness for row in _groups(report)]
     if groups:
         _add_table(card, "How it was judged/Groups", ("group", "rows", "number", *models[1:]), groups)
+
+
+def _add_explanation(card: Card, told: Explanation) -> None:
+    """What it goes by; importance is of the model that was judged, which had not seen the rows."""
+    what = f"By how much {told.metric} grows where a feature's values are exchanged between the rows of the holdout."
+    if told.trouble:
+        what = f"It cannot be told: {for_markdown(told.trouble)}"
+    card.add(**{"Model card/What it goes by": what})
+    rows = [(name, one.importance, one.spread) for name, one in told.features.items()]
+    if rows:
+        grown = f"growth of {told.metric}, {told.value:.4g} on {told.rows} rows"
+        _add_table(card, "What it goes by/Importance", ("feature", grown, "standard deviation"), rows)
+    followed = [
+        (name, ", ".join(f"{_tell(value)}: {mean:.4g}" for value, mean in zip(one.values, one.dependence, strict=True)))
+        for name, one in told.features.items()
+        if one.dependence
+    ]
+    if followed:
+        mean = "mean prediction where all rows have the value"
+        _add_table(card, "What it goes by/Dependence", ("feature", mean), followed)
+
+
+def _tell(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _groups(report: FairnessReport) -> Iterator[tuple[Any, ...]]:

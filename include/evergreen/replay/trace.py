@@ -31,7 +31,25 @@ def trace_prediction(model: ModelFolder, at: Locations, batch: str, key: tuple[s
     :raises Refused: if there is no such prediction, saying whether the row is in quarantine.
     :raises NotReady: if the batch was not scored yet.
     """
-    stores, names = stores_of(model, at), model.config.rows.key
+    stores = stores_of(model, at)
+    found = find_predictions(model, stores, batch, key)
+    sections = {"prediction": [tell_scores(scores, value) for scores, value in found]}
+    for record in {_rows_of(stores, scores).revision: _rows_of(stores, scores) for scores, _ in found}.values():
+        revision = f", revision {record.revision}" if record.revision else ""
+        sections[f"file{revision}"] = list(_tell_files(model, stores, record, key))
+        sections[f"validation{revision}"] = list(_tell_validation(record))
+    for version in dict.fromkeys(scores.version for scores, _ in found if scores.version is not None):
+        data = stores.ledger.require(DataRecord, require_promoted(stores, version).data)
+        told = [line.strip() for line in describe_version(model, at, version)]
+        sections[f"version {version}"] = [*told, *_tell_training(data)]
+    return sections
+
+
+def find_predictions(
+    model: ModelFolder, stores: Stores, batch: str, key: tuple[str, ...]
+) -> list[tuple[ClaimRecord, float]]:
+    """What was predicted for a key of a batch, each time that it was scored. Parameters and errors: as above."""
+    names = model.config.rows.key
     try:
         model.config.calendar.moment(batch)
     except ValueError as error:
@@ -45,25 +63,16 @@ def trace_prediction(model: ModelFolder, at: Locations, batch: str, key: tuple[s
     if not found:
         why = _tell_absence(model, stores, claim, key, bool(made))
         raise Refused(f"model {model.id}: batch {batch} has no prediction for {_name(model, key)}: {why}")
-    sections = {"prediction": [_tell_scores(scores, value) for scores, value in found]}
-    for record in {_rows_of(stores, scores).revision: _rows_of(stores, scores) for scores, _ in found}.values():
-        revision = f", revision {record.revision}" if record.revision else ""
-        sections[f"file{revision}"] = list(_tell_files(model, stores, record, key))
-        sections[f"validation{revision}"] = list(_tell_validation(record))
-    for version in dict.fromkeys(scores.version for scores, _ in found if scores.version is not None):
-        data = stores.ledger.require(DataRecord, require_promoted(stores, version).data)
-        told = [line.strip() for line in describe_version(model, at, version)]
-        sections[f"version {version}"] = [*told, *_tell_training(data)]
-    return sections
+    return found
 
 
 def _find_prediction(model: ModelFolder, stores: Stores, scores: ClaimRecord, key: tuple[str, ...]) -> float | None:
     rows = predictions_of(model.config.data_schema, stores, scores)
-    at = _positions(rows, key, model.config.rows.key)
+    at = positions_of(rows, key, model.config.rows.key)
     return float(rows["prediction"].iloc[at[0]]) if len(at) else None
 
 
-def _positions(rows: pd.DataFrame, key: tuple[str, ...], names: tuple[str, ...]) -> np.ndarray:
+def positions_of(rows: pd.DataFrame, key: tuple[str, ...], names: tuple[str, ...]) -> np.ndarray:
     """Positions of the rows of a key; values are compared as they are written."""
     same = [rows[name].astype(str).to_numpy() == value for name, value in zip(names, key, strict=True)]
     return np.flatnonzero(np.logical_and.reduce(same))
@@ -78,7 +87,8 @@ def _rows_of(stores: Stores, scores: ClaimRecord) -> BatchRecord:
     return record
 
 
-def _tell_scores(scores: ClaimRecord, value: float) -> str:
+def tell_scores(scores: ClaimRecord, value: float) -> str:
+    """What was predicted, by which version and why by it."""
     return f"revision {scores.revision}: {value:.10g} by version {scores.version}, {scores.why}; data {scores.data}"
 
 
@@ -103,7 +113,7 @@ def _find_in_file(model: ModelFolder, stores: Stores, file: SourceFile, key: tup
             columns[name] = values.to_pandas()
     except (EvergreenError, KeyError, TypeError):
         return []
-    return [int(parsed.numbers[at]) for at in _positions(pd.DataFrame(columns), key, model.config.rows.key)]
+    return [int(parsed.numbers[at]) for at in positions_of(pd.DataFrame(columns), key, model.config.rows.key)]
 
 
 def _tell_validation(record: BatchRecord) -> Iterator[str]:

@@ -23,7 +23,8 @@ from evergreen.foreign_text import one_line
 from evergreen.serving.answer_log import AnswerLog, LoggedAnswer
 from evergreen.serving.arms import Answered
 from evergreen.serving.champions import Champion
-from evergreen.serving.describing import describe_contract, describe_predict
+from evergreen.serving.describing import describe_contract, describe_route
+from evergreen.serving.explaining import explain
 from evergreen.serving.metrics import Metrics
 from evergreen.serving.request import RowContract, RowsInvalid
 
@@ -62,23 +63,27 @@ class _Service:
         self.contracts = {name: RowContract.of(one.model, limits.rows) for name, one in champions.items()}
         self.limits, self.metrics = limits, metrics
         self._slots = anyio.CapacityLimiter(limits.at_once)
+        # What is told of rows, by the last part of the address that they came to.
+        self.ways = {"predict": self._predict, "explain": self._explain}
 
-    async def predict(self, name: str, version: int | None, request: Request) -> Response:
+    async def respond(self, name: str, version: int | None, request: Request, way: str) -> Response:
         """Answer one request; whatever happens is counted, and told under the request's id."""
         begun, given = time.perf_counter(), request.headers.get("x-request-id", "")
         id_ = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-        status, answer = await self._answer(name, version, request, id_)
+        status, answer = await self._answer(name, version, request, id_, way)
         self.metrics.count(name, status, time.perf_counter() - begun, len(answer.get("predictions", ())))
         headers = {"X-Request-ID": id_} | ({"Retry-After": "1"} if status == 503 else {})
         return JSONResponse({"request_id": id_, **answer}, status, headers)
 
-    async def _answer(self, name: str, version: int | None, request: Request, id_: str) -> tuple[int, dict[str, Any]]:
+    async def _answer(
+        self, name: str, version: int | None, request: Request, id_: str, way: str
+    ) -> tuple[int, dict[str, Any]]:
         try:
             if name not in self.champions:
                 raise ModelNotFound(f"no model {name!r} is served here; there are: {', '.join(self.champions)}")
             body = await self._read_body(request)
             async with self._slot():
-                return 200, await run_sync(self._predict, name, version, body, id_)
+                return 200, await run_sync(self.ways[way], name, version, body, id_)
         except RowsInvalid as error:
             return 422, {"error": str(error), "mistakes": error.tell()}
         except HTTPException as error:
@@ -115,6 +120,11 @@ class _Service:
         if log is not None:
             log.add(LoggedAnswer(id_, datetime.now(UTC), served, arms, rows, answered))
         return told
+
+    def _explain(self, name: str, version: int | None, body: bytes, id_: str) -> dict[str, Any]:
+        """By the champion, whoever else answers: an explanation is no answer of an arm, and is not kept."""
+        served = self.champions[name].require(version)
+        return explain(served, self.contracts[name].read(body, served.batch))
 
     async def _read_body(self, request: Request) -> bytes:
         """The body, of which no more is taken than the limit."""
@@ -191,36 +201,38 @@ def build_app(
             raise HTTPException(404, f"no model {model!r} is served here; there are: {', '.join(champions)}")
         return _tell_champion(champions[model]) | describe_contract(champions[model].model, service.contracts[model])
 
-    for name, champion in champions.items():
-        current, calendar = champion.current, champion.model.config.calendar
-        batch = current.batch if current is not None else calendar.name(0)
-        said = describe_predict(champion.model, service.contracts[name], batch)
-        _add_predict(app, service, name, guarded, said)
-    # Beside those, for names that are not served: an answer in the same form.
-    app.post("/models/{model}/predict", dependencies=guarded, include_in_schema=False)(_of_any(service))
+    for way in service.ways:
+        for name, champion in champions.items():
+            current, calendar = champion.current, champion.model.config.calendar
+            batch = current.batch if current is not None else calendar.name(0)
+            said = describe_route(champion.model, service.contracts[name], batch, way)
+            _add_routes(app, service, name, guarded, said, way)
+        # Beside those, for names that are not served: an answer in the same form.
+        unknown = app.post(f"/models/{{model}}/{way}", dependencies=guarded, include_in_schema=False)
+        unknown(_of_any(service, way))
     return app
 
 
-def _add_predict(app: FastAPI, service: _Service, name: str, guarded: list[Any], said: dict[str, Any]) -> None:
+def _add_routes(app: FastAPI, service: _Service, name: str, guarded: list[Any], said: dict[str, Any], way: str) -> None:
     """Two routes of one model: its champion, and a version by its number."""
 
-    async def predict(request: Request) -> Response:
-        return await service.predict(name, None, request)
+    async def by_champion(request: Request) -> Response:
+        return await service.respond(name, None, request, way)
 
-    async def predict_by(version: int, request: Request) -> Response:
-        return await service.predict(name, version, request)
+    async def by_version(version: int, request: Request) -> Response:
+        return await service.respond(name, version, request, way)
 
     told = {"methods": ["POST"], "dependencies": guarded, **said}
-    app.add_api_route(f"/models/{name}/predict", predict, summary=f"{name}: by the champion", **told)
-    by = f"/models/{name}/versions/{{version}}/predict"
-    app.add_api_route(by, predict_by, summary=f"{name}: by a version that was promoted once", **told)
+    by, asked = f"/models/{name}/versions/{{version}}/{way}", f"{name}: {way}"
+    app.add_api_route(f"/models/{name}/{way}", by_champion, summary=f"{asked}, by the champion", **told)
+    app.add_api_route(by, by_version, summary=f"{asked}, by a version that was promoted once", **told)
 
 
-def _of_any(service: _Service) -> Any:
-    async def predict(model: str, request: Request) -> Response:
-        return await service.predict(model, None, request)
+def _of_any(service: _Service, way: str) -> Any:
+    async def respond(model: str, request: Request) -> Response:
+        return await service.respond(model, None, request, way)
 
-    return predict
+    return respond
 
 
 def _require(token: str) -> Any:

@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,9 @@ from evergreen.serving.values import Rows, as_frame
 from evergreen.storage.columns import find_column
 from evergreen.storage.packed_model import PackedModel
 from evergreen.storage.stores import open_stores
+
+if TYPE_CHECKING:
+    from evergreen.features.contributions import Contributions
 
 _logger = logging.getLogger(__name__)
 # Versions beside the champion that are kept in memory.
@@ -62,9 +66,22 @@ class ServedVersion:
         :raises FeaturesInvalid: if the version's own code fails on them.
         :raises Outage: if the online store of its feature views does not answer.
         """
+        return call_predict(self.packed, self._build(rows), self.batch, given_away=True)
+
+    def explain(self, rows: Rows) -> "tuple[list[str], Contributions]":
+        """What each feature brings to what the version predicts. Parameters and errors: as of ``predict``.
+
+        :returns: the features' names, and what they bring.
+        :raises Refused: if it cannot be told.
+        """
+        from evergreen.features.contributions import explain_rows
+
+        features = self._build(rows)
+        return [str(name) for name in features.columns], explain_rows(self.packed, features, self.batch)
+
+    def _build(self, rows: Rows) -> pd.DataFrame:
         frame = self.views.join(as_frame(rows, self.columns))
-        features = call_features(self.packed, frame, self.history, self.batch, given_away=True)
-        return call_predict(self.packed, features, self.batch, given_away=True)
+        return call_features(self.packed, frame, self.history, self.batch, given_away=True)
 
 
 class Champion:

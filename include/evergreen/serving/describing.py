@@ -36,7 +36,7 @@ _ERROR = {
         },
     },
 }
-_ANSWER = {
+_ANSWER: dict[str, Any] = {
     "type": "object",
     "properties": {
         "request_id": {"type": "string"},
@@ -50,12 +50,32 @@ _ANSWER = {
         "predictions": {"type": "array", "items": {"type": "number"}, "description": "One a row, in their order."},
     },
 }
+_EXPLAINED = {
+    **_ANSWER,
+    "properties": {
+        **_ANSWER["properties"],
+        "explanations": {
+            "type": "array",
+            "items": {"type": "object", "additionalProperties": {"type": "number"}},
+            "description": "One a row: by feature what it brings to the prediction.",
+        },
+        "method": {"type": "string", "enum": ["SHAP", "occlusion"]},
+        "scale": {
+            "type": "string",
+            "enum": ["prediction", "log odds", "logarithm"],
+            "description": "Of what is brought: SHAP values and the base add up to the prediction on it.",
+        },
+        "base": {"type": ["number", "null"], "description": "Null of occlusion, which adds up to nothing."},
+        "why": {"type": "string", "description": "Why it is not SHAP, if it is not."},
+    },
+}
 _PROBLEMS = {
     401: "No token, or another.",
     404: "No such model or version.",
     413: "Larger than a request may be.",
     422: "Rows that do not fit the contract.",
     500: "The version's own code failed.",
+    501: "The version cannot be explained.",
     503: "No version answers yet, or too many requests wait.",
 }
 
@@ -71,10 +91,11 @@ def describe_contract(model: ModelFolder, contract: RowContract) -> dict[str, An
     }
 
 
-def describe_predict(model: ModelFolder, contract: RowContract, batch: str) -> dict[str, Any]:
+def describe_route(model: ModelFolder, contract: RowContract, batch: str, way: str) -> dict[str, Any]:
     """What OpenAPI says of a model's routes, as arguments of a route.
 
     :param batch: to which the example's row belongs.
+    :param way: predict or explain.
     """
     body = {
         "type": "object",
@@ -85,12 +106,15 @@ def describe_predict(model: ModelFolder, contract: RowContract, batch: str) -> d
         },
     }
     content = {"application/json": {"schema": body, "example": {"rows": [example_row(model, batch)]}}}
-    problems = {status: _said(told, _ERROR) for status, told in _PROBLEMS.items()}
+    answer = _said("Predictions, and who made them.", _ANSWER)
+    if way == "explain":
+        answer = _said("What each feature brings to the prediction.", _EXPLAINED)
+    problems = {status: _said(told, _ERROR) for status, told in _PROBLEMS.items() if way == "explain" or status != 501}
     return {
         "tags": [model.id],
         "description": model.config.title,
         "openapi_extra": {"requestBody": {"required": True, "content": content}},
-        "responses": {200: _said("Predictions, and who made them.", _ANSWER), **problems},
+        "responses": {200: answer, **problems},
     }
 
 

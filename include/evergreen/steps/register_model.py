@@ -6,13 +6,15 @@ from pathlib import Path
 
 from evergreen.checks.reference import PREDICTION, build_reference, watched_columns
 from evergreen.config.contract import ModelConfig
+from evergreen.config.data_schema import DataSchema
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
-from evergreen.errors import ApprovalMissing, FeaturesInvalid, NotReady
+from evergreen.errors import ApprovalMissing, FeaturesInvalid, ModelIncompatible, NotReady
 from evergreen.features.building import call_predict
 from evergreen.features.evidence import BASELINE_TAG, log_fitted, packed_hashes, version_tags
+from evergreen.features.explanation import EXPLANATION, Explanation, measure_explanation
 from evergreen.features.label_batches import training_span
-from evergreen.features.labelled import gather_rows
+from evergreen.features.labelled import gather_features, gather_rows, match_labels
 from evergreen.features.packing import FittedModel, Recipe, fit_model, packing_folder
 from evergreen.foreign_text import DESCRIPTION, for_markdown
 from evergreen.incidents import MEND_CODE, report
@@ -118,7 +120,8 @@ def _refit(model: ModelFolder, stores: Stores, attempt: DueAttempt, record: Atte
     if record.baseline:
         return _fit(model, Recipe.of_baseline(model), stores, attempt, record, {BASELINE_TAG: "yes"})
     # A yes may come days after the judgement, and config.yaml may say something else by then.
-    return _fit(model, Recipe.of_packed(_judged(model, stores, attempt, record)), stores, attempt, record)
+    judged = _judged(model, stores, attempt, record)
+    return _fit(model, Recipe.of_packed(judged), stores, attempt, record, judged=judged)
 
 
 def _fit(
@@ -128,6 +131,7 @@ def _fit(
     attempt: DueAttempt,
     record: AttemptRecord,
     tags: dict[str, str] | None = None,
+    judged: PackedModel | None = None,
 ) -> str:
     today = model.config.data_schema
     span = training_span(recipe.spec.data_schema(today), stores, attempt.as_of, recipe.spec.window)
@@ -135,6 +139,8 @@ def _fit(
     with packing_folder() as folder:
         fitted = fit_model(recipe, today, stores, span, folder)
         _add_reference(model.config, stores, fitted, folder)
+        if judged is not None:
+            _add_explanation(today, stores, judged, fitted.packed, record, folder)
         return log_fitted(
             stores, attempt.verdict, attempt.as_of, "champion", fitted, record.code, model.expectations, tags
         )
@@ -148,6 +154,27 @@ def _judged(model: ModelFolder, stores: Stores, attempt: DueAttempt, record: Att
     if run is None:
         raise NotReady(f"model {model.id}: MLflow has no challenger run of attempt {attempt.verdict}; restore it")
     return stores.models.load_run(run, packed_hashes(stores, attempt.verdict, "challenger"))
+
+
+def _add_explanation(
+    today: DataSchema, stores: Stores, judged: PackedModel, version: PackedModel, record: AttemptRecord, folder: Path
+) -> None:
+    """Tell what the version goes by, on the holdout of the model that was judged, which alone has not seen it."""
+    schema = judged.spec.data_schema(today)
+    if schema.labels is None or not record.holdout:
+        return
+    labelled = match_labels(schema, stores, record.holdout[0], record.as_of)
+    if labelled.rows.empty:
+        return
+    target = labelled.rows[schema.labels.column].to_numpy(dtype=float)
+    try:
+        features, _ = gather_features(schema, stores, judged, labelled)
+        told = measure_explanation(judged, version, features, target)
+    except (FeaturesInvalid, ModelIncompatible) as error:
+        # It has won all the same: it may fail on combinations of features that never came.
+        _logger.warning("%s: what goes by which feature cannot be told: %s", version.spec.model, error)
+        told = Explanation(metric=version.spec.metric, trouble=str(error))
+    (folder / EXPLANATION).write_text(told.model_dump_json(indent=1), encoding="utf-8")
 
 
 def _add_reference(config: ModelConfig, stores: Stores, fitted: FittedModel, folder: Path) -> None:

@@ -90,6 +90,18 @@ def show_versions(
     return render(request, "versions.html", **describing.describe_versions(folder, version or []))
 
 
+@app.get("/models/{model}/versions/{version}/explanation")
+def tell_explanation(folder: Model, version: int) -> dict[str, Any]:
+    """What a version goes by, which the script of the model's page draws: MLflow is asked only after the page is there.
+
+    What it is that cannot be told stands in the answer, for the script to say.
+    """
+    try:
+        return describing.describe_explanation(folder, version)
+    except EvergreenError as error:
+        return {"features": [], "trouble": str(error)}
+
+
 @app.get("/models/{model}/data")
 @app.get("/models/{model}/data/{batch}")
 def show_data(request: Request, folder: ModelWithRows, batch: str | None = None) -> HTMLResponse:

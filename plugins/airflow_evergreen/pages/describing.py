@@ -11,7 +11,10 @@ from airflow_evergreen.pages.listing import open_records
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import Refused
+from evergreen.features.explanation import EXPLANATION, Explanation
+from evergreen.foreign_text import for_chart
 from evergreen.incidents import HEADINGS
+from evergreen.judging.champion import require_promoted
 from evergreen.records import (
     AttemptRecord,
     BatchRecord,
@@ -32,6 +35,7 @@ from evergreen.replay.report import TEMPLATES, lay_out
 from evergreen.replay.trace import trace_prediction
 from evergreen.steps.send_alerts import runbook_of
 from evergreen.storage.stores import Stores, stores_of
+from evergreen.storage.version_evidence import read_packed_file
 
 # What a spreadsheet would take for a formula at the beginning of a cell.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -64,12 +68,31 @@ def describe_model(folder: ModelFolder, last: str | None, batches: int) -> dict[
         "more_versions": max(0, len(promotions) - _VERSIONS),
         "mlflow": MlflowHook().page(_locate(), f"#/models/{stores.at.env}.{folder.id}/versions"),
         "runbook": runbook_of(folder),
+        "explained": state.promotion is not None and EXPLANATION in state.promotion.hashes,
         "earlier": calendar.name(first - 1) if first > 0 else None,
         "newest": newest,
         "shown": batches,
         "is_newest": end == calendar.index(newest),
         **lay_out(history),
     }
+
+
+def describe_explanation(folder: ModelFolder, version: int) -> dict[str, Any]:
+    """What a promoted version goes by, as it was measured when it was made, for the script that draws it.
+
+    :raises Refused: if there is no such version, or it has none.
+    """
+    stores = stores_of(folder, _locate())
+    promotion = require_promoted(stores, version)
+    if EXPLANATION not in promotion.hashes:
+        raise Refused(f"Nothing was measured of version {version}: it is the baseline, or an earlier release made it.")
+    told = Explanation.model_validate_json(read_packed_file(stores, promotion, EXPLANATION))
+    features = [
+        one.model_dump(include={"importance", "spread", "shares", "dependence"})
+        | {"name": for_chart(name), "values": [for_chart(v) if isinstance(v, str) else v for v in one.values]}
+        for name, one in told.features.items()
+    ]
+    return {"metric": told.metric, "value": told.value, "features": features, "trouble": told.trouble}
 
 
 def describe_versions(folder: ModelFolder, chosen: list[int]) -> dict[str, Any]:

@@ -395,4 +395,5 @@ def test_a_challenger_is_what_was_trained_until_it_serves(tmp_path):
     altered("champion", lambda: promote_model(loop.model, loop.at, due, version))
     assert loop.promotions == []
     promotion = promote_model(loop.model, loop.at, due, version)
-    assert set(promotion.hashes) == {"spec.json", "features.py", "estimator.py", "estimator.skops", "reference.json"}
+    files = {"spec.json", "features.py", "estimator.py", "estimator.skops", "reference.json", "explanation.json"}
+    assert set(promotion.hashes) == files

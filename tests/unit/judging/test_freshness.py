@@ -8,6 +8,7 @@ import pytest
 from mlflow import MlflowClient
 
 from evergreen.config.gate_config import GateConfig
+from evergreen.features.explanation import read_explanation
 from evergreen.features.labelled import match_labels
 from evergreen.judging.freshness import champion_freshness, judge_refresh
 from evergreen.judging.uncertainty import error_between, expect_mean, expect_pooled
@@ -135,6 +136,10 @@ def test_what_newer_labels_were_worth_is_measured_on_labels_new_to_both(drifted:
     assert told is not None
     assert told.gain == pytest.approx(gain.mean())
     assert told.error == pytest.approx(gain.std(ddof=1) / ROWS**0.5)
+    # The refresh of that day has learnt day 10; what it goes by is measured on the champion, which has not.
+    explained = read_explanation(drifted.stores.models.load_promoted(drifted.promotions[-1]).files)
+    assert explained is not None
+    assert explained.value == pytest.approx(young.mean())
 
 
 def test_only_two_versions_of_one_recipe_tell_what_newer_labels_are_worth(drifted: SmallLoop) -> None:

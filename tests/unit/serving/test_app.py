@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from evergreen.config.expectations_config import ExpectationsConfig
@@ -316,3 +317,25 @@ def test_nothing_is_written_to_the_ledger(lived: SmallLoop) -> None:
         ask(client, [GOOD])
         champion.follow()
         assert sorted(ledger.rglob("*")) == before
+
+
+def test_rows_are_explained_under_the_contract_of_predictions(client: httpx.Client, lived: SmallLoop) -> None:
+    rows = rows_of(3)[:3]
+    told = client.post("/models/small/explain", json={"rows": rows}).json()
+    predicted = ask(client, rows).json()
+    assert {**told, "request_id": ""} | predicted == {**told, **predicted}
+    assert told["predictions"] == predicted["predictions"]
+    assert (told["method"], told["base"], told["scale"]) == ("occlusion", None, "prediction")
+    assert "SHAP of LinearRegression" in told["why"]
+    # A line through x: half a unit of x further is one of y more. What looks back is the same in all rows.
+    brought = [one["x"] for one in told["explanations"]]
+    assert [set(one) for one in told["explanations"]] == [{"x", "usual"}] * 3
+    assert np.diff(brought) == pytest.approx(np.diff(told["predictions"]))
+    bad = client.post("/models/small/explain", json={"rows": [{**GOOD, "x": "half"}]})
+    assert (bad.status_code, bad.json()["mistakes"][0]["field"]) == (422, "x")
+    baseline = client.post("/models/small/versions/1/explain", json={"rows": rows})
+    assert (baseline.status_code, "this version cannot be explained" in baseline.json()["error"]) == (501, True)
+    assert client.post("/models/other/explain", json={"rows": rows}).status_code == 404
+    paths = client.get("/openapi.json").json()["paths"]
+    assert "501" in paths["/models/small/explain"]["post"]["responses"]
+    assert "501" not in paths["/models/small/predict"]["post"]["responses"]
