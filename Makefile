@@ -56,7 +56,7 @@ size: setup ## Count lines, modules, long functions, broad excepts, type ignores
 docs: setup ## Write the fields of config.yaml into docs/configuration.md, as the contract declares them
 	$(BIN)/python -m tests.configuration_page
 
-bench: setup ## Measure a year of daily batches of 1,000 rows and where the time goes, scoring 5,000,000 rows at once, the pages of 100 models, what asking 1,000 models takes, the content hash, checking 2,000,000 rows, and parsing 1,000 models
+bench: setup ## Measure a year of daily batches of 1,000 rows and where the time goes, scoring 5,000,000 rows at once, the pages of 100 models, what asking 1,000 models takes, the content hash, validating and checking 1,000,000 rows, and parsing 1,000 models
 	$(BIN)/python -m tests.bench.year 365
 	$(BIN)/python -m tests.bench.year 365 html
 	$(BIN)/python -m tests.bench.streaming 5000000

@@ -4,11 +4,15 @@ from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
 from evergreen.checks import divergences
 from evergreen.checks import judge_columns as judging
+from evergreen.checks.batch_statistics import Statistics
+from evergreen.checks.histograms import Categories, Moments, Numbers
 from evergreen.checks.reference import Reference
-from evergreen.checks.tallies import Categories, Numbers, Tallies
+from evergreen.checks.tallies import Tallies
+from evergreen.config.fields import ColumnType
 
 AT = "at, for the tally"
 
@@ -20,21 +24,40 @@ def tally(
     batches: pd.Series | None = None,
 ) -> Tallies:
     """Count rows that come in pieces, whose index is that of their event times and batches."""
-    tallies = Tallies(reference, AT)
+    counted: dict[str, Statistics] = {}
     for piece in pieces:
         rows = piece if at is None else piece.assign(**{AT: at.loc[piece.index]})
         for batch, part in [("", rows)] if batches is None else rows.groupby(batches.loc[piece.index], sort=False):
-            tallies.add(part, str(batch))
+            count(reference, part, counted.setdefault(str(batch), Statistics(_declare(reference, part))))
+    tallies = Tallies(reference, AT)
+    for batch, one in counted.items():
+        tallies.add(one, batch)
     return tallies
+
+
+def count(reference: Reference, rows: pd.DataFrame, into: Statistics) -> None:
+    """Add rows of a frame."""
+    arrays = {}
+    for name in into.columns:
+        kind = "counts" in reference.columns.get(name, {})
+        values = rows[name].astype(object).where(rows[name].notna(), None) if kind else rows[name]
+        arrays[name] = pa.array(values.map(str, na_action="ignore") if kind else values, from_pandas=True)
+        if isinstance(into.columns[name], Moments):
+            arrays[name] = arrays[name].cast(pa.timestamp("us", tz="UTC"), safe=False)
+    into.add(pa.table(arrays))
+
+
+def _declare(reference: Reference, rows: pd.DataFrame) -> dict[str, ColumnType]:
+    kinds = {name: "category" if "counts" in one else "float" for name, one in reference.columns.items()}
+    return {name: ColumnType(type=kind) for name, kind in (kinds | {AT: "timestamp"}).items() if name in rows}
 
 
 def measure(name: str, described: dict[str, Any], values: pd.Series) -> float:
     """The distance of values from a described column."""
-    column = (
-        Categories() if "counts" in described else Numbers(pd.Series(described["quantiles"], dtype=float).to_numpy())
-    )
-    column.add(values)
-    return divergences.measure(name, described, column.seen)
+    column = Categories() if "counts" in described else Numbers()
+    kept = values.astype(object).where(values.notna(), None).map(str, na_action="ignore")
+    column.add(pa.chunked_array([pa.array(kept if "counts" in described else values, from_pandas=True)]))
+    return divergences.measure(name, described, column)
 
 
 def measure_distances(reference: Reference, rows: pd.DataFrame) -> dict[str, float]:

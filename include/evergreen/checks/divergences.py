@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from evergreen.checks.histograms import Categories, Numbers
+
 # Sizes below which a difference is of no interest, however sure it is.
 FLOORS = {
     "wasserstein": 0.1,
@@ -56,11 +58,9 @@ _BINS = (0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.99)
 
 # Of two groups of counts (…, cells), the distances (…,).
 Comparison = Callable[[np.ndarray, np.ndarray], np.ndarray]
-# How often each category was seen; or numbers (values,), sorted, and how often each (values,).
-Seen = dict[str, int] | tuple[np.ndarray, np.ndarray]
 
 
-def measure(name: str, described: dict[str, Any], seen: Seen) -> float:
+def measure(name: str, described: dict[str, Any], seen: Numbers | Categories) -> float:
     """Distance of values from a described column; 0 where one side has nothing to compare.
 
     ``wasserstein``: area between the distributions, in standard deviations of the reference. ``ks``: the largest gap
@@ -71,27 +71,25 @@ def measure(name: str, described: dict[str, Any], seen: Seen) -> float:
     :param described: ``counts`` of categories, or ``quantiles`` of numbers.
     :param seen: of a batch.
     """
-    if isinstance(seen, dict):
+    if isinstance(seen, Categories):
         before = described["counts"]
-        if not before or not seen:
-            return 0.0
-        keys = sorted({*before, *seen})
-        sides = (np.array([side.get(key, 0) for key in keys], float) for side in (before, seen))
-        return float(_of_counts(name)(*sides))
-    points, (numbers, counts) = np.asarray(described["quantiles"], float), seen
-    if not len(points) or not len(numbers):
+        return float(_of_counts(name)(*seen.align(before))) if before and seen.counts else 0.0
+    points, counts = np.asarray(described["quantiles"], float), seen.counts
+    if not len(points) or not len(counts):
         return 0.0
-    points, numbers = within_reach(points, points), within_reach(points, numbers)
+    drawn = within_reach(points, points)
+    # Both in the same cells: what lies in one of them counts as equal.
+    learnt, numbers = within_reach(points, seen.round(points)), within_reach(points, seen.values)
     if name in ("wasserstein", "ks"):
-        grid = np.sort(np.concatenate([points, numbers]))
-        learnt = np.searchsorted(points, grid, side="right") / len(points)
+        grid = np.sort(np.concatenate([learnt, numbers]))
         below = np.append(0, np.cumsum(counts))
         now = below[np.searchsorted(numbers, grid, side="right")] / below[-1]
-        return float(_of_gaps(name, grid, spread_of(points))(learnt - now))
-    edges = bin_edges(points)
+        then = np.searchsorted(learnt, grid, side="right") / len(learnt)
+        return float(_of_gaps(name, grid, spread_of(drawn))(then - now))
+    edges = bin_edges(drawn)
     if edges is None:
-        edges = np.union1d(points, numbers)[:-1]
-    return float(_of_counts(name)(_count_bins(points, edges), _count_bins(numbers, edges, counts)))
+        edges = np.union1d(learnt, numbers)[:-1]
+    return float(_of_counts(name)(_count_bins(learnt, edges), _count_bins(numbers, edges, counts)))
 
 
 def find_reach(points: np.ndarray) -> tuple[float, float]:

@@ -16,7 +16,7 @@ def measure_distances(reference: Reference, current: Tallies) -> dict[str, float
     distances = {}
     for name, column in current.columns.items():
         described = reference.columns[name]
-        distances[name] = measure(reference.measured(name), described, column.seen)
+        distances[name] = measure(reference.measured(name), described, column)
         distances[f"{name} missing"] = abs(current.share_missing(name) - described["missing"])
     return distances
 

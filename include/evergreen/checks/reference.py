@@ -178,10 +178,11 @@ def build_reference(
 
 
 def _describe(values: pd.Series, categorical: bool) -> dict[str, Any]:
-    missing = share_missing(values, categorical)
     if categorical:
+        missing = float(values.isna().mean()) if len(values) else 0.0
         return {"counts": count_categories(values), "missing": missing}
     numbers = np.sort(read_numbers(values))
+    missing = 1 - len(numbers) / len(values) if len(values) else 0.0
     if not len(numbers):
         return {"quantiles": [], "missing": missing}
     at = np.linspace(0, len(numbers) - 1, _POINTS)
@@ -189,13 +190,6 @@ def _describe(values: pd.Series, categorical: bool) -> dict[str, Any]:
     whole = bool((numbers == np.floor(numbers)).all())
     quantiles = numbers[np.round(at).astype(int)] if whole else np.interp(at, np.arange(len(numbers)), numbers)
     return {"quantiles": [float(q) for q in quantiles], "missing": missing}
-
-
-def share_missing(values: pd.Series, categorical: bool) -> float:
-    """The share of rows without a value, an infinite number being none."""
-    if not len(values):
-        return 0.0
-    return float(values.isna().mean()) if categorical else 1 - len(read_numbers(values)) / len(values)
 
 
 def _count_cells(reference: Reference, name: str, values: pd.Series, codes: np.ndarray) -> dict[str, Cells]:

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from evergreen.checks.deliveries import find_copies, find_exchanged_dates, find_repeat, find_span, records_before
+from evergreen.checks.kept_statistics import keep_statistics
 from evergreen.checks.quarantine import keep_failing
 from evergreen.checks.validating import Rules, ValidatedBatch, reject, validate_files
 from evergreen.config.contract import RowsConfig
@@ -17,6 +18,7 @@ from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import FileRefused, FileUnreadable, NotReady
 from evergreen.features.label_batches import records_with_rows
+from evergreen.features.reading import partition_of
 from evergreen.records import ArrivalRecord, BatchRecord, Feed, Reason, SourceFile
 from evergreen.sources.intake import fetch, require_earlier, source_of
 from evergreen.sources.parsing import JSON_LINES, lines_of, parse_file
@@ -54,9 +56,9 @@ def seal(model: ModelFolder, at: Locations, feed: Feed, batch: str) -> BatchReco
     if arrival is None:
         raise NotReady(f"model {model.id}: {feed} of batch {batch} have not been ingested; run ingest first")
     validated = validate_arrival(model, stores, feed, arrival)
-    write_validated(model, stores, feed, arrival, validated)
-    brought = batch if validated.clean.num_rows else _brought(model, stores, feed, batch)
     record = describe_validated(model, feed, arrival, validated, batch)
+    write_validated(model, stores, record, validated)
+    brought = batch if validated.clean.num_rows else _brought(model, stores, feed, batch)
     return stores.ledger.put(record.model_copy(update={"brought": brought}))
 
 
@@ -78,13 +80,18 @@ def _brought(model: ModelFolder, stores: Stores, feed: Feed, batch: str) -> str:
     return newest.batch if newest is not None else ""
 
 
-def write_validated(
-    model: ModelFolder, stores: Stores, feed: Feed, arrival: ArrivalRecord, validated: ValidatedBatch
-) -> None:
-    """Put the clean and the quarantined rows of an arrival in their tables; they count once their record stands."""
-    facts = describe(model=model.id, feed=feed, code=model.code_version)
-    for table, rows in ((f"quarantine_{feed}", validated.quarantine), (TABLES[feed], validated.clean)):
-        stores.lake.replace(table, arrival.batch, arrival.revision, rows, facts)
+def write_validated(model: ModelFolder, stores: Stores, record: BatchRecord, validated: ValidatedBatch) -> None:
+    """Put the clean and the quarantined rows of an arrival in their tables; they count once their record stands.
+
+    The statistics of many clean rows are kept beside them.
+
+    :param record: which is not put yet.
+    """
+    facts = describe(model=model.id, feed=record.feed, code=model.code_version)
+    for table, rows in ((f"quarantine_{record.feed}", validated.quarantine), (TABLES[record.feed], validated.clean)):
+        stores.lake.replace(table, record.batch, record.revision, rows, facts)
+    columns = model.config.rows.columns if record.feed == "rows" else model.config.label_columns
+    keep_statistics(stores, partition_of(record), validated.clean, columns)
 
 
 def describe_validated(

@@ -5,6 +5,7 @@ import itertools
 import statistics
 
 from evergreen.checks.judge_columns import find_drifted, judge_columns
+from evergreen.checks.kept_statistics import read_predicted, read_statistics
 from evergreen.checks.label_keys import check_label_keys
 from evergreen.checks.reference import PREDICTION, REFERENCE_FILE, Reference, watched_columns
 from evergreen.checks.tallies import Tallies
@@ -12,8 +13,8 @@ from evergreen.checks.thresholds import RECENT
 from evergreen.config.contract import ModelConfig
 from evergreen.features.label_batches import records_with_rows
 from evergreen.features.labelled import standing_claim
-from evergreen.features.reading import published, read_pieces
-from evergreen.judging.champion import predictions_in_pieces, promotion_decided
+from evergreen.features.reading import published
+from evergreen.judging.champion import promotion_decided
 from evergreen.records import Numbers, PromotionRecord, SectionVerdict
 from evergreen.storage.revisions import sealed_batches
 from evergreen.storage.stores import Stores
@@ -94,8 +95,7 @@ def check_predictions(
     reference = _reference(stores, promotion).only([PREDICTION])
     tallies = Tallies(reference)
     for claim in claims:
-        for piece in predictions_in_pieces(config.data_schema, stores, claim):
-            tallies.add(piece)
+        tallies.add(read_predicted(config.data_schema, stores, claim))
     return _conclude("predictions", _compare(reference, tallies, _age(config, covers, promotion)))
 
 
@@ -112,8 +112,9 @@ def _compare_inputs(
     # The reference has what was watched when it was made; what is ignored since then is compared no more.
     watched = [name for name in watched_columns(schema, config) if name in reference.columns]
     tallies = Tallies(reference.only(watched), schema.event_time)
-    for batch, rows in read_pieces(schema, stores, partitions, (schema.event_time, *watched)):
-        tallies.add(rows, batch)
+    columns = {name: schema.columns[name] for name in (schema.event_time, *watched)}
+    for partition in partitions:
+        tallies.add(read_statistics(schema, stores, partition, columns), partition.batch)
     return _compare(reference, tallies, age)
 
 

@@ -1,6 +1,6 @@
 """Sealed rows and labels as frames: which of them may be read, and under which names."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import numpy as np
@@ -14,7 +14,7 @@ from evergreen.records import BatchRecord, Feed, Partition
 from evergreen.storage.cache import ByteCache
 from evergreen.storage.columns import lacking, read_as
 from evergreen.storage.content import in_any_order
-from evergreen.storage.lake import piece_to_frame, to_frame
+from evergreen.storage.lake import to_frame
 from evergreen.storage.pieces import ROWS
 from evergreen.storage.revisions import known_revisions, record_of, sealed_batches
 from evergreen.storage.stores import Stores
@@ -71,32 +71,22 @@ def read_rows(schema: DataSchema, stores: Stores, partitions: list[Partition]) -
     return _read(schema, stores, partitions, schema.columns, "clean", "batch")
 
 
-def read_pieces(
-    schema: DataSchema, stores: Stores, partitions: list[Partition], names: Collection[str]
-) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Of clean rows some columns, each frame with the batch in which they arrived.
+def is_large(record: BatchRecord | None, partition: Partition) -> bool:
+    """Whether a partition is read piece by piece: not one whose hash rests on the order of its rows."""
+    return record is not None and record.clean > ROWS and in_any_order(partition.content)
+
+
+def read_pieces(schema: DataSchema, stores: Stores, partition: Partition, columns: Columns) -> Iterator[pa.Table]:
+    """Rows or labels of one partition as declared columns.
 
     A large partition comes piece by piece, in no order, and in a memory that does not grow with it.
 
-    :param names: of declared columns.
     :raises SourceChanged: after the last piece, if the rows were not those of the record.
     """
-    columns = {name: schema.columns[name] for name in names}
-    for partition in partitions:
-        record = record_of(stores.ledger, partition)
-        if record is None or record.clean <= ROWS or not in_any_order(partition.content):
-            yield partition.batch, read_rows(schema, stores, [partition])[list(names)]
-            continue
-        for piece in stores.lake.stream(partition):
-            yield partition.batch, encode_texts(read_as(piece, columns, record.columns))
-
-
-def encode_texts(piece: pa.Table) -> pd.DataFrame:
-    """A piece as a frame in which each text is kept once."""
-    for i, field in enumerate(piece.schema):
-        if pa.types.is_string(field.type):
-            piece = piece.set_column(i, field.name, piece.column(i).dictionary_encode())
-    return piece_to_frame(piece, ())
+    record = record_of(stores.ledger, partition)
+    whole = () if is_large(record, partition) else (stores.lake.read(partition, sort_order(schema)),)
+    for piece in whole or stores.lake.stream(partition):
+        yield read_as(piece, columns, record.columns if record is not None else {})
 
 
 def read_keys(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from evergreen.batches import Calendar
 from evergreen.config.data_schema import DataSchema
@@ -166,31 +167,35 @@ def predictions_of(schema: DataSchema, stores: Stores, claim: ClaimRecord) -> pd
 
     :raises NotReady: if the batch is claimed but not scored yet.
     """
-    rows = stores.lake.read(_scored_partition(claim), sort_order(schema))
+    rows = stores.lake.read(scored_partition(claim), sort_order(schema))
     if rows.num_rows == 0:
         raise _not_scored(claim)
     named = read_as(rows, schema.key_columns, {})
     return to_frame(rows.select(["prediction", "model_version", "data_version"])).assign(**to_frame(named))
 
 
-def predictions_in_pieces(schema: DataSchema, stores: Stores, claim: ClaimRecord) -> Iterator[pd.DataFrame]:
+def predictions_in_pieces(schema: DataSchema, stores: Stores, claim: ClaimRecord) -> Iterator[pa.Table]:
     """The predictions for a batch alone; many of them piece by piece, in a memory that does not grow with them.
 
     :raises NotReady: if the batch is claimed but not scored yet.
     """
     record = sealed_batch(stores.ledger, "rows", claim.as_of, claim.as_of)
     if record is None or record.clean <= ROWS:
-        yield predictions_of(schema, stores, claim)[["prediction"]]
+        small = stores.lake.read(scored_partition(claim), sort_order(schema))
+        if not small.num_rows:
+            raise _not_scored(claim)
+        yield small
         return
     rows = 0
-    for piece in stores.lake.stream(_scored_partition(claim)):
+    for piece in stores.lake.stream(scored_partition(claim)):
         rows += piece.num_rows
-        yield to_frame(piece.select(["prediction"]))
+        yield piece
     if not rows:
         raise _not_scored(claim)
 
 
-def _scored_partition(claim: ClaimRecord) -> Partition:
+def scored_partition(claim: ClaimRecord) -> Partition:
+    """The partition of what was predicted for a claimed batch."""
     return Partition(table="predictions", batch=claim.as_of, revision=claim.revision, content=claim.data)
 
 

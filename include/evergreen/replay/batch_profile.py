@@ -3,26 +3,28 @@
 import functools
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from evergreen.checks.divergences import count_categories, read_numbers
-from evergreen.checks.reference import PREDICTION, REFERENCE_FILE, Reference, share_missing
+from evergreen.checks.batch_statistics import Statistics
+from evergreen.checks.histograms import Categories, Moments, Numbers
+from evergreen.checks.kept_statistics import read_predicted, read_statistics
+from evergreen.checks.reference import PREDICTION, REFERENCE_FILE, Reference
+from evergreen.config.fields import ColumnType
 from evergreen.config.model_folder import ModelFolder
-from evergreen.errors import EvergreenError
+from evergreen.errors import EvergreenError, NotReady
+from evergreen.features.reading import is_readable, partition_of
 from evergreen.judging.champion import promotion_serving
-from evergreen.records import BatchRecord, ClaimRecord, Numbers, PromotionRecord, VerdictRecord
-from evergreen.storage.columns import find_column, read_as
-from evergreen.storage.lake import to_frame
+from evergreen.records import BatchRecord, ClaimRecord, PromotionRecord, VerdictRecord
+from evergreen.storage.columns import find_column
 from evergreen.storage.revisions import sealed_batch
 from evergreen.storage.stores import Stores
 from evergreen.storage.version_evidence import read_packed_file
 
-# Rows that are looked at: enough to draw a column, and read in tenths of a second however large the batch is.
-MOST_ROWS = 100_000
 _BARS = 24
 _CATEGORIES = 6
 # What lies beyond these shares of either side is drawn in the outermost bars.
@@ -52,7 +54,7 @@ class ColumnProfile:
     :param least: the smallest value; of text none.
     :param middle: the median of numbers.
     :param most: the largest value.
-    :param distinct: how many values there are.
+    :param distinct: how many values there are; None where they were not told apart.
     :param before: smallest value, median and largest value of the numbers of the reference.
     :param bars: how the values are spread; none for times, text, and where there is no value.
     :param axis: from where to where numbers are drawn.
@@ -67,7 +69,7 @@ class ColumnProfile:
     least: Any = None
     middle: float | None = None
     most: Any = None
-    distinct: int = 0
+    distinct: int | None = None
     before: tuple[float, float, float] | None = None
     bars: tuple[Bar, ...] = ()
     axis: tuple[float, float] | None = None
@@ -78,7 +80,6 @@ class ColumnProfile:
 class BatchProfile:
     """What came as a batch.
 
-    :param rows: of it that were looked at.
     :param columns: the declared ones, then what was predicted, then the label.
     :param lacking: declared columns that its rows were sealed without.
     :param reference: the promotion whose reference it is held against; None before there is one.
@@ -86,40 +87,42 @@ class BatchProfile:
     """
 
     record: BatchRecord
-    rows: int
     columns: tuple[ColumnProfile, ...]
     lacking: tuple[str, ...]
     reference: PromotionRecord | None
     problem: str = ""
 
-    @property
-    def whole(self) -> bool:
-        """Whether all of its rows were looked at."""
-        return self.rows == self.record.clean
-
 
 def profile_batch(model: ModelFolder, stores: Stores, batch: str) -> BatchProfile | None:
-    """Describe the columns of a batch, of a large one those of some rows; None where it is not sealed."""
+    """Describe the columns of a batch by its statistics; None where it is not sealed.
+
+    :raises SourceChanged: if its rows have to be read and are not those of the record.
+    """
     record = sealed_batch(stores.ledger, "rows", batch)
     if record is None:
         return None
     verdict, claim = stores.ledger.get(VerdictRecord, batch), stores.ledger.last(ClaimRecord, batch)
     reference, promotion, problem = _find_reference(stores, batch, verdict)
-    stored = stores.lake.read_any("clean", batch, record.revision, MOST_ROWS)
-    held = record.columns or dict.fromkeys(stored.column_names, "")
-    columns = model.config.data_schema.columns
-    lacking = tuple(name for name, column in columns.items() if find_column(name, column, held) is None)
-    shown = {name: column for name, column in columns.items() if name not in lacking}
-    rows = to_frame(read_as(stored, shown, record.columns)) if stored.num_rows else pd.DataFrame()
+    schema = model.config.data_schema
+    if not record.has_rows:
+        return BatchProfile(record, (), (), promotion, problem)
+    shown = {name: column for name, column in schema.columns.items() if _is_held(name, column, record)}
+    lacking = tuple(name for name in schema.columns if name not in shown)
+    counted = read_statistics(schema, stores, partition_of(record), shown)
     judged = _read_judged(verdict.inputs.numbers) if verdict is not None else {}
     found = []
-    for name, column in shown.items() if len(rows) else ():
+    for name, column in shown.items():
         known = find_column(name, column, reference.columns) if reference is not None else None
         before = reference.columns[known] if reference is not None and known is not None else None
-        found.append(_profile(name, column.type, rows[name], before, judged.get(known or name)))
-    if len(rows):
-        found += _profile_made(model, stores, claim, verdict, reference)
-    return BatchProfile(record, len(rows), tuple(found), lacking if len(rows) else (), promotion, problem)
+        found.append(_profile(name, column.type, counted, before, judged.get(known or name)))
+    found += _profile_made(model, stores, claim, verdict, reference)
+    return BatchProfile(record, tuple(found), lacking, promotion, problem)
+
+
+def _is_held(name: str, column: ColumnType, record: BatchRecord) -> bool:
+    """Whether rows were sealed with a column of the type that is declared; an old record does not tell."""
+    source = find_column(name, column, record.columns)
+    return not record.columns or (source is not None and record.columns[source] == column.kind)
 
 
 def _find_reference(
@@ -140,7 +143,7 @@ def _find_reference(
         return None, None, str(error)
 
 
-def _read_judged(numbers: Numbers) -> dict[str, Any]:
+def _read_judged(numbers: Mapping[str, Any]) -> dict[str, Any]:
     """What a check has said of each column; of one that drifted with the batches before, what it said of them all."""
     judged, recent = dict(numbers.get("columns", {})), numbers.get("recent") or {}
     for name in numbers.get("drifted", ()):
@@ -162,45 +165,44 @@ def _profile_made(
     reference: Reference | None,
 ) -> list[ColumnProfile]:
     """What was predicted for a batch, and the labels that came with its number."""
-    found = []
+    found, schema = [], model.config.data_schema
     if claim is not None and claim.version is not None:
-        rows = stores.lake.read_any("predictions", claim.as_of, claim.revision, MOST_ROWS)
-        if rows.num_rows:
+        # It may be claimed and not scored yet.
+        with suppress(NotReady):
+            counted = read_predicted(schema, stores, claim)
             judged = _read_judged(verdict.predictions.numbers) if verdict is not None else {}
             before = reference.columns.get(PREDICTION) if reference is not None else None
-            values = rows.column("prediction").to_pandas()
-            found.append(_profile(PREDICTION, "float", values, before, judged.get(PREDICTION)))
+            found.append(_profile(PREDICTION, "float", counted, before, judged.get(PREDICTION)))
     labels = sealed_batch(stores.ledger, "labels", claim.as_of) if claim is not None else None
-    for name, column in model.config.data_schema.target.items() if labels is not None else ():
-        assert labels is not None
-        rows = stores.lake.read_any("labels", labels.batch, labels.revision, MOST_ROWS)
-        source = find_column(name, column, rows.column_names)
-        if rows.num_rows and source is not None:
-            found.append(_profile(name, column.type, to_frame(rows.select([source]))[source], None, None, "label, "))
+    if labels is not None and labels.has_rows and is_readable(labels, schema.target):
+        counted = read_statistics(schema, stores, partition_of(labels), schema.target)
+        found += [_profile(name, column.type, counted, None, None, "label, ") for name, column in schema.target.items()]
     return found
 
 
 def _profile(
     name: str,
     kind: str,
-    values: pd.Series,
+    counted: Statistics,
     before: Mapping[str, Any] | None,
     judged: Mapping[str, Any] | None,
     role: str = "",
 ) -> ColumnProfile:
-    categorical = kind in ("category", "boolean")
+    column = counted.columns[name]
     said: dict[str, Any] = {
-        "missing": share_missing(values, categorical or kind not in ("float", "integer")),
+        "missing": column.missing / max(counted.rows, 1),
         "missing_before": before["missing"] if before is not None else None,
-        "distinct": int(values.nunique()),
         "judged": judged,
     }
-    if categorical:
-        said["bars"] = _count_bars(count_categories(values), before["counts"] if before is not None else None)
-    elif kind in ("float", "integer"):
-        said |= _describe_numbers(read_numbers(values), before["quantiles"] if before is not None else None)
-    elif kind in ("timestamp", "date") and values.notna().any():
-        said |= {"least": _tell_time(values.min(), kind), "most": _tell_time(values.max(), kind)}
+    if isinstance(column, Categories):
+        said["distinct"] = None if column.rest else len(column.counts)
+        said["bars"] = _count_bars(column, before["counts"] if before is not None else None)
+    elif isinstance(column, Numbers):
+        said["distinct"] = None if column.shift else len(column.counts)
+        said |= _describe_numbers(column.points, before["quantiles"] if before is not None else None)
+    elif isinstance(column, Moments) and math.isfinite(column.ends[0]):
+        least, most = (_tell_time(pd.Timestamp(end, unit="us"), kind) for end in column.ends)
+        said |= {"least": least, "most": most}
     return ColumnProfile(name, f"{role}{kind}", **said)
 
 
@@ -246,13 +248,12 @@ def _share(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     return shares
 
 
-def _count_bars(now: dict[str, int], before: dict[str, int] | None) -> tuple[Bar, ...]:
+def _count_bars(column: Categories, before: dict[str, int] | None) -> tuple[Bar, ...]:
     """The most frequent categories of either side, and what the others come to."""
-    shares = [
-        {name: count / max(sum(side.values()), 1) for name, count in side.items()} for side in (now, before or {})
-    ]
-    names = sorted({*now, *(before or {})}, key=lambda one: (-max(side.get(one, 0.0) for side in shares), one))
-    if not now and not before:
+    sides = (column.counts, sum(column.counts.values()) + column.rest), (before or {}, sum((before or {}).values()))
+    shares = [{name: count / max(total, 1) for name, count in side.items()} for side, total in sides]
+    names = sorted({*shares[0], *shares[1]}, key=lambda one: (-max(side.get(one, 0.0) for side in shares), one))
+    if not names:
         return ()
     kept = names if len(names) <= _CATEGORIES else names[: _CATEGORIES - 1]
     bars = [

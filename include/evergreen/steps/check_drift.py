@@ -2,11 +2,12 @@
 
 import logging
 
+from evergreen.checks.batch_statistics import EvenSample
 from evergreen.checks.html import render_drift
+from evergreen.checks.kept_statistics import read_statistics
 from evergreen.checks.outcomes import check_outcomes
 from evergreen.checks.reference import watched_columns
 from evergreen.checks.sections import check_freshness, check_inputs, check_predictions
-from evergreen.checks.tallies import EvenSample
 from evergreen.config.contract import ModelConfig
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
@@ -14,7 +15,7 @@ from evergreen.errors import NotReady
 from evergreen.features.generations import outgrown, sealed_schema
 from evergreen.features.label_batches import label_records
 from evergreen.features.labelled import match_labels
-from evergreen.features.reading import is_readable, published, read_pieces
+from evergreen.features.reading import is_readable, published
 from evergreen.incidents import report, resolve
 from evergreen.judging.attempts import get_verdict
 from evergreen.judging.champion import promotion_decided
@@ -22,6 +23,7 @@ from evergreen.policies import describe_situation, find_reasons, tell_over_budge
 from evergreen.records import BatchRecord, ClaimRecord, ClosingRecord, PromotionRecord, VerdictRecord, Words
 from evergreen.sources.waiting import unsettled
 from evergreen.steps.promote_model import sync_alias
+from evergreen.storage.lake import to_frame
 from evergreen.storage.revisions import sealed_batch
 from evergreen.storage.stores import Stores, stores_of
 
@@ -200,14 +202,15 @@ def _draw(model: ModelFolder, stores: Stores, verdict: VerdictRecord) -> None:
     watched = watched_columns(schema, config)
     current, reference = EvenSample(), EvenSample()
     for sample, batches, known in ((current, covers, verdict.as_of), (reference, learnt, promotion.as_of)):
-        partitions = published(stores, "rows", batches, known, schema.columns)
-        for _, rows in read_pieces(schema, stores, partitions, watched):
-            sample.add(rows)
-    if current.rows.empty or reference.rows.empty:
+        for partition in published(stores, "rows", batches, known, schema.columns):
+            columns = {name: schema.columns[name] for name in watched}
+            sample.add(read_statistics(schema, stores, partition, columns).sample.rows)
+    if not current.rows.num_rows or not reference.rows.num_rows:
         return
     categorical = {name for name in watched if schema.columns[name].type in ("category", "boolean")}
     try:
-        page = render_drift(reference.rows, current.rows, watched, categorical, spec.seed)
+        sides = to_frame(reference.rows), to_frame(current.rows)
+        page = render_drift(*sides, watched, categorical, spec.seed)
     except Exception:
         _logger.exception(
             "%s, batch %s: Evidently could not draw its report; nothing depends on it", model.id, covers[-1]

@@ -154,9 +154,10 @@ def _seal_revision(model: ModelFolder, stores: Stores, arrival: ArrivalRecord) -
         record = ledger.get(BatchRecord, f"{feed}.{arrival.batch}", arrival.revision)
         if record is None:
             validated, done = validate_arrival(model, stores, feed, arrival), False
-            write_validated(model, stores, feed, arrival, validated)
             as_of = _open_batch(ledger, model.config.calendar, arrival.batch)
-            record = ledger.put(describe_validated(model, feed, arrival, validated, as_of))
+            record = describe_validated(model, feed, arrival, validated, as_of)
+            write_validated(model, stores, record, validated)
+            record = ledger.put(record)
         records.append(record)
     after, good = records[0], tuple(record.feed for record in records if record.state == "published")
     if after.state != "published":

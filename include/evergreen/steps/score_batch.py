@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 import pyarrow as pa
 
+from evergreen.checks.kept_statistics import write_predicted
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import (
@@ -123,7 +124,7 @@ def put_predictions(
 ) -> int:
     """Write what was predicted for a claimed batch, in one commit; returns the number of rows."""
     facts = describe(model=model.id, version=claim.version, code=model.code_version)
-    stores.lake.replace("predictions", claim.as_of, claim.revision, predicted[0], facts)
+    write_predicted(stores, claim, *predicted, facts)
     return predicted[1]
 
 

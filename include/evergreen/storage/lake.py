@@ -48,6 +48,7 @@ class Lake:
         self._raw_uri = f"{uri.rstrip('/')}/raw"
         self._store = open_store(self._raw_uri)
         self._reports = open_store(f"{uri.rstrip('/')}/reports")
+        self._statistics = open_store(f"{uri.rstrip('/')}/statistics")
         self._types: dict[str, dict[str, pa.DataType]] = {}
         self._opened: dict[str, DeltaTable] = {}
         self._cache: ByteCache[pa.Table] = ByteCache(_CACHED_BYTES, lambda rows: int(rows.nbytes))
@@ -194,6 +195,19 @@ class Lake:
         except (FileNotFoundError, NotFoundError) as error:
             raise SourceChanged(f"raw file {path} is gone from the lake; restore it") from error
 
+    def put_statistics(self, partition: Partition, content: bytes) -> None:
+        """Keep the statistics of a partition."""
+        with reached(f"statistics of {_statistics_path(partition)}"):
+            obstore.put(self._statistics, f"{self._raw}/{_statistics_path(partition)}", content)
+
+    def get_statistics(self, partition: Partition) -> bytes | None:
+        """The statistics of a partition; None where none are kept."""
+        try:
+            with reached(f"statistics of {_statistics_path(partition)}"):
+                return bytes(obstore.get(self._statistics, f"{self._raw}/{_statistics_path(partition)}").bytes())
+        except (FileNotFoundError, NotFoundError):
+            return None
+
     def put_report(self, name: str, content: str) -> str:
         """Keep an HTML report; returns its path below the lake."""
         with reached(f"report {name}"):
@@ -207,6 +221,12 @@ class Lake:
                 return bytes(obstore.get(self._reports, f"{self._raw}/{name}").bytes()).decode()
         except (FileNotFoundError, NotFoundError):
             return None
+
+
+def _statistics_path(partition: Partition) -> str:
+    """Below the model: by what names the rows, so that other rows never have them."""
+    content = partition.content.replace(":", "-")
+    return f"{partition.table}/{partition.batch}.{partition.revision}.{content}.arrows"
 
 
 def to_frame(rows: pa.Table) -> pd.DataFrame:

@@ -2,14 +2,17 @@
 
 import pytest
 
+from evergreen.checks import kept_statistics
+from evergreen.checks.kept_statistics import keep_statistics, write_predicted
 from evergreen.checks.sections import check_freshness, check_inputs, check_predictions
 from evergreen.config.fields import ColumnType
 from evergreen.config.locations import Locations
 from evergreen.demo.stream import DemoStream
 from evergreen.features import reading
+from evergreen.features.reading import published
 from evergreen.judging import champion
-from evergreen.judging.champion import promotion_decided
-from evergreen.records import BatchRecord, VerdictRecord
+from evergreen.judging.champion import promotion_decided, scored_partition
+from evergreen.records import BatchRecord, ClaimRecord, VerdictRecord
 from evergreen.steps.check_drift import check_drift
 from evergreen.storage import pieces
 from evergreen.storage.lake import Lake
@@ -84,6 +87,26 @@ def test_pieces_of_a_batch_are_compared_as_the_whole_is(lived, monkeypatch):
     assert [check(model.config, stores, covers, promotion) for check, covers in sections] == whole
     assert {partition.table for partition in streamed} == {"clean", "predictions"}
     assert whole[2].numbers["rows"] > 100
+
+
+def test_a_check_reads_the_statistics_that_are_kept_and_no_row(lived, monkeypatch):
+    model, at = lived
+    batches = [model.config.calendar.name(n) for n in range(SHIFTED)]
+    stores = open_stores(at, model.id)
+    promotion = promotion_decided(stores.ledger, batches[-2])
+    sections = (check_inputs, batches[-1:]), (check_inputs, batches[-3:]), (check_predictions, batches[-1:])
+    whole = [check(model.config, stores, covers, promotion) for check, covers in sections]
+    for module in (reading, champion, pieces, kept_statistics):
+        monkeypatch.setattr(module, "ROWS", 50)
+    for partition in published(stores, "rows", batches):
+        keep_statistics(stores, partition, stores.lake.read(partition, ()), model.config.rows.columns)
+    claim = stores.ledger.last(ClaimRecord, batches[-1])
+    predicted = stores.lake.read(scored_partition(claim), ())
+    write_predicted(stores, claim, predicted, predicted.num_rows, {})
+    kept_statistics._MADE.clear()
+    monkeypatch.setattr(Lake, "stream", None)
+    monkeypatch.setattr(Lake, "read", None)
+    assert [check(model.config, stores, covers, promotion) for check, covers in sections] == whole
 
 
 def test_a_verdict_that_stands_keeps_what_it_said(lived):

@@ -11,12 +11,13 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
+from evergreen.checks.batch_statistics import Statistics
 from evergreen.config.locations import Locations
 from evergreen.errors import SourceChanged
 from evergreen.features.building import build_features, call_predict
 from evergreen.features.rowwise import find_streamable
 from evergreen.incidents import last_incident
-from evergreen.judging.champion import promotion_serving
+from evergreen.judging.champion import promotion_serving, scored_partition
 from evergreen.records import BatchRecord, ClaimRecord, PromotionRecord
 from evergreen.steps.score_batch import _claim, score_batch
 from evergreen.storage.pieces import ROWS
@@ -74,6 +75,11 @@ def test_the_predictions_are_those_of_the_whole_batch(begin, rows):
     assert scored(at, model).column("trip_id").to_pylist() == rows.column("trip_id").to_pylist()
     table = DeltaTable(stores.lake.table_uri("predictions"))
     assert (table.version(), table.history()[0]["evergreen.version"]) == (0, "1")
+    # Counted as they passed, so that a check need not read them.
+    kept = stores.lake.get_statistics(scored_partition(result.claim))
+    values = expected.column("prediction").to_numpy()
+    counted = Statistics.parse(kept, "").columns["prediction"]
+    assert (counted.count, counted.missing, counted.ends) == (COUNT, 0, (values.min(), values.max()))
     assert score_batch(model, at, DAY).claim == result.claim
     assert scored(at, model).equals(expected)
 
