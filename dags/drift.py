@@ -1,8 +1,9 @@
 """<model>__drift: when a champion is checked. One Airflow DAG a model folder."""
 
-from airflow.sdk import DAG, CronDataIntervalTimetable
+from airflow.sdk import DAG, CronDataIntervalTimetable, TriggerRule
 
 from airflow_evergreen.dags import describe, models_for, one_run_a_batch, run_params
+from airflow_evergreen.operators.apply_retention import ApplyRetentionOperator
 from airflow_evergreen.operators.check_drift import CheckDriftOperator
 from airflow_evergreen.operators.ingest_answers import IngestAnswersOperator
 from airflow_evergreen.operators.judge_arms import JudgeArmsOperator
@@ -25,6 +26,12 @@ for model in models_for("drift"):
             wait_for_scores >> ingest_answers >> send_alerts
         if model.config.serving.experiments:
             ingest_answers >> JudgeArmsOperator(task_id="judge_arms", model_id=model.id) >> send_alerts
+        if model.config.retention.ages:
+            # Where nothing is to be removed there is no task.
+            apply_retention = ApplyRetentionOperator(
+                task_id="apply_retention", model_id=model.id, trigger_rule=TriggerRule.NONE_FAILED
+            )
+            check_drift >> apply_retention >> send_alerts
     # After the tasks: Airflow would copy them into each, once for each class that it is made by.
     dag.params = run_params(model)
     globals()[dag.dag_id] = dag

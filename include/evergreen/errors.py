@@ -11,6 +11,7 @@
     │   ├── FileUnreadable       a source file cannot be read as what it is declared to be
     │   │   └── FileRefused      a source file is not read at all
     │   ├── SourceChanged        a sealed file is not what its record says
+    │   ├── RowsRemoved          what it needs was forgotten, or removed by retention
     │   ├── IdentityChanged      a model folder names batches or rows otherwise than its ledger
     │   ├── SchemaChanged        rows do not fit the table that earlier ones are in
     │   ├── FeaturesInvalid      a model's own code raised, or returned other rows or columns
@@ -99,6 +100,10 @@ class FileRefused(FileUnreadable):
 
 class SourceChanged(Refused):
     """A sealed file, or a table's rows, are not what their record says."""
+
+
+class RowsRemoved(Refused):
+    """What was asked for needs rows that were forgotten, or had reached the age at which they are removed."""
 
 
 class IdentityChanged(Refused):

@@ -112,6 +112,21 @@ def reproduce(model_id: str, version: int, reason: str) -> None:
 
 @click.command()
 @click.argument("model_id", metavar="MODEL")
+@click.option("--key", "values", multiple=True, required=True, help="What names the rows; once for each column.")
+@click.option("--column", "columns", multiple=True, help="The column that it is a value of; by default the key's.")
+@click.option("--why", "reason", required=True, help="Why; it goes on record. It must not hold the key.")
+def forget(model_id: str, values: tuple[str, ...], columns: tuple[str, ...], reason: str) -> None:
+    """Remove a person's rows, labels and predictions from all that is kept, for good; say who had learnt from them."""
+    from evergreen.steps.forget_rows import describe_forgotten, forget_rows
+
+    model, at = get_model_folder(model_id, model_roots()), standing_lake()
+    why, today = f"{getpass.getuser()}: {reason}", datetime.now(UTC).date()
+    for line in describe_forgotten(model.id, forget_rows(model, at, values, columns, today, why)):
+        say(line)
+
+
+@click.command()
+@click.argument("model_id", metavar="MODEL")
 @click.argument("incident")
 @click.option("--why", "reason", required=True, help="Why; it goes on record.")
 @click.option("--until", metavar="DAY", help="Leave it open, and tell nothing of it before that day, in UTC.")
@@ -143,4 +158,4 @@ def standing_lake(registry: bool = False) -> Locations:
     return at
 
 
-LEVERS = (reingest, rescore, rollback, arms, reproduce, acknowledge)
+LEVERS = (reingest, rescore, rollback, arms, reproduce, forget, acknowledge)

@@ -11,6 +11,7 @@ TELLS = dict.fromkeys(("batch", "drift", "retrain"), "send_alerts") | {
     "reingest": "reingest_batch",
     "rescore": "rescore_batches",
     "reproduce": "reproduce_model",
+    "forget": "forget_rows",
     "acknowledge": "acknowledge_incident",
 }
 # A note of ours is signed, so that it can be told from a person's.

@@ -16,6 +16,13 @@ def test_it_waits_checks_and_tells(dag):
     assert {dag.get_task(name).trigger_rule.value for name in ("wait_for_scores", "check_drift")} == {"all_success"}
 
 
+def test_what_has_an_age_is_removed_after_the_check_even_between_two(add_model):
+    add_model("bikes", retention={"raw": "90 days"}, check={"every": 7})
+    dag = parse("drift.py").dags["bikes__drift"]
+    assert {"check_drift >> apply_retention", "apply_retention >> send_alerts"} <= edges(dag)
+    assert dag.get_task("apply_retention").trigger_rule.value == "none_failed"
+
+
 def test_an_old_check_can_be_cleared_while_later_ones_wait(dag):
     assert dag.max_active_runs == 16
 

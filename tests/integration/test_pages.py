@@ -26,7 +26,7 @@ from tests.unit.small_loop import CONFIG, ESTIMATOR, FEATURES, SmallLoop, day, d
 
 TITLE = "Small <script>alert(1)</script> & rate [/min]"
 FORMULA = '=HYPERLINK("http://x")'
-LEVERS = ("retrain", "rollback", "reingest", "rescore", "reproduce", "acknowledge")
+LEVERS = ("retrain", "rollback", "reingest", "rescore", "reproduce", "forget", "acknowledge")
 DAGS = (
     *(f"small__{kind}" for kind in ("batch", "drift", *LEVERS)),
     "secret__batch",
@@ -37,7 +37,9 @@ DAGS = (
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> SmallLoop:
     """Four sound days and one whose file lacks a column, of a model whose title is hostile."""
-    loop = SmallLoop.under(tmp_path_factory.mktemp("pages"), title=TITLE)
+    loop = SmallLoop.under(
+        tmp_path_factory.mktemp("pages"), title=TITLE, owner="team-rides", limitations="Not for <b>prices</b>."
+    )
     loop.run(doubled, 1, 2, 3)
     loop.land(4, doubled)
     landed = Path(loop.at.landing) / "small" / f"rows_{day(4)}.csv"
@@ -123,6 +125,7 @@ def test_a_models_page_tells_who_serves_and_why(get: Get, small: SmallLoop) -> N
     newest = small.promotions[-1]
     assert f"version {newest.version} Champion since {newest.effective_from}" in told
     assert "not scored" in told
+    assert "Owner: team-rides<br>Limitations: Not for &lt;b&gt;prices&lt;/b&gt;." in page.text
     assert f"Rows failed validation fault-rows.0 since {day(5)}, seen once" in told
     assert "x: declared columns: no such column" in told
     assert len(re.findall(r"<tr><td class=\"batch\">\d+</td>", page.text)) == len(small.promotions)

@@ -92,7 +92,7 @@ def test_a_dag_file_of_three_lines_takes_a_batch_in(machine: Machine) -> None:
     machine.run("airflow", "dags", "reserialize")
     listed = machine.run("airflow", "dags", "list", "--output", "plain")
     dags = {line.split()[0] for line in listed.splitlines() if "evergreen.py" in line}
-    kinds = ("batch", "drift", "retrain", "rollback", "reingest", "acknowledge", "rescore", "reproduce")
+    kinds = ("batch", "drift", "retrain", "rollback", "reingest", "acknowledge", "rescore", "reproduce", "forget")
     assert dags == {"evergreen__watch", *(f"trips__{kind}" for kind in kinds)}
     said = machine.run("airflow", "dags", "test", "trips__batch", "2024-01-02T07:00:00+00:00")
     assert "state=success" in said

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from evergreen.checks.deliveries import find_copies, find_exchanged_dates, find_repeat, find_span, records_before
 from evergreen.checks.kept_statistics import keep_statistics
 from evergreen.checks.quarantine import keep_failing
+from evergreen.checks.raw_files import read_arrived
 from evergreen.checks.validating import Rules, ValidatedBatch, reject, validate_files
 from evergreen.config.contract import RowsConfig
 from evergreen.config.expectations_config import ExpectationConfig
@@ -21,7 +22,7 @@ from evergreen.features.label_batches import records_with_rows
 from evergreen.features.reading import partition_of
 from evergreen.records import ArrivalRecord, BatchRecord, Feed, Reason, SourceFile
 from evergreen.sources.intake import fetch, require_earlier, source_of
-from evergreen.sources.parsing import JSON_LINES, lines_of, parse_file
+from evergreen.sources.parsing import JSON_LINES, lines_of
 from evergreen.sources.tables import ParsedFile, TornRow
 from evergreen.storage.columns import find_column, kinds_of
 from evergreen.storage.content import content_hash
@@ -147,18 +148,6 @@ def validate_arrival(model: ModelFolder, stores: Stores, feed: Feed, arrival: Ar
         wrong = _find_misdelivered(model, arrival, before, validated)
         validated = reject(kept, wrong, validated.left_out) if wrong else validated
     return _keep_copies(validated, [file for file in parsed if file.name in copies], copies)
-
-
-def read_arrived(model: ModelFolder, stores: Stores, feed: Feed, file: SourceFile) -> ParsedFile:
-    """The rows of a file that arrived, from its copy in the lake.
-
-    :raises FileUnreadable: if it is not what the feed is declared to be.
-    """
-    config, content = model.config, fetch(stores, file).content
-    declared = config.rows.columns if feed == "rows" else config.label_columns
-    columns = {name: column for own, column in declared.items() for name in (own, *column.renamed_from)}
-    decimals = {name: column.decimal for name, column in columns.items() if column.decimal}
-    return parse_file(file.name, content, source_of(model, feed) or config.source, columns, decimals, config.limits)
 
 
 def _find_misdelivered(

@@ -12,6 +12,7 @@ from evergreen.config.fields import HOUR, Column, ColumnType, Contract, Limit, M
 from evergreen.config.gate_config import GateConfig, Task
 from evergreen.config.limits_config import LimitsConfig
 from evergreen.config.policies_config import Decay, EveryN, Policy, RetrainConfig
+from evergreen.config.retention_config import RetentionConfig
 from evergreen.config.schedule_config import ScheduleConfig
 from evergreen.config.serving_config import ServingConfig
 from evergreen.config.tasks_config import AlertsConfig, TasksConfig
@@ -143,7 +144,12 @@ class ModelConfig(Contract):
 
     title: str = Field(description="The model's name for people; Airflow shows it.")
     description: str = Field(default="", description="What the model is for, in Markdown; Airflow shows it.")
-    limitations: str = Field(default="", description="What it is not good for, in Markdown; its card says it.")
+    intended_use: str = Field(
+        default="", description="What and whom its predictions are for, in Markdown; MLflow, card and page say it."
+    )
+    limitations: str = Field(
+        default="", description="What it is not good for, in Markdown; MLflow, card and page say it."
+    )
     owner: str = Field(default="evergreen", description="Owner of the model; Airflow, MLflow and its card name them.")
     schedule: ScheduleConfig
     source: Source = Field(
@@ -164,6 +170,7 @@ class ModelConfig(Contract):
     tasks: TasksConfig = TasksConfig()
     limits: LimitsConfig = LimitsConfig()
     serving: ServingConfig = ServingConfig()
+    retention: RetentionConfig = RetentionConfig()
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Self:
@@ -175,6 +182,9 @@ class ModelConfig(Contract):
             if name not in columns:
                 raise Misfit(f"gate.slices and check.ignore: found {name!r}; valid: one of {', '.join(columns)}")
         self._check_divergences()
+        delay = self.labels.max_delay if isinstance(self.labels, LabelFeed) else 0
+        beside = 2 * delay + self.features.lookback
+        self.retention.require_room((*self.windows, self.check.window), beside, self.schedule.every)
         self._check_numbers()
         groups = [n for n, c in columns.items() if c.type in _GROUPED and n not in self.rows.key]
         for name in self.gate.sensitive:

@@ -23,6 +23,7 @@ from evergreen.storage.lake import to_frame
 from evergreen.storage.ledger import Ledger
 from evergreen.storage.packed_model import PackedModel
 from evergreen.storage.pieces import ROWS
+from evergreen.storage.removals import require_kept, tell_removed
 from evergreen.storage.revisions import sealed_batch
 from evergreen.storage.stores import Stores
 
@@ -166,10 +167,11 @@ def predictions_of(schema: DataSchema, stores: Stores, claim: ClaimRecord) -> pd
     """What was predicted for a batch: key, prediction, model_version, data_version.
 
     :raises NotReady: if the batch is claimed but not scored yet.
+    :raises RowsRemoved: if its predictions were all removed since.
     """
     rows = stores.lake.read(scored_partition(claim), sort_order(schema))
     if rows.num_rows == 0:
-        raise _not_scored(claim)
+        raise _not_scored(stores, claim)
     named = read_as(rows, schema.key_columns, {})
     return to_frame(rows.select(["prediction", "model_version", "data_version"])).assign(**to_frame(named))
 
@@ -183,7 +185,7 @@ def predictions_in_pieces(schema: DataSchema, stores: Stores, claim: ClaimRecord
     if record is None or record.clean <= ROWS:
         small = stores.lake.read(scored_partition(claim), sort_order(schema))
         if not small.num_rows:
-            raise _not_scored(claim)
+            raise _not_scored(stores, claim)
         yield small
         return
     rows = 0
@@ -191,7 +193,7 @@ def predictions_in_pieces(schema: DataSchema, stores: Stores, claim: ClaimRecord
         rows += piece.num_rows
         yield piece
     if not rows:
-        raise _not_scored(claim)
+        raise _not_scored(stores, claim)
 
 
 def scored_partition(claim: ClaimRecord) -> Partition:
@@ -199,7 +201,15 @@ def scored_partition(claim: ClaimRecord) -> Partition:
     return Partition(table="predictions", batch=claim.as_of, revision=claim.revision, content=claim.data)
 
 
-def _not_scored(claim: ClaimRecord) -> NotReady:
+def is_scored(stores: Stores, claim: ClaimRecord) -> bool:
+    """Whether what a claim asks for was predicted; it may be removed since."""
+    made = stores.lake.read_any("predictions", claim.as_of, claim.revision, 1).num_rows
+    return bool(made) or bool(tell_removed(stores.ledger, [scored_partition(claim)]))
+
+
+def _not_scored(stores: Stores, claim: ClaimRecord) -> NotReady:
+    """That a batch has no predictions yet; of one whose predictions were removed, that is raised."""
+    require_kept(stores.ledger, [scored_partition(claim)], f"the predictions of batch {claim.as_of} are gone")
     return NotReady(f"batch {claim.as_of} is claimed but not scored yet; run score_batch for it")
 
 

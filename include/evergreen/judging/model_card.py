@@ -36,7 +36,9 @@ def write_card(
         **{
             "Model card": f"{what}, made at batch {attempt.as_of}: {spec.task}, {target}.\n\n"
             f"Owner: {for_markdown(config.owner)}",
-            "Model card/Intended use": config.description or "config.yaml does not say (`description`).",
+            "Model card/Intended use": config.intended_use
+            or config.description
+            or "config.yaml does not say (`intended_use`).",
             "Model card/Limitations": _list(_limitations(config, attempt, BASELINE_TAG in tags)),
         }
     )

@@ -45,6 +45,13 @@ from evergreen.records.incidents import (
     Told,
     Words,
 )
+from evergreen.records.removals import (
+    ForgettingRecord,
+    ForgottenFile,
+    ForgottenRecord,
+    ForgottenRows,
+    RetentionRecord,
+)
 from evergreen.records.verdicts import ClosingRecord, SectionVerdict, VerdictRecord, WishRecord
 from evergreen.records.views import VIEWS, ValuesRecord, ViewRecord
 
@@ -67,6 +74,10 @@ __all__ = [
     "FairnessReport",
     "Feed",
     "FeedRecord",
+    "ForgettingRecord",
+    "ForgottenFile",
+    "ForgottenRecord",
+    "ForgottenRows",
     "Freshness",
     "GroupReport",
     "IdentityRecord",
@@ -83,6 +94,7 @@ __all__ = [
     "ReproductionRecord",
     "RescoreRecord",
     "ResolutionRecord",
+    "RetentionRecord",
     "RevisionRecord",
     "SectionVerdict",
     "Shared",

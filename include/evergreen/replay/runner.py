@@ -16,6 +16,7 @@ from evergreen.judging.attempts import DueAttempt, find_due_attempt
 from evergreen.records import ApprovalRecord, Feed
 from evergreen.sinks import Sink
 from evergreen.sources.intake import source_of
+from evergreen.steps.apply_retention import apply_retention
 from evergreen.steps.check_drift import check_drift
 from evergreen.steps.close_verdict import close_verdict
 from evergreen.steps.compute_views import compute_views
@@ -66,6 +67,8 @@ class Runner:
         if (self.model.config.calendar.index(batch) + 1) % self.model.config.check.every == 0:
             check_drift(self.model, self.at, batch)
             self.retrain()
+        if self.model.config.retention.ages:
+            apply_retention(self.model, self.at, batch)
         send_alerts(self.model, self.at, self.sinks)
 
     def take_in(self, batch: str) -> None:

@@ -6,17 +6,19 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from evergreen.checks.sealing import read_arrived
+from evergreen.checks.raw_files import read_arrived
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
-from evergreen.errors import EvergreenError, Refused
+from evergreen.errors import EvergreenError, Refused, RowsRemoved
 from evergreen.features.building import claimed_data
 from evergreen.features.labelled import standing_claim
+from evergreen.features.reading import partition_of
 from evergreen.judging.champion import predictions_of, require_promoted
 from evergreen.records import BatchRecord, ClaimRecord, DataRecord, RescoreRecord, SourceFile
 from evergreen.replay.status import describe_version
 from evergreen.sources.casting import cast_column
 from evergreen.storage.columns import find_column
+from evergreen.storage.removals import find_forgetting, follow_file, require_retained, tell_removed
 from evergreen.storage.revisions import record_of, sealed_batch
 from evergreen.storage.stores import Stores, stores_of
 
@@ -29,6 +31,7 @@ def trace_prediction(model: ModelFolder, at: Locations, batch: str, key: tuple[s
     :param batch: the batch that it came in.
     :param key: the values of ``rows.key``, as text.
     :raises Refused: if there is no such prediction, saying whether the row is in quarantine.
+    :raises RowsRemoved: if it was forgotten, or removed by retention.
     :raises NotReady: if the batch was not scored yet.
     """
     stores = stores_of(model, at)
@@ -37,11 +40,13 @@ def trace_prediction(model: ModelFolder, at: Locations, batch: str, key: tuple[s
     for record in {_rows_of(stores, scores).revision: _rows_of(stores, scores) for scores, _ in found}.values():
         revision = f", revision {record.revision}" if record.revision else ""
         sections[f"file{revision}"] = list(_tell_files(model, stores, record, key))
-        sections[f"validation{revision}"] = list(_tell_validation(record))
+        removed = tell_removed(stores.ledger, [partition_of(record)])
+        sections[f"validation{revision}"] = [*_tell_validation(record), *removed]
     for version in dict.fromkeys(scores.version for scores, _ in found if scores.version is not None):
         data = stores.ledger.require(DataRecord, require_promoted(stores, version).data)
         told = [line.strip() for line in describe_version(model, at, version)]
-        sections[f"version {version}"] = [*told, *_tell_training(data)]
+        removed = tell_removed(stores.ledger, data.partitions)
+        sections[f"version {version}"] = [*told, *_tell_training(data), *removed]
     return sections
 
 
@@ -56,6 +61,9 @@ def find_predictions(
         raise Refused(f"model {model.id}: {error}") from error
     if len(key) != len(names):
         raise Refused(f"model {model.id}: a key is {', '.join(names)}; {len(key)} values were given: {', '.join(key)}")
+    forgotten = find_forgetting(stores.ledger, names, key)
+    if forgotten is not None and any(one.batch == batch for one in forgotten.partitions):
+        raise RowsRemoved(f"model {model.id}: the row of this key in batch {batch} was {forgotten.told}")
     claim = standing_claim(stores, batch)
     again = [one.scores for one in stores.ledger.all(RescoreRecord, "batches") if one.batch == batch]
     made = [(one, _find_prediction(model, stores, one, key)) for one in (claim, *again) if one.version is not None]
@@ -98,7 +106,18 @@ def _tell_files(model: ModelFolder, stores: Stores, record: BatchRecord, key: tu
     for file in record.files:
         if places[file.name] or not any(places.values()):
             rows = ", row " + " and ".join(map(str, places[file.name])) if places[file.name] else ""
-            yield f"{file.name}{rows}: {file.size} bytes, sha256 {file.sha256}, kept as {file.raw}"
+            yield f"{file.name}{rows}: {file.size} bytes, sha256 {file.sha256}, {_tell_copy(stores, file)}"
+
+
+def _tell_copy(stores: Stores, file: SourceFile) -> str:
+    if not file.raw:
+        return f"not kept: {file.refused}"
+    try:
+        now, told = follow_file(stores.ledger, file)
+        require_retained(stores.ledger, "raw", file.raw.split("/")[1])
+    except RowsRemoved as error:
+        return f"not kept: {error}"
+    return f"kept as {now.raw}{f', {told}' if told else ''}"
 
 
 def _find_in_file(model: ModelFolder, stores: Stores, file: SourceFile, key: tuple[str, ...]) -> list[int]:

@@ -12,6 +12,7 @@ from evergreen.errors import FileRefused, NotReady, SourceChanged
 from evergreen.records import ArrivalRecord, BatchRecord, Feed, SourceFile
 from evergreen.sources.landing import LandedFile, ProbeResult, list_files, probe_files, read_file
 from evergreen.storage.identity import put_identity
+from evergreen.storage.removals import follow_file, require_retained
 from evergreen.storage.revisions import known_revisions, sealed_batch
 from evergreen.storage.stores import Stores, stores_of
 
@@ -153,6 +154,7 @@ def fetch(stores: Stores, file: SourceFile) -> LandedFile:
     """A file of an arrival record, from its copy in the lake.
 
     :raises FileRefused: if it was not read when it arrived.
+    :raises RowsRemoved: if it is gone with rows that were forgotten, or by retention.
     :raises SourceChanged: if the copy is not what the record says.
     """
     if file.refused:
@@ -160,7 +162,12 @@ def fetch(stores: Stores, file: SourceFile) -> LandedFile:
     try:
         landed = LandedFile(file.name, stores.lake.get_raw(file.raw))
     except SourceChanged as error:
-        raise SourceChanged(f"{file.name}: {error}") from error
+        _, batch, _ = file.raw.split("/")
+        require_retained(stores.ledger, "raw", batch)
+        moved, _ = follow_file(stores.ledger, file)
+        if moved.raw == file.raw:
+            raise SourceChanged(f"{file.name}: {error}") from error
+        return fetch(stores, moved)
     if landed.sha256 != file.sha256:
         changed = f"hash {landed.sha256[:16]}, recorded {file.sha256[:16]}"
         raise SourceChanged(f"{file.name}: raw file {file.raw} has {changed}; restore it")

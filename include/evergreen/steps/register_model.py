@@ -63,6 +63,7 @@ def _describe(model: ModelFolder, stores: Stores, record: AttemptRecord, version
         f"**{for_markdown(config.title)}**",
         config.description,
         f"Owner: {for_markdown(config.owner)}",
+        f"Intended use: {config.intended_use}" if config.intended_use else "",
         f"Limitations: {config.limitations}" if config.limitations else "",
         f"[Its page in Airflow]({page})" if page.startswith("http") else "",
         "The alias `champion` shows who serves; Evergreen's ledger decides.",

@@ -10,8 +10,9 @@ from evergreen.config.model_folder import ModelFolder
 from evergreen.features.building import call_predict
 from evergreen.features.packing import FittedModel, packing_folder, rebuild_model
 from evergreen.judging.champion import require_promoted
-from evergreen.records import ClaimRecord, PromotionRecord, ReproductionRecord
+from evergreen.records import ClaimRecord, DataRecord, PromotionRecord, ReproductionRecord
 from evergreen.storage.packed_model import PackedModel, hash_parameters, read_files
+from evergreen.storage.removals import require_kept
 from evergreen.storage.stores import Stores, stores_of
 
 
@@ -24,10 +25,13 @@ def reproduce_model(model: ModelFolder, at: Locations, version: int, why: str) -
     :param why: who wants to know, and why.
     :raises ModelNotFound: if there is no such promoted version, naming those that there are.
     :raises ModelIncompatible: if its files are gone, or are not those on record.
+    :raises RowsRemoved: if rows that it learnt from were forgotten, or removed by retention.
     :raises SourceChanged: if rows that it learnt from are not those on record, naming the batch.
     """
     stores = stores_of(model, at)
     promotion = require_promoted(stores, version)
+    learnt = stores.ledger.require(DataRecord, promotion.data).partitions
+    require_kept(stores.ledger, learnt, f"model {model.id}: version {version} cannot be fitted once more")
     served = stores.models.load_promoted(promotion)
     with packing_folder() as folder:
         fitted = rebuild_model(model, stores, promotion, folder)

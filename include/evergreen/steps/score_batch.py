@@ -18,16 +18,17 @@ from evergreen.errors import (
     Outage,
     Refused,
 )
-from evergreen.features.building import build_features, call_predict, list_readable_data
+from evergreen.features.building import build_features, call_predict, claimed_data, list_readable_data
 from evergreen.features.generations import missing_columns
 from evergreen.features.online import prepare_views
 from evergreen.features.rowwise import find_streamable, predict_pieces
 from evergreen.incidents import report, resolve
 from evergreen.judging.attempts import find_due_attempt
-from evergreen.judging.champion import promotion_serving
+from evergreen.judging.champion import is_scored, promotion_serving, scored_partition
 from evergreen.records import ClaimRecord, DataRecord, PromotionRecord, Unscored, Words
 from evergreen.storage.lake import MakePieces, describe
 from evergreen.storage.packed_model import PackedModel
+from evergreen.storage.removals import tell_removed
 from evergreen.storage.revisions import sealed_batch
 from evergreen.storage.stores import Stores, missing_database, stores_of
 
@@ -42,10 +43,12 @@ class ScoreResult:
 
     :param claim: who scored it, by what, or why nobody did.
     :param rows: predictions written.
+    :param removed: why none were, where rows that it was scored from are gone on purpose.
     """
 
     claim: ClaimRecord
     rows: int
+    removed: str = ""
 
 
 def score_batch(model: ModelFolder, at: Locations, batch: str) -> ScoreResult:
@@ -58,6 +61,9 @@ def score_batch(model: ModelFolder, at: Locations, batch: str) -> ScoreResult:
     """
     stores = stores_of(model, at)
     claim = stores.ledger.last(ClaimRecord, batch)
+    if claim is not None and (removed := _tell_removed(stores, claim)):
+        _logger.warning("%s: batch %s is left as it is scored: %s", model.id, batch, removed)
+        return ScoreResult(claim, 0, removed)
     if claim is None:
         _tell_overdue(model, stores, batch)
         claim = stores.ledger.put(_claim(model, stores, batch))
@@ -78,6 +84,16 @@ def score_batch(model: ModelFolder, at: Locations, batch: str) -> ScoreResult:
         return _leave_unscored(model, stores, claim, error)
     resolve(stores.ledger, "unscored", batch, f"batch {batch} was scored by version {claim.version}")
     return ScoreResult(claim, rows)
+
+
+def _tell_removed(stores: Stores, claim: ClaimRecord) -> str:
+    """What was removed of the rows that a batch was scored from: scored again, its other rows would come out otherwise.
+
+    Empty where nothing was, or where it has not been scored yet.
+    """
+    listed = [*claimed_data(stores, claim).partitions, scored_partition(claim)]
+    removed = tell_removed(stores.ledger, listed)
+    return "; ".join(removed) if removed and is_scored(stores, claim) else ""
 
 
 def _is_given_up(stores: Stores, claim: ClaimRecord) -> bool:

@@ -28,6 +28,7 @@ _TRIES = 8
 _CACHED_BYTES = 256 * 1024 * 1024
 
 MakePieces = Callable[[], Iterator[pa.Table]]
+ContentsLeft = Callable[[Partition], Collection[str]]
 
 
 class Lake:
@@ -39,9 +40,11 @@ class Lake:
     :param uri: the lake's URI or folder.
     :param env: the deployment's name.
     :param model_id: the model.
+    :param left: hashes that a partition may have beside its record's, since rows of it were forgotten.
     """
 
-    def __init__(self, uri: str, env: str, model_id: str) -> None:
+    def __init__(self, uri: str, env: str, model_id: str, left: ContentsLeft = lambda _: ()) -> None:
+        self._left = left
         self._tables = f"{uri.rstrip('/')}/tables/{env}"
         self._root = f"{self._tables}/{model_id}"
         self._raw = f"{env}/{model_id}"
@@ -107,7 +110,7 @@ class Lake:
             # Since the table was opened, a run that was begun again may have written the partition anew.
             self._opened.pop(partition.table, None)
             rows = self._read_sorted(partition, order_by)
-            if find_content(rows, [partition.content]) is None:
+            if find_content(rows, [partition.content, *self._left(partition)]) is None:
                 raise other_content(self.table_uri(partition.table), partition, rows.num_rows)
         self._cache.put(partition, rows)
         return rows
@@ -118,7 +121,7 @@ class Lake:
         :raises SourceChanged: after the last piece, if the rows were not those that the record was made of.
         """
         with readable(self.table_uri(partition.table), partition.batch):
-            return PartitionPieces(self.table_uri(partition.table), partition)
+            return PartitionPieces(self.table_uri(partition.table), partition, self._left)
 
     def _read_sorted(self, partition: Partition, order_by: Iterable[str]) -> pa.Table:
         rows = self.read_any(partition.table, partition.batch, partition.revision)
@@ -151,8 +154,15 @@ class Lake:
         """
         kept = table in self._opened
         try:
+            try:
+                with readable(self.table_uri(table), batch):
+                    rows = self._scan(table, batch, revision, most)
+            except SourceChanged:
+                if not kept:
+                    raise
+                # Since it was opened, a file may have been removed with rows that were forgotten.
+                rows = pa.table({})
             with readable(self.table_uri(table), batch):
-                rows = self._scan(table, batch, revision, most)
                 if kept and rows.num_rows == 0:
                     # Written since the table was opened.
                     self._opened.pop(table)

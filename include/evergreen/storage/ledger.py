@@ -1,12 +1,14 @@
 """The ledger: append-only records, each created only if it is absent."""
 
+import glob
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from threading import Lock
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import obstore
 from cachetools import LRUCache
@@ -17,9 +19,11 @@ from evergreen.batches import Calendar
 from evergreen.errors import RecordUnreadable
 from evergreen.records import SCHEMA, Record
 from evergreen.storage.cache import ByteCache
-from evergreen.storage.objects import open_store, put_new, reached
+from evergreen.storage.objects import flush_files, open_store, put_new, reached
 
 R = TypeVar("R", bound=Record)
+# Fields that hold words for people, among which there may be values of rows.
+_TEXTS = {"found", "why", "text", "done", "todo", "held"}
 # Where the work that writes a record can be looked at, such as a task's log page; it goes into the record's ``meta``.
 acting: ContextVar[str] = ContextVar("acting", default="")
 
@@ -41,9 +45,9 @@ _ROWS = 1024
 class Ledger:
     """The records of one model.
 
-    Records never change, so one that was read is kept, in a memory that does not grow with the batches. Finding the
-    newest of a kind costs a number of look-ups that grows with the logarithm of how many there are; nothing here reads
-    all that has ever been.
+    What a record decides never changes, so one that was read is kept, in a memory that does not grow with the batches.
+    Finding the newest of a kind costs a number of look-ups that grows with the logarithm of how many there are; only
+    blotting out reads all that has ever been.
 
     :param uri: the lake's URI or folder.
     :param env: the deployment's name.
@@ -127,6 +131,25 @@ class Ledger:
             raise RecordUnreadable(f"record {self._uri}/{path} {problem} (docs/backup.md)") from error
         return record
 
+    def blot_out(self, values: re.Pattern[str]) -> int:
+        """Blot values out of the texts of all records, once they have to be forgotten; nothing that decides is a text.
+
+        :returns: how many records hold other words since.
+        """
+        with reached(f"{self._uri}/{self._root}"):
+            listed = [one["path"] for chunk in obstore.list(self._store, prefix=self._root) for one in chunk]
+            changed = 0
+            for path in listed:
+                body = json.loads(bytes(obstore.get(self._store, path).bytes()))
+                blotted = _blot(body, values)
+                if blotted != body:
+                    obstore.put(self._store, path, json.dumps(blotted, indent=1, ensure_ascii=False).encode())
+                    flush_files(self._uri, glob.escape(path))
+                    with _LOCK:
+                        _KEPT.pop((self, path), None)
+                    changed += 1
+        return changed
+
     def last(self, kind: type[R], id_: str) -> R | None:
         """The record with the highest number under an id; numbers have no gaps."""
         n = self._gallop(f"{kind.kind}/{id_}", lambda i: self.get(kind, id_, i) is not None)
@@ -170,6 +193,15 @@ class Ledger:
 
     def _path(self, kind: type[Record], id_: str, n: int) -> str:
         return f"{self._root}/{kind.kind}/{id_}/{n}.json"
+
+
+def _blot(value: Any, values: re.Pattern[str], is_text: bool = False) -> Any:
+    """A record's body with other texts where they hold one of the values."""
+    if isinstance(value, dict):
+        return {name: _blot(one, values, name in _TEXTS) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_blot(one, values, is_text) for one in value]
+    return values.sub("(forgotten)", value) if is_text and isinstance(value, str) else value
 
 
 def _a(kind: type[Record]) -> str:

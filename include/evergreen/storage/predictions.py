@@ -1,5 +1,7 @@
 """What a model has predicted, for programs that know no more of it than its name."""
 
+from typing import Literal
+
 import obstore
 import pandas as pd
 import pyarrow as pa
@@ -8,14 +10,15 @@ from deltalake.exceptions import TableNotFoundError
 
 from evergreen.config.locations import Locations
 from evergreen.errors import ModelNotFound, NotReady
-from evergreen.records import ClaimRecord
+from evergreen.records import ClaimRecord, Partition
 from evergreen.storage.damage import readable
 from evergreen.storage.lake import Lake, to_frame
 from evergreen.storage.objects import delta_options, open_store, reached
+from evergreen.storage.removals import require_kept
 from evergreen.storage.revisions import known_scores
-from evergreen.storage.stores import open_stores, require_lake
+from evergreen.storage.stores import Stores, open_stores, require_lake
 
-_TABLE = "predictions"
+_TABLE: Literal["predictions"] = "predictions"
 # What stands beside the key.
 _VALUES = ("prediction", "model_version", "data_version")
 
@@ -37,6 +40,7 @@ def read_predictions(
         in UTC without a zone.
     :raises Refused: if there is no such lake.
     :raises ModelNotFound: if there is no such model in it.
+    :raises RowsRemoved: if the predictions of ``batch`` alone were removed since.
     :raises NotReady: if ``batch`` alone is asked for and its scoring has not ended; if it has ended without a model
         that could score, there are no rows.
     """
@@ -45,7 +49,7 @@ def read_predictions(
     stores = open_stores(at, model)
     names, again = [batch] if last is None else _scored(stores.lake, batch, last), known_scores(stores.ledger, as_of)
     claims = {name: again.get(name) or stores.ledger.last(ClaimRecord, name) for name in names}
-    pieces = [_read_batch(model, name, stores.lake, claim) for name, claim in claims.items()]
+    pieces = [_read_batch(model, name, stores, claim) for name, claim in claims.items()]
     columns = {name: pa.array([], pa.string()) for name in ("batch", *_VALUES)}
     frame = to_frame(pa.concat_tables(pieces, promote_options="default") if pieces else pa.table(columns))
     key = [name for name in frame.columns if name not in ("batch", *_VALUES)]
@@ -75,12 +79,14 @@ def _scored(lake: Lake, first: str, last: str) -> list[str]:
     return sorted({part["batch"] for part in parts if first <= part["batch"] <= last})
 
 
-def _read_batch(model: str, batch: str, lake: Lake, claim: ClaimRecord | None) -> pa.Table:
+def _read_batch(model: str, batch: str, stores: Stores, claim: ClaimRecord | None) -> pa.Table:
     if claim is None:
         raise NotReady(f"model {model}: batch {batch} has not been scored; wait for {model}__batch, or run score_batch")
     # Predictions count only under the newest claim, or where they were made again; a claim without a version has none.
-    rows = lake.read_any(_TABLE, batch, claim.revision if claim.version is not None else -1)
+    rows = stores.lake.read_any(_TABLE, batch, claim.revision if claim.version is not None else -1)
     if claim.version is not None and rows.num_rows == 0:
+        made = Partition(table=_TABLE, batch=batch, revision=claim.revision, content=claim.data)
+        require_kept(stores.ledger, [made], f"model {model}: the predictions of batch {batch} are gone")
         missing = "claimed but not scored yet; run score_batch for it"
         if claim.revision > 1:
             missing = f"to be scored again and is not yet; end it: evergreen rescore {model} {batch} {batch}"

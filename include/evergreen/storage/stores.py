@@ -13,6 +13,7 @@ from evergreen.records import PromotionRecord
 from evergreen.storage.identity import require_identity
 from evergreen.storage.ledger import Ledger
 from evergreen.storage.objects import holds_anything
+from evergreen.storage.removals import contents_left
 
 if TYPE_CHECKING:
     from evergreen.storage.lake import Lake
@@ -39,7 +40,7 @@ class Stores:
         """The tables."""
         from evergreen.storage.lake import Lake
 
-        return Lake(self.at.lake, self.at.env, self.model_id)
+        return Lake(self.at.lake, self.at.env, self.model_id, functools.partial(contents_left, self.ledger))
 
     @cached_property
     def models(self) -> "ModelStore":

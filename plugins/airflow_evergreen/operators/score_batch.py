@@ -36,4 +36,5 @@ class ScoreBatchOperator(StepOperator):
                     raise BatchMissing(f"{why}. Deliver its files: they join the next open batch")
                 case _:
                     raise AirflowSkipException(why)
-        return {"batch": claim.as_of, "version": claim.version, "promotion": claim.promotion, "rows": scored.rows}
+        told = {"batch": claim.as_of, "version": claim.version, "promotion": claim.promotion, "rows": scored.rows}
+        return told | ({"removed": scored.removed} if scored.removed else {})

@@ -15,7 +15,8 @@ from evergreen.config.locations import model_roots
 from evergreen.config.model_folder import BrokenFolder, ModelFolder, find_model_folders
 
 User = Annotated[BaseUser, Depends(get_user)]
-_KINDS = ("batch", "drift", "retrain", "rollback", "reingest", "rescore", "reproduce", "acknowledge", "broken")
+_LEVERS = ("rollback", "reingest", "rescore", "reproduce", "forget", "acknowledge")
+_KINDS = ("batch", "drift", "retrain", *_LEVERS, "broken")
 
 
 def readable_models(user: User) -> dict[str, ModelFolder | BrokenFolder]:

@@ -22,7 +22,12 @@ from sklearn.preprocessing import FunctionTransformer
 def build_estimator(seed):
     return make_pipeline(FunctionTransformer(np.log1p), Ridge(alpha=0.5, random_state=seed))
 """
-TOLD = {"owner": "team-rides", "description": "For dispatch.", "limitations": "Not for *prices*."}
+TOLD = {
+    "owner": "team-rides",
+    "description": "For dispatch.",
+    "limitations": "Not for *prices*.",
+    "intended_use": "Plans of the shift.",
+}
 GATE = {
     "metric": "mae",
     "min_rows": 30,
@@ -104,7 +109,8 @@ def test_the_registered_model_says_what_it_is_for_whose_it_is_and_where_it_is_sh
         return client(ended).get_registered_model(ended.stores.models.name).description
 
     assert described() == (
-        "**Small**\n\nFor dispatch.\n\nOwner: team-rides\n\nLimitations: Not for *prices*.\n\n"
+        "**Small**\n\nFor dispatch.\n\nOwner: team-rides\n\nIntended use: Plans of the shift.\n\n"
+        "Limitations: Not for *prices*.\n\n"
         "The alias `champion` shows who serves; Evergreen's ledger decides."
     )
     newest = ended.promotions[-1]
@@ -119,8 +125,8 @@ def test_a_version_has_a_card_of_its_records(ended):
     attempt, card = ended.attempt(number), card_of(ended, newest.version)
     text = card.read_text()
     for told in (
-        f"Small: version {newest.version} of dev.small, made at batch {newest.as_of}", "For dispatch.", "team-rides",
-        "Not for *prices*.", "### Slices", "estimator.ridge.alpha", newest.data, newest.code,
+        f"Small: version {newest.version} of dev.small, made at batch {newest.as_of}", "team-rides",
+        "Plans of the shift.", "Not for *prices*.", "### Slices", "estimator.ridge.alpha", newest.data, newest.code,
         f"{attempt.judgement.champion:.4g}", f"{attempt.judgement.challenger:.4g}", f"passed: {attempt.why}",
         f"{newest.trained_on[0]} to {newest.trained_on[1]}", "| x", "float",
     ):  # fmt: skip
