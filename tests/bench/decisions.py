@@ -40,7 +40,8 @@ class Line:
     :param worse: promotions that were worse than what they replaced by 2 % over the next batches.
     :param lost: what those have cost while they served, in shares of the error served.
     :param unscored: batches after the first that was scored which nobody scored.
-    :param spoilt: by kind, judgements of challengers that were truly worse by 5 %, and how many passed.
+    :param spoilt: by kind, judgements of challengers that were truly worse by 5 %, how many passed as new code, and
+        how many as the code that serves.
     """
 
     stream: str
@@ -54,7 +55,7 @@ class Line:
     lost: float
     unscored: int
     seconds: float
-    spoilt: dict[str, tuple[int, int]]
+    spoilt: dict[str, np.ndarray]
 
 
 def measure(stream: Stream) -> Line:
@@ -170,15 +171,12 @@ def summarise(lines: list[Line], minutes: float) -> str:
             ]
         )
     mean, worst = np.mean([one.error for one in lines]), max(one.error for one in lines)
-    spoilt = {}
-    for one in lines:
-        for kind, (tried, passed) in one.spoilt.items():
-            before = spoilt.get(kind, (0, 0))
-            spoilt[kind] = before[0] + tried, before[1] + passed
-    told = "; ".join(f"{kind} {passed} of {tried}" for kind, (tried, passed) in spoilt.items())
+    kinds = dict.fromkeys(kind for one in lines for kind in one.spoilt)
+    spoilt = {kind: sum(one.spoilt.get(kind, np.zeros(3, int)) for one in lines) for kind in kinds}
+    told = "; ".join(f"{kind} {new}, {serving} of {tried}" for kind, (tried, new, serving) in spoilt.items())
     return (
         f"{table(columns, rows)}\n\nMean {mean:.3f}, worst {worst:.3f}. Spoilt challengers that were truly worse by "
-        f"5 %, and passed: {told or 'none was'}. {minutes:.0f} minutes."
+        f"5 %, and passed as new code, as the code that serves: {told or 'none was'}. {minutes:.0f} minutes."
     )
 
 

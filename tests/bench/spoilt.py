@@ -17,9 +17,12 @@ from tests.bench.streams import AHEAD, Run
 _EVERY = 3
 
 
-def spoil(run: Run, attempts: list[AttemptRecord]) -> dict[str, tuple[int, int]]:
-    """Challengers that something went wrong with, judged at the gate; those that were truly worse by 5 % count."""
-    found: dict[str, tuple[int, int]] = {}
+def spoil(run: Run, attempts: list[AttemptRecord]) -> dict[str, np.ndarray]:
+    """Challengers that something went wrong with, judged at the gate; those that were truly worse by 5 % count.
+
+    :returns: by kind, how many there were, how many passed as new code, and how many as the code that serves.
+    """
+    found: dict[str, np.ndarray] = {}
     config = run.model.config
     gate = config.gate.model_copy(update={"slices": {}, "sensitive": ()})
     assert config.labels is not None
@@ -44,9 +47,9 @@ def spoil(run: Run, attempts: list[AttemptRecord]) -> dict[str, tuple[int, int]]
                 continue
             outcomes = holdout.rows[target].to_numpy(dtype=float)
             blocks = holdout.rows["known"].to_numpy(dtype=str)
-            refused = judge(gate, "", outcomes, old, predicted, blocks, pd.DataFrame())[1]
-            tried, passed = found.get(kind, (0, 0))
-            found[kind] = tried + 1, passed + (refused is None)
+            held = outcomes, old, predicted, blocks, pd.DataFrame()
+            passed = [judge(gate, "", *held, new_code)[1] is None for new_code in (True, False)]
+            found[kind] = found.get(kind, np.zeros(3, int)) + np.array([1, *passed])
     return found
 
 

@@ -12,6 +12,8 @@ from evergreen.records import CalibrationJudgement, Judgement, SliceJudgement
 
 # Of the rarer class so many labels at least, to learn from and to judge on.
 HANDFUL = 5
+# A challenger of new code may be the worse one with a probability of so much.
+_NEW_CODE_WORSE = 0.005
 
 
 # What overflows is refused in words.
@@ -24,12 +26,14 @@ def judge(
     challenger: np.ndarray,
     blocks: np.ndarray,
     rows: pd.DataFrame,
+    new_code: bool = False,
 ) -> tuple[Judgement, str | None]:
     """Compare two models row by row.
 
     Passed is: the improvement that is to be expected is above the minimum effect, and neither a declared slice nor the
     calibration is expected to be worse beyond its limit. Improvements are of the loss (for rmse of the squared error),
-    relative to the champion's batch by batch. Where ``gate.confidence`` is set, it must be beyond noise too.
+    relative to the champion's batch by batch. Where ``gate.confidence`` is set, it must be beyond noise too. New code
+    must be worse with next to no probability: it may have gone wrong, and what serves has shown that it has not.
 
     :param against: whom the challenger is judged against, for the record.
     :param target: (n,) outcomes of the holdout.
@@ -37,6 +41,7 @@ def judge(
     :param challenger: (n,) the challenger's.
     :param blocks: (n,) the batch in which each label became known.
     :param rows: (n, columns) the rows, for slices and sensitive columns.
+    :param new_code: whether the challenger is of other code, or settings that shape it, than a champion that learns.
     :returns: the judgement, and why it is a refusal (None if it passed).
     """
     metric = METRICS[gate.metric]
@@ -49,7 +54,7 @@ def judge(
             "fairness": report_fairness(gate, target, champion, challenger, rows),
         }
         judgement = judgement.model_copy(update=more)
-    return judgement, _refusal(gate, metric, judgement, target)
+    return judgement, _refusal(gate, metric, judgement, target, new_code)
 
 
 def _compare_losses(
@@ -106,7 +111,7 @@ def too_few_of_a_class(task: Task, target: np.ndarray) -> str | None:
     return f"{fewest} of {len(target)} labels are {1 if ones == fewest else 0}; {HANDFUL} are needed to tell of them"
 
 
-def _refusal(gate: GateConfig, metric: Metric, judgement: Judgement, target: np.ndarray) -> str | None:
+def _refusal(gate: GateConfig, metric: Metric, judgement: Judgement, target: np.ndarray, new_code: bool) -> str | None:
     if not np.isfinite([judgement.champion, judgement.challenger, judgement.improvement]).all():
         return (
             f"{gate.metric} cannot be told: champion {judgement.champion:.4g}, challenger {judgement.challenger:.4g}; "
@@ -118,6 +123,8 @@ def _refusal(gate: GateConfig, metric: Metric, judgement: Judgement, target: np.
     improved = f"improvement {judgement.improvement:.1%} on {judgement.rows} rows"
     if judgement.expected <= gate.min_effect:
         return f"{judgement.gain}; not above the minimum effect {gate.min_effect:.1%}"
+    if new_code and judgement.worse > _NEW_CODE_WORSE:
+        return f"{judgement.gain}; of new code {_NEW_CODE_WORSE:.1%} at most"
     if gate.confidence is not None and judgement.proof is None:
         return f"{improved} is not proven: one batch of labels has no interval"
     if judgement.proof is not None and judgement.proof <= 0:

@@ -40,6 +40,13 @@ class _Case:
     champion: PromotionRecord | None
     holdout: list[str]
 
+    @property
+    def is_new_code(self) -> bool:
+        """Whether the challenger is of other code than a champion that is no baseline."""
+        if self.champion is None or self.champion.baseline or self.trained.run is None:
+            return False
+        return self.stores.models.run_tags(self.trained.run)["evergreen.code"] != self.champion.code
+
 
 @dataclass(frozen=True)
 class _Finding:
@@ -137,11 +144,9 @@ def _find_refresh(case: _Case, freshness: Freshness | None) -> _Finding:
 def _is_younger(case: _Case, challenger: PackedModel) -> bool:
     """Whether a challenger is of the champion's recipe, so that it differs by the labels that it has learnt alone."""
     champion = case.champion
-    if champion is None or champion.baseline or case.trained.run is None:
+    if champion is None or champion.baseline or case.is_new_code:
         return False
-    code = case.stores.models.run_tags(case.trained.run)["evergreen.code"]
-    window = case.stores.models.load_promoted(champion).spec.window
-    return (code, challenger.spec.window) == (champion.code, window)
+    return case.stores.models.load_promoted(champion).spec.window == challenger.spec.window
 
 
 def _conclude(case: _Case, finding: _Finding) -> AttemptRecord:
@@ -230,7 +235,7 @@ def _compare(
     gate, rows = config.gate, pd.DataFrame()
     if gate.slices or gate.sensitive:
         rows = gather_rows(config.data_schema, case.stores, labelled)
-    return judge(gate, against, target, old, new, blocks_of(labelled), rows)
+    return judge(gate, against, target, old, new, blocks_of(labelled), rows, case.is_new_code)
 
 
 def _log(stores: Stores, run: str, judgement: Judgement, at: datetime) -> None:

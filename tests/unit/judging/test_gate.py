@@ -16,9 +16,9 @@ TARGET = np.random.default_rng(1).normal(20, 5, 400)
 ERRORS = np.random.default_rng(2).normal(0, 1, 400)
 
 
-def compare(champion, challenger, rows=ZONES, blocks=BLOCKS, target=TARGET, **settings):
+def compare(champion, challenger, rows=ZONES, blocks=BLOCKS, target=TARGET, new_code=False, **settings):
     gate = GateConfig(**({"metric": "mae", "min_effect": 0.02} | settings))
-    return judge(gate, "promotion 1", target, champion, challenger, blocks, rows)
+    return judge(gate, "promotion 1", target, champion, challenger, blocks, rows, new_code)
 
 
 def test_better_passes_with_its_numbers():
@@ -84,6 +84,16 @@ def test_gains_are_relative_batch_by_batch():
     judgement, _ = compare(TARGET + level * ERRORS, TARGET + loud * ERRORS)
     assert judgement.improvement == pytest.approx(0.5 / 4)
     assert 1 - judgement.challenger / judgement.champion == pytest.approx(0.5 * 50 / 53, abs=0.01)
+
+
+@pytest.mark.parametrize(("scale", "passed"), [(0.87, False), (0.8, True)])
+def test_new_code_must_hardly_ever_be_the_worse_one(scale, passed):
+    """What is good enough for the code that serves is not for another: a change of code may have gone wrong."""
+    other = scale * np.random.default_rng(3).normal(0, 1, 400)
+    assert compare(TARGET + ERRORS, TARGET + other, min_effect=0.01)[1] is None
+    judgement, refusal = compare(TARGET + ERRORS, TARGET + other, min_effect=0.01, new_code=True)
+    assert (judgement.worse <= 0.005) is passed
+    assert refusal == (None if passed else f"{judgement.gain}; of new code 0.5% at most")
 
 
 UNEVEN = np.repeat([0.7, 0.9, 0.95, 0.98], 100)

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import mlflow
 import pytest
@@ -18,6 +19,7 @@ from evergreen.steps.judge_model import judge_model
 from evergreen.steps.train_model import TrainResult
 from evergreen.storage.stores import open_stores
 from tests.short_loop import STREAM, run, short_model
+from tests.unit.small_loop import Law, SmallLoop
 
 GATE = {
     "metric": "mae", "min_rows": 50, "min_effect": 0, "sensitive": ["payment_type", "PULocationID"],
@@ -47,6 +49,27 @@ def test_calibration_is_judged_against_a_champion_and_not_against_a_constant(loo
     judged = [one.judgement.calibration for one in later if one.judgement]
     assert judged
     assert all(one is not None and one.rows >= 50 for one in judged)
+
+
+@pytest.mark.parametrize("seed", [7, 8], ids=["the code that serves", "new code"])
+def test_what_the_code_that_serves_may_new_code_may_not(tmp_path: Path, seed: int) -> None:
+    """One fit on the same labels, which the seed does not change: probably better, by what its code is."""
+
+    def line(level: float) -> Law:
+        return lambda x, random: level + 6 * x + random.normal(0, 1, len(x))
+
+    loop = SmallLoop.under(tmp_path, training={"window": 1, "min_labels": 5})
+    loop.run(line(0), 1, 2, 3, 4)
+    loop.run(line(0.8), 5)
+    loop.using(model={"task": "regression", "seed": seed}).run(line(0.8), 6)
+    # The baseline gives way to what will do, whatever its code.
+    first, last = loop.attempt(2), loop.attempt(6)
+    assert first.judgement is not None
+    assert last.judgement is not None
+    assert (first.outcome, first.judgement.worse > 0.005) == ("passed", True)
+    assert 0.005 < last.judgement.worse < 0.05
+    assert last.outcome == ("passed" if seed == 7 else "refused")
+    assert ("of new code 0.5% at most" in last.why) is (seed == 8)
 
 
 def test_labels_that_the_champion_has_learnt_judge_nobody(loop: Loop) -> None:
