@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evergreen.errors import Outage
+from evergreen.errors import FeaturesInvalid, Outage
 from evergreen.serving import answer_log
 from evergreen.serving.answer_log import AnswerLog, LoggedAnswer, keep_flushing
 from evergreen.serving.arms import Answered, Arms
@@ -109,8 +109,10 @@ def test_shadows_beyond_a_bound_are_left_out_and_failures_are_told_apart(
     loop: SmallLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def predict(self: ServedVersion, rows: Any) -> np.ndarray:
+        if 9 in rows["id"]:
+            raise Outage("the store of a view")
         if 3 in rows["id"]:
-            raise Outage("of its own code")
+            raise FeaturesInvalid("of its own code")
         return np.full(len(rows["id"]), 7.0)
 
     monkeypatch.setattr(ServedVersion, "predict", predict)
@@ -124,6 +126,11 @@ def test_shadows_beyond_a_bound_are_left_out_and_failures_are_told_apart(
     assert found == {("r1", 7.0, False), ("r2", None, True), ("r3", None, False), ("r4", None, False)}
     assert (log.failed, log.unshadowed) == (4, 6)
     assert {line["decision"] for line in spooled(loop)} == {4}
+    monkeypatch.setattr(answer_log, "_SHADOWS", 10)
+    log.add(answer(loop, "r5", 10, arms))
+    log.flush()
+    assert {(line["shadow"], line["failed"]) for line in spooled(loop) if line["request_id"] == "r5"} == {(None, False)}
+    assert (log.failed, log.unshadowed) == (4, 16)
 
 
 def test_a_share_of_the_keys_is_the_challengers_and_stays_it_as_it_grows(loop: SmallLoop) -> None:

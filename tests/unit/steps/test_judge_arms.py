@@ -11,7 +11,7 @@ import pytest
 
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import load_model_folder
-from evergreen.errors import ModelNotFound, Refused
+from evergreen.errors import FeaturesInvalid, ModelNotFound, Refused
 from evergreen.features.answers import read_answers
 from evergreen.incidents import newest_incidents
 from evergreen.records import AnswersRecord, ArmsRecord
@@ -219,7 +219,7 @@ def test_a_challenger_that_fails_is_replaced_by_the_champion_and_taken_back(
         assert arms is not None
 
         def fails(*_: object) -> None:
-            raise ModelNotFound("its code fails")
+            raise FeaturesInvalid("its code fails")
 
         object.__setattr__(arms.challenger, "predict", fails)
         told = ask(client, 3)
