@@ -9,13 +9,13 @@ from urllib.parse import quote
 
 import obstore
 import pyarrow as pa
-from deltalake import CommitProperties, PostCommitHookProperties, write_deltalake
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, SchemaMismatchError
 from obstore.exceptions import BaseError, NotFoundError
 
 from evergreen.errors import SchemaChanged
 from evergreen.storage.damage import readable
-from evergreen.storage.objects import delta_options, flush_files, open_store
+from evergreen.storage.objects import delta_options, flush_files, open_store, reached
 
 _logger = logging.getLogger(__name__)
 _CONFIGURATION = {
@@ -38,13 +38,18 @@ def where(batch: str, revision: int) -> str:
 
 
 def commit_partition(
-    uri: str, batch: str, revision: int, pieces: Iterator[pa.Table], metadata: dict[str, str], new: bool = False
+    uri: str,
+    batch: str,
+    revision: int,
+    pieces: Iterator[pa.Table],
+    metadata: dict[str, str],
+    opened: DeltaTable | None = None,
 ) -> bool:
     """Write a partition in one commit; returns whether no other writer was faster.
 
     :param pieces: its rows, without batch and revision, at least one piece; what making them raises is raised.
-    :param new: whether no table was there: of two that make it, deltalake would keep the rows of both, for the second
-        tries again without a look at the first one's.
+    :param opened: the table as it is now, which has the rows afterwards; None where there was none: of two that make
+        it, deltalake would keep the rows of both, for the second tries again without a look at the first one's.
     :raises Outage: if the store does not answer.
     :raises SourceChanged: if the table is damaged.
     :raises SchemaChanged: if the rows do not fit the table.
@@ -54,7 +59,7 @@ def commit_partition(
     raised: list[Exception] = []
     try:
         write_deltalake(
-            uri,
+            uri if opened is None else opened,
             _reader(first.schema, itertools.chain((first,), keyed), raised),
             mode="overwrite",
             # A contract that gains a column adds it; partitions before have nulls there.
@@ -63,7 +68,9 @@ def commit_partition(
             partition_by=["batch", "revision"],
             configuration=_CONFIGURATION,
             storage_options=delta_options(uri),
-            commit_properties=CommitProperties(custom_metadata=metadata, max_commit_retries=0 if new else None),
+            commit_properties=CommitProperties(
+                custom_metadata=metadata, max_commit_retries=0 if opened is None else None
+            ),
             post_commithook_properties=PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False),
         )
     except CommitFailedError:
@@ -77,10 +84,22 @@ def commit_partition(
         problem = f"its rows do not fit the table {uri}: {error}"
         raise SchemaChanged(f"batch {batch}: {problem}. {ANOTHER_NAME}") from error
     # A record will name these rows: they are on the disk before it is.
-    flush_files(uri, f"batch={quote(batch)}/revision={revision}/*.parquet")
+    flush_files(uri, f"{_folder(batch, revision)}/*.parquet")
     flush_files(uri, f"{_LOG}/*.json", newest=2)
     _drop_checkpoints(uri)
     return True
+
+
+def holds_partition(uri: str, batch: str, revision: int) -> bool:
+    """Whether a partition may have rows: without a file in its folder it has none, which costs one request to learn."""
+    # A store of the table's own would make its folder, where it may never have been written.
+    tables, _, table = uri.rpartition("/")
+    with reached(uri):
+        return any(obstore.list(open_store(tables), f"{table}/{_folder(batch, revision)}", chunk_size=1))
+
+
+def _folder(batch: str, revision: int) -> str:
+    return f"batch={quote(batch)}/revision={revision}"
 
 
 def _drop_checkpoints(uri: str) -> None:

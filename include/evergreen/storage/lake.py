@@ -18,7 +18,7 @@ from evergreen.records import VIEWS, Partition
 from evergreen.storage.cache import ByteCache
 from evergreen.storage.content import find_content, plain
 from evergreen.storage.damage import readable
-from evergreen.storage.delta_log import ANOTHER_NAME, commit_partition, where
+from evergreen.storage.delta_log import ANOTHER_NAME, commit_partition, holds_partition, where
 from evergreen.storage.objects import delta_options, flush_files, open_store, reached
 from evergreen.storage.pieces import PartitionPieces, other_content
 
@@ -78,7 +78,9 @@ class Lake:
             first = next((piece for piece in pieces if piece.num_rows), pa.table({}))
             if first.num_rows == 0:
                 # What a run that was killed wrote under other rules must not stay.
-                if self.read_any(table, batch, revision).num_rows:
+                if holds_partition(self.table_uri(table), batch, revision) and (
+                    self.read_any(table, batch, revision).num_rows
+                ):
                     try:
                         self._open(table).delete(where(batch, revision))
                     except CommitFailedError:
@@ -86,9 +88,9 @@ class Lake:
                 return
             self._require_types(table, batch, first)
             pieces = itertools.chain((first,), pieces)
-            new = table not in self._types
-            if commit_partition(self.table_uri(table), batch, revision, pieces, metadata, new):
-                self._opened.pop(table, None)
+            # Opened once for the commit and for what is read after it; a table that is not there cannot be.
+            opened = self._open(table) if table in self._types else None
+            if commit_partition(self.table_uri(table), batch, revision, pieces, metadata, opened):
                 return
         raise Outage(f"{self.table_uri(table)}: batch {batch} lost {_TRIES} commits to other writers; try again")
 

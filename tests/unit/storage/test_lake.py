@@ -44,6 +44,12 @@ def test_rows_are_read_back_by_key_without_batch_and_revision(lake, tmp_path):
         assert read.to_pylist() == ROWS.sort_by("id").to_pylist()
 
 
+def test_no_rows_for_a_table_that_is_not_there_leave_no_trace(lake, tmp_path):
+    lake.replace("clean", DAY, 0, rows_of(1), {})
+    lake.replace("quarantine_rows", DAY, 0, rows_of(), {})
+    assert [path.name for path in (tmp_path / "tables" / "dev" / "taxi").iterdir()] == ["clean"]
+
+
 def test_a_key_of_several_columns_orders_by_all_of_them(lake):
     rows = pa.table({"zone": ["b", "a", "b", "a"], "id": [2, 9, 1, 3]})
     ordered = rows.sort_by([("zone", "ascending"), ("id", "ascending")])
