@@ -137,6 +137,11 @@ class TrainingConfig(Contract):
     min_labels: Annotated[int, Field(gt=0)] = Field(
         default=30, description="Labels that must be known before a first version is made."
     )
+    rows: Annotated[int, Field(gt=0)] | None = Field(
+        default=None,
+        description="About how many labelled rows to learn from: of a window that has more, a sample drawn by the key "
+        "and `model.seed`, in a memory that does not grow with the window. By default all.",
+    )
 
 
 class ModelConfig(Contract):

@@ -25,6 +25,7 @@ class ModelSpec(BaseModel):
     :ivar views: the feature views that they read, each with its version.
     :ivar time_limit: of one call of its own code.
     :ivar window: label batches that it may learn from.
+    :ivar rows: about how many of their rows; None for all.
     :ivar target: name and type; empty for a model without labels.
     :ivar max_delay: batches that a label may come after its row; 0 where labels stand inside the rows.
     :ivar features: the names of its features, in order; None until it is fitted.
@@ -45,6 +46,7 @@ class ModelSpec(BaseModel):
     rowwise: bool
     views: dict[str, int] = {}
     window: Window
+    rows: int | None = None
     key: tuple[str, ...]
     event_time: str
     columns: dict[str, ColumnType]
@@ -72,6 +74,7 @@ class ModelSpec(BaseModel):
             rowwise=config.features.rowwise,
             views=config.features.views,
             window=window,
+            rows=config.training.rows,
             key=schema.key,
             event_time=schema.event_time,
             columns=dict(schema.columns),

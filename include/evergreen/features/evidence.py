@@ -53,6 +53,7 @@ def log_fitted(
     evidence = Evidence(
         tags={**traced, **(tags or {})},
         params=spec.model_dump(include={"seed", "window", "lookback"})
+        | ({"rows": spec.rows} if spec.rows is not None else {})
         | {"features": len(spec.features or ())}
         | estimator_params(fitted.packed.estimator),
         metrics=_count_rows(fitted) | {"cpu_seconds": spent},

@@ -11,14 +11,17 @@ from pandas.api.types import union_categoricals
 from evergreen.config.data_schema import DataSchema
 from evergreen.errors import FeaturesInvalid, NotReady
 from evergreen.features.building import build_features
-from evergreen.features.reading import published, read_key_objects, read_keys, read_labels, read_rows, superseded
+from evergreen.features.reading import published, read_keys, read_labels, read_rows, superseded
+from evergreen.features.sampling import Sample, read_arrivals
 from evergreen.features.views import list_values
 from evergreen.records import ClaimRecord, DataRecord, Partition
 from evergreen.storage.packed_model import PackedModel
+from evergreen.storage.revisions import record_of
 from evergreen.storage.stores import Stores
 
 # Of labels, by how late they were: what came later is no rule.
 _NEARLY_ALL = 0.95
+_AT_ONCE = 250_000
 # Names of columns are texts, so no key is called so.
 _POSITION = 0
 
@@ -47,7 +50,12 @@ class LabelledRows:
 
 
 def match_labels(
-    schema: DataSchema, stores: Stores, first: str, last: str, data: DataRecord | None = None
+    schema: DataSchema,
+    stores: Stores,
+    first: str,
+    last: str,
+    data: DataRecord | None = None,
+    sample: Sample | None = None,
 ) -> LabelledRows:
     """Match rows and labels that became known from one batch to another.
 
@@ -58,16 +66,18 @@ def match_labels(
     :param first: first batch of the span.
     :param last: last batch of the span; nothing later is read.
     :param data: a recorded data version to read again; by default what is published.
+    :param sample: what is wanted of them; by default all.
     """
     calendar = schema.calendar
     if schema.labels is None:
-        return _unlabelled(schema, stores, calendar.between(first, last))
+        return _unlabelled(schema, stores, calendar.between(first, last), sample)
     target, delay = schema.labels.column, schema.labels.max_delay
     # Twice the delay: a key whose row or first label lies before the span counts there, not here.
     oldest = calendar.name(max(0, calendar.index(first) - 2 * delay))
     partitions = list_partitions(schema, stores, calendar.between(oldest, last), last, data)
     clean, _, labels, _ = partitions
-    matches = match_keys([read_key_objects(schema, stores, one) for one in partitions])
+    arrivals = read_arrivals(schema, stores, partitions, sample, [one for one in labels if one.batch >= first])
+    matches = match_keys([(one.keys, one.batches) for one in arrivals])
     begin, end = calendar.index(first), calendar.index(last)
     # A row whose label came later than that is a new one under an old key.
     matched = matches.is_matched & (matches.batch >= matches.label - delay)
@@ -77,9 +87,10 @@ def match_labels(
     chosen = np.flatnonzero(matched & (begin <= known_at) & (known_at <= end))
     chosen = chosen[np.argsort(matches.row[chosen])]
     unlabelled = (matches.row >= 0) & (matches.value < 0) & np.isin(matches.batch, matches.batch[chosen])
-    keys = read_keys(schema, stores, clean, np.append(matches.row[chosen], np.sort(matches.row[unlabelled])))
+    found = arrivals[0].among_all(np.append(matches.row[chosen], np.sort(matches.row[unlabelled])))
+    keys = read_keys(schema, stores, clean, found)
     rows, waiting = keys.iloc[: len(chosen)], keys.iloc[len(chosen) :].reset_index(drop=True)
-    values = read_labels(schema, stores, labels, matches.value[chosen])[target]
+    values = read_labels(schema, stores, labels, arrivals[2].among_all(matches.value[chosen]))[target]
     names = {n: calendar.name(n) for n in set(known_at[chosen].tolist())}
     rows = rows.assign(
         known=pd.Series([names[n] for n in known_at[chosen].tolist()], dtype=object),
@@ -155,10 +166,11 @@ def match_keys(arrivals: Sequence[tuple[np.ndarray, np.ndarray]]) -> KeyMatches:
     )
 
 
-def _unlabelled(schema: DataSchema, stores: Stores, span: list[str]) -> LabelledRows:
+def _unlabelled(schema: DataSchema, stores: Stores, span: list[str], sample: Sample | None) -> LabelledRows:
     """Where there are no labels, rows count in their own batch."""
     clean = published(stores, "rows", span, span[-1], schema.columns)
-    rows = read_keys(schema, stores, clean)
+    drawn = read_arrivals(schema, stores, [clean], sample, clean)[0].positions if sample is not None else None
+    rows = read_keys(schema, stores, clean, drawn)
     return LabelledRows(rows.assign(known=rows["batch"]), 0, tuple(clean), rows.iloc[:0])
 
 
@@ -216,10 +228,25 @@ def gather_features(
 
 
 def gather_rows(schema: DataSchema, stores: Stores, labelled: LabelledRows) -> pd.DataFrame:
-    """The clean rows themselves, aligned with the labelled rows."""
-    sources = labelled.sources
-    rows = read_rows(schema, stores, [sources[batch] for batch in sorted(set(labelled.rows["batch"]))])
-    return labelled.rows[[*schema.key, "batch"]].merge(rows, on=[*schema.key, "batch"], how="left")
+    """The clean rows themselves, aligned with the labelled rows: of batches that are read no more is kept."""
+    wanted, sources, pieces = labelled.rows[[*schema.key, "batch"]], labelled.sources, list[pd.DataFrame]()
+    for some in _together(stores, [sources[batch] for batch in sorted(set(wanted["batch"]))]) or [[]]:
+        mine = wanted[wanted["batch"].isin([one.batch for one in some])]
+        pieces.append(mine.merge(read_rows(schema, stores, some), on=[*schema.key, "batch"], how="left"))
+    return pieces[0] if len(pieces) == 1 else pd.concat(pieces, ignore_index=True)
+
+
+def _together(stores: Stores, partitions: list[Partition]) -> list[list[Partition]]:
+    """Partitions that are read at once, up to a quarter of a million rows."""
+    together, rows = list[list[Partition]](), _AT_ONCE
+    for partition in partitions:
+        if rows >= _AT_ONCE:
+            together.append([])
+            rows = 0
+        together[-1].append(partition)
+        record = record_of(stores.ledger, partition)
+        rows += record.clean if record is not None else 0
+    return together
 
 
 def standing_claim(stores: Stores, batch: str) -> ClaimRecord:

@@ -20,6 +20,7 @@ from evergreen.config.model_spec import ModelSpec
 from evergreen.errors import FeaturesInvalid
 from evergreen.features.labelled import LabelledRows, count_expected, gather_features, match_labels
 from evergreen.features.maturity import Maturity, learn_maturity
+from evergreen.features.sampling import Sample
 from evergreen.losses import METRICS
 from evergreen.records import DataRecord, PromotionRecord
 from evergreen.storage.model_from_code import ESTIMATOR, FEATURES, PACKED, TRUSTED_TYPES, load_module
@@ -110,7 +111,7 @@ def fit_model(
     for name, text in recipe.code.items():
         (folder / name).write_text(text, encoding="utf-8")
     building = PackedModel(folder, spec, load_code(spec, folder / FEATURES, "features", "build_features"), None)
-    labelled = match_labels(schema, stores, *span, data)
+    labelled = match_labels(schema, stores, *span, data, Sample.of(spec))
     features, read = gather_features(schema, stores, building, labelled)
     maturity = learn_maturity(schema, stores, building, labelled, features, span[1])
     kept = labelled.rows[maturity.kept]

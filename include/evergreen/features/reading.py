@@ -158,24 +158,41 @@ def _read(
 
     Joined before pandas sees them, whose cost is by frame rather than by row.
     """
-    tables, arrivals = [], list[np.ndarray]()
+    tables, arrivals, start = [], list[np.ndarray](), 0
+    order = np.argsort(positions, kind="stable") if positions is not None else None
+    wanted = positions[order] if positions is not None else None
     for partition in partitions:
         if partition.table != table:
             continue
-        record = record_of(stores.ledger, partition)
-        if not is_readable(record, columns):
-            assert record is not None
-            raise ModelIncompatible(
-                f"{record.feed} of batch {partition.batch}, revision {partition.revision}, were sealed without "
-                f"{', '.join(lacking(columns, record.columns))}; they have {', '.join(record.columns)}. Rows from "
-                "before a column are read where it has renamed_from or a default in config.yaml"
-            )
-        rows = stores.lake.read(partition, sort_order(schema))
-        tables.append(read_as(rows, columns, record.columns if record else {}))
+        rows = read_table(schema, stores, partition, columns)
+        if wanted is not None:
+            # Taken of each partition by itself: all of them may be more than memory holds.
+            first, last = np.searchsorted(wanted, [start, start + rows.num_rows])
+            start += rows.num_rows
+            rows = rows.take(wanted[first:last] - (start - rows.num_rows)) if last > first else rows.slice(0, 0)
+        tables.append(rows)
         arrivals.append(np.full(rows.num_rows, partition.batch, dtype=object))
     if not tables:
         return pd.DataFrame({name: pd.Series(dtype=object) for name in (*columns, arrival)})
     whole, batches = pa.concat_tables(tables), np.concatenate(arrivals)
-    if positions is not None:
-        whole, batches = whole.take(positions), batches[positions]
+    if order is not None:
+        back = np.argsort(order)
+        whole, batches = whole.take(back), batches[back]
     return to_frame(whole).assign(**{arrival: pd.Series(batches, dtype=object)})
+
+
+def read_table(schema: DataSchema, stores: Stores, partition: Partition, columns: Columns) -> pa.Table:
+    """A partition as declared columns, in the order in which it is stored.
+
+    :raises ModelIncompatible: if its rows were sealed without one of them.
+    """
+    record = record_of(stores.ledger, partition)
+    if not is_readable(record, columns):
+        assert record is not None
+        raise ModelIncompatible(
+            f"{record.feed} of batch {partition.batch}, revision {partition.revision}, were sealed without "
+            f"{', '.join(lacking(columns, record.columns))}; they have {', '.join(record.columns)}. Rows from "
+            "before a column are read where it has renamed_from or a default in config.yaml"
+        )
+    rows = stores.lake.read(partition, sort_order(schema))
+    return read_as(rows, columns, record.columns if record else {})

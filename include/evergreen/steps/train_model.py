@@ -18,6 +18,7 @@ from evergreen.features.evidence import TRIED_TAG, WINDOW_TAG, fitted_span, log_
 from evergreen.features.label_batches import training_span
 from evergreen.features.labelled import LabelledRows, count_expected, gather_features, label_delay, match_labels
 from evergreen.features.packing import FittedModel, Recipe, fit_model, packing_folder
+from evergreen.features.sampling import Sample
 from evergreen.features.trial import try_code
 from evergreen.judging.attempts import COMPARED, DueAttempt, earlier_attempts, is_new_code
 from evergreen.judging.champion import champion_losses, promotion_decided
@@ -160,11 +161,12 @@ def _fit_windows(trial: _Trial, windows: Sequence[Window], before: str) -> tuple
         if loss is not None:
             candidates[window] = _Candidate(span, loss, None)
             continue
-        rows = match_labels(schema, stores, *span)
+        recipe = Recipe.of(model, window)
+        rows = match_labels(schema, stores, *span, sample=Sample.of(recipe.spec))
         why = _too_little(model.config, rows, span[1])
         if why is None:
             try:
-                recipe, folder = Recipe.of(model, window), trial.folders.enter_context(packing_folder())
+                folder = trial.folders.enter_context(packing_folder())
                 if not candidates and is_new_code(stores, trial.attempt, model.code_version):
                     try_code(recipe, schema, stores, rows)
                 fitted = fit_model(recipe, schema, stores, span, folder)

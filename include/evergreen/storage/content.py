@@ -68,6 +68,20 @@ def content_hash(rows: pa.Table) -> str:
     return whole.hexdigest()
 
 
+def row_hashes(rows: pa.Table, what: str) -> np.ndarray:
+    """A number of each row, by what it says and what it is wanted for.
+
+    :returns: (rows,) of 64 bits, each alike probable.
+    """
+    wanted, hashes = _digest(what.encode(), 1), [np.array([], dtype=np.uint64)]
+    for piece in rows.to_batches(max_chunksize=_ROWS):
+        cells = _Cells(len(piece))
+        for name, column in zip(piece.schema.names, piece.columns, strict=True):
+            _add_column(cells, name, column)
+        hashes.append(_mix(_mix(cells.lanes[0], 0) ^ wanted, 1))
+    return np.concatenate(hashes)
+
+
 def find_content(rows: pa.Table, recorded: Collection[str]) -> str | None:
     """Which of recorded hashes is that of some rows, in the form that it was recorded in; None if none is.
 
