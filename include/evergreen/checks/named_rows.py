@@ -15,6 +15,7 @@ from evergreen.checks.quarantine import QUARANTINE
 from evergreen.config.contract import ModelConfig
 from evergreen.config.fields import ColumnType
 from evergreen.errors import Refused
+from evergreen.features.answers import ANSWERS
 from evergreen.sources.casting import cast_column
 from evergreen.storage.columns import find_column
 
@@ -84,10 +85,12 @@ class NamedRows:
         return found
 
     def _fields(self, rows: pa.Table) -> pa.Table:
-        """Rows with their columns; of quarantined ones, with those columns of what they held that may tell."""
-        if not _is_quarantine(rows):
+        """Rows with their columns; of quarantined ones and of answers, with those of what they held that may tell."""
+        is_answered = set(ANSWERS.names) <= set(rows.column_names)
+        if not (is_answered or _is_quarantine(rows)):
             return rows
-        held = [one if isinstance(one, dict) else {} for one in _read_contents(rows)]
+        contents = _read_contents(rows, "values" if is_answered else "content")
+        held = [one if isinstance(one, dict) else {} for one in contents]
         names = {one for name in {*self.columns, *self.config.rows.key} for one in self._names(name)}
         columns = {name: [_text(row.get(name)) for row in held] for name in sorted(names)}
         return pa.table(
@@ -126,8 +129,8 @@ def _is_quarantine(rows: pa.Table) -> bool:
     return set(QUARANTINE.names) <= set(rows.column_names)
 
 
-def _read_contents(rows: pa.Table) -> list[Any]:
-    return [json.loads(content) for content in rows.column("content").to_pylist()]
+def _read_contents(rows: pa.Table, column: str = "content") -> list[Any]:
+    return [json.loads(content) for content in rows.column(column).to_pylist()]
 
 
 def _typed(rows: pa.Table, name: str, declared: ColumnType) -> pa.Array | None:

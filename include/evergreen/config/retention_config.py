@@ -42,6 +42,7 @@ class RetentionConfig(Contract):
     clean: Age = Field(default=None, description="Rows; at least as long as is learnt from and labels take.")
     labels: Age = Field(default=None, description="Labels; likewise.")
     predictions: Age = Field(default=None, description="Predictions; likewise.")
+    answers: Age = Field(default=None, description="Answers given online, where `serving` keeps them.")
 
     @property
     def ages(self) -> dict[str, timedelta]:

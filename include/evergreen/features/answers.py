@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from evergreen.records import AnswersRecord
 from evergreen.storage.lake import to_frame
+from evergreen.storage.removals import removed_by_age
 from evergreen.storage.stores import Stores
 
 # ``decision`` is the number of the arms' record that was obeyed, ``failed`` where the challenger could not answer,
@@ -55,8 +56,9 @@ def read_answers(stores: Stores, as_of: str, first: str = "") -> pd.DataFrame:
     """
     pieces, record = [ANSWERS.empty_table()], stores.ledger.last(AnswersRecord, "batches")
     while record is not None and record.as_of >= first:
-        if record.rows and record.as_of <= as_of:
-            pieces.append(stores.lake.read(record.partition, _ONCE).select(ANSWERS.names).cast(ANSWERS))
+        is_there = record.rows and removed_by_age(stores.ledger, "answers", record.as_of) is None
+        if is_there and record.as_of <= as_of and (rows := stores.lake.read(record.partition, _ONCE)).num_rows:
+            pieces.append(rows.select(ANSWERS.names).cast(ANSWERS))
         record = stores.ledger.get(AnswersRecord, "batches", record.n - 1) if record.n else None
     answers = to_frame(pa.concat_tables(pieces)).sort_values(["at", *_ONCE], ignore_index=True)
     return answers.drop_duplicates(_ONCE, ignore_index=True)

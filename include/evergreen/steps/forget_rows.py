@@ -38,6 +38,7 @@ from evergreen.storage.lease import hold_lease
 from evergreen.storage.ledger import Ledger
 from evergreen.storage.removals import FORGETTINGS, find_forgetting
 from evergreen.storage.removing import Remover
+from evergreen.storage.spool import Spool
 from evergreen.storage.stores import Stores, stores_of
 
 _FEEDS: tuple[Feed, ...] = ("rows", "labels")
@@ -53,12 +54,14 @@ class ForgetResult:
     :param ended: that it is, with its counts.
     :param landing: files of their batches that lie in the landing folder still, which is not Evergreen's.
     :param again: whether nothing was left to do.
+    :param spooled: files of answers that are in no table yet, and were not looked at.
     """
 
     record: ForgettingRecord
     ended: ForgottenRecord
     landing: tuple[str, ...]
     again: bool
+    spooled: int = 0
 
 
 @dataclass(frozen=True)
@@ -100,11 +103,11 @@ def forget_rows(
         if standing is None and not found.partitions:
             raise Refused(f"model {model.id}: no row, label or prediction has this value of {', '.join(by)}")
         if standing is not None and ended is not None and not found.partitions:
-            return ForgetResult(standing, ended, _landing(model, at, standing), True)
+            return ForgetResult(standing, ended, _landing(model, at, standing), True, _spooled(model, at))
         is_begun = standing is not None and ended is None and {*found.partitions} <= {*standing.partitions}
         record = standing if standing is not None and is_begun else _put(model, stores, remover, found, on, why)
         ended = _remove(model, stores, remover, found, record)
-        return ForgetResult(record, ended, _landing(model, at, record), False)
+        return ForgetResult(record, ended, _landing(model, at, record), False, _spooled(model, at))
 
 
 def describe_forgotten(model: str, result: ForgetResult) -> Iterator[str]:
@@ -120,6 +123,8 @@ def describe_forgotten(model: str, result: ForgetResult) -> Iterator[str]:
     yield f"versions that had read them to learn: {versions}" if versions else "no version had learnt from them"
     if versions:
         yield "  they stay as they are; `evergreen status` tells who serves, a retraining learns without these rows"
+    if result.spooled:
+        yield f"  {result.spooled} files of answers wait in the spool: forget once more when a batch has taken them in"
     for name in result.landing:
         yield f"  {name} lies in the landing folder still: take the rows out there, or a reingest brings them back"
 
@@ -230,6 +235,10 @@ def _may_hold(ledger: Ledger, name: str, batches: set[str], versions: tuple[int,
     """Whether a report draws rows of some batches, or what a version that learnt from them was made of."""
     verdict = ledger.get(VerdictRecord, name.removeprefix("drift-").removesuffix(".html"))
     return verdict is None or verdict.version in versions or not batches.isdisjoint(verdict.covers)
+
+
+def _spooled(model: ModelFolder, at: Locations) -> int:
+    return len(Spool(at, model.id).sizes()) if model.config.serving.keeps else 0
 
 
 def _landing(model: ModelFolder, at: Locations, record: ForgettingRecord) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,13 +24,12 @@ _KINDS = {
 
 
 def ingest_answers(model: ModelFolder, at: Locations, batch: str) -> AnswersRecord:
-    """Copy the spooled answers into the lake as those of a batch, record them once, and empty the spool of them.
+    """Take the spooled answers into the lake as those of a batch, record them once, and empty the spool of them.
 
     A row of a request counts once, however often its file or its line came.
 
     :param batch: the batch as of which they are taken in; of one before the last nothing is taken in any more.
     :returns: the record that stands: the batch's own, or that of a later one.
-    :raises SourceChanged: if a copy is not what the record says.
     """
     stores, spool = stores_of(model, at), Spool(at, model.id)
     last = stores.ledger.last(AnswersRecord, "batches")
@@ -38,18 +38,15 @@ def ingest_answers(model: ModelFolder, at: Locations, batch: str) -> AnswersReco
         _finish(stores, spool, last)
         if last.as_of >= batch:
             return last
-    files = []
-    for name in spool.sizes():
-        content = spool.read(name)
-        if content is not None:
-            digest = hashlib.sha256(content).hexdigest()
-            raw = stores.lake.put_raw(f"answers/{batch}/{digest}", content)
-            files.append(SourceFile(name=name, size=len(content), sha256=digest, raw=raw))
-    rows, copies, torn = _parse(stores, tuple(files))
+    contents = {name: content for name in spool.sizes() if (content := spool.read(name)) is not None}
+    rows, copies, torn = _parse(contents)
     record = AnswersRecord(
         as_of=batch,
         n=last.n + 1 if last is not None else 0,
-        files=tuple(files),
+        files=tuple(
+            SourceFile(name=name, size=len(content), sha256=hashlib.sha256(content).hexdigest(), raw="")
+            for name, content in contents.items()
+        ),
         rows=rows.num_rows,
         copies=copies,
         torn=torn,
@@ -61,17 +58,18 @@ def ingest_answers(model: ModelFolder, at: Locations, batch: str) -> AnswersReco
 
 
 def _finish(stores: Stores, spool: Spool, record: AnswersRecord) -> None:
-    """Write the rows of a record, if they are not there, and delete its files."""
-    left = set(spool.sizes()) & {file.name for file in record.files}
-    if record.rows and not stores.lake.read_any("answers", record.as_of, 0).num_rows:
-        rows, _, _ = _parse(stores, record.files)
+    """Write the rows of a record and delete its files; once one of them is gone, the rows stand."""
+    contents = {file.name: spool.read(file.name) for file in record.files}
+    whole = {name: content for name, content in contents.items() if content is not None}
+    if whole and len(whole) == len(contents):
+        rows, _, _ = _parse(whole)
         stores.lake.replace("answers", record.as_of, 0, rows, describe(record=record.n))
-    spool.delete(sorted(left))
+    spool.delete(whole)
 
 
-def _parse(stores: Stores, files: tuple[SourceFile, ...]) -> tuple[pa.Table, int, int]:
+def _parse(contents: Mapping[str, bytes]) -> tuple[pa.Table, int, int]:
     """The answers of some files, how many of them came before, and how many lines cannot be read."""
-    lines = [line for file in files for line in stores.lake.get_raw(file.raw).splitlines()]
+    lines = [line for name in sorted(contents) for line in contents[name].splitlines()]
     read = [answer for line in lines if (answer := _read(line)) is not None]
     once: dict[tuple[str, int], dict[str, Any]] = {}
     for answer in read:

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 
 import httpx
@@ -19,7 +20,9 @@ from evergreen.replay.status import describe_arms
 from evergreen.serving.answer_log import AnswerLog
 from evergreen.serving.app import Limits, build_app
 from evergreen.serving.champions import Champion
+from evergreen.steps.apply_retention import apply_retention
 from evergreen.steps.approve_model import approve_model
+from evergreen.steps.forget_rows import describe_forgotten, forget_rows
 from evergreen.steps.ingest_answers import ingest_answers
 from evergreen.steps.judge_arms import begin_arms, end_arms, judge_arms
 from evergreen.storage.spool import Spool
@@ -99,6 +102,29 @@ def test_answers_are_taken_in_once_as_a_batch_however_often_they_came(lived: Sma
     assert (after.as_of, after.rows, after.torn) == (day(4), 0, 1)
     assert len(read_answers(loop.stores, day(4))) == ROWS
     assert arms_of(loop) == []
+
+
+def test_a_persons_answers_are_forgotten_and_reach_their_age(lived: SmallLoop) -> None:
+    loop = lived.using(serving={"answers": True}, retention={"answers": "1 day"})
+    key = str(make_rows(3, doubled)["id"].iloc[7])
+    with served(loop) as (client, _, log):
+        ask(client, 3)
+        log.flush()
+        loop.run(doubled, 3)
+        ask(client, 4)
+        log.flush()
+        result = forget_rows(loop.model, loop.at, (key,), (), date(2026, 12, 1), "ada: by her wish")
+    assert (result.ended.rows["answers"], result.spooled) == (1, 1)
+    assert "1 files of answers wait in the spool" in "\n".join(describe_forgotten("small", result))
+    left = read_answers(loop.stores, day(3))
+    assert len(left) == ROWS - 1
+    assert f"[{key}]" not in set(left["key"])
+    # What was taken in again by a run that was cleared brings nothing back.
+    ingest_answers(loop.model, loop.at, day(3))
+    assert len(read_answers(loop.stores, day(3))) == ROWS - 1
+    loop.run(doubled, 4, 5)
+    apply_retention(loop.model, loop.at, day(5))
+    assert read_answers(loop.stores, day(5)).empty
 
 
 def test_a_run_that_was_killed_after_its_record_is_completed(lived: SmallLoop, monkeypatch: pytest.MonkeyPatch) -> None:
