@@ -82,10 +82,6 @@ class Metric:
         """The metric where the mean loss is this."""
         return float(np.sqrt(loss)) if self.is_root else loss
 
-    def mean_loss(self, value: float) -> float:
-        """The mean loss where the metric is this."""
-        return value**2 if self.is_root else value
-
     def best_constant(self, target: np.ndarray, waiting: int = 0) -> float:
         """The constant with the smallest loss on known outcomes.
 

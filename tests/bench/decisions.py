@@ -65,7 +65,9 @@ def measure(stream: Stream) -> Line:
         scored = {one.batch: one for one in run.history.batches if one.error is not None}
         counted = [name for name in run.names[stream.scored : stream.batches] if name in scored]
         metric = METRICS[run.history.metric]
-        served = np.array([metric.mean_loss(scored[name].error or 0.0) * scored[name].labelled for name in counted])
+        errors = np.array([scored[name].error for name in counted], dtype=float)
+        losses = errors**2 if metric.is_root else errors
+        served = losses * np.array([scored[name].labelled for name in counted])
         sums = {str(window): _cadence(run, window, counted) for window in run.model.config.windows[:2]}
         best = min(sums.values(), key=lambda one: float(one.sum()))
         wide = np.ones(min(AHEAD, len(counted)))

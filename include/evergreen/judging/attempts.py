@@ -10,8 +10,8 @@ from evergreen.features.label_batches import feed_of, newest_label_batches
 from evergreen.records import AttemptRecord, BatchRecord, ClaimRecord, ClosingRecord, PromotionRecord, VerdictRecord
 from evergreen.storage.stores import Stores
 
-# Attempts by which windows, and the worth of newer labels, are told: this one and those before it.
-COMPARED = 12
+# Attempts by which windows, and the worth of newer labels, are told, beside the one that is made.
+_COMPARED = 11
 # A confidence can be told of several batches only: so many, where config.yaml asks for one.
 _PROVING = 4
 
@@ -59,8 +59,8 @@ def get_verdict(stores: Stores, verdict_id: str) -> VerdictRecord:
     return verdict
 
 
-def earlier_attempts(stores: Stores, verdict_id: str, most: int) -> Iterator[AttemptRecord]:
-    """The attempts before a verdict's, newest first, so many at most."""
+def earlier_attempts(stores: Stores, verdict_id: str) -> Iterator[AttemptRecord]:
+    """The attempts before a verdict's that it is compared with, newest first."""
 
     def each() -> Iterator[AttemptRecord]:
         asked = get_verdict(stores, verdict_id).previous_ask
@@ -70,7 +70,7 @@ def earlier_attempts(stores: Stores, verdict_id: str, most: int) -> Iterator[Att
                 yield attempt
             asked = get_verdict(stores, asked).previous_ask
 
-    return itertools.islice(each(), most)
+    return itertools.islice(each(), _COMPARED)
 
 
 def is_new_code(stores: Stores, attempt: DueAttempt, code: str) -> bool:
@@ -81,7 +81,7 @@ def is_new_code(stores: Stores, attempt: DueAttempt, code: str) -> bool:
     promotion = stores.ledger.last(PromotionRecord, "champion")
     if promotion is not None and not promotion.baseline and promotion.code == code:
         return False
-    return not any(one.tried and one.code == code for one in earlier_attempts(stores, attempt.verdict, COMPARED - 1))
+    return not any(one.tried and one.code == code for one in earlier_attempts(stores, attempt.verdict))
 
 
 def find_due_attempt(config: ModelConfig, stores: Stores) -> DueAttempt | None:

@@ -14,7 +14,7 @@ from evergreen.features.evidence import packed_hashes
 from evergreen.features.label_batches import label_batches
 from evergreen.features.labelled import LabelledRows, blocks_of, gather_features, gather_rows, match_labels
 from evergreen.incidents import MEND_CODE, report, resolve
-from evergreen.judging.attempts import COMPARED, DueAttempt, earlier_attempts
+from evergreen.judging.attempts import DueAttempt, earlier_attempts
 from evergreen.judging.champion import predict_labelled, promotion_decided
 from evergreen.judging.freshness import champion_freshness, judge_refresh
 from evergreen.judging.gate import judge
@@ -135,8 +135,8 @@ def _find(case: _Case) -> _Finding:
 
 def _find_refresh(case: _Case, freshness: Freshness | None) -> _Finding:
     """Of a challenger that would be the champion once more: whether a fit on newer labels is expected to be better."""
-    earlier = earlier_attempts(case.stores, case.attempt.verdict, COMPARED - 1)
-    seen = [one for one in (freshness, *(attempt.freshness for attempt in earlier)) if one is not None]
+    earlier = (attempt.freshness for attempt in earlier_attempts(case.stores, case.attempt.verdict))
+    seen = [one for one in (freshness, *earlier) if one is not None]
     why, passed = judge_refresh(case.model.config.gate, seen)
     return _Finding(refusal=None if passed else why, freshness=freshness, why=why)
 

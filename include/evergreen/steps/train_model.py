@@ -20,7 +20,7 @@ from evergreen.features.labelled import LabelledRows, count_expected, gather_fea
 from evergreen.features.packing import FittedModel, Recipe, fit_model, packing_folder
 from evergreen.features.sampling import Sample
 from evergreen.features.trial import try_code
-from evergreen.judging.attempts import COMPARED, DueAttempt, earlier_attempts, is_new_code
+from evergreen.judging.attempts import DueAttempt, earlier_attempts, is_new_code
 from evergreen.judging.champion import champion_losses, promotion_decided
 from evergreen.judging.gate import too_few_of_a_class
 from evergreen.judging.holdout import choose_holdout
@@ -129,7 +129,7 @@ def _train(model: ModelFolder, stores: Stores, attempt: DueAttempt) -> TrainResu
             if len(candidates) > 1 or lacking.fault:
                 break
         losses = {window: one.loss for window, one in candidates.items()}
-        earlier = [one.tried for one in earlier_attempts(stores, attempt.verdict, COMPARED - 1)]
+        earlier = [one.tried for one in earlier_attempts(stores, attempt.verdict)]
         window = choose_window(losses, earlier, late) if losses else windows[0]
         if losses and late:
             candidates, lacking = _fit_windows(trial, (window,), holdout[0])
