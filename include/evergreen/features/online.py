@@ -87,6 +87,16 @@ def _write_online(view: ViewRecord, stores: Stores, last: int) -> None:
         _logger.warning("%s was not written to the online store", view.title, exc_info=True)
 
 
+def delete_online(view: ViewRecord, stores: Stores, values: pd.DataFrame) -> None:
+    """Delete what the online store holds for the keys of some values; nothing where there is no such store.
+
+    :raises Outage: if the store does not answer.
+    """
+    if stores.at.online:
+        keys = {json.dumps(list(key)) for key in _keys(view, values)}
+        _open(stores.at.online).delete(_name(view, stores), keys)
+
+
 def _as_online(view: ViewRecord, values: pd.DataFrame, batch: str) -> list[OnlineValue]:
     held = zip(*(_plain(values[name], kind) for name, kind in view.columns.items()), strict=True)
     return [

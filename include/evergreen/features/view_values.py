@@ -18,6 +18,7 @@ from evergreen.storage.content import content_hash
 from evergreen.storage.lake import describe
 from evergreen.storage.model_from_code import load_module
 from evergreen.storage.own_code import own_code
+from evergreen.storage.removals import tell_removed
 from evergreen.storage.revisions import sealed_batches
 from evergreen.storage.stores import Stores
 
@@ -51,7 +52,11 @@ def _settle(view: ViewRecord, stores: Stores, batch: str) -> None:
         record = own.ledger.put(
             ValuesRecord(as_of=batch, view=view.view, version=view.version, read=tuple(read), **facts)
         )
-    elif not record.values or own.lake.read_any(record.partition.table, batch, 0, most=1).num_rows:
+    elif (
+        not record.values
+        or own.lake.read_any(record.partition.table, batch, 0, most=1).num_rows
+        or tell_removed(own.ledger, [record.partition])
+    ):
         return
     if values is None or content_hash(values) != record.content:
         values = _compute(view, stores, record.read, batch)

@@ -16,6 +16,7 @@ from evergreen.config.feeds_config import FilesConfig
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import EvergreenError, NotReady, Refused
+from evergreen.features.forgotten_views import leave_view, tables_of_views
 from evergreen.judging.champion import is_scored
 from evergreen.records import (
     ArrivalRecord,
@@ -36,7 +37,7 @@ from evergreen.storage.content import content_hash
 from evergreen.storage.lake import describe
 from evergreen.storage.lease import hold_lease
 from evergreen.storage.ledger import Ledger
-from evergreen.storage.removals import FORGETTINGS, find_forgetting
+from evergreen.storage.removals import FORGETTINGS, find_forgetting, put_forgetting
 from evergreen.storage.removing import Remover
 from evergreen.storage.spool import Spool
 from evergreen.storage.stores import Stores, stores_of
@@ -146,8 +147,7 @@ def _require_rest(model: ModelFolder, stores: Stores) -> None:
 
 def _find(stores: Stores, remover: Remover, named: NamedRows) -> _Found:
     """Look through all tables: first for the keys of the rows that are meant, then for all that has these."""
-    tables = remover.tables()
-    listed = {table: remover.partitions(table) for table in tables}
+    listed = {table: remover.partitions(table) for table in [*remover.tables(), *tables_of_views(stores)]}
     came = [(table, *one) for table in _ROWS for one in listed.get(table, ())]
     named = named.with_keys(named.keys_of(stores.lake.read_any(*one)) for one in came)
     found, contents = [], list[str]()
@@ -188,10 +188,7 @@ def _put(model: ModelFolder, stores: Stores, remover: Remover, found: _Found, on
         versions=tuple(sorted(versions)),
         why=named.blotted(()).sub("(forgotten)", why),
     )
-    standing = ledger.put(record)
-    while standing.salt != record.salt:
-        standing = ledger.put(record.model_copy(update={"n": standing.n + 1}))
-    return standing
+    return put_forgetting(ledger, record)
 
 
 def _remove(
@@ -210,10 +207,11 @@ def _remove(
         remover.drop("raw", file.raw)
     remover.drop_statistics(lambda _, batch: batch in batches)
     facts = describe(model=model.id, forgetting=record.n)
-    for table in sorted(remover.tables(), key=lambda name: name in _ROWS):
+    for table in sorted([*remover.tables(), *tables_of_views(stores)], key=lambda name: name in _ROWS):
         for one in found.partitions:
             if one.table == table:
                 rows = stores.lake.read_any(table, one.batch, one.revision)
+                leave_view(stores, record, table, rows.filter(pa.array(named.mask(rows))))
                 stores.lake.replace(table, one.batch, one.revision, rows.filter(pa.array(~named.mask(rows))), facts)
         remover.purge(table, lambda rows: bool(named.mask(rows).any()))
     counts = Counter[str]()

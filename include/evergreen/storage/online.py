@@ -73,6 +73,9 @@ class OnlineStore(Protocol):
     def read(self, view: str, keys: Collection[str]) -> list[OnlineValue]:
         """What the store holds for keys."""
 
+    def delete(self, view: str, keys: Collection[str]) -> None:
+        """Delete what the store holds for keys, if anything."""
+
 
 def open_online(url: str) -> OnlineStore:
     """The online store at a URL: ``sqlite:///FILE`` or ``redis://…``.
@@ -136,6 +139,16 @@ class SQLiteStore:
                 query = f"SELECT key, stamp, content FROM latest WHERE view = ? AND key IN ({marks})"  # noqa: S608
                 found += [OnlineValue(*row) for row in connection.execute(query, (view, *some))]
         return found
+
+    def delete(self, view: str, keys: Collection[str]) -> None:
+        """See ``OnlineStore``."""
+        if not self._path.exists():
+            return
+        with self._connect() as connection:
+            # What is deleted is overwritten, too.
+            connection.execute("PRAGMA secure_delete = ON")
+            connection.executescript(_SCHEMA)
+            connection.executemany("DELETE FROM latest WHERE view = ? AND key = ?", [(view, key) for key in keys])
 
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:

@@ -71,6 +71,12 @@ class RedisStore:
             found = self._redis.hmget(_name(view, "latest"), asked) if asked else []
         return [OnlineValue(key, *one.split("\n", 1)) for key, one in zip(asked, found, strict=True) if one is not None]
 
+    def delete(self, view: str, keys: Collection[str]) -> None:
+        """See ``OnlineStore``."""
+        with self._reached():
+            if keys:
+                self._redis.hdel(_name(view, "latest"), *keys)
+
     @contextmanager
     def _reached(self) -> Iterator[None]:
         try:

@@ -82,6 +82,14 @@ def find_forgetting(ledger: Ledger, columns: tuple[str, ...], values: tuple[str,
     return named[-1] if named else None
 
 
+def put_forgetting(ledger: Ledger, record: ForgettingRecord) -> ForgettingRecord:
+    """Put a forgetting on record under the next number, unless it is there."""
+    standing = ledger.put(record.model_copy(update={"n": 0}))
+    while standing.salt != record.salt:
+        standing = ledger.put(record.model_copy(update={"n": standing.n + 1}))
+    return standing
+
+
 def _rewritten(ledger: Ledger) -> Iterator[tuple[ForgettingRecord, ForgottenFile]]:
     for record in ledger.all(ForgettingRecord, FORGETTINGS):
         for file in record.files:

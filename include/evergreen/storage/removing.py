@@ -11,6 +11,7 @@ from deltalake.exceptions import TableNotFoundError
 from obstore.exceptions import NotFoundError
 
 from evergreen.config.locations import Locations
+from evergreen.records import VIEWS
 from evergreen.storage.damage import readable
 from evergreen.storage.objects import delta_options, open_store, reached
 
@@ -98,7 +99,8 @@ class Remover:
                 yield from (str(one["path"]).removeprefix(f"{self._own}/") for one in chunk)
 
     def _uri(self, table: str) -> str:
-        return f"{self._lake}/tables/{self._own}/{table}"
+        owner = self._own.rpartition("/")[0] if table.startswith(VIEWS) else self._own
+        return f"{self._lake}/tables/{owner}/{table}"
 
     def _open(self, table: str) -> DeltaTable:
         return DeltaTable(self._uri(table), storage_options=delta_options(self._uri(table)))

@@ -1,5 +1,6 @@
 """A person's rows are forgotten: no byte of them is left, what is left is read as before, and who asks is told so."""
 
+import json
 import shutil
 from datetime import date
 from pathlib import Path
@@ -23,12 +24,31 @@ from evergreen.steps.score_batch import score_batch
 from evergreen.storage.lake import Lake
 from evergreen.storage.ledger import Ledger
 from evergreen.storage.removing import Remover
+from evergreen.storage.spool import Spool
 from tests.dying import Killed, dying
 from tests.short_loop import records, tables
 from tests.unit.small_loop import ROWS, SmallLoop, day, doubled, make_rows
+from tests.unit.views import write_view
 
 PERSON, OTHERS, BATCHES = "ada-lovelace", "grace-hopper", 4
+VIEW = """\
+version: 1
+source: small
+lookback: 1
+key: [who]
+event_time: at
+reads: [x]
+columns: {trips: integer}
+ttl: 9d
+"""
+VIEW_PY = """\
+def build_view(rows):
+    return rows.groupby("who").agg(at=("at", "max"), trips=("x", "size")).reset_index()
+"""
 DAY = date(2026, 12, 1)
+ROWS_GONE = {
+    "clean": 4, "labels": 8, "predictions": 3, "quarantine_rows": 4, "answers": 1, "@views/people.v1": 4,
+}  # fmt: skip
 SECRET = "not-a-number-of-ada"
 CHANGES = {
     "rows": {
@@ -43,6 +63,7 @@ CHANGES = {
         "target": {"y": "float"},
     },
     "retrain": {"any": ["never"]},
+    "serving": {"answers": True},
 }
 
 
@@ -60,6 +81,18 @@ def land(loop, number):
     (folder / f"rows_{day(number)}.done").touch()
 
 
+def answer(loop):
+    """Two requests that were answered online, one of them for Ada."""
+    lines = [
+        {"request_id": who, "row": 0, "at": "2024-01-04T12:00:00+00:00", "online_batch": day(5), "version": "2"}
+        | {"arm": "champion", "prediction": 1.5, "decision": None, "shadow": None, "failed": False}
+        | {"key": f'["{who}"]', "values": f'{{"id": "{who}", "who": "{person}", "x": 0.5}}'}
+        for who, person in (("r-1", PERSON), ("r-2", OTHERS))
+    ]
+    text = "".join(f"{json.dumps(line)}\n" for line in lines)
+    Spool(loop.at, "small").write("a.jsonl", text.encode())
+
+
 def run(loop, *numbers):
     for number in numbers:
         land(loop, number)
@@ -68,8 +101,14 @@ def run(loop, *numbers):
 
 @pytest.fixture(scope="module")
 def lived(tmp_path_factory):
-    loop = SmallLoop.under(tmp_path_factory.mktemp("lived"), **CHANGES)
-    run(loop, *range(1, BATCHES + 1))
+    place = tmp_path_factory.mktemp("lived")
+    write_view(place, VIEW, VIEW_PY, "people")
+    loop = SmallLoop.under(place, **CHANGES).using(features={"views": {"people": 1}})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EVERGREEN_FEATURES", str(place / "features"))
+        run(loop, *range(1, BATCHES))
+        answer(loop)
+        run(loop, BATCHES)
     assert [(one.version, one.baseline) for one in loop.promotions] == [(1, True), (2, False)]
     loop.stores.lake.put_report(f"drift-{day(2)}.html", f"a page of {PERSON}")
     return loop
@@ -110,13 +149,12 @@ def everywhere():
 def test_no_byte_of_them_is_left(loop):
     before = find(loop, *everywhere())
     kinds = ("tables/dev/small/clean", "labels", "predictions", "quarantine_rows", "raw/dev", "ledger/dev", "reports")
+    kinds += ("small/answers", "@views", "online.db")
     assert [kind for kind in kinds if not any(kind in one for one in before)] == []
     result = forget(loop)
     assert find(loop, *everywhere()) == set()
     # Two rows a day with their labels, of which the broken one has no prediction; nobody scored the first day.
-    assert result.ended.rows == {
-        "clean": BATCHES, "labels": 2 * BATCHES, "predictions": BATCHES - 1, "quarantine_rows": BATCHES,
-    }  # fmt: skip
+    assert result.ended.rows == ROWS_GONE
     assert (result.ended.files, result.ended.reports) == (2 * BATCHES, 1)
     assert result.ended.records >= BATCHES
 
@@ -141,7 +179,7 @@ def test_the_record_has_a_hash_and_names_the_versions_that_learnt(loop):
     assert not record.names(("who",), (OTHERS,))
     assert record.why == "bob: (forgotten) asked"
     told = "\n".join(describe_forgotten("small", result))
-    assert "small: forgotten on 2026-12-01 (bob: (forgotten) asked): 4 of clean, 8 of labels, 3 of predictions" in told
+    assert "small: forgotten on 2026-12-01 (bob: (forgotten) asked): 1 of answers, 4 of clean, 8 of labels" in told
     assert "versions that had read them to learn: 1, 2" in told
     assert f"rows_{day(1)}.csv lies in the landing folder still" in told
     assert PERSON not in told
@@ -207,7 +245,7 @@ def test_killed_after_any_write_it_goes_on(lived, tmp_path, monkeypatch):
         assert find(loop, *everywhere()) == set(), after
         assert tables(loop.model, loop.at) == whole, after
         ended = list(loop.stores.ledger.all(ForgottenRecord, "rows"))
-        assert [one.rows for one in ended] == [{"clean": 4, "labels": 8, "predictions": 3, "quarantine_rows": 4}]
+        assert [one.rows for one in ended] == [ROWS_GONE]
         shutil.rmtree(tmp_path / str(after))
 
 
@@ -219,7 +257,7 @@ def test_what_named_the_rows_says_so_in_words(loop):
         reproduce_model(loop.model, loop.at, 2, "bob: an audit")
     stand = tables(loop.model, loop.at)
     again = score_batch(loop.model, loop.at, day(3))
-    assert again.removed == "2 rows or labels of it: forgotten on 2026-12-01 (bob: she asked)"
+    assert again.removed == "4 rows or labels of it: forgotten on 2026-12-01 (bob: she asked)"
     (rescored,) = rescore_batches(loop.model, loop.at, day(3), day(3), None, "bob: again")
     assert rescored.why.startswith("nothing has changed")
     assert tables(loop.model, loop.at) == stand
