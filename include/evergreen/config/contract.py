@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from evergreen.batches import Calendar, Every
 from evergreen.config.check_config import DIVERGENCES, CheckConfig
@@ -16,6 +16,7 @@ from evergreen.config.retention_config import RetentionConfig
 from evergreen.config.schedule_config import ScheduleConfig
 from evergreen.config.serving_config import ServingConfig
 from evergreen.config.tasks_config import AlertsConfig, TasksConfig
+from evergreen.config.training_config import TrainingConfig
 
 # Label batches that a model learns from; ``all`` of the past.
 Window = Literal["all"] | int
@@ -120,30 +121,6 @@ class EstimatorConfig(Contract):
     time_limit: Limit = Field(default=HOUR, description="Time for one call of its code: features of a batch, a fit.")
 
 
-def _parse_window(value: Any) -> Any:
-    if value in ("auto", "all") or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
-        return value
-    raise ValueError("valid: auto, all, or a number of label batches such as 12")
-
-
-class TrainingConfig(Contract):
-    """How much is learnt from."""
-
-    window: Annotated[Literal["auto", "all"] | int, BeforeValidator(_parse_window)] = Field(
-        default="auto",
-        description="Label batches to learn from: a number, `all` of the past, or `auto`, the best of all, a season "
-        "and a shorter span. A bulk (the labels of several batches at once) counts as that many batches.",
-    )
-    min_labels: Annotated[int, Field(gt=0)] = Field(
-        default=30, description="Labels that must be known before a first version is made."
-    )
-    rows: Annotated[int, Field(gt=0)] | None = Field(
-        default=None,
-        description="About how many labelled rows to learn from: of a window that has more, a sample drawn by the key "
-        "and `model.seed`, in a memory that does not grow with the window. By default all.",
-    )
-
-
 class ModelConfig(Contract):
     """config.yaml: all that is particular to one model and is not code."""
 
@@ -191,6 +168,7 @@ class ModelConfig(Contract):
         beside = 2 * delay + self.features.lookback
         self.retention.require_room((*self.windows, self.check.window), beside, self.schedule.every)
         self._check_numbers()
+        self._check_search()
         groups = [n for n, c in columns.items() if c.type in _GROUPED and n not in self.rows.key]
         for name in self.gate.sensitive:
             if name not in groups:
@@ -216,6 +194,10 @@ class ModelConfig(Contract):
                 raise Misfit(
                     f"check.divergence.{name}: found {divergence!r} for {watched[name]}; valid: {', '.join(fit)}"
                 )
+
+    def _check_search(self) -> None:
+        if self.training.search is not None and self.labels is None:
+            raise Misfit("training.search: found with labels: none; valid: labels, by which parameters are compared")
 
     def _check_numbers(self) -> None:
         """A database has numbers of its own, some of which are kept as text: no format may read them."""

@@ -10,6 +10,10 @@ from evergreen.config.contract import ModelConfig, Window
 from evergreen.config.data_schema import DataSchema, LabelSchema
 from evergreen.config.fields import HOUR, ColumnType
 from evergreen.config.gate_config import MetricName, Task
+from evergreen.config.training_config import SearchConfig
+
+# A parameter of an estimator that can be searched for.
+Param = bool | int | float | str | None
 
 
 class ModelSpec(BaseModel):
@@ -26,6 +30,8 @@ class ModelSpec(BaseModel):
     :ivar time_limit: of one call of its own code.
     :ivar window: label batches that it may learn from.
     :ivar rows: about how many of their rows; None for all.
+    :ivar search: how its parameters were to be searched for; None where estimator.py alone says them.
+    :ivar params: those that the search has chosen, which a refit takes over; empty where none was better.
     :ivar target: name and type; empty for a model without labels.
     :ivar max_delay: batches that a label may come after its row; 0 where labels stand inside the rows.
     :ivar features: the names of its features, in order; None until it is fitted.
@@ -50,6 +56,8 @@ class ModelSpec(BaseModel):
     key: tuple[str, ...]
     event_time: str
     columns: dict[str, ColumnType]
+    search: SearchConfig | None = None
+    params: dict[str, Param] = {}
     target: dict[str, ColumnType]
     max_delay: int
     features: tuple[str, ...] | None = None
@@ -75,6 +83,7 @@ class ModelSpec(BaseModel):
             views=config.features.views,
             window=window,
             rows=config.training.rows,
+            search=config.training.search,
             key=schema.key,
             event_time=schema.event_time,
             columns=dict(schema.columns),

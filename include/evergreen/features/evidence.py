@@ -8,11 +8,12 @@ from evergreen.features.packing import FittedModel
 from evergreen.features.signature import example_of, signature_of
 from evergreen.foreign_text import one_line
 from evergreen.records import PackedRecord
-from evergreen.storage.evidence import Evidence
+from evergreen.storage.evidence import Evidence, Trial
 from evergreen.storage.packed_model import hash_files, read_files
 from evergreen.storage.stores import Stores
 
 TRIED_TAG, WINDOW_TAG, BASELINE_TAG = "evergreen.tried", "evergreen.window", "evergreen.baseline"
+SEARCHED_TAG = "evergreen.searched"
 _SPAN_TAG, _BETWEEN = "evergreen.trained_on", " to "
 # MLflow takes names of 250 characters.
 _LONGEST = 200
@@ -29,6 +30,7 @@ def log_fitted(
     expectations: ExpectationsConfig,
     tags: dict[str, str] | None = None,
     spent: float = 0.0,
+    trials: tuple[Trial, ...] = (),
 ) -> str:
     """Log a fitted model with its evidence as one run; its data version and its files' hashes are put on record first.
 
@@ -37,6 +39,7 @@ def log_fitted(
     :param code: the code version.
     :param expectations: of rows, within which the example of an input lies.
     :param spent: CPU seconds that the attempt has taken so far.
+    :param trials: of the search for its parameters.
     :returns: the run's id.
     """
     spec = fitted.packed.spec
@@ -59,6 +62,7 @@ def log_fitted(
         metrics=_count_rows(fitted) | {"cpu_seconds": spent},
         source=stores.lake.table_uri("clean"),
         data=fitted.data.id,
+        trials=trials,
     )
     signature, example = signature_of(spec.columns), example_of(spec.columns, expectations)
     return stores.models.log_model(attempt, role, fitted.packed.folder, signature, example, evidence)

@@ -76,7 +76,7 @@ class Recipe:
     def of_baseline(cls, model: ModelFolder) -> "Recipe":
         """The best constant in place of the folder's own features and estimator."""
         spec = ModelSpec.of(model.id, model.config, "all").model_copy(
-            update={"lookback": 0, "rowwise": True, "views": {}}
+            update={"lookback": 0, "rowwise": True, "views": {}, "search": None}
         )
         files = {FEATURES: "features.py", "estimator.py": f"estimate_{METRICS[spec.metric].constant}.py"}
         return cls(spec, {name: (_BASELINE / file).read_text(encoding="utf-8") for name, file in files.items()})
@@ -161,6 +161,8 @@ def fit_estimator(
         f"model {spec.model}, estimator.py, on {len(features)} rows of {list(features.columns)}", spec.time_limit
     ):
         estimator = build(spec.seed)
+        if spec.params:
+            estimator.set_params(**spec.params)
         if target is None:
             return estimator.fit(features)
         if spec.task == "classification":

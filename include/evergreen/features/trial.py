@@ -150,6 +150,13 @@ def _run(spec: ModelSpec, folder: Path, sample: _Sample, said: Connection) -> No
             fewer = len(features) if sample.target is None else min(len(features), len(sample.target))
             target = None if sample.target is None else sample.target.iloc[:fewer]
             fit_estimator(spec, folder, features.iloc[:fewer], target, 0)
+            if spec.search is not None:
+                import optuna
+
+                from evergreen.features.search import suggest_params
+
+                begin("estimator.py, suggest")
+                suggest_params(spec, folder, optuna.create_study().ask())
     except CodeUnsafe as error:
         problem = str(error).removeprefix(f"model {spec.model}, ")
     except BaseException:  # noqa: S110 - it is met again where it counts

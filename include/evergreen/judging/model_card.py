@@ -91,6 +91,12 @@ def _outcome(stores: Stores, attempt: AttemptRecord) -> Iterator[str]:
     if len(attempt.tried) > 1:
         losses = ", ".join(f"{window} {loss:.4g}" for window, loss in attempt.tried.items())
         yield f"Windows that were tried, by their loss: {losses}; {attempt.window} was taken."
+    if (found := attempt.searched) is not None:
+        params = ", ".join(f"{name}={value}" for name, value in found.params.items()) or "none was better"
+        losses = (
+            f"{found.default:.4g} before, {found.best:.4g} with them" if found.best and found.default else "no loss"
+        )
+        yield for_markdown(f"Parameters searched, {found.trials} of {found.asked} sets: {params} ({losses}).")
     answer = stores.ledger.get(ApprovalRecord, attempt.id)
     if answer is not None:
         said, why = "approved" if answer.approved else "rejected", f": {answer.why}" if answer.why else ""

@@ -16,6 +16,7 @@ from evergreen.records.attempts import (
     PackedRecord,
     PromotionRecord,
     ReproductionRecord,
+    SearchedParams,
     SliceJudgement,
 )
 from evergreen.records.base import SCHEMA, Feed, Numbers, Part, Record, State
@@ -96,6 +97,7 @@ __all__ = [
     "ResolutionRecord",
     "RetentionRecord",
     "RevisionRecord",
+    "SearchedParams",
     "SectionVerdict",
     "Shared",
     "SightingRecord",

@@ -114,6 +114,24 @@ class PackedRecord(Record):
         return f"{self.attempt}.{self.role}", self.n
 
 
+class SearchedParams(Part):
+    """What a search for parameters came to, on inner splits of what the challenger learnt from.
+
+    :ivar asked: sets that were to be tried.
+    :ivar trials: sets that were tried, of which ``failed`` could not be fitted; fewer where its time was over.
+    :ivar params: those that were chosen; empty where none was better than those of estimator.py.
+    :ivar default: the mean loss of those; None where they could not be fitted, or nothing was tried.
+    :ivar best: the mean loss of the chosen ones.
+    """
+
+    asked: int
+    trials: int
+    failed: int
+    params: dict[str, bool | int | float | str | None]
+    default: float | None
+    best: float | None
+
+
 class AttemptRecord(Record):
     """How an asking verdict was answered: trained on what, judged how against which promotion, passed or refused.
 
@@ -129,6 +147,7 @@ class AttemptRecord(Record):
     :ivar freshness: what the newest labels were worth at this attempt; None where nothing tells.
     :ivar refresh: whether the challenger would be the champion once more, so that only a fit on newer labels can gain.
     :ivar version: the version that a rollback goes back to.
+    :ivar searched: what a search for parameters came to; None without one.
     """
 
     kind: ClassVar[str] = "attempt"
@@ -149,6 +168,7 @@ class AttemptRecord(Record):
     freshness: Freshness | None = None
     refresh: bool = False
     version: int | None = None
+    searched: SearchedParams | None = None
 
     @property
     def id(self) -> str:

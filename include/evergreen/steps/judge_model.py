@@ -19,7 +19,7 @@ from evergreen.judging.champion import predict_labelled, promotion_decided
 from evergreen.judging.freshness import champion_freshness, judge_refresh
 from evergreen.judging.gate import judge
 from evergreen.judging.uncertainty import error_between
-from evergreen.records import AttemptRecord, Freshness, Judgement, PromotionRecord, Words
+from evergreen.records import AttemptRecord, Freshness, Judgement, PromotionRecord, SearchedParams, Words
 from evergreen.steps.train_model import TrainResult
 from evergreen.storage.packed_model import PackedModel
 from evergreen.storage.stores import Stores, stores_of
@@ -146,7 +146,8 @@ def _is_younger(case: _Case, challenger: PackedModel) -> bool:
     champion = case.champion
     if champion is None or champion.baseline or case.is_new_code:
         return False
-    return case.stores.models.load_promoted(champion).spec.window == challenger.spec.window
+    theirs, mine = case.stores.models.load_promoted(champion).spec, challenger.spec
+    return (mine.window, mine.params) == (theirs.window, theirs.params)
 
 
 def _conclude(case: _Case, finding: _Finding) -> AttemptRecord:
@@ -180,6 +181,7 @@ def _conclude(case: _Case, finding: _Finding) -> AttemptRecord:
         baseline=baseline,
         freshness=finding.freshness,
         refresh=trained.refresh,
+        searched=SearchedParams.model_validate(trained.searched) if trained.searched is not None else None,
         meta={"run_id": trained.run, "cpu_seconds": trained.seconds},
     )
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import CodeUnsafe, FeaturesInvalid, ModelIncompatible
 from evergreen.features.building import call_predict
-from evergreen.features.evidence import TRIED_TAG, WINDOW_TAG, fitted_span, log_fitted
+from evergreen.features.evidence import SEARCHED_TAG, TRIED_TAG, WINDOW_TAG, fitted_span, log_fitted
 from evergreen.features.label_batches import training_span
 from evergreen.features.labelled import LabelledRows, count_expected, gather_features, label_delay, match_labels
 from evergreen.features.packing import FittedModel, Recipe, fit_model, packing_folder
@@ -27,6 +28,7 @@ from evergreen.judging.holdout import choose_holdout
 from evergreen.judging.windows import MOST, choose_window
 from evergreen.losses import METRICS
 from evergreen.records import AttemptRecord, Feed
+from evergreen.storage.evidence import Trial
 from evergreen.storage.lease import hold_lease
 from evergreen.storage.revisions import known_revisions
 from evergreen.storage.stores import Stores, stores_of
@@ -47,6 +49,7 @@ class TrainResult:
     :param window: the window that did best, and by window that was tried the mean loss on the holdout.
     :param seconds: CPU seconds that it took.
     :param refresh: whether it would be the champion once more, and was not fitted.
+    :param searched: what a search for parameters came to, as ``SearchedParams`` has it; None without one.
     """
 
     run: str | None
@@ -58,6 +61,7 @@ class TrainResult:
     tried: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     refresh: bool = False
+    searched: dict[str, Any] | None = None
 
 
 _NOTHING = TrainResult(None, None, 0, "no labels are known before the holdout")
@@ -140,10 +144,33 @@ def _train(model: ModelFolder, stores: Stores, attempt: DueAttempt) -> TrainResu
         result = TrainResult(None, candidates[window].span, 0, window=str(window), tried=tried, seconds=spent)
         if fitted is None:
             return replace(result, refresh=True)
-        tags = {TRIED_TAG: json.dumps(tried), WINDOW_TAG: str(window)}
-        code, expectations = model.code_version, model.expectations
-        run = log_fitted(stores, attempt.verdict, attempt.as_of, "challenger", fitted, code, expectations, tags, spent)
-    return replace(result, run=run, rows=int(fitted.maturity.kept.sum()))
+        try:
+            return _log(trial, fitted, result, begun)
+        except FeaturesInvalid as error:
+            # Of no set of parameters that it suggests.
+            return replace(result, why=str(error), fault=True, seconds=time.process_time() - begun)
+
+
+def _log(trial: _Trial, fitted: FittedModel, result: TrainResult, begun: float) -> TrainResult:
+    """Log what was fitted, by parameters that were searched for where config.yaml says so."""
+    model, attempt = trial.model, trial.attempt
+    tags = {TRIED_TAG: json.dumps(result.tried), WINDOW_TAG: result.window}
+    trials: tuple[Trial, ...] = ()
+    searched, spent = None, result.seconds
+    if model.config.training.search is not None:
+        # Its import takes seconds, and most models do not search.
+        from evergreen.features.search import fit_searched
+
+        folder = trial.folders.enter_context(packing_folder())
+        fitted, search = fit_searched(fitted, model.code, model.config.data_schema, trial.stores, folder)
+        searched, trials, spent = search.told.model_dump(), search.trials, time.process_time() - begun
+        tags[SEARCHED_TAG] = json.dumps(searched)
+    code, expectations = model.code_version, model.expectations
+    run = log_fitted(
+        trial.stores, attempt.verdict, attempt.as_of, "challenger", fitted, code, expectations, tags, spent, trials
+    )
+    rows = int(fitted.maturity.kept.sum())
+    return replace(result, run=run, rows=rows, seconds=spent, searched=searched)
 
 
 def _fit_windows(trial: _Trial, windows: Sequence[Window], before: str) -> tuple[dict[Window, _Candidate], TrainResult]:
@@ -185,7 +212,9 @@ def _read_result(stores: Stores, run: str) -> TrainResult:
     """What is on record of a challenger that was trained before."""
     tags, metrics = stores.models.run_tags(run), stores.models.run_metrics(run)
     tried, spent = json.loads(tags[TRIED_TAG]), float(metrics["cpu_seconds"])
-    return TrainResult(run, fitted_span(tags), int(metrics["learnt_rows"]), "", False, tags[WINDOW_TAG], tried, spent)
+    rows, searched = int(metrics["learnt_rows"]), json.loads(tags.get(SEARCHED_TAG, "null"))
+    window = tags[WINDOW_TAG]
+    return TrainResult(run, fitted_span(tags), rows, "", False, window, tried, spent, searched=searched)
 
 
 def _champion_loss(trial: _Trial, window: Window, span: tuple[str, str]) -> float | None:
@@ -201,7 +230,10 @@ def _champion_loss(trial: _Trial, window: Window, span: tuple[str, str]) -> floa
         return None
     schema, metric = model.config.data_schema, METRICS[model.config.gate.metric]
     try:
-        if not Recipe.of(model, window).spec.has_recipe_of(stores.models.load_promoted(champion).spec):
+        theirs = stores.models.load_promoted(champion).spec
+        # A search like its own would choose its parameters once more.
+        mine = Recipe.of(model, window).spec.model_copy(update={"params": theirs.params})
+        if not mine.has_recipe_of(theirs):
             return None
         return float(np.mean(champion_losses(schema, metric, stores, champion, trial.rows)))
     except (FeaturesInvalid, ModelIncompatible):

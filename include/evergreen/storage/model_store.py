@@ -24,6 +24,7 @@ from evergreen.storage.evidence import Evidence
 from evergreen.storage.loading import WAY_OUT, drop_files, find_hashes, load_packed, read_requirements, recorded_hashes
 from evergreen.storage.model_from_code import PACKED
 from evergreen.storage.model_pages import ModelPages
+from evergreen.storage.nested_runs import end_run, log_trials
 from evergreen.storage.packed_model import PackedModel
 from evergreen.storage.tracking import answered, find_experiment, open_experiment, quiet
 
@@ -72,7 +73,7 @@ class ModelStore:
             begun = mlflow.start_run(experiment_id=self._experiment, run_name=f"{role} {attempt}", tags=tags)
             with quiet(), begun as run:
                 for left in {one.info.run_id for one in self._search(attempt, role, "RUNNING")} - {run.info.run_id}:
-                    self._client.set_terminated(left, "KILLED")
+                    end_run(self._client, self._experiment, left)
                 mlflow.log_params(dict(about.params))
                 mlflow.log_metrics(dict(about.metrics))
                 source = DeltaDatasetSource(path=about.source)
@@ -88,6 +89,7 @@ class ModelStore:
                     pip_requirements=[f"{package}=={installed(package)}" for package in _PACKAGES],
                 )
                 mlflow.set_tag(_MODEL_TAG, logged.model_uri)
+                log_trials(self._client, run, about.trials)
             return str(run.info.run_id)
 
     def run_tags(self, run_id: str) -> dict[str, str]:

@@ -48,6 +48,7 @@ def test_a_trained_challenger_is_told_with_its_page(model, step, context_of, pag
         "tried": {},
         "seconds": 0.0,
         "refresh": False,
+        "searched": None,
         "page": "http://people/#/runs/abc",
     }
     assert train.call_args.args[2] == DUE
