@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pytest
 
 from evergreen.config.locations import Locations
+from evergreen.records import VIEWS, ValuesRecord
+from evergreen.storage.stores import open_stores
 from tests.live.services import make_model
 from tests.short_loop import land, run
 
@@ -44,8 +47,36 @@ with create_session() as session:
 """
 
 
-def test_it_hands_the_predictions_on(tmp_path: Path) -> None:
-    model = make_model(tmp_path / "models", "taxi", training={"window": 2, "min_labels": 50})
+VIEW_YAML = """\
+version: 1
+source: taxi
+lookback: 2
+key: [PULocationID]
+event_time: lpep_pickup_datetime
+columns: {trips: integer}
+ttl: 7d
+"""
+VIEW_PY = """\
+def build_view(rows):
+    zones = rows.groupby("PULocationID")["lpep_pickup_datetime"]
+    return zones.agg(lpep_pickup_datetime="max", trips="size").reset_index()
+"""
+
+
+def write_view(tmp_path: Path) -> None:
+    """A feature view in the folder beside the models, where it is found unasked."""
+    folder = tmp_path / "features" / "zones"
+    folder.mkdir(parents=True)
+    (folder / "view.yaml").write_text(VIEW_YAML)
+    (folder / "view.py").write_text(VIEW_PY)
+
+
+def test_it_hands_the_predictions_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVERGREEN_MODELS", str(tmp_path / "models"))
+    write_view(tmp_path)
+    model = make_model(
+        tmp_path / "models", "taxi", training={"window": 2, "min_labels": 50}, features={"views": {"zones": 1}}
+    )
     at = Locations.under(tmp_path / "home")
     run(model, at, *range(1, 7))
     land(model, at, 7)
@@ -87,6 +118,10 @@ def test_it_hands_the_predictions_on(tmp_path: Path) -> None:
     assert extra["score_batch"]["rows"] == extra["validate_batch"]["clean"] == len(exported)
     assert extra["score_batch"]["version"] == exported["model_version"].unique()
     check_lineage(lineage, extra, at)
+    assert "'compute_views': 'success'" in done.stdout
+    values = open_stores(at, VIEWS).ledger.get(ValuesRecord, "zones.v1.2024-01-07")
+    assert values is not None
+    assert [partition.batch for partition in values.read] == ["2024-01-05", "2024-01-06", "2024-01-07"]
 
 
 def check_lineage(file: Path, extra: dict[str, Any], at: Locations) -> None:

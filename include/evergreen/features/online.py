@@ -12,19 +12,8 @@ import pandas as pd
 
 from evergreen.config.data_schema import DataSchema
 from evergreen.errors import EvergreenError, FeaturesInvalid, ModelIncompatible, NotReady
-from evergreen.features.view_values import advance_view
-from evergreen.features.views import (
-    Views,
-    calendar_of,
-    get_view,
-    join_values,
-    known_values,
-    last_ended,
-    list_values,
-    oldest_time,
-    require_key,
-    view_stores,
-)
+from evergreen.features.view_values import calendar_of, get_view, last_ended, read_values
+from evergreen.features.views import Views, join_values, known_values, list_values, oldest_time, require_key
 from evergreen.records import Partition, ViewRecord
 from evergreen.storage.lake import to_frame
 from evergreen.storage.online import OnlineStore, OnlineValue, open_online, stamp_of
@@ -43,24 +32,21 @@ def write_online(view: ViewRecord, stores: Stores, last: int) -> None:
     """
     if not stores.at.online or last < 0:
         return
-    online, name, lake = _open(stores.at.online), _name(view, stores), view_stores(stores).lake
+    online, name = _open(stores.at.online), _name(view, stores)
     end, written = calendar_of(view).end(calendar_of(view).name(last)), online.written(name)
     for record in known_values(stores, view, end):
         if written is not None and record.as_of <= written:
             continue
-        values = list[OnlineValue]()
-        if record.values:
-            frame = to_frame(lake.read(record.partition, (*view.key, view.event_time)))
-            values = _as_online(view, frame, record.as_of)
+        values = _as_online(view, to_frame(read_values(view, stores, record)), record.as_of) if record.values else []
         online.write(name, record.as_of, values, stamp_of(oldest_time(view, end)))
 
 
 def prepare_views(
     views: Views, declared: Views, stores: Stores, begins: datetime, ends: datetime
 ) -> tuple[list[Partition], str]:
-    """What a champion reads of feature views, which are computed where they are not yet; and why that failed.
+    """What a champion reads of feature views; and why they could not be computed.
 
-    Where config.yaml declares another version by now, no other task computes them, nor writes them to the online store.
+    Where config.yaml declares another version by now, no other task writes them to the online store.
 
     :param views: that it reads.
     :param declared: that config.yaml declares.
@@ -70,7 +56,6 @@ def prepare_views(
     try:
         for name, version in views.items():
             view = get_view(stores, name, version)
-            advance_view(view, stores, last_ended(view, begins))
             if declared.get(name) != version:
                 _write_online(view, stores, last_ended(view, ends))
         return list_values(stores, views, begins), ""
@@ -80,7 +65,6 @@ def prepare_views(
 
 def _write_online(view: ViewRecord, stores: Stores, last: int) -> None:
     try:
-        advance_view(view, stores, last)
         write_online(view, stores, last)
     except EvergreenError:
         # The service tells what it lacks, and the next batch what cannot be computed; this one does not wait for it.

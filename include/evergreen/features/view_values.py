@@ -1,18 +1,20 @@
 """Feature views computed batch by batch, from the rows of their source that had arrived by then."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
+from typing import cast
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from evergreen.batches import Calendar, Every
 from evergreen.config.data_schema import DataSchema
 from evergreen.config.fields import ColumnType
-from evergreen.errors import FeaturesInvalid, ModelIncompatible, NotReady, Refused
+from evergreen.errors import FeaturesInvalid, ModelIncompatible, NotReady, Refused, SourceChanged
 from evergreen.features.reading import is_readable, partition_of, read_rows
-from evergreen.features.views import calendar_of, view_stores
-from evergreen.records import BatchRecord, Partition, ValuesRecord, ViewRecord
+from evergreen.records import VIEWS, BatchRecord, Partition, ValuesRecord, ViewRecord
 from evergreen.storage.columns import arrow_type, lacking
 from evergreen.storage.content import content_hash
 from evergreen.storage.lake import describe
@@ -20,7 +22,36 @@ from evergreen.storage.model_from_code import load_module
 from evergreen.storage.own_code import own_code
 from evergreen.storage.removals import tell_removed
 from evergreen.storage.revisions import sealed_batches
-from evergreen.storage.stores import Stores
+from evergreen.storage.stores import Stores, open_stores
+
+
+def get_view(stores: Stores, name: str, version: int) -> ViewRecord:
+    """A version of a view, as it was first computed.
+
+    :raises NotReady: if it never was.
+    """
+    view = view_stores(stores).ledger.get(ViewRecord, f"{name}.v{version}")
+    if view is None:
+        raise NotReady(
+            f"view {name} version {version} was not computed yet; declare it under features.views of config.yaml, and "
+            "let compute_views run"
+        )
+    return view
+
+
+def view_stores(stores: Stores) -> Stores:
+    """Where a deployment keeps its views."""
+    return open_stores(stores.at, VIEWS)
+
+
+def calendar_of(view: ViewRecord) -> Calendar:
+    """The batches of a view's source."""
+    return Calendar(cast("Every", view.every), view.start)
+
+
+def last_ended(view: ViewRecord, moment: datetime) -> int:
+    """Index of the last batch of a view's source that had ended at a moment; negative where none had."""
+    return calendar_of(view).index(calendar_of(view).containing(moment)) - 1
 
 
 def advance_view(view: ViewRecord, stores: Stores, last: int) -> None:
@@ -37,6 +68,22 @@ def advance_view(view: ViewRecord, stores: Stores, last: int) -> None:
     first = calendar_of(view).index(computed) if computed is not None else 0
     for i in range(first, last + 1):
         _settle(view, stores, calendar_of(view).name(i))
+
+
+def read_values(view: ViewRecord, stores: Stores, record: ValuesRecord) -> pa.Table:
+    """The values of a batch, by key and event time; no columns where there are none.
+
+    :raises SourceChanged: if they are not those of the record.
+    """
+    lake, order = view_stores(stores).lake, (*view.key, view.event_time)
+    if not record.values:
+        return pa.table({})
+    try:
+        return lake.read(record.partition, order)
+    except SourceChanged:
+        # Whoever put the record has not written them yet, or was killed before.
+        _settle(view, stores, record.as_of)
+        return lake.read(record.partition, order)
 
 
 def _settle(view: ViewRecord, stores: Stores, batch: str) -> None:

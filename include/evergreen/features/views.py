@@ -2,51 +2,21 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import cast
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from evergreen.batches import Calendar, Every
 from evergreen.config.data_schema import DataSchema
-from evergreen.errors import ModelIncompatible, NotReady
+from evergreen.errors import ModelIncompatible
 from evergreen.features.reading import key_objects
-from evergreen.records import VIEWS, Partition, ValuesRecord, ViewRecord
+from evergreen.features.view_values import advance_view, calendar_of, get_view, last_ended, read_values, view_stores
+from evergreen.records import Partition, ValuesRecord, ViewRecord
 from evergreen.storage.lake import to_frame
-from evergreen.storage.stores import Stores, open_stores
+from evergreen.storage.stores import Stores
 
 _NUMBERS, _MOMENTS = ("float", "integer"), ("timestamp", "date")
 Views = Mapping[str, int]
-
-
-def get_view(stores: Stores, name: str, version: int) -> ViewRecord:
-    """A version of a view, as it was first computed.
-
-    :raises NotReady: if it never was.
-    """
-    view = view_stores(stores).ledger.get(ViewRecord, f"{name}.v{version}")
-    if view is None:
-        raise NotReady(
-            f"view {name} version {version} was not computed yet; declare it under features.views of config.yaml, and "
-            "let compute_views run"
-        )
-    return view
-
-
-def view_stores(stores: Stores) -> Stores:
-    """Where a deployment keeps its views."""
-    return open_stores(stores.at, VIEWS)
-
-
-def calendar_of(view: ViewRecord) -> Calendar:
-    """The batches of a view's source."""
-    return Calendar(cast("Every", view.every), view.start)
-
-
-def last_ended(view: ViewRecord, moment: datetime) -> int:
-    """Index of the last batch of a view's source that had ended at a moment; negative where none had."""
-    return calendar_of(view).index(calendar_of(view).containing(moment)) - 1
 
 
 def list_values(stores: Stores, views: Views, moment: datetime) -> list[Partition]:
@@ -59,18 +29,21 @@ def list_values(stores: Stores, views: Views, moment: datetime) -> list[Partitio
 
 
 def known_values(stores: Stores, view: ViewRecord, moment: datetime) -> list[ValuesRecord]:
-    """What had been computed before a moment and may not be too old for it.
+    """What is known of a view before a moment and may not be too old for it; what was not computed yet is.
 
-    :raises NotReady: naming the batch that is not computed yet.
+    :raises NotReady: if the rows of its source are not sealed.
+    :raises FeaturesInvalid: if its own code fails.
     """
-    ledger, calendar = view_stores(stores).ledger, calendar_of(view)
-    oldest, found = calendar.index(calendar.containing(moment - view.ttl)), []
-    for i in range(max(0, oldest), last_ended(view, moment) + 1):
-        record = ledger.get(ValuesRecord, f"{view.view}.v{view.version}.{calendar.name(i)}")
-        if record is None:
-            raise NotReady(f"{view.title}: batch {calendar.name(i)} is not computed yet; compute_views does so")
-        found.append(record)
-    return found
+    ledger, calendar, last = view_stores(stores).ledger, calendar_of(view), last_ended(view, moment)
+    if last < 0:
+        return []
+    ids = [
+        f"{view.view}.v{view.version}.{calendar.name(i)}"
+        for i in range(max(0, calendar.index(calendar.containing(moment - view.ttl))), last + 1)
+    ]
+    if ledger.get(ValuesRecord, ids[-1]) is None:
+        advance_view(view, stores, last)
+    return [ledger.require(ValuesRecord, one) for one in ids]
 
 
 def read_latest(stores: Stores, view: ViewRecord, moment: datetime) -> pd.DataFrame:
@@ -80,10 +53,10 @@ def read_latest(stores: Stores, view: ViewRecord, moment: datetime) -> pd.DataFr
 
     :returns: (keys, key + event time + columns).
     """
-    lake, order = view_stores(stores).lake, (*view.key, view.event_time)
-    tables = [lake.read(one.partition, order) for one in known_values(stores, view, moment) if one.values]
+    tables = [read_values(view, stores, one) for one in known_values(stores, view, moment) if one.values]
     if not tables:
-        return pd.DataFrame({name: pd.Series(dtype=object) for name in (*order, *view.columns)})
+        names = (*view.key, view.event_time, *view.columns)
+        return pd.DataFrame({name: pd.Series(dtype=object) for name in names})
     values = to_frame(pa.concat_tables(tables)).sort_values(view.event_time, kind="stable")
     newest = values.drop_duplicates(list(view.key), keep="last")
     return newest[newest[view.event_time] >= oldest_time(view, moment)]

@@ -7,8 +7,8 @@ from evergreen.config.model_folder import ModelFolder
 from evergreen.config.view_folder import ViewFolder
 from evergreen.errors import ConfigInvalid, NotReady
 from evergreen.features.online import write_online
-from evergreen.features.view_values import advance_view
-from evergreen.features.views import calendar_of, last_ended, require_key, view_stores
+from evergreen.features.view_values import advance_view, calendar_of, last_ended, view_stores
+from evergreen.features.views import require_key
 from evergreen.records import ViewRecord
 from evergreen.storage.columns import kinds_of
 from evergreen.storage.stores import Stores, stores_of

@@ -108,15 +108,17 @@ class SQLiteStore:
         """See ``OnlineStore``."""
         if not self._path.exists():
             return None
-        with self._connect() as connection:
-            row = connection.execute("SELECT batch FROM written WHERE view = ?", (view,)).fetchone()
+        with self._connect("ro") as connection:
+            # A process that was killed as it made the file may have left it empty.
+            made = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'written'").fetchone()
+            row = made and connection.execute("SELECT batch FROM written WHERE view = ?", (view,)).fetchone()
         return row[0] if row else None
 
     def write(self, view: str, batch: str, values: Collection[OnlineValue], oldest: str) -> None:
         """See ``OnlineStore``."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         rows = [(view, value.key, value.stamp, value.content) for value in values]
-        with self._connect() as connection:
+        with self._connect("rwc") as connection:
             connection.executescript(_SCHEMA)
             connection.executemany(
                 "INSERT INTO latest VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
@@ -132,7 +134,7 @@ class SQLiteStore:
     def read(self, view: str, keys: Collection[str]) -> list[OnlineValue]:
         """See ``OnlineStore``."""
         asked, found = list(keys), list[OnlineValue]()
-        with self._connect() as connection:
+        with self._connect("ro") as connection:
             for first in range(0, len(asked), _KEYS):
                 some = asked[first : first + _KEYS]
                 marks = ", ".join("?" * len(some))
@@ -151,9 +153,11 @@ class SQLiteStore:
             connection.executemany("DELETE FROM latest WHERE view = ? AND key = ?", [(view, key) for key in keys])
 
     @contextmanager
-    def _connect(self) -> Iterator[sqlite3.Connection]:
+    def _connect(self, mode: str) -> Iterator[sqlite3.Connection]:
+        # Who reads makes no file.
+        uri = f"{self._path.absolute().as_uri()}?mode={mode}"
         try:
-            with closing(sqlite3.connect(self._path, timeout=_WAIT)) as connection, connection:
+            with closing(sqlite3.connect(uri, timeout=_WAIT, uri=True)) as connection, connection:
                 yield connection
         except sqlite3.Error as error:
             raise Outage(f"online store {self._path}: {error}", str(self._path)) from error

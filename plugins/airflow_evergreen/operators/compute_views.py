@@ -13,7 +13,7 @@ from evergreen.config.view_folder import load_views
 class ComputeViewsOperator(StepOperator):
     """Compute each feature view that the model declares, from the rows that have arrived with the batch.
 
-    Returns by view the last batch that it is computed for. Parameters: see ``StepOperator``.
+    Returns the batch, and by view the last batch that it is computed for. Parameters: see ``StepOperator``.
     """
 
     reads = ("rows",)
@@ -22,5 +22,5 @@ class ComputeViewsOperator(StepOperator):
         """Compute."""
         from evergreen.steps.compute_views import compute_views
 
-        folders = load_views(model, view_roots(), model_roots())
-        return dict(compute_views(model, at, self.as_of(model, context), folders))
+        batch, folders = self.as_of(model, context), load_views(model, view_roots(), model_roots())
+        return {"batch": batch, "views": compute_views(model, at, batch, folders)}

@@ -13,13 +13,14 @@ from evergreen.errors import NotReady, Outage
 from evergreen.features.building import build_features
 from evergreen.features.labelled import gather_features, match_labels, standing_claim
 from evergreen.features.online import write_online
-from evergreen.features.views import get_view
-from evergreen.records import ClaimRecord, DataRecord, PromotionRecord
+from evergreen.features.view_values import get_view, view_stores
+from evergreen.records import ClaimRecord, DataRecord, IncidentRecord, PromotionRecord, ValuesRecord
+from evergreen.replay.runner import Runner
 from evergreen.serving.champions import Champion
 from evergreen.steps.compute_views import compute_views
 from evergreen.storage.stores import Stores
 from tests.unit.small_loop import SmallLoop, day
-from tests.unit.views import expected_features, make_arrivals, run, view_loop
+from tests.unit.views import VIEW_PY, VIEW_YAML, expected_features, land, make_arrivals, run, view_loop, write_view
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,9 @@ def loop(tmp_path_factory):
     place = tmp_path_factory.mktemp("views")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EVERGREEN_FEATURES", str(place / "features"))
-        loop = view_loop(place)
+        # Which no later test but the last one meets.
+        odd = "def build_view(rows):\n    if rows['x'].max() > 99:\n        raise ValueError('odd')"
+        loop = view_loop(place, code=VIEW_PY.replace("def build_view(rows):", odd))
         run(loop, *range(1, 10))
         yield loop
 
@@ -134,6 +137,42 @@ def test_a_request_gets_what_the_batch_will(loop):
     assert online.tolist() == made["prediction"].tolist()
     found = features[["x", "zones.trips", "zones.mean_x"]].fillna(-1.0)
     pd.testing.assert_frame_equal(found, expected_features(10), rtol=0, atol=1e-12)
+
+
+def test_a_champion_goes_on_with_its_version_where_config_yaml_declares_the_next(loop):
+    """No task computes the old one any more; scoring does, and writes it to the online store."""
+    folder = view_roots()[0]
+    write_view(folder.parent, VIEW_YAML.replace("version: 1", "version: 2"), VIEW_PY.replace('"mean"', '"median"'))
+    newer = loop.using(features={"views": {"zones": 2}}, retrain={"any": [{"every": 99}]})
+    run(newer, 11)
+    claim = standing_claim(loop.stores, day(11))
+    made = loop.stores.lake.read_any("predictions", day(11), claim.revision).to_pandas().sort_values("id")
+    packed = champion(loop, claim)
+    assert packed.spec.views == {"zones": 1}
+    np.testing.assert_allclose(made["prediction"], packed.predict_features(expected_features(11)), rtol=0, atol=1e-12)
+    for version in (1, 2):
+        assert view_stores(loop.stores).ledger.get(ValuesRecord, f"zones.v{version}.{day(11)}") is not None
+    assert answering(newer, 12).packed.spec.views == {"zones": 1}
+
+
+def test_a_view_that_fails_on_a_batch_leaves_the_next_without_predictions_and_says_why(loop):
+    newer = loop.using(features={"views": {"zones": 2}}, retrain={"any": [{"every": 99}]})
+    land(newer, 12)
+    file = Path(loop.at.landing) / "small" / f"rows_{day(12)}.csv"
+    file.write_text(file.read_text() + f"99999,{day(12)} 05:00:00,a,1000.0,3.0\n")
+    Runner(newer.model, newer.at, sinks=()).run_batch(day(12))
+    # Its own rows find what was known before them.
+    assert standing_claim(loop.stores, day(12)).version is not None
+    run(newer, 13)
+    claim = standing_claim(loop.stores, day(13))
+    assert (claim.version, claim.unscored) == (None, "failed")
+    assert (
+        "reads what could not be computed: view zones version 1, view.py, build_view on batch 2024-01-12: raised"
+        in (claim.why)
+    )
+    *_, incident = loop.stores.ledger.all(IncidentRecord, "unscored")
+    assert "batch 2024-01-13 has no predictions" in incident.text
+    assert "view zones version 1" in incident.text
 
 
 def answering(loop: SmallLoop, number: int):

@@ -77,6 +77,17 @@ def test_a_file_that_is_no_database_is_told(tmp_path):
         open_online(f"sqlite:///{tmp_path / 'online.db'}").read("v", ["k"])
 
 
+def test_who_reads_makes_no_file_and_one_that_was_left_empty_is_filled(tmp_path):
+    store = open_online(f"sqlite:///{tmp_path / 'online.db'}")
+    with pytest.raises(Outage, match="unable to open database file"):
+        store.read("v", ["k"])
+    assert not (tmp_path / "online.db").exists()
+    (tmp_path / "online.db").touch()
+    assert store.written("v") is None
+    store.write("v", "2024-01-01", [value("a", 1, "2024-01-01", 1)], "")
+    assert store.written("v") == "2024-01-01"
+
+
 def test_one_that_others_hold_is_waited_for_and_then_told(tmp_path, monkeypatch):
     monkeypatch.setattr("evergreen.storage.online._WAIT", 0.05)
     store = open_online(f"sqlite:///{tmp_path / 'online.db'}")

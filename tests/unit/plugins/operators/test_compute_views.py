@@ -24,7 +24,7 @@ def test_the_step_gets_the_folders_of_the_views_that_config_yaml_declares(
     monkeypatch.setenv("EVERGREEN_FEATURES", str(tmp_path / "views"))
     compute = step("compute_views", {"zones.v3": "2024-01-02"})
     operator = ComputeViewsOperator(task_id="compute_views", model_id="taxi")
-    assert operator.execute(context_of()) == {"zones.v3": "2024-01-02"}
+    assert operator.execute(context_of()) == {"batch": "2024-01-02", "views": {"zones.v3": "2024-01-02"}}
     (given, at, batch, folders), _ = compute.call_args
     assert (given.id, at, batch) == (model.id, deployment, "2024-01-02")
     assert {name: (one.path, one.config.version) for name, one in folders.items()} == {"zones": (folder, 3)}
