@@ -21,6 +21,8 @@ _KINDS: dict[str, type[Column]] = {
 }  # fmt: skip
 _BY_NAME: dict[str, type[Column]] = {kind.__name__: kind for kind in _KINDS.values()}
 _FORM = b"1"
+# Rows that are counted at once, which lie in a processor's cache.
+_AT_ONCE = 65_536
 # What is kept of a column; each kind has some of it.
 _SCHEMA = pa.schema(
     [
@@ -79,7 +81,8 @@ class Statistics:
     def of(cls, rows: pa.Table, declared: Mapping[str, ColumnType]) -> "Statistics":
         """Of rows that are there at once."""
         counted = cls(declared)
-        counted.add(rows)
+        for start in range(0, max(rows.num_rows, 1), _AT_ONCE):
+            counted.add(rows.slice(start, _AT_ONCE))
         return counted
 
     def add(self, rows: pa.Table) -> None:

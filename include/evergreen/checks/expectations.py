@@ -67,7 +67,7 @@ def check_expectations(batch: pd.DataFrame, expected: tuple[ExpectationConfig, .
     """
     if not expected:
         return []
-    built, suite = _build_suite(json.dumps([one.model_dump() for one in expected], default=str), expected, path)
+    built, suite = _build_suite(expected, path)
     result = _whole_frame().get_batch({"dataframe": batch}).validate(suite, result_format="COMPLETE")
     failures = []
     for outcome in result.results:
@@ -82,10 +82,24 @@ def check_expectations(batch: pd.DataFrame, expected: tuple[ExpectationConfig, .
     return sorted(failures, key=lambda failure: failure.expectation)
 
 
-def _build_suite(
-    text: str, expected: tuple[ExpectationConfig, ...], path: Path
-) -> tuple[list[Expectation], gx.ExpectationSuite]:
+def find_holding(batch: pd.DataFrame, expected: tuple[ExpectationConfig, ...], path: Path) -> set[int]:
+    """Which of the expectations hold of a batch, by their places; one that cannot be computed does not."""
+    suite = _build_suite(expected, path)[1]
+    result = _whole_frame().get_batch({"dataframe": batch}).validate(suite, result_format="BOOLEAN_ONLY")
+    return {one.expectation_config.meta["position"] for one in result.results if one.success}
+
+
+def require_known(expected: tuple[ExpectationConfig, ...], path: Path) -> None:
+    """Refuse expectations of which one is unknown, or has arguments that it cannot have.
+
+    :raises ConfigInvalid: naming it.
+    """
+    _build_suite(expected, path)
+
+
+def _build_suite(expected: tuple[ExpectationConfig, ...], path: Path) -> tuple[list[Expectation], gx.ExpectationSuite]:
     """The expectations as Great Expectations has them; building them costs as much as asking them, so they are kept."""
+    text = json.dumps([one.model_dump() for one in expected], default=str)
     if (text, path) not in _SUITES:
         built = [_build(i, one, path) for i, one in enumerate(expected)]
         _SUITES[text, path] = built, gx.ExpectationSuite(name="evergreen", expectations=built)

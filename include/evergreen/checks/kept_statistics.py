@@ -50,14 +50,16 @@ def read_predicted(schema: DataSchema, stores: Stores, claim: ClaimRecord) -> St
     return kept or _count(predictions_in_pieces(schema, stores, claim), _PREDICTED)
 
 
-def keep_statistics(stores: Stores, partition: Partition, rows: pa.Table, columns: Columns) -> None:
+def keep_statistics(
+    stores: Stores, partition: Partition, rows: pa.Table, columns: Columns, counted: Statistics | None = None
+) -> None:
     """Keep the statistics of a large partition that is written at once; of a small one nothing is to be kept.
 
     :param rows: (rows, columns) what was written.
+    :param counted: its statistics, where they have been made.
     """
     if rows.num_rows > ROWS:
-        pieces = (rows.slice(start, ROWS) for start in range(0, rows.num_rows, ROWS))
-        stores.lake.put_statistics(partition, _count(pieces, columns).dump())
+        stores.lake.put_statistics(partition, (counted or Statistics.of(rows, columns)).dump())
 
 
 def write_predicted(

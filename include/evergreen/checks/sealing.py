@@ -92,7 +92,7 @@ def write_validated(model: ModelFolder, stores: Stores, record: BatchRecord, val
     for table, rows in ((f"quarantine_{record.feed}", validated.quarantine), (TABLES[record.feed], validated.clean)):
         stores.lake.replace(table, record.batch, record.revision, rows, facts)
     columns = model.config.rows.columns if record.feed == "rows" else model.config.label_columns
-    keep_statistics(stores, partition_of(record), validated.clean, columns)
+    keep_statistics(stores, partition_of(record), validated.clean, columns, validated.statistics)
 
 
 def describe_validated(

@@ -1,23 +1,34 @@
 """Sorting a batch: every row that arrived goes either to clean or to quarantine, with its reason."""
 
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from evergreen.checks.batch_statistics import Statistics
 from evergreen.checks.expectations import check_expectations
-from evergreen.checks.quarantine import Failures, blame, keep_failing, summarise
+from evergreen.checks.proving import columns_of, find_unproven
+from evergreen.checks.quarantine import blame, keep_failing, summarise
+from evergreen.checks.row_faults import (
+    RowFailures,
+    Span,
+    find_duplicates,
+    find_far_times,
+    find_nulls,
+    find_standing,
+    in_order,
+)
 from evergreen.config.expectations_config import ExpectationConfig
 from evergreen.config.fields import ColumnType
 from evergreen.records import Reason
 from evergreen.sources.casting import CastColumn, cast_column
 from evergreen.sources.tables import ParsedFile
 from evergreen.storage.columns import arrow_type, fill, find_column
-from evergreen.storage.lake import naive, to_frame
+from evergreen.storage.lake import to_frame
+from evergreen.storage.pieces import ROWS
 
 
 @dataclass(frozen=True)
@@ -43,7 +54,7 @@ class Rules:
     max_quarantined: float
     path: Path
     may_be_empty: bool = False
-    span: tuple[str, datetime, datetime] | None = None
+    span: Span | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +66,7 @@ class ValidatedBatch:
     :param rejected: whether the batch failed as a whole.
     :param reasons: why rows or the batch failed, by expectation.
     :param left_out: columns of the files that the contract does not declare.
+    :param statistics: of the clean rows; None where they have not been counted.
     """
 
     clean: pa.Table
@@ -62,22 +74,12 @@ class ValidatedBatch:
     rejected: bool
     reasons: tuple[Reason, ...]
     left_out: tuple[str, ...]
+    statistics: Statistics | None = None
 
     @property
     def rows_in(self) -> int:
         """Rows that arrived."""
         return int(self.clean.num_rows + self.quarantine.num_rows)
-
-
-@dataclass
-class _RowFailures:
-    """Reasons by position of the row among all that arrived."""
-
-    failures: Failures = field(default_factory=dict)
-
-    def add(self, rows: Any, expectation: str, column: str | None, found: str) -> None:
-        for row in rows:
-            self.failures.setdefault(int(row), []).append((expectation, column, found))
 
 
 def validate_files(files: list[ParsedFile], rules: Rules) -> ValidatedBatch:
@@ -95,12 +97,17 @@ def validate_files(files: list[ParsedFile], rules: Rules) -> ValidatedBatch:
         refused = [Reason(expectation="rows arrived", found=f"no rows in {names}", rows=0, file=names)]
     if refused:
         return reject(files, refused, left_out)
-    failed = _RowFailures()
+    failed = RowFailures()
     rows = _join(files, [columns for columns, _ in casts], rules, failed)
-    _find_nulls(rows, rules, failed)
-    _find_far_times(rows, rules, failed)
-    _find_duplicates(rows, rules, failed)
-    whole, noted, declared = _expect(rows, rules, failed)
+    find_nulls(rows, rules.required, failed)
+    find_far_times(rows, rules.span, failed)
+    # Where each row of the sorted ones stands among all that arrived.
+    order = pc.sort_indices(rows, sort_keys=[(name, "ascending") for name in rules.key])
+    places = order.to_numpy().astype(np.int64)
+    rows = in_order(rows, places)
+    find_duplicates(rows, places, list(rules.key), failed)
+    standing, places = find_standing(rows, places, failed)
+    whole, noted, declared, counted = _expect(standing, places, rules, failed)
     reasons = [*summarise(failed.failures, files), *noted, *_note_defaults(files, rules)]
     broken = len(failed.failures) + sum(len(f.torn) for f in files)
     if broken > rules.max_quarantined * total:
@@ -109,20 +116,20 @@ def validate_files(files: list[ParsedFile], rules: Rules) -> ValidatedBatch:
         whole.append(Reason(expectation="max_quarantined", found=found, rows=broken))
     if whole:
         return reject(files, [*whole, *reasons], left_out, failed)
-    keep = np.array([i not in failed.failures for i in range(rows.num_rows)], dtype=bool)
-    clean = rows.filter(pa.array(keep)).sort_by([(name, "ascending") for name in rules.key]).combine_chunks()
+    clean = find_standing(standing, places, failed)[0].combine_chunks()
     quarantine = keep_failing(files, failed.failures, ())
-    validated = ValidatedBatch(clean, quarantine, False, tuple(reasons), left_out)
+    statistics = counted if clean.num_rows == standing.num_rows else None
+    validated = ValidatedBatch(clean, quarantine, False, tuple(reasons), left_out, statistics)
     if validated.rows_in != total:
         raise AssertionError(f"{total} rows arrived, {clean.num_rows} clean and {quarantine.num_rows} quarantined")
     return validated
 
 
 def reject(
-    files: list[ParsedFile], whole: list[Reason], left_out: tuple[str, ...] = (), failed: _RowFailures | None = None
+    files: list[ParsedFile], whole: list[Reason], left_out: tuple[str, ...] = (), failed: RowFailures | None = None
 ) -> ValidatedBatch:
     """Send all rows of a batch to quarantine, with what was wrong with the batch as a whole."""
-    quarantine = keep_failing(files, (failed or _RowFailures()).failures, tuple(whole))
+    quarantine = keep_failing(files, (failed or RowFailures()).failures, tuple(whole))
     return ValidatedBatch(pa.table({}), quarantine, True, tuple(whole), left_out)
 
 
@@ -167,10 +174,10 @@ def _note_defaults(files: list[ParsedFile], rules: Rules) -> list[Reason]:
     ]  # fmt: skip
 
 
-def _join(files: list[ParsedFile], casts: list[dict[str, CastColumn]], rules: Rules, failed: _RowFailures) -> pa.Table:
+def _join(files: list[ParsedFile], casts: list[dict[str, CastColumn]], rules: Rules, failed: RowFailures) -> pa.Table:
     """The rows of all files in declared types; values that do not cast are noted."""
     schema = pa.schema([(name, arrow_type(declared)) for name, declared in rules.columns.items()])
-    offset, tables = 0, [schema.empty_table()]
+    offset, tables = 0, list[pa.Table]()
     for file, columns in zip(files, casts, strict=True):
         for name, cast in columns.items():
             source = find_column(name, rules.columns[name], file.rows.column_names)
@@ -179,66 +186,38 @@ def _join(files: list[ParsedFile], casts: list[dict[str, CastColumn]], rules: Ru
                 failed.add([offset + row], f"reads as {rules.columns[name].type}", name, found)
         tables.append(pa.table({name: cast.values for name, cast in columns.items()}, schema=schema))
         offset += file.rows.num_rows
-    return pa.concat_tables(tables).combine_chunks()
+    # Those of one file are not copied.
+    return pa.concat_tables(tables or [schema.empty_table()]).combine_chunks()
 
 
-def _find_nulls(rows: pa.Table, rules: Rules, failed: _RowFailures) -> None:
-    for name in rules.required:
-        missing = np.flatnonzero(pc.is_null(rows.column(name)).to_numpy())
-        failed.add([row for row in missing if row not in failed.failures], "not null", name, f"{name} is missing")
+def _expect(
+    rows: pa.Table, places: np.ndarray, rules: Rules, failed: RowFailures
+) -> tuple[list[Reason], list[Reason], set[str], Statistics | None]:
+    """Ask the expectations of the rows that stand so far; of many those that their statistics leave open.
 
-
-def _find_far_times(rows: pa.Table, rules: Rules, failed: _RowFailures) -> None:
-    """Event times far from the batch are slips of the pen, or of a clock."""
-    if rules.span is None:
-        return
-    name, first, last = rules.span
-    moments = rows.column(name).cast(pa.timestamp("us", tz="UTC"))
-    limits = [pa.scalar(moment, pa.timestamp("us", tz="UTC")) for moment in (first, last)]
-    far = pc.fill_null(pc.or_(pc.less(moments, limits[0]), pc.greater(moments, limits[1])), fill_value=False)
-    for row in np.flatnonzero(far.to_numpy()):
-        at = f"{moments[int(row)].as_py():%Y-%m-%d}"
-        found = (
-            f"{at} lies outside {first:%Y-%m-%d} to {last:%Y-%m-%d}; source.late in config.yaml reaches further back"
-        )
-        failed.add([row], "near its batch", name, found)
-
-
-def _find_duplicates(rows: pa.Table, rules: Rules, failed: _RowFailures) -> None:
-    """Of equal copies the first stays. Copies that differ all go: nothing tells which of them is right."""
-    # Beside a null, whole numbers would become floats for pandas, and large ones would meet.
-    standing = np.array([i for i in range(rows.num_rows) if i not in failed.failures], dtype=np.int64)
-    frame = naive(rows.take(pa.array(standing))).to_pandas(integer_object_nulls=True).set_index(standing)
-    key = list(rules.key)
-    copied = frame[frame.duplicated(key, keep=False)]
-    if copied.empty:
-        return
-    equal = copied.duplicated(keep=False) & (
-        copied.groupby(key, sort=False)[key[0]].transform("size")
-        == copied.groupby(list(copied.columns), sort=False, dropna=False)[key[0]].transform("size")
-    )
-    label = "unique by " + ", ".join(key)
-    failed.add(copied.index[equal & copied.duplicated(key, keep="first")], label, key[0], "an equal copy came before")
-    failed.add(copied.index[~equal], label, key[0], "copies of this key differ from one another")
-
-
-def _expect(rows: pa.Table, rules: Rules, failed: _RowFailures) -> tuple[list[Reason], list[Reason], set[str]]:
-    """Ask the expectations of the rows that stand so far.
-
-    :returns: what fails the batch as a whole, what is only noted, and the names of all that failed.
+    :param rows: (rows, columns) sorted by key.
+    :param places: (rows,) where each stands among all that arrived.
+    :returns: what fails the batch as a whole, what is only noted, the names of all that failed, and the statistics of
+        many rows.
     """
-    standing = np.array([i for i in range(rows.num_rows) if i not in failed.failures], dtype=np.int64)
-    if not len(standing):
-        return [], [], set()
+    if not rows.num_rows:
+        return [], [], set(), None
     whole: list[Reason] = []
     noted: list[Reason] = []
-    failures = check_expectations(to_frame(rows.take(pa.array(standing))), rules.expected, rules.path)
+    counted, asked, names = None, rules.expected, rows.column_names
+    if rows.num_rows > ROWS:
+        counted = Statistics.of(rows, rules.columns)
+        asked = find_unproven(rows, counted, rules.expected, rules.path)
+        names = columns_of(asked, names)
+    arrived = np.argsort(places)
+    frame = to_frame(in_order(rows.select(names), arrived)) if asked else pd.DataFrame()
+    failures = check_expectations(frame, asked, rules.path)
     for failure in failures:
         if failure.severity == "warning" and len(failure.rows):
-            failed.add(standing[failure.rows], failure.expectation, failure.column, failure.found)
+            failed.add(places[arrived[failure.rows]], failure.expectation, failure.column, failure.found)
             continue
         reason = Reason(
             expectation=failure.expectation, column=failure.column, found=failure.found, rows=len(failure.rows)
         )
         (whole if failure.severity == "critical" else noted).append(reason)
-    return whole, noted, {failure.expectation for failure in failures}
+    return whole, noted, {failure.expectation for failure in failures}, counted

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from evergreen.checks import validating
 from evergreen.checks.validating import Rules, reject, validate_files
 from evergreen.config.expectations_config import ExpectationsConfig
 from evergreen.config.feeds_config import FilesConfig
@@ -17,6 +18,14 @@ from evergreen.records import Reason
 from evergreen.sources.parsing import parse_file
 from evergreen.sources.tables import ParsedFile, TornRow
 from evergreen.storage.content import content_hash
+
+
+@pytest.fixture(params=["few", "many"], autouse=True)
+def _by_statistics(request, monkeypatch):
+    """Each test twice: few rows are many ones, whose statistics show which expectations hold."""
+    if request.param == "many":
+        monkeypatch.setattr(validating, "ROWS", 0)
+
 
 FILES = FilesConfig(files="f_{batch:%Y-%m-%d}.csv")
 COLUMNS = {"id": "integer", "at": "date", "x": "float", "kind": "category"}
