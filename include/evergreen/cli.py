@@ -154,6 +154,24 @@ def explain(model_id: str, batch: str, key: tuple[str, ...]) -> None:
     _say_sections(explain_prediction(get_model_folder(model_id, model_roots()), standing_lake(), batch, key))
 
 
+@cli.command()
+@click.argument("model_id", metavar="MODEL")
+@click.option("--onnx", is_flag=True, required=True, help="As ONNX, the one form there is.")
+@click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--version", type=int, help="A promoted version; by default the newest.")
+def export(model_id: str, onnx: bool, file: Path | None, version: int | None) -> None:
+    """Write a version's estimator into a FILE for devices without Python, if it predicts there what it does here."""
+    from evergreen.replay.export import TOLERANCE, export_onnx
+
+    file = file or Path(f"{model_id}.onnx")
+    told = export_onnx(get_model_folder(model_id, model_roots()), standing_lake(), version, file)
+    say(f"{file}  version {told.version}, inputs: {', '.join(told.inputs)}")
+    say(
+        f"on {told.rows} rows of its holdout predictions differ by at most {told.difference:.2g} of the largest, "
+        f"{TOLERANCE:g} is allowed"
+    )
+
+
 def _say_sections(sections: dict[str, list[str]]) -> None:
     for title, lines in sections.items():
         say(title)
