@@ -6,6 +6,7 @@ the other, over one connection; raw predict is `estimator.predict` on an array o
 
 import json
 import os
+import shutil
 import signal
 import socket
 import statistics
@@ -14,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -23,10 +24,12 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import httpx
 import numpy as np
 import pandas as pd
+import yaml
 
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import load_model_folder
 from evergreen.demo.stream import DemoStream
+from evergreen.records import ArmsRecord, PromotionRecord
 from evergreen.replay.runner import Runner
 from evergreen.serving.champions import Champion, ServedVersion
 from evergreen.serving.request import RowContract
@@ -35,6 +38,11 @@ from evergreen.storage.stores import open_stores
 from tests.short_loop import TAXI, lay_registry
 
 SIZES, REQUESTS = (1, 10, 100), 300
+KEPT: dict[str, dict[str, object]] = {
+    "nothing kept": {},
+    "answers kept": {"answers": True},
+    "a shadow beside": {"shadow": True},
+}
 
 
 def main(place: Path) -> None:
@@ -67,6 +75,40 @@ def main(place: Path) -> None:
                 "mlflow models serve": partial(_post, theirs, "/invocations", split),
             }.items():
                 _say(size, who, _time(call) if call is not None else raw, raw)
+
+
+def kept(place: Path) -> None:
+    """Print what it costs a caller that answers are kept, and that a challenger answers unseen: in turns, one row."""
+    at = Locations.under(place)
+    folders = {name: _folder_that(place / name, said) for name, said in KEPT.items()}
+    ledger = open_stores(at, "taxi").ledger
+    champion = ledger.last(PromotionRecord, "champion")
+    assert champion is not None
+    # Of the champion itself, so that a shadow costs what an answer does.
+    who = {"experiment": 0, "challenger": str(champion.version), "state": "running", "share": 0.0}
+    ledger.put(ArmsRecord(as_of=champion.as_of, n=0, since=champion.as_of, why="a bench", **who))  # type: ignore[arg-type]
+    body = json.dumps({"rows": _rows(place, 1)}).encode()
+    with ExitStack() as servers:
+        clients = {
+            name: servers.enter_context(
+                _server("evergreen.cli", "serve", "taxi", "--flush", "1", "--port", place=place, models=folder)
+            )
+            for name, folder in folders.items()
+        }
+        took: dict[str, list[float]] = {name: [] for name in clients}
+        for _ in range(4):
+            for name, client in clients.items():
+                took[name] += _time(partial(_post, client, "/models/taxi/predict", body))
+    for name in took:
+        _say(1, name, took[name], took["nothing kept"])
+
+
+def _folder_that(place: Path, said: dict[str, object]) -> Path:
+    """The demo's folder with another `serving`."""
+    shutil.copytree(TAXI, place / TAXI.name, dirs_exist_ok=True)
+    config = yaml.safe_load((TAXI / "config.yaml").read_text()) | {"serving": said}
+    (place / TAXI.name / "config.yaml").write_text(yaml.safe_dump(config))
+    return place
 
 
 def _predict(served: ServedVersion, frame: pd.DataFrame) -> None:
@@ -114,14 +156,14 @@ def _mlflow(uri: str, at: Locations) -> "Iterator[httpx.Client]":
 
 @contextmanager
 def _server(
-    module: str, *arguments: str, place: Path | None, more: dict[str, str] | None = None
+    module: str, *arguments: str, place: Path | None, more: dict[str, str] | None = None, models: Path = TAXI.parent
 ) -> Iterator[httpx.Client]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     environment = os.environ | (more or {})
     if place is not None:
-        environment |= {"EVERGREEN_HOME": str(place), "EVERGREEN_MODELS": str(TAXI.parent)}
+        environment |= {"EVERGREEN_HOME": str(place), "EVERGREEN_MODELS": str(models)}
     command = [sys.executable, "-m", module, *arguments, str(port)]
     # What it says is shown where it ends by itself.
     log = tempfile.TemporaryFile()  # noqa: SIM115 - its end is the process's
@@ -147,3 +189,4 @@ def _server(
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as scratch:
         main(Path(scratch))
+        kept(Path(scratch))

@@ -31,7 +31,8 @@ ANSWERS = pa.schema(
         pa.field("failed", pa.bool_()),
     ]
 )
-_ONCE = ["request_id", "row"]
+# Of callers that name their requests alike, each is answered; one that asks again brings the same key.
+ONCE = ["request_id", "row", "key"]
 
 
 def as_json(value: Any) -> Any:
@@ -57,8 +58,8 @@ def read_answers(stores: Stores, as_of: str, first: str = "") -> pd.DataFrame:
     pieces, record = [ANSWERS.empty_table()], stores.ledger.last(AnswersRecord, "batches")
     while record is not None and record.as_of >= first:
         is_there = record.rows and removed_by_age(stores.ledger, "answers", record.as_of) is None
-        if is_there and record.as_of <= as_of and (rows := stores.lake.read(record.partition, _ONCE)).num_rows:
+        if is_there and record.as_of <= as_of and (rows := stores.lake.read(record.partition, ONCE)).num_rows:
             pieces.append(rows.select(ANSWERS.names).cast(ANSWERS))
         record = stores.ledger.get(AnswersRecord, "batches", record.n - 1) if record.n else None
-    answers = to_frame(pa.concat_tables(pieces)).sort_values(["at", *_ONCE], ignore_index=True)
-    return answers.drop_duplicates(_ONCE, ignore_index=True)
+    answers = to_frame(pa.concat_tables(pieces)).sort_values(["at", *ONCE], ignore_index=True)
+    return answers.drop_duplicates(ONCE, ignore_index=True)

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
-from evergreen.features.answers import ANSWERS
+from evergreen.features.answers import ANSWERS, ONCE
 from evergreen.records import AnswersRecord, SourceFile
 from evergreen.storage.content import content_hash
 from evergreen.storage.lake import describe
@@ -71,9 +71,9 @@ def _parse(contents: Mapping[str, bytes]) -> tuple[pa.Table, int, int]:
     """The answers of some files, how many of them came before, and how many lines cannot be read."""
     lines = [line for name in sorted(contents) for line in contents[name].splitlines()]
     read = [answer for line in lines if (answer := _read(line)) is not None]
-    once: dict[tuple[str, int], dict[str, Any]] = {}
+    once: dict[tuple[Any, ...], dict[str, Any]] = {}
     for answer in read:
-        once.setdefault((answer["request_id"], answer["row"]), answer)
+        once.setdefault(tuple(answer[name] for name in ONCE), answer)
     return pa.Table.from_pylist(list(once.values()), ANSWERS), len(read) - len(once), len(lines) - len(read)
 
 
@@ -83,6 +83,6 @@ def _read(line: bytes) -> dict[str, Any] | None:
         answer = json.loads(line)
         answer["at"] = datetime.fromisoformat(answer["at"]).astimezone(UTC)
         kinds = (isinstance(answer.get(name), kind | None) for name, kind in _KINDS.items())
-        return answer if all(kinds) and {"request_id", "row", "key"} <= answer.keys() else None
+        return answer if all(kinds) and answer.keys() >= {*ONCE} else None
     except (ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -130,7 +130,8 @@ def test_a_persons_answers_are_forgotten_and_reach_their_age(lived: SmallLoop) -
 def test_a_run_that_was_killed_after_its_record_is_completed(lived: SmallLoop, monkeypatch: pytest.MonkeyPatch) -> None:
     loop = lived.using(serving={"answers": True})
     with served(loop) as (client, _, log):
-        told = ask(client, 3)
+        # Two callers that name their requests alike.
+        told, other = ask(client, 3, "one"), ask(client, 4, "one")
         log.flush()
     monkeypatch.setattr("evergreen.steps.ingest_answers._finish", lambda *_: None)
     ingest_answers(loop.model, loop.at, day(2))
@@ -138,7 +139,10 @@ def test_a_run_that_was_killed_after_its_record_is_completed(lived: SmallLoop, m
     monkeypatch.undo()
     ingest_answers(loop.model, loop.at, day(2))
     assert Spool(loop.at, "small").sizes() == {}
-    assert read_answers(loop.stores, day(2))["prediction"].tolist() == told["predictions"]
+    found = read_answers(loop.stores, day(2))
+    by_key = dict(zip(found["key"], found["prediction"], strict=True))
+    keys = [json.dumps([number]) for day_of in (3, 4) for number in make_rows(day_of, doubled)["id"]]
+    assert [by_key[key] for key in keys] == told["predictions"] + other["predictions"]
 
 
 def test_a_canary_that_is_worse_is_taken_back_and_told(lived: SmallLoop) -> None:
