@@ -146,7 +146,7 @@ class SQLiteStore:
         """See ``OnlineStore``."""
         if not self._path.exists():
             return
-        with self._connect() as connection:
+        with self._connect("rwc") as connection:
             # What is deleted is overwritten, too.
             connection.execute("PRAGMA secure_delete = ON")
             connection.executescript(_SCHEMA)
