@@ -179,6 +179,33 @@ def _say_sections(sections: dict[str, list[str]]) -> None:
             say(f"  {line}")
 
 
+@cli.command("data")
+@click.argument("model_id", metavar="MODEL")
+@click.argument("version")
+@click.option("--files", "as_files", is_flag=True, help="List the files in which the rows lie, with their hashes.")
+@click.option("--dvc", type=click.Path(path_type=Path), help="Write a .dvc file of them, above the lake.")
+def list_data(model_id: str, version: str, as_files: bool, dvc: Path | None) -> None:
+    """Say what a data VERSION is made of: its hash, or the number of a promoted version, which learnt from it."""
+    from evergreen.judging.champion import require_promoted
+    from evergreen.storage.data_files import find_data, list_files, write_dvc
+    from evergreen.storage.removals import tell_removed
+    from evergreen.storage.stores import stores_of
+
+    stores = stores_of(get_model_folder(model_id, model_roots()), standing_lake())
+    data = find_data(stores, require_promoted(stores, int(version)).data if version.isdecimal() else version)
+    say(f"data {data.id}: {len(data.partitions)} partitions, as of batch {data.as_of}")
+    for line in tell_removed(stores.ledger, data.partitions):
+        say(f"  {line}")
+    files = list(list_files(stores, data)) if as_files or dvc is not None else []
+    for one in files if as_files else ():
+        say(f"{one.sha256}  {one.size:>10}  {one.uri}")
+    for part in data.partitions if not as_files else ():
+        say(f"  {part.table} {part.batch}, revision {part.revision}: content {part.content}")
+    if dvc is not None:
+        write_dvc(dvc, files)
+        say(f"{dvc}: {len(files)} files")
+
+
 def main() -> None:
     """Run the command line; an error that Evergreen raises on purpose is told in its own words."""
     try:

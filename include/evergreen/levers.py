@@ -3,12 +3,14 @@
 import getpass
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from evergreen.config.locations import Locations, model_roots
 from evergreen.config.model_folder import get_model_folder
+from evergreen.errors import Refused
 from evergreen.terminal import say
 
 if TYPE_CHECKING:
@@ -146,6 +148,43 @@ def acknowledge(model_id: str, incident: str, reason: str, until: str | None) ->
     say(f"{over.incident} is over: {over.text}; who was told of it is told so by the next run")
 
 
+@click.command("promote-to")
+@click.argument("env")
+@click.argument("model_id", metavar="MODEL")
+@click.argument("version", type=int)
+@click.option("--why", "reason", required=True, help="Why; it goes on record.")
+@click.option("--export", "export", type=click.Path(path_type=Path), help="Write the file to carry, and stop there.")
+@click.option("--import", "source", type=click.Path(path_type=Path), help="Take in a file that was carried here.")
+@click.option("--sha256", default="", help="Of a file that was carried: what its export has said.")
+def promote_to(
+    env: str, model_id: str, version: int, reason: str, export: Path | None, source: Path | None, sha256: str
+) -> None:
+    """Take VERSION over into the environment ENV: it serves there once ENV's own labels say that it should.
+
+    Exit code 0: it serves; 1: ENV's gate refuses it; 2: labels are lacking yet, say, and a later call goes on.
+    """
+    from evergreen.steps.export_version import export_version
+    from evergreen.steps.import_version import describe_imported, import_version
+    from evergreen.storage.exported import read_export
+
+    model, here = get_model_folder(model_id, model_roots()), Locations.from_environment()
+    if source is not None:
+        exported = read_export(source, sha256)
+    else:
+        exported = export_version(model, standing_lake(registry=True), version)
+    if exported.manifest.version != version:
+        raise Refused(f"{source}: holds version {exported.manifest.version}; expected {version}")
+    if export is not None:
+        exported.write(export)
+        say(f"{export}: version {version} of {exported.manifest.env}, sha256 {exported.sha256}")
+        return
+    target = here if here.env == env else here.of_environment(env)
+    result = import_version(model, target, exported, f"{getpass.getuser()}: {reason}")
+    for line in describe_imported(model.id, env, result):
+        say(line)
+    sys.exit(0 if result.promotion is not None else 1)
+
+
 def standing_lake(registry: bool = False) -> Locations:
     """Where state is kept, for commands that look at what was done before.
 
@@ -158,4 +197,4 @@ def standing_lake(registry: bool = False) -> Locations:
     return at
 
 
-LEVERS = (reingest, rescore, rollback, arms, reproduce, forget, acknowledge)
+LEVERS = (reingest, rescore, rollback, arms, reproduce, forget, promote_to, acknowledge)

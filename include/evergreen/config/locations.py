@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import time
 from pathlib import Path
 from typing import Any, Self
@@ -66,6 +66,17 @@ class Locations:
             artifacts=None if tracking else default.artifacts,
             online=os.environ.get("EVERGREEN_ONLINE", default.online),
         )
+
+    def of_environment(self, env: str) -> Self:
+        """Where another environment keeps its state: what ``EVERGREEN_<ENV>_LAKE`` and ``_TRACKING_URI`` say.
+
+        Unset, its stores are the same under another name.
+        """
+        prefix = f"EVERGREEN_{env.upper().replace('-', '_')}"
+        lake = os.environ.get(f"{prefix}_LAKE", self.lake)
+        tracking = os.environ.get(f"{prefix}_TRACKING_URI")
+        artifacts = self.artifacts if tracking is None else None
+        return replace(self, env=env, lake=lake, tracking_uri=tracking or self.tracking_uri, artifacts=artifacts)
 
 
 def note_tracking_uri(folder: Path, uri: str) -> None:

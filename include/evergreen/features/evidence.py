@@ -44,7 +44,7 @@ def log_fitted(
     """
     spec = fitted.packed.spec
     stores.ledger.put(fitted.data)
-    _record_files(stores, attempt, as_of, role, fitted.packed.folder)
+    record_files(stores, attempt, as_of, role, fitted.packed.folder)
     traced = {
         "evergreen.model": spec.model,
         "evergreen.verdict": attempt,
@@ -95,7 +95,7 @@ def _tell(value: Any) -> str:
     return one_line(str(getattr(value, "__name__", value)))[:_LONGEST]
 
 
-def _record_files(stores: Stores, attempt: str, as_of: str, role: str, folder: Path) -> None:
+def record_files(stores: Stores, attempt: str, as_of: str, role: str, folder: Path) -> None:
     """Put the hashes of a packed folder on record, unless they are; a killed run has packed other bytes of the same."""
     hashes, n = hash_files(read_files(folder)), 0
     while stores.ledger.put(PackedRecord(as_of=as_of, attempt=attempt, role=role, n=n, hashes=hashes)).hashes != hashes:

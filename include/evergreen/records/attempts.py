@@ -4,6 +4,9 @@ from typing import ClassVar, Literal
 
 from evergreen.records.base import Numbers, Part, Record
 
+# What the ids of attempts begin with that judge a version of another environment.
+IMPORT = "import."
+
 
 class SliceJudgement(Part):
     """Champion and challenger on one value of a declared column."""
@@ -135,7 +138,8 @@ class SearchedParams(Part):
 class AttemptRecord(Record):
     """How an asking verdict was answered: trained on what, judged how against which promotion, passed or refused.
 
-    :ivar verdict: the verdict that asked; of a rollback ``rollback.<number of its promotion>``.
+    :ivar verdict: the verdict that asked; of a rollback ``rollback.<number of its promotion>``, of an
+        import ``import.<hash of the export>.<batch>``.
     :ivar trained_on: the first and the last label batch that the challenger learnt from; None where there was none.
     :ivar waiting_rows: rows of the same batches that had no label yet.
     :ivar window: the label batches that it may learn from, or ``all``; empty where there was none.
@@ -146,7 +150,7 @@ class AttemptRecord(Record):
     :ivar baseline: whether what goes on is the best constant instead of the challenger.
     :ivar freshness: what the newest labels were worth at this attempt; None where nothing tells.
     :ivar refresh: whether the challenger would be the champion once more, so that only a fit on newer labels can gain.
-    :ivar version: the version that a rollback goes back to.
+    :ivar version: the version that a rollback goes back to, or that an import was registered as.
     :ivar searched: what a search for parameters came to; None without one.
     """
 
@@ -169,6 +173,11 @@ class AttemptRecord(Record):
     refresh: bool = False
     version: int | None = None
     searched: SearchedParams | None = None
+
+    @property
+    def is_import(self) -> bool:
+        """Whether it judged a version that another environment has exported."""
+        return self.verdict.startswith(IMPORT)
 
     @property
     def id(self) -> str:

@@ -141,7 +141,7 @@ def _tell_origin(one: ComparedVersion) -> str:
     if one.promotion.baseline:
         return "the baseline, a constant"
     if one.attempt is not None and one.attempt.version is not None:
-        return "a rollback"
+        return "of another environment" if one.attempt.is_import else "a rollback"
     return f"a refresh of promotion {one.promotion.refreshes}" if one.promotion.refreshes else "a new recipe"
 
 

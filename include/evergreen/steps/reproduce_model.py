@@ -7,10 +7,11 @@ import numpy as np
 
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
+from evergreen.errors import Refused
 from evergreen.features.building import call_predict
 from evergreen.features.packing import FittedModel, packing_folder, rebuild_model
 from evergreen.judging.champion import require_promoted
-from evergreen.records import ClaimRecord, DataRecord, PromotionRecord, ReproductionRecord
+from evergreen.records import AttemptRecord, ClaimRecord, DataRecord, PromotionRecord, ReproductionRecord
 from evergreen.storage.packed_model import PackedModel, hash_parameters, read_files
 from evergreen.storage.removals import require_kept
 from evergreen.storage.stores import Stores, stores_of
@@ -30,6 +31,9 @@ def reproduce_model(model: ModelFolder, at: Locations, version: int, why: str) -
     """
     stores = stores_of(model, at)
     promotion = require_promoted(stores, version)
+    attempt = stores.ledger.require(AttemptRecord, promotion.attempt)
+    if attempt.is_import:
+        raise Refused(f"model {model.id}: version {version} was {attempt.why}; its rows are there: reproduce it there")
     learnt = stores.ledger.require(DataRecord, promotion.data).partitions
     require_kept(stores.ledger, learnt, f"model {model.id}: version {version} cannot be fitted once more")
     served = stores.models.load_promoted(promotion)
