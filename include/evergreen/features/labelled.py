@@ -21,6 +21,7 @@ from evergreen.storage.stores import Stores
 
 # Of labels, by how late they were: what came later is no rule.
 _NEARLY_ALL = 0.95
+# Rows that are read at once, of all columns.
 _AT_ONCE = 250_000
 # Names of columns are texts, so no key is called so.
 _POSITION = 0
