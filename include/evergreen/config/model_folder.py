@@ -49,9 +49,6 @@ class ModelFolder:
         shaping = self.config.model_dump(
             mode="json", include={"rows", "features", "model", "training"}, exclude={"model": {"time_limit"}}
         )
-        if self.config.training.rows is None:
-            # A setting that came later and says nothing makes no other code.
-            del shaping["training"]["rows"]
         text = json.dumps([shaping, self.code], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

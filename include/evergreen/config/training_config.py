@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer
 
 from evergreen.config.fields import Contract
 
@@ -41,5 +41,13 @@ class TrainingConfig(Contract):
         "and `model.seed`, in a memory that does not grow with the window. By default all.",
     )
     search: SearchConfig | None = Field(
-        default=None, description="Whether each challenger's parameters are searched for; it takes the extra `search`."
+        default=None,
+        description="Whether each challenger's parameters are searched for; it takes the extra `search`.",
     )
+
+    @model_serializer(mode="wrap")
+    def _only_what_is_said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Without them it is written as ever: the hash that is a model's code version rests on it.
+        return {
+            name: value for name, value in dump(self).items() if name not in ("rows", "search") or value is not None
+        }

@@ -12,7 +12,7 @@ from functools import partial
 from evergreen.config.locations import Locations
 from evergreen.errors import NotReady, Outage, RecordUnreadable
 from evergreen.incidents import HEADINGS, Incident, incidents_of
-from evergreen.records import Cause, NoticeRecord, Shared, TellingRecord, Told
+from evergreen.records import Cause, IncidentRecord, NoticeRecord, Shared, TellingRecord, Told
 from evergreen.sinks import LogSink, Message, Sink
 from evergreen.storage.lease import hold_lease
 from evergreen.storage.ledger import Ledger
@@ -132,8 +132,8 @@ def find_untold(
 
     :param damaged: takes what kept the incidents of a cause from being read.
     """
-    incidents = []
-    for cause in causes:
+    incidents, risen = [], ledger.ids(IncidentRecord)
+    for cause in (one for one in causes if one in risen):
         try:
             for incident in itertools.islice(incidents_of(ledger, cause), _AT_MOST):
                 incidents.append(incident)
