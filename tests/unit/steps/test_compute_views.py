@@ -1,6 +1,7 @@
 """Feature views: each batch once, as known at it; a version stays what it was first computed as."""
 
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pandas as pd
@@ -8,8 +9,10 @@ import pytest
 from deltalake import DeltaTable
 
 from evergreen.config.locations import model_roots, view_roots
+from evergreen.config.model_folder import load_model_folder
 from evergreen.config.view_folder import load_views
 from evergreen.errors import ConfigInvalid, FeaturesInvalid, ModelIncompatible, NotReady
+from evergreen.features import view_values
 from evergreen.features.view_values import advance_view, get_view, view_stores
 from evergreen.features.views import list_values, read_latest
 from evergreen.records import ValuesRecord
@@ -93,6 +96,38 @@ def test_who_was_killed_between_record_and_values_is_made_up_for(loop, monkeypat
     compute(loop, 2)
     assert len(stored(loop, 1)) == record_of(loop, 1).values
     assert len(stored(loop, 2)) == record_of(loop, 2).values
+
+
+def test_two_drivers_at_once_come_to_the_same(loop, monkeypatch):
+    """The other one does all of it while the first has computed and not written yet."""
+    take(loop, 1, 2)
+    inner, met = view_values._compute, []
+
+    def overtaken(*arguments):
+        values = inner(*arguments)
+        if not met:
+            met.append(True)
+            compute(loop, 2)
+        return values
+
+    monkeypatch.setattr(view_values, "_compute", overtaken)
+    assert compute(loop, 2) == {"zones.v1": day(2)}
+    for number in (1, 2):
+        assert len(stored(loop, number)) == record_of(loop, number).values > 0
+
+
+def test_a_view_of_another_models_rows_is_read_as_far_as_they_have_come(loop, tmp_path):
+    shutil.copytree(tmp_path / "models" / "small", tmp_path / "models" / "other")
+    folder = tmp_path / "models" / "other" / "config.yaml"
+    folder.write_text(folder.read_text() + "features: {views: {zones: 1}}\n")
+    other = replace(loop, model=load_model_folder(tmp_path / "models" / "other"))
+    take(loop, 1, 2)
+    # Of the other's own rows nothing is asked.
+    assert compute(other, 2) == {"zones.v1": day(2)}
+    assert compute(other, 3) == {"zones.v1": day(2)}
+    with pytest.raises(NotReady, match="the rows of batch 2024-01-03 of model small are not sealed yet"):
+        compute(other, 4)
+    assert compute(loop, 2) == {"zones.v1": day(2)}
 
 
 def test_a_row_that_happened_after_the_batch_is_not_seen_by_it(loop, tmp_path):
