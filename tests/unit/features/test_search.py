@@ -1,6 +1,7 @@
 """Parameters are searched for within what is learnt from, chosen once, and stay with the version."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -160,10 +161,11 @@ def test_the_holdout_and_the_clock_take_no_part(tmp_path: Path) -> None:
         return 100 - 9 * x
 
     found = []
-    for name, law in (("one", doubled), ("two", doubled), ("other", other)):
+    for name, law in (("one", doubled), ("other", other)):
         loop, due = asked(tmp_path / name, law=law)
         found.append(train_model(loop.model, loop.at, due).searched)
-    assert found[0] == found[1] == found[2]
+    assert found[0] is not None
+    assert found[0] == found[1]
     slow = RIDGE.replace("    return {", "    time.sleep(0.4)\n    return {").replace("from", "import time\n\nfrom", 1)
     loop, due = asked(tmp_path / "short", slow, seconds=1)
     cut = train_model(loop.model, loop.at, due).searched
@@ -179,20 +181,30 @@ BROKEN = {
 }
 
 
+@pytest.fixture(scope="module")
+def waiting(tmp_path_factory: pytest.TempPathFactory) -> tuple[SmallLoop, DueAttempt]:
+    """An attempt that is due, of which nothing that fails leaves anything."""
+    return asked(tmp_path_factory.mktemp("waiting"))
+
+
 @pytest.mark.parametrize("case", BROKEN)
-def test_a_suggestion_that_cannot_be_fitted_is_the_folders_fault(case: str, tmp_path: Path) -> None:
-    estimator, told = BROKEN[case]
-    loop, due = asked(tmp_path, estimator)
-    trained = train_model(loop.model, loop.at, due)
+def test_a_suggestion_that_cannot_be_fitted_is_the_folders_fault(
+    case: str, waiting: tuple[SmallLoop, DueAttempt]
+) -> None:
+    (estimator, told), (loop, due) = BROKEN[case], waiting
+    broken = replace(loop.model, code={**loop.model.code, "estimator.py": estimator})
+    trained = train_model(broken, loop.at, due)
     assert (trained.run, trained.fault) == (None, True)
     assert "training.search: none of 8 sets of parameters could be fitted; the first: " in trained.why
     assert told in trained.why
-    assert judge_model(loop.model, loop.at, due, trained).outcome == "passed", "the baseline serves"
+    assert runs(loop) == []
 
 
-def test_without_optuna_it_says_which_extra_brings_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_optuna_it_says_which_extra_brings_it(
+    waiting: tuple[SmallLoop, DueAttempt], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
-    loop, due = asked(tmp_path / "asked")
+    loop, due = waiting
     with pytest.raises(ExtraMissing, match=r"training.search needs the package optuna.*evergreen\[search\]"):
         train_model(loop.model, loop.at, due)
     # Where no search is asked for, nobody misses it.

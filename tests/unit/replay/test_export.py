@@ -1,6 +1,7 @@
 """A version is written as ONNX only if it predicts there what it does here."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from evergreen.cli import cli
 from evergreen.errors import ExtraMissing, ModelNotFound, NotReady, Refused
 from evergreen.replay import export
 from evergreen.replay.export import export_onnx
+from evergreen.storage.packed_model import PackedModel
 from tests.unit.small_loop import CLASSES, SmallLoop, doubled
 
 NUMBERS = """\
@@ -106,22 +108,42 @@ REFUSED = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def line(tmp_path_factory: pytest.TempPathFactory) -> SmallLoop:
+    """A line serves."""
+    return lived(tmp_path_factory.mktemp("line"), NUMBERS, LINE)
+
+
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_converted_is_refused_in_words(name: str, tmp_path: Path) -> None:
-    loop = lived(tmp_path, *REFUSED[name])
+def test_what_cannot_be_converted_is_refused_in_words(
+    name: str, line: SmallLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, convert = REFUSED[name], export._convert
+    namespace: dict[str, Any] = {}
+    exec(code[1], namespace)
+
+    def convert_boosting(named: str, packed: PackedModel, features: pd.DataFrame) -> Any:
+        if code[0] == CATEGORIES:
+            features = features.assign(odd=features["odd"].map({True: "odd", False: "even"}).astype("category"))
+        boosting = namespace["build_estimator"](1).fit(features, np.arange(len(features)))
+        return convert(named, replace(packed, estimator=boosting), features)
+
+    monkeypatch.setattr(export, "_convert", convert_boosting)
     with pytest.raises(Refused, match="not exported: skl2onnx does not convert HistGradientBoostingRegressor") as error:
-        export_onnx(loop.model, loop.at, None, tmp_path / "small.onnx")
+        export_onnx(line.model, line.at, None, tmp_path / "small.onnx")
     assert str(error.value).startswith("model small, version 2: ")
     assert "Linear models, forests and pipelines of them are converted" in str(error.value)
     assert not list(tmp_path.glob("small.onnx*"))
 
 
-def test_a_conversion_that_predicts_otherwise_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    loop, convert = lived(tmp_path, NUMBERS, LINE), export._convert
+def test_a_conversion_that_predicts_otherwise_is_not_written(
+    line: SmallLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, convert = line, export._convert
     wrong = LinearRegression().fit(pd.DataFrame({"x": [0.0, 1.0], "odd": [0.0, 0.0]}), [10.0, 12.5])
 
-    def convert_another(named: str, packed: Any, features: pd.DataFrame) -> Any:
-        return convert(named, export.PackedModel(packed.folder, packed.spec, packed.features, wrong), features)
+    def convert_another(named: str, packed: PackedModel, features: pd.DataFrame) -> Any:
+        return convert(named, replace(packed, estimator=wrong), features)
 
     monkeypatch.setattr(export, "_convert", convert_another)
     with pytest.raises(Refused, match=r"it predicts otherwise in 40 of 40 rows of its holdout, by up to 0\.") as error:
