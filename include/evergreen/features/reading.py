@@ -159,8 +159,10 @@ def _read(
     Joined before pandas sees them, whose cost is by frame rather than by row.
     """
     tables, arrivals, start = [], list[np.ndarray](), 0
-    order = np.argsort(positions, kind="stable") if positions is not None else None
-    wanted = positions[order] if positions is not None else None
+    wanted, order = positions, None
+    if positions is not None and (positions[1:] < positions[:-1]).any():
+        order = np.argsort(positions, kind="stable")
+        wanted = positions[order]
     for partition in partitions:
         if partition.table != table:
             continue
