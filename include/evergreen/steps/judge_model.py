@@ -229,6 +229,8 @@ def _compare(
     except (FeaturesInvalid, ModelIncompatible) as error:
         return None, str(error)
     against = f"version {champion.version}{', the baseline' if champion.baseline else ''}" if champion else ""
+    # Where the champion cannot predict, nothing that serves is at stake.
+    new_code = old is not None and case.is_new_code
     if old is None:
         constant = challenger.spec.constant
         assert constant is not None
@@ -237,7 +239,7 @@ def _compare(
     gate, rows = config.gate, pd.DataFrame()
     if gate.slices or gate.sensitive:
         rows = gather_rows(config.data_schema, case.stores, labelled)
-    return judge(gate, against, target, old, new, blocks_of(labelled), rows, case.is_new_code)
+    return judge(gate, against, target, old, new, blocks_of(labelled), rows, new_code)
 
 
 def _log(stores: Stores, run: str, judgement: Judgement, at: datetime) -> None:
