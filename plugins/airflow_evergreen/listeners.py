@@ -11,6 +11,7 @@ TELLS = dict.fromkeys(("batch", "drift", "retrain"), "send_alerts") | {
     "reingest": "reingest_batch",
     "rescore": "rescore_batches",
     "reproduce": "reproduce_model",
+    "arms": "try_challenger",
     "forget": "forget_rows",
     "acknowledge": "acknowledge_incident",
 }

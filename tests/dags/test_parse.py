@@ -44,7 +44,8 @@ def test_a_dag_file_is_read_without_heavy_libraries(file, read):
     found, errors = read
     assert file in found, errors
     dags, loaded = found[file]
-    assert dags == ["evergreen__watch" if file == "watch.py" else f"taxi__{Path(file).stem}"]
+    # Our own model tries no challenger online.
+    assert dags == {"watch.py": ["evergreen__watch"], "arms.py": []}.get(file, [f"taxi__{Path(file).stem}"])
     assert "airflow_evergreen.dags" in loaded
     assert not {name for name in HEAVY if name in loaded}
 
@@ -81,5 +82,5 @@ def test_the_linter_keeps_it_so(file, code, refused):
 
 def test_each_run_of_a_model_has_a_task_that_says_what_it_came_to(taxi):
     kinds = {dag_id.removeprefix("taxi__"): dag for dag_id, dag in taxi.items() if dag_id.startswith("taxi__")}
-    assert set(kinds) == set(TELLS)
+    assert set(kinds) == set(TELLS) - {"arms"}
     assert all(TELLS[kind] in dag.task_ids for kind, dag in kinds.items())

@@ -17,6 +17,7 @@ from airflow_evergreen.pages.metrics import HELP
 from evergreen.incidents import report
 from evergreen.replay.outcome import tell_attempt, tell_batch, tell_check
 from evergreen.replay.runner import Runner
+from evergreen.steps.judge_arms import begin_arms
 from evergreen.steps.rescore_batches import rescore_batches
 from evergreen.storage import ledger as ledger_module
 from evergreen.storage import version_evidence
@@ -26,7 +27,7 @@ from tests.unit.small_loop import CONFIG, ESTIMATOR, FEATURES, SmallLoop, day, d
 
 TITLE = "Small <script>alert(1)</script> & rate [/min]"
 FORMULA = '=HYPERLINK("http://x")'
-LEVERS = ("retrain", "rollback", "reingest", "rescore", "reproduce", "forget", "acknowledge")
+LEVERS = ("retrain", "rollback", "reingest", "rescore", "reproduce", "arms", "forget", "acknowledge")
 DAGS = (
     *(f"small__{kind}" for kind in ("batch", "drift", *LEVERS)),
     "secret__batch",
@@ -38,9 +39,14 @@ DAGS = (
 def small(tmp_path_factory: pytest.TempPathFactory) -> SmallLoop:
     """Four sound days and one whose file lacks a column, of a model whose title is hostile."""
     loop = SmallLoop.under(
-        tmp_path_factory.mktemp("pages"), title=TITLE, owner="team-rides", limitations="Not for <b>prices</b>."
+        tmp_path_factory.mktemp("pages"),
+        title=TITLE,
+        owner="team-rides",
+        limitations="Not for <b>prices</b>.",
+        serving={"shadow": True},
     )
     loop.run(doubled, 1, 2, 3)
+    begin_arms(loop.model, loop.at, 1, "ada: <b>as good</b>")
     loop.land(4, doubled)
     landed = Path(loop.at.landing) / "small" / f"rows_{day(4)}.csv"
     make_rows(4, doubled).assign(x=[FORMULA, *["0.5"] * 39]).to_csv(landed, index=False)
@@ -190,6 +196,11 @@ def test_a_batchs_data_stand_beside_the_reference(get: Get, small: SmallLoop) ->
     assert "No clean row of it is kept" in text_of(get("/models/small/data"))
     assert "Nothing of this batch is sealed yet" in text_of(get("/models/secret/data"))
     assert get("/models/small/data", "guest").status_code == 403
+
+
+def test_who_answers_online_is_told(get: Get) -> None:
+    assert "Online who answers beside the champion" in text_of(get("/models/small"))
+    assert "online: the challenger version 1 answers unseen: " in text_of(get("/models/small"))
 
 
 def test_who_may_not_act_sees_no_form_and_is_refused(get: Get) -> None:

@@ -73,6 +73,8 @@ def judge_arms(model: ModelFolder, at: Locations, batch: str) -> ArmsRecord | No
 def begin_arms(model: ModelFolder, at: Locations, version: int, why: str) -> ArmsRecord:
     """Let a version that was promoted once answer beside the champion, as config.yaml's ``serving`` says.
 
+    The same wish twice is one.
+
     :param why: who wants it, and why.
     :raises ModelNotFound: if there is no such version.
     :raises Refused: if another experiment runs, the version is the champion, or config.yaml tells of none.
@@ -80,6 +82,10 @@ def begin_arms(model: ModelFolder, at: Locations, version: int, why: str) -> Arm
     stores = stores_of(model, at)
     last, champion = stores.ledger.last(ArmsRecord, "online"), stores.ledger.last(PromotionRecord, "champion")
     require_promoted(stores, version)
+    if last is not None and last.state == "running":
+        begun = stores.ledger.require(ArmsRecord, "online", last.experiment)
+        if (begun.challenger, begun.why) == (str(version), why):
+            return last
     problem = ""
     if not model.config.serving.experiments:
         problem = "config.yaml says neither arms, canary nor shadow under serving; say one"
@@ -89,20 +95,27 @@ def begin_arms(model: ModelFolder, at: Locations, version: int, why: str) -> Arm
         problem = f"version {version} is the champion itself; name another"
     if problem:
         raise Refused(f"model {model.id}: {problem}")
-    return _begin(model, stores, _newest(model, stores), str(version), why)
+    standing = _begin(model, stores, _newest(model, stores), str(version), why)
+    # Somebody else may have put a record at the same moment.
+    is_ours = (standing.challenger, standing.why) == (str(version), why)
+    return standing if is_ours else begin_arms(model, at, version, why)
 
 
 def end_arms(model: ModelFolder, at: Locations, why: str) -> ArmsRecord:
-    """Let the champion answer alone again.
+    """Let the champion answer alone again. The same wish twice is one.
 
     :param why: who wants it, and why.
     :raises Refused: if no experiment runs.
     """
     stores = stores_of(model, at)
     last = stores.ledger.last(ArmsRecord, "online")
+    if last is not None and (last.state, last.why) == ("ended", why):
+        return last
     if last is None or last.state != "running":
         raise Refused(f"model {model.id}: no challenger answers online; there is nothing to end")
-    return stores.ledger.put(_follow(last, _newest(model, stores), state="ended", share=0.0, why=why))
+    standing = stores.ledger.put(_follow(last, _newest(model, stores), state="ended", share=0.0, why=why))
+    # A check may have judged it at the same moment.
+    return standing if standing.state == "ended" else end_arms(model, at, why)
 
 
 def _newest(model: ModelFolder, stores: Stores) -> str:

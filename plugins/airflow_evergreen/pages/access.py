@@ -15,7 +15,7 @@ from evergreen.config.locations import model_roots
 from evergreen.config.model_folder import BrokenFolder, ModelFolder, find_model_folders
 
 User = Annotated[BaseUser, Depends(get_user)]
-_LEVERS = ("rollback", "reingest", "rescore", "reproduce", "forget", "acknowledge")
+_LEVERS = ("rollback", "reingest", "rescore", "reproduce", "arms", "forget", "acknowledge")
 _KINDS = ("batch", "drift", "retrain", *_LEVERS, "broken")
 
 

@@ -32,6 +32,7 @@ from evergreen.replay.history import read_history
 from evergreen.replay.model_state import read_state
 from evergreen.replay.outcome import tell_batch, tell_check, tell_when
 from evergreen.replay.report import TEMPLATES, lay_out
+from evergreen.replay.status import describe_arms
 from evergreen.replay.trace import trace_prediction
 from evergreen.steps.send_alerts import runbook_of
 from evergreen.storage.stores import Stores, stores_of
@@ -68,6 +69,7 @@ def describe_model(folder: ModelFolder, last: str | None, batches: int) -> dict[
         "more_versions": max(0, len(promotions) - _VERSIONS),
         "mlflow": MlflowHook().page(_locate(), f"#/models/{stores.at.env}.{folder.id}/versions"),
         "runbook": runbook_of(folder),
+        "online": list(describe_arms(folder, _locate())) if folder.config.serving.experiments else [],
         "explained": state.promotion is not None and EXPLANATION in state.promotion.hashes,
         "earlier": calendar.name(first - 1) if first > 0 else None,
         "newest": newest,

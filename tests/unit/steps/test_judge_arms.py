@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -20,6 +21,7 @@ from evergreen.replay.status import describe_arms
 from evergreen.serving.answer_log import AnswerLog
 from evergreen.serving.app import Limits, build_app
 from evergreen.serving.champions import Champion
+from evergreen.steps import judge_arms as module
 from evergreen.steps.apply_retention import apply_retention
 from evergreen.steps.approve_model import approve_model
 from evergreen.steps.forget_rows import describe_forgotten, forget_rows
@@ -271,10 +273,29 @@ def test_a_person_ends_it_and_what_makes_no_sense_is_refused(lived: SmallLoop) -
         begin_arms(loop.model, loop.at, 9, "ada: a try")
     with pytest.raises(Refused, match="version 2 is the champion itself"):
         begin_arms(loop.model, loop.at, 2, "ada: a try")
-    begin_arms(loop.model, loop.at, 1, "ada: a try")
+    begun = begin_arms(loop.model, loop.at, 1, "ada: a try")
+    assert begin_arms(loop.model, loop.at, 1, "ada: a try") == begun
     with pytest.raises(Refused, match="challenger 1 is tried; end that first"):
-        begin_arms(loop.model, loop.at, 1, "ada: a try")
+        begin_arms(loop.model, loop.at, 1, "bob: a try")
     ended = end_arms(loop.model, loop.at, "ada: enough")
-    assert (ended.state, ended.share, ended.why) == ("ended", 0, "ada: enough")
+    assert (ended.n, ended.state, ended.share, ended.why) == (1, "ended", 0, "ada: enough")
+    assert end_arms(loop.model, loop.at, "ada: enough") == ended
     with served(loop) as (client, _, _):
         assert "arms" not in ask(client, 3)
+
+
+def test_an_end_holds_though_a_check_judges_at_the_same_moment(
+    lived: SmallLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = lived.using(serving=CANARY)
+    ledger = loop.stores.ledger
+    begun = begin_arms(loop.model, loop.at, 1, "ada: a try")
+    find = module._newest
+
+    def judged_meanwhile(*given: Any) -> str:
+        ledger.put(begun.model_copy(update={"n": begun.n + 1, "why": "nothing is proven yet"}))
+        return find(*given)
+
+    monkeypatch.setattr(module, "_newest", judged_meanwhile)
+    end_arms(loop.model, loop.at, "ada: enough")
+    assert [one.state for one in arms_of(loop)] == ["running", "running", "ended"]
