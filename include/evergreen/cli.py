@@ -186,7 +186,7 @@ def _say_sections(sections: dict[str, list[str]]) -> None:
 @click.option("--dvc", type=click.Path(path_type=Path), help="Write a .dvc file of them, above the lake.")
 def list_data(model_id: str, version: str, as_files: bool, dvc: Path | None) -> None:
     """Say what a data VERSION is made of: its hash, or the number of a promoted version, which learnt from it."""
-    from evergreen.judging.champion import require_promoted
+    from evergreen.judging.promotions import require_promoted
     from evergreen.storage.data_files import find_data, list_files, write_dvc
     from evergreen.storage.removals import tell_removed
     from evergreen.storage.stores import stores_of

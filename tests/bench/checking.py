@@ -21,7 +21,7 @@ from evergreen.checks.sections import check_inputs, check_predictions
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder, load_model_folder
 from evergreen.features.reading import published
-from evergreen.judging.champion import promotion_decided
+from evergreen.judging.promotions import promotion_decided
 from evergreen.steps.ingest_batch import ingest_batch
 from evergreen.steps.score_batch import score_batch
 from evergreen.steps.validate_batch import validate_batch

@@ -19,7 +19,7 @@ from evergreen.config.locations import Locations
 from evergreen.config.model_folder import load_model_folder
 from evergreen.features.rowwise import find_streamable
 from evergreen.steps.score_batch import score_batch
-from evergreen.storage.lake import to_frame
+from evergreen.storage.frames import to_frame
 from evergreen.storage.stores import open_stores
 from tests.large_batch import make_model, make_rows, promote, seal_rows
 from tests.short_loop import load_version

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from evergreen.judging.champion import promotion_decided
+from evergreen.judging.promotions import promotion_decided
 from evergreen.storage.ledger import Ledger
 from evergreen.storage.stores import open_stores
 from tests.short_loop import fingerprint

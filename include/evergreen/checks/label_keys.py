@@ -17,8 +17,9 @@ import numpy as np
 from evergreen.config.contract import ModelConfig
 from evergreen.config.data_schema import DataSchema
 from evergreen.config.feeds_config import LabelFeed
+from evergreen.features.key_matching import KeyMatches, match_keys
 from evergreen.features.label_batches import newest_label_batches
-from evergreen.features.labelled import KeyMatches, list_partitions, match_keys
+from evergreen.features.labelled import list_partitions
 from evergreen.features.reading import read_key_objects
 from evergreen.records import Numbers
 from evergreen.sources.number_text import is_rounded

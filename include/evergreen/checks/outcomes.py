@@ -10,7 +10,8 @@ from evergreen.config.contract import ModelConfig
 from evergreen.config.data_schema import DataSchema
 from evergreen.errors import FeaturesInvalid
 from evergreen.features.labelled import LabelledRows, match_labels, standing_claim
-from evergreen.judging.champion import arrived_labels, champion_losses, judged_promotion, read_losses
+from evergreen.judging.champion import arrived_labels, champion_losses, read_losses
+from evergreen.judging.promotions import judged_promotion
 from evergreen.losses import METRICS, Metric
 from evergreen.records import Numbers, PromotionRecord, SectionVerdict
 from evergreen.storage.revisions import sealed_batch, sealed_batches

@@ -14,7 +14,7 @@ from evergreen.checks.batch_statistics import Column, Statistics
 from evergreen.checks.expectations import find_holding, require_known
 from evergreen.checks.histograms import Categories, Moments, Numbers
 from evergreen.config.expectations_config import ExpectationConfig
-from evergreen.storage.lake import to_frame
+from evergreen.storage.frames import to_frame
 
 _BETWEEN = "expect_column_values_to_be_between"
 # What holds of each different value holds of each row.

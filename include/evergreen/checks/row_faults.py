@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from evergreen.checks.quarantine import Failures
-from evergreen.storage.lake import naive
+from evergreen.storage.frames import naive
 
 Span = tuple[str, datetime, datetime]
 

@@ -14,7 +14,7 @@ from evergreen.config.contract import ModelConfig
 from evergreen.features.label_batches import records_with_rows
 from evergreen.features.labelled import standing_claim
 from evergreen.features.reading import published
-from evergreen.judging.champion import promotion_decided
+from evergreen.judging.promotions import promotion_decided
 from evergreen.records import Numbers, PromotionRecord, SectionVerdict
 from evergreen.storage.revisions import sealed_batches
 from evergreen.storage.stores import Stores

@@ -8,7 +8,7 @@ import pandas as pd
 from evergreen.checks.batch_statistics import EvenSample, Statistics
 from evergreen.checks.histograms import Categories, Numbers
 from evergreen.checks.reference import Reference
-from evergreen.storage.lake import to_frame
+from evergreen.storage.frames import to_frame
 
 
 class Tallies:

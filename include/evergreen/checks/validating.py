@@ -27,7 +27,7 @@ from evergreen.records import Reason
 from evergreen.sources.casting import CastColumn, cast_column
 from evergreen.sources.tables import ParsedFile
 from evergreen.storage.columns import arrow_type, fill, find_column
-from evergreen.storage.lake import to_frame
+from evergreen.storage.frames import to_frame
 from evergreen.storage.pieces import ROWS
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from evergreen.records import AnswersRecord
-from evergreen.storage.lake import to_frame
+from evergreen.storage.frames import to_frame
 from evergreen.storage.removals import removed_by_age
 from evergreen.storage.stores import Stores
 

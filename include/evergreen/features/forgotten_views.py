@@ -5,7 +5,7 @@ import pyarrow as pa
 from evergreen.features.online import delete_online
 from evergreen.features.view_values import view_stores
 from evergreen.records import VIEWS, ForgettingRecord, ViewRecord
-from evergreen.storage.lake import to_frame
+from evergreen.storage.frames import to_frame
 from evergreen.storage.removals import put_forgetting
 from evergreen.storage.removing import Remover
 from evergreen.storage.stores import Stores

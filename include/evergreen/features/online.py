@@ -15,7 +15,7 @@ from evergreen.errors import EvergreenError, FeaturesInvalid, ModelIncompatible,
 from evergreen.features.view_values import calendar_of, get_view, last_ended, read_values
 from evergreen.features.views import Views, join_values, known_values, list_values, oldest_time, require_key
 from evergreen.records import Partition, ViewRecord
-from evergreen.storage.lake import to_frame
+from evergreen.storage.frames import to_frame
 from evergreen.storage.online import OnlineStore, OnlineValue, open_online, stamp_of
 from evergreen.storage.stores import Stores
 

@@ -14,7 +14,7 @@ from evergreen.records import BatchRecord, Feed, Partition
 from evergreen.storage.cache import ByteCache
 from evergreen.storage.columns import lacking, read_as
 from evergreen.storage.content import in_any_order
-from evergreen.storage.lake import to_frame
+from evergreen.storage.frames import to_frame
 from evergreen.storage.pieces import ROWS
 from evergreen.storage.revisions import known_revisions, record_of, sealed_batches
 from evergreen.storage.stores import Stores

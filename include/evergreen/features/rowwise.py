@@ -9,7 +9,7 @@ from evergreen.config.data_schema import DataSchema
 from evergreen.features.building import call_features, call_predict, claimed_data, read_history
 from evergreen.records import ClaimRecord, Partition
 from evergreen.storage.content import in_any_order
-from evergreen.storage.lake import naive, piece_to_frame
+from evergreen.storage.frames import naive, piece_to_frame
 from evergreen.storage.packed_model import PackedModel
 from evergreen.storage.pieces import ROWS
 from evergreen.storage.revisions import record_of

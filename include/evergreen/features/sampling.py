@@ -16,7 +16,7 @@ from evergreen.config.model_spec import ModelSpec
 from evergreen.features.reading import key_objects, read_key_objects, read_table
 from evergreen.records import Partition
 from evergreen.storage.content import row_hashes
-from evergreen.storage.lake import to_frame
+from evergreen.storage.frames import to_frame
 from evergreen.storage.revisions import record_of
 from evergreen.storage.stores import Stores
 

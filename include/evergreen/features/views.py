@@ -12,7 +12,7 @@ from evergreen.errors import ModelIncompatible
 from evergreen.features.reading import key_objects
 from evergreen.features.view_values import advance_view, calendar_of, get_view, last_ended, read_values, view_stores
 from evergreen.records import Partition, ValuesRecord, ViewRecord
-from evergreen.storage.lake import to_frame
+from evergreen.storage.frames import to_frame
 from evergreen.storage.stores import Stores
 
 _NUMBERS, _MOMENTS = ("float", "integer"), ("timestamp", "date")

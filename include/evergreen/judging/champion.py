@@ -1,15 +1,14 @@
-"""Who is champion at a batch, and what it predicts for labelled rows."""
+"""What the champion of a batch predicts for labelled rows, and what that costs."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from evergreen.batches import Calendar
 from evergreen.config.data_schema import DataSchema
-from evergreen.errors import FeaturesInvalid, ModelIncompatible, ModelNotFound, NotReady
+from evergreen.errors import FeaturesInvalid, ModelIncompatible, NotReady
 from evergreen.features.building import build_features, call_predict
 from evergreen.features.generations import unpredicted
 from evergreen.features.label_batches import last_label_batches
@@ -19,8 +18,7 @@ from evergreen.losses import Metric
 from evergreen.records import ClaimRecord, DataRecord, Partition, PromotionRecord
 from evergreen.storage.cache import ByteCache
 from evergreen.storage.columns import read_as
-from evergreen.storage.lake import to_frame
-from evergreen.storage.ledger import Ledger
+from evergreen.storage.frames import to_frame
 from evergreen.storage.packed_model import PackedModel
 from evergreen.storage.pieces import ROWS
 from evergreen.storage.removals import require_kept, tell_removed
@@ -52,41 +50,6 @@ class _Predicted:
 
 # Where labels come late, each check meets the same batches again. A key takes some two hundred bytes with its table.
 _PREDICTED: ByteCache[_Predicted] = ByteCache(128 * 1024 * 1024, lambda predicted: 208 * len(predicted.values))
-
-
-def promotion_decided(ledger: Ledger, as_of: str) -> PromotionRecord | None:
-    """The newest promotion that had been decided by a batch."""
-    return _newest(ledger, lambda promotion: promotion.as_of <= as_of)
-
-
-def promotion_serving(ledger: Ledger, batch: str) -> PromotionRecord | None:
-    """The newest promotion that is in force for scoring a batch."""
-    return _newest(ledger, lambda promotion: promotion.effective_from <= batch)
-
-
-def require_promoted(stores: Stores, version: int) -> PromotionRecord:
-    """The newest promotion of a version.
-
-    :raises ModelNotFound: naming the versions that there are.
-    """
-    promotions = {one.version: one for one in stores.ledger.all(PromotionRecord, "champion")}
-    if version not in promotions:
-        versions = ", ".join(map(str, sorted(promotions))) or "none"
-        raise ModelNotFound(f"model {stores.model_id} has no promoted version {version}; promoted versions: {versions}")
-    return promotions[version]
-
-
-def judged_promotion(ledger: Ledger, promotion: PromotionRecord) -> PromotionRecord:
-    """The promotion whose recipe a refresh carries on; of one that was judged, itself."""
-    if promotion.refreshes is None:
-        return promotion
-    return ledger.require(PromotionRecord, "champion", promotion.refreshes - 1)
-
-
-def next_effective(ledger: Ledger, calendar: Calendar, as_of: str) -> str:
-    """The first batch that a promotion decided at ``as_of`` may score: after it, and after all that are claimed."""
-    claimed = ledger.last_batch(ClaimRecord, calendar)
-    return calendar.shift(max(as_of, claimed or as_of), 1)
 
 
 def arrived_labels(
@@ -259,10 +222,3 @@ def _afresh(
         kept = _Predicted.of(predicted, list(schema.key))
         _PREDICTED.put(cache_key, kept)
     return kept
-
-
-def _newest(ledger: Ledger, holds: Callable[[PromotionRecord], bool]) -> PromotionRecord | None:
-    promotion = ledger.last(PromotionRecord, "champion")
-    while promotion is not None and not holds(promotion):
-        promotion = ledger.get(PromotionRecord, "champion", promotion.number - 2) if promotion.number > 1 else None
-    return promotion

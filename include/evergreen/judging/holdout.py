@@ -4,8 +4,8 @@ from evergreen.config.contract import ModelConfig
 from evergreen.features.label_batches import label_batches, last_label_batches
 from evergreen.features.labelled import LabelledRows, match_labels
 from evergreen.judging.attempts import holdout_of
-from evergreen.judging.champion import promotion_decided
 from evergreen.judging.gate import too_few_of_a_class
+from evergreen.judging.promotions import promotion_decided
 from evergreen.storage.stores import Stores
 
 

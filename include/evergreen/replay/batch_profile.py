@@ -18,7 +18,7 @@ from evergreen.config.fields import ColumnType
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import EvergreenError, NotReady
 from evergreen.features.reading import is_readable, partition_of
-from evergreen.judging.champion import promotion_serving
+from evergreen.judging.promotions import promotion_serving
 from evergreen.records import BatchRecord, ClaimRecord, PromotionRecord, VerdictRecord
 from evergreen.storage.columns import find_column
 from evergreen.storage.revisions import sealed_batch

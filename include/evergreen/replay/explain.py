@@ -9,7 +9,7 @@ from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import Refused
 from evergreen.features.building import build_features
 from evergreen.features.contributions import Contributions, explain_rows
-from evergreen.judging.champion import require_promoted
+from evergreen.judging.promotions import require_promoted
 from evergreen.records import ClaimRecord
 from evergreen.replay.trace import Sections, find_predictions, positions_of, tell_scores
 from evergreen.storage.stores import Stores, stores_of

@@ -13,7 +13,7 @@ from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import NotReady, Refused, needs_extra
 from evergreen.features.building import call_predict
 from evergreen.features.labelled import gather_features, match_labels
-from evergreen.judging.champion import require_promoted
+from evergreen.judging.promotions import require_promoted
 from evergreen.records import AttemptRecord, PromotionRecord
 from evergreen.storage.packed_model import PackedModel
 from evergreen.storage.stores import Stores, stores_of

@@ -8,7 +8,7 @@ from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import Outage, Refused
 from evergreen.incidents import newest_incidents
 from evergreen.judging.attempts import find_due_attempt, find_open_verdict, get_verdict, newest_verdict
-from evergreen.judging.champion import judged_promotion, promotion_serving, require_promoted
+from evergreen.judging.promotions import judged_promotion, promotion_serving, require_promoted
 from evergreen.records import (
     ApprovalRecord,
     ArmsRecord,

@@ -13,7 +13,8 @@ from evergreen.errors import EvergreenError, Refused, RowsRemoved
 from evergreen.features.building import claimed_data
 from evergreen.features.labelled import standing_claim
 from evergreen.features.reading import partition_of
-from evergreen.judging.champion import predictions_of, require_promoted
+from evergreen.judging.champion import predictions_of
+from evergreen.judging.promotions import require_promoted
 from evergreen.records import BatchRecord, ClaimRecord, DataRecord, RescoreRecord, SourceFile
 from evergreen.replay.status import describe_version
 from evergreen.sources.casting import cast_column

@@ -17,7 +17,7 @@ from evergreen.scaffold.read_numbers import NumberReading, find_by_file, find_nu
 from evergreen.scaffold.read_truths import find_truths
 from evergreen.sources.casting import cast_column
 from evergreen.sources.tables import name_given
-from evergreen.storage.lake import to_frame
+from evergreen.storage.frames import to_frame
 
 # Up to here a text column is a category in any case; beyond, if each value stands in as many rows on average.
 MOST_CATEGORIES = 100

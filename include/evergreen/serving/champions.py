@@ -19,7 +19,7 @@ from evergreen.features.building import call_features, call_predict, list_readab
 from evergreen.features.evidence import packed_hashes
 from evergreen.features.generations import missing_columns
 from evergreen.features.online import OnlineViews
-from evergreen.judging.champion import promotion_serving
+from evergreen.judging.promotions import promotion_serving
 from evergreen.records import ArmsRecord, ClaimRecord, PromotionRecord
 from evergreen.serving.arms import Arms
 from evergreen.serving.values import Rows, as_frame

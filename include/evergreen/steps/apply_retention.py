@@ -5,7 +5,7 @@ from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.config.retention_config import NEEDED
 from evergreen.judging.attempts import find_open_verdict
-from evergreen.judging.champion import promotion_decided
+from evergreen.judging.promotions import promotion_decided
 from evergreen.records import AttemptRecord, DataRecord, PromotionRecord, RetentionRecord
 from evergreen.storage.removing import Remover
 from evergreen.storage.stores import Stores, stores_of

@@ -18,12 +18,12 @@ from evergreen.features.labelled import match_labels
 from evergreen.features.reading import is_readable, published
 from evergreen.incidents import report, resolve
 from evergreen.judging.attempts import get_verdict
-from evergreen.judging.champion import promotion_decided
+from evergreen.judging.promotions import promotion_decided
 from evergreen.policies import describe_situation, find_reasons, tell_over_budget
 from evergreen.records import BatchRecord, ClaimRecord, ClosingRecord, PromotionRecord, VerdictRecord, Words
 from evergreen.sources.waiting import unsettled
 from evergreen.steps.promote_model import sync_alias
-from evergreen.storage.lake import to_frame
+from evergreen.storage.frames import to_frame
 from evergreen.storage.revisions import sealed_batch
 from evergreen.storage.stores import Stores, stores_of
 

@@ -13,7 +13,7 @@ from evergreen.features.labelled import match_labels
 from evergreen.incidents import report, resolve
 from evergreen.judging.arms import compare_groups, compare_pairs
 from evergreen.judging.attempts import find_open_verdict
-from evergreen.judging.champion import require_promoted
+from evergreen.judging.promotions import require_promoted
 from evergreen.losses import METRICS
 from evergreen.records import (
     ApprovalRecord,

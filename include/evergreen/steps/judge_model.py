@@ -15,9 +15,10 @@ from evergreen.features.label_batches import label_batches
 from evergreen.features.labelled import LabelledRows, blocks_of, gather_features, gather_rows, match_labels
 from evergreen.incidents import MEND_CODE, report, resolve
 from evergreen.judging.attempts import DueAttempt, earlier_attempts
-from evergreen.judging.champion import predict_labelled, promotion_decided
+from evergreen.judging.champion import predict_labelled
 from evergreen.judging.freshness import champion_freshness, judge_refresh
 from evergreen.judging.gate import judge
+from evergreen.judging.promotions import promotion_decided
 from evergreen.judging.uncertainty import error_between
 from evergreen.records import AttemptRecord, Freshness, Judgement, PromotionRecord, SearchedParams, Words
 from evergreen.steps.train_model import TrainResult

@@ -8,7 +8,7 @@ from evergreen.errors import Refused
 from evergreen.features.evidence import BASELINE_TAG, fitted_span, packed_hashes
 from evergreen.incidents import announce, resolve
 from evergreen.judging.attempts import DueAttempt
-from evergreen.judging.champion import judged_promotion, next_effective
+from evergreen.judging.promotions import judged_promotion, next_effective
 from evergreen.records import AttemptRecord, PromotionRecord, Words
 from evergreen.steps.register_model import require_passed
 from evergreen.storage.stores import Stores, stores_of

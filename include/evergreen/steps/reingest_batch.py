@@ -18,7 +18,7 @@ from evergreen.sources.landing import ProbeResult
 from evergreen.steps.validate_batch import resolve_mended
 from evergreen.storage.columns import arrow_type, read_as
 from evergreen.storage.content import find_content
-from evergreen.storage.lake import to_frame
+from evergreen.storage.frames import to_frame
 from evergreen.storage.ledger import Ledger
 from evergreen.storage.revisions import sealed_batch
 from evergreen.storage.stores import Stores, stores_of

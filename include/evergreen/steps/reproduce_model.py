@@ -10,7 +10,7 @@ from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import Refused
 from evergreen.features.building import call_predict
 from evergreen.features.packing import FittedModel, packing_folder, rebuild_model
-from evergreen.judging.champion import require_promoted
+from evergreen.judging.promotions import require_promoted
 from evergreen.records import AttemptRecord, ClaimRecord, DataRecord, PromotionRecord, ReproductionRecord
 from evergreen.storage.packed_model import PackedModel, hash_parameters, read_files
 from evergreen.storage.removals import require_kept

@@ -9,7 +9,7 @@ from evergreen.errors import NotReady, Refused
 from evergreen.features.building import claimed_data
 from evergreen.features.labelled import standing_claim
 from evergreen.features.reading import partition_of
-from evergreen.judging.champion import promotion_serving, require_promoted
+from evergreen.judging.promotions import promotion_serving, require_promoted
 from evergreen.records import BatchRecord, ClaimRecord, DataRecord, PromotionRecord, RescoreRecord
 from evergreen.steps.score_batch import predict_batch, put_predictions
 from evergreen.storage.revisions import sealed_batch

@@ -24,7 +24,8 @@ from evergreen.features.online import prepare_views
 from evergreen.features.rowwise import find_streamable, predict_pieces
 from evergreen.incidents import report, resolve
 from evergreen.judging.attempts import find_due_attempt
-from evergreen.judging.champion import is_scored, promotion_serving, scored_partition
+from evergreen.judging.champion import is_scored, scored_partition
+from evergreen.judging.promotions import promotion_serving
 from evergreen.records import ClaimRecord, DataRecord, PromotionRecord, Unscored, Words
 from evergreen.storage.lake import MakePieces, describe
 from evergreen.storage.packed_model import PackedModel

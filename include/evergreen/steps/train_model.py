@@ -22,9 +22,10 @@ from evergreen.features.packing import FittedModel, Recipe, fit_model, packing_f
 from evergreen.features.sampling import Sample
 from evergreen.features.trial import try_code
 from evergreen.judging.attempts import DueAttempt, earlier_attempts, is_new_code
-from evergreen.judging.champion import champion_losses, promotion_decided
+from evergreen.judging.champion import champion_losses
 from evergreen.judging.gate import too_few_of_a_class
 from evergreen.judging.holdout import choose_holdout
+from evergreen.judging.promotions import promotion_decided
 from evergreen.judging.windows import MOST, choose_window
 from evergreen.losses import METRICS
 from evergreen.records import AttemptRecord, Feed

@@ -12,7 +12,8 @@ from evergreen.config.locations import Locations
 from evergreen.errors import ModelNotFound, NotReady
 from evergreen.records import ClaimRecord, Partition
 from evergreen.storage.damage import readable
-from evergreen.storage.lake import Lake, to_frame
+from evergreen.storage.frames import to_frame
+from evergreen.storage.lake import Lake
 from evergreen.storage.objects import delta_options, open_store, reached
 from evergreen.storage.removals import require_kept
 from evergreen.storage.revisions import known_scores

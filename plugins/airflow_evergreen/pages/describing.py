@@ -14,7 +14,7 @@ from evergreen.errors import Refused
 from evergreen.features.explanation import EXPLANATION, Explanation
 from evergreen.foreign_text import for_chart
 from evergreen.incidents import HEADINGS
-from evergreen.judging.champion import require_promoted
+from evergreen.judging.promotions import require_promoted
 from evergreen.records import (
     AttemptRecord,
     BatchRecord,

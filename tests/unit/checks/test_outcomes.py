@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from evergreen.checks.outcomes import _outcome_schema, check_outcomes
-from evergreen.judging.champion import promotion_decided
+from evergreen.judging.promotions import promotion_decided
 from tests.unit.small_loop import SmallLoop, day, doubled, make_rows
 
 

@@ -12,7 +12,7 @@ from evergreen.checks.proving import columns_of, find_unproven
 from evergreen.config.expectations_config import ExpectationsConfig
 from evergreen.config.fields import ColumnType
 from evergreen.errors import ConfigInvalid
-from evergreen.storage.lake import to_frame
+from evergreen.storage.frames import to_frame
 
 PATH = Path("models/taxi/expectations.yaml")
 ROWS = 30_000

@@ -11,7 +11,8 @@ from evergreen.demo.stream import DemoStream
 from evergreen.features import reading
 from evergreen.features.reading import published
 from evergreen.judging import champion
-from evergreen.judging.champion import promotion_decided, scored_partition
+from evergreen.judging.champion import scored_partition
+from evergreen.judging.promotions import promotion_decided
 from evergreen.records import BatchRecord, ClaimRecord, VerdictRecord
 from evergreen.steps.check_drift import check_drift
 from evergreen.storage import pieces

@@ -4,7 +4,7 @@ import pytest
 
 from evergreen.batches import Calendar
 from evergreen.config.model_folder import load_model_folder
-from evergreen.judging.champion import judged_promotion, next_effective, promotion_decided, promotion_serving
+from evergreen.judging.promotions import judged_promotion, next_effective, promotion_decided, promotion_serving
 from evergreen.records import ClaimRecord, PromotionRecord
 from evergreen.storage.stores import open_stores
 

@@ -11,7 +11,7 @@ from evergreen.serving.values import NotPlain, as_frame, as_value, compile_reade
 from evergreen.sources.casting import cast_column
 from evergreen.sources.json_lines import as_text, load_json
 from evergreen.storage.columns import arrow_type
-from evergreen.storage.lake import to_frame
+from evergreen.storage.frames import to_frame
 
 NULLS = ("", "NA")
 WRITTEN = [

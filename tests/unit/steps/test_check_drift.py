@@ -11,7 +11,7 @@ from evergreen.config.model_folder import parse_policies
 from evergreen.config.policies_config import RetrainConfig
 from evergreen.demo.stream import DemoStream
 from evergreen.incidents import last_incident
-from evergreen.judging.champion import promotion_decided
+from evergreen.judging.promotions import promotion_decided
 from evergreen.records import ClosingRecord, PromotionRecord, VerdictRecord
 from evergreen.steps.check_drift import _conclude, check_drift
 from evergreen.storage.stores import open_stores

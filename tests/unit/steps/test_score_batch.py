@@ -17,7 +17,8 @@ from evergreen.errors import SourceChanged
 from evergreen.features.building import build_features, call_predict
 from evergreen.features.rowwise import find_streamable
 from evergreen.incidents import last_incident
-from evergreen.judging.champion import promotion_serving, scored_partition
+from evergreen.judging.champion import scored_partition
+from evergreen.judging.promotions import promotion_serving
 from evergreen.records import BatchRecord, ClaimRecord, PromotionRecord
 from evergreen.steps.score_batch import _claim, score_batch
 from evergreen.storage.pieces import ROWS

@@ -11,7 +11,8 @@ from deltalake import DeltaTable
 from evergreen.errors import SchemaChanged, SourceChanged
 from evergreen.records import Partition
 from evergreen.storage.content import content_hash, plain
-from evergreen.storage.lake import Lake, describe, to_frame
+from evergreen.storage.frames import to_frame
+from evergreen.storage.lake import Lake, describe
 
 DAY = "2024-01-01"
 ROWS = pa.table({"id": [2, 1, 3], "kind": ["b", None, ""], "x": [0.1, 1e300, None]})

@@ -15,7 +15,8 @@ from werkzeug.serving import make_server
 from evergreen.errors import Outage, SourceChanged
 from evergreen.records import Partition
 from evergreen.storage.content import content_hash
-from evergreen.storage.lake import Lake, piece_to_frame, to_frame
+from evergreen.storage.frames import piece_to_frame, to_frame
+from evergreen.storage.lake import Lake
 from evergreen.storage.pieces import ROWS
 
 DAY = "2024-01-01"
