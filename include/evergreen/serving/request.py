@@ -50,7 +50,8 @@ class RowsInvalid(Refused):
     def __init__(self, model: str, mistakes: list[Mistake]) -> None:
         self.mistakes = mistakes[:_MISTAKES]
         first = mistakes[0]
-        where = "the request" if first.row is None else f"row {first.row}, {first.field}"
+        places = [f"row {first.row}"] if first.row is not None else []
+        where = ", ".join(places + ([first.field] if first.field is not None else [])) or "the request"
         more = f", and {len(mistakes) - 1} more" if len(mistakes) > 1 else ""
         super().__init__(f"model {model}: {where}: found {first.found}; valid: {first.valid}{more}")
 
@@ -121,10 +122,11 @@ class RowContract:
             raise RowsInvalid(self.model.id, [Mistake(None, None, found, _FORM)]) from None
         rows = given.get("rows") if isinstance(given, dict) else None
         if not isinstance(rows, list) or set(given) != {"rows"}:
-            found = (
-                f"the fields {', '.join(sorted(given)) or 'none'}"[:_TOLD] if isinstance(given, dict) else _tell(given)
-            )
+            names = ", ".join(sorted(map(_tell_name, given))) if isinstance(given, dict) else ""
+            found = f"the fields {names or 'none'}"[:_TOLD] if isinstance(given, dict) else _tell(given)
             raise RowsInvalid(self.model.id, [Mistake(None, None, found, _FORM)])
+        if getattr(given, "twice", ()):
+            raise RowsInvalid(self.model.id, [Mistake(None, "rows", "the field twice", "each field once")])
         if not 0 < len(rows) <= self.most_rows:
             valid = f"1 to {self.most_rows} rows a request"
             raise RowsInvalid(self.model.id, [Mistake(None, None, f"{len(rows)} rows", valid)])
@@ -138,9 +140,11 @@ class RowContract:
         known = {name for column, declared in self.columns.items() for name in (column, *declared.renamed_from)}
         for i, row in enumerate(rows):
             for name in row.keys() - known:
-                yield Mistake(i, name, _tell(row[name]), f"no such field; there are {', '.join(self.columns)}")
+                yield Mistake(
+                    i, _tell_name(name), _tell(row[name]), f"no such field; there are {', '.join(self.columns)}"
+                )
             for name in getattr(row, "twice", ()):
-                yield Mistake(i, name, "the field twice", "each field once")
+                yield Mistake(i, _tell_name(name), "the field twice", "each field once")
 
     def _read_column(
         self, name: str, declared: ColumnType, rows: list[dict[str, Any]], mistakes: list[Mistake]
@@ -207,4 +211,9 @@ def _tell(value: Any) -> str:
     if isinstance(value, dict | list):
         return "an object" if isinstance(value, dict) else "a list"
     text = "null" if value is None else str(value) if isinstance(value, Number) else repr(value)
-    return text.encode(errors="backslashreplace").decode()[:_TOLD]
+    return _tell_name(text)
+
+
+def _tell_name(name: str) -> str:
+    """A field's name as an answer can hold it: half a character is no UTF-8."""
+    return name.encode(errors="backslashreplace").decode()[:_TOLD]

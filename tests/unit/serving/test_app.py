@@ -274,6 +274,30 @@ def test_of_a_request_of_strange_fields_a_hundred_are_told(client: httpx.Client)
     assert (answer.status_code, len(answer.json()["mistakes"])) == (422, 100)
 
 
+@pytest.mark.parametrize("way", ["predict", "explain"])
+@pytest.mark.parametrize(
+    ("body", "field", "found"),
+    [
+        ('{"rows": [{"id": 1, "at": "2024-01-04T01:00:00", "x": 1, "\\ud800": 1}]}', r"\ud800", "1"),
+        ('{"rows": [{"id": 1, "at": "2024-01-04T01:00:00", "x": 1, "%s": 1}]}' % ("f" * 5_000), "f" * 100, "1"),
+        ('{"\\ud800": 1}', None, r"the fields \ud800"),
+        ('{"rows": [1], "rows": [{"id": 1, "at": "2024-01-04T01:00:00", "x": 1}]}', "rows", "the field twice"),
+    ],
+    ids=["half a character", "a long name", "half a character outside of rows", "rows twice"],
+)
+def test_a_field_of_an_odd_name_is_refused_under_the_requests_id(
+    client: httpx.Client, body: str, field: str | None, found: str, way: str
+) -> None:
+    answer = client.post(f"/models/small/{way}", content=body, headers={"X-Request-ID": "odd"})
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["request_id"] == "odd"
+    assert [(one["field"], one["found"]) for one in answer.json()["mistakes"]] == [(field, found)]
+
+
+def test_a_row_that_is_no_object_is_named_by_its_number_alone(client: httpx.Client) -> None:
+    assert ask(client, ["row"]).json()["error"] == "model small: row 0: found 'row'; valid: an object"
+
+
 def test_openapi_has_the_contract_and_an_example_that_is_answered(client: httpx.Client, lived: SmallLoop) -> None:
     document = client.get("/openapi.json").json()
     said = document["paths"]["/models/small/predict"]["post"]["requestBody"]["content"]["application/json"]
