@@ -74,7 +74,19 @@ def _parse(contents: Mapping[str, bytes]) -> tuple[pa.Table, int, int]:
     once: dict[tuple[Any, ...], dict[str, Any]] = {}
     for answer in read:
         once.setdefault(tuple(answer[name] for name in ONCE), answer)
-    return pa.Table.from_pylist(list(once.values()), ANSWERS), len(read) - len(once), len(lines) - len(read)
+    rows = _as_table(list(once.values()))
+    return rows, len(read) - len(once), len(lines) - len(read) + len(once) - rows.num_rows
+
+
+def _as_table(answers: list[dict[str, Any]]) -> pa.Table:
+    """Answers as rows; left out is one with a value that its column does not hold, such as a number beyond 2^63."""
+    try:
+        return pa.Table.from_pylist(answers, ANSWERS)
+    except (pa.ArrowException, OverflowError, UnicodeError):
+        if len(answers) == 1:
+            return ANSWERS.empty_table()
+        half = len(answers) // 2
+        return pa.concat_tables([_as_table(answers[:half]), _as_table(answers[half:])])
 
 
 def _read(line: bytes) -> dict[str, Any] | None:
@@ -84,5 +96,5 @@ def _read(line: bytes) -> dict[str, Any] | None:
         answer["at"] = datetime.fromisoformat(answer["at"]).astimezone(UTC)
         kinds = (isinstance(answer.get(name), kind | None) for name, kind in _KINDS.items())
         return answer if all(kinds) and answer.keys() >= {*ONCE} else None
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None

@@ -95,13 +95,18 @@ def test_answers_are_taken_in_once_as_a_batch_however_often_they_came(lived: Sma
     assert answers["prediction"].tolist() == scored["prediction"].tolist()
     assert answers["key"].tolist() == [json.dumps([number]) for number in scored["id"]]
     # Again, and for a batch before: nothing moves, and what came since waits for the next one.
-    spool.write("later.jsonl", b"no JSON\n")
+    row = '{"request_id": "%s", "row": %s, "key": "[1]", "at": "%s"}'
+    spoilt = [
+        "no JSON", "[" * 100_000, row % ("a", 10**30, "2024-01-04T00:00:00Z"),
+        row % ("\\ud800", 0, "2024-01-04T00:00:00Z"), row % ("c", 0, "0001-01-01T00:00:00+20:00"),
+    ]  # fmt: skip
+    spool.write("later.jsonl", "".join(f"{line}\n" for line in spoilt).encode())
     assert ingest_answers(loop.model, loop.at, day(3)) == record
     assert ingest_answers(loop.model, loop.at, day(2)) == record
     loop.run(doubled, 4)
     after = loop.stores.ledger.last(AnswersRecord, "batches")
     assert after is not None
-    assert (after.as_of, after.rows, after.torn) == (day(4), 0, 1)
+    assert (after.as_of, after.rows, after.torn) == (day(4), 0, len(spoilt))
     assert len(read_answers(loop.stores, day(4))) == ROWS
     assert arms_of(loop) == []
 
