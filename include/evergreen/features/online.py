@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from evergreen.config.data_schema import DataSchema
-from evergreen.errors import EvergreenError, FeaturesInvalid, ModelIncompatible, NotReady
+from evergreen.errors import EvergreenError, FeaturesInvalid, ModelIncompatible, NotReady, Outage
 from evergreen.features.view_values import calendar_of, get_view, last_ended, read_values
 from evergreen.features.views import Views, join_values, known_values, list_values, oldest_time, require_key
 from evergreen.records import Partition, ViewRecord
@@ -121,7 +121,11 @@ class OnlineViews:
         :raises Outage: if the store does not answer.
         """
         for view in self.views:
-            rows = join_values(rows, view, self._read(view, rows))
+            try:
+                rows = join_values(rows, view, self._read(view, rows))
+            except (ValueError, TypeError) as error:
+                problem = f"the online store holds what are no values of {', '.join(view.columns)}: {error}"
+                raise Outage(f"{view.title}: {problem}; delete it there, compute_views writes it anew") from error
         return rows
 
     def _read(self, view: ViewRecord, rows: pd.DataFrame) -> pd.DataFrame:

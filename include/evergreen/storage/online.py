@@ -160,4 +160,9 @@ class SQLiteStore:
             with closing(sqlite3.connect(uri, timeout=_WAIT, uri=True)) as connection, connection:
                 yield connection
         except sqlite3.Error as error:
-            raise Outage(f"online store {self._path}: {error}", str(self._path)) from error
+            spoilt = "; delete the file, the next compute_views makes it anew" if _is_spoilt(error) else ""
+            raise Outage(f"online store {self._path}: {error}{spoilt}", str(self._path)) from error
+
+
+def _is_spoilt(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)

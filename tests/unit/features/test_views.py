@@ -1,5 +1,8 @@
 """A feature view's values are those that had arrived before a batch, in training, in its predictions, and online."""
 
+import shutil
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -122,6 +125,17 @@ def test_a_store_that_does_not_answer_is_an_outage_of_that_request(loop, tmp_pat
     broken.write_text("no database, but longer than the header of one would be " * 20)
     views = replace(served.views, stores=Stores(replace(loop.at, online=f"sqlite:///{broken}"), "small"))
     with pytest.raises(Outage, match="online store"):
+        replace(served, views=views).predict(as_rows(make_arrivals(10)))
+
+
+@pytest.mark.parametrize("content", ["x", "1", "[1]", "{}", '["a", "b"]', "[1, 2, 3]"])
+def test_what_somebody_else_has_written_into_the_store_is_told_by_view(loop, tmp_path, content):
+    served, file = answering(loop, 10), tmp_path / "online.db"
+    shutil.copy(loop.at.online.removeprefix("sqlite:///"), file)
+    with closing(sqlite3.connect(file)) as store, store:
+        store.execute("UPDATE latest SET content = ?", (content,))
+    views = replace(served.views, stores=Stores(replace(loop.at, online=f"sqlite:///{file}"), "small"))
+    with pytest.raises(Outage, match=r"zones.*the online store holds what are no values of trips, mean_x: .*; delete"):
         replace(served, views=views).predict(as_rows(make_arrivals(10)))
 
 

@@ -73,7 +73,7 @@ def test_what_is_too_old_for_any_later_batch_is_deleted(store):
 
 def test_a_file_that_is_no_database_is_told(tmp_path):
     (tmp_path / "online.db").write_text("not a database, but longer than a header of one would be " * 20)
-    with pytest.raises(Outage, match=r"online store .*online\.db: file is not a database"):
+    with pytest.raises(Outage, match=r"online store .*online\.db: file is not a database; delete the file"):
         open_online(f"sqlite:///{tmp_path / 'online.db'}").read("v", ["k"])
 
 
