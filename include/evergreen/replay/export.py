@@ -56,6 +56,8 @@ def export_onnx(model: ModelFolder, at: Locations, version: int | None, file: Pa
     with needs_extra("onnx", "evergreen export --onnx"):
         import onnxruntime  # noqa: F401
         import skl2onnx  # noqa: F401
+    if not file.absolute().parent.is_dir():
+        raise Refused(f"{file}: found no folder {file.parent}; make it, or name a file in one that is there")
     stores = stores_of(model, at)
     promotion = _choose(stores, version)
     packed = stores.models.load_promoted(promotion)

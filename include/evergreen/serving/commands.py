@@ -21,7 +21,9 @@ _TOKEN = "EVERGREEN_SERVE_TOKEN"  # noqa: S105 - a variable's name
 @click.option(
     "--host", default="127.0.0.1", show_default=True, help="Address; others than this machine's want a guard."
 )
-@click.option("--port", default=8000, show_default=True, help="Port; 0 takes a free one.")
+@click.option(
+    "--port", default=8000, show_default=True, type=click.IntRange(0, 65_535), help="Port; 0 takes a free one."
+)
 @click.option(
     "--poll",
     default=5.0,
@@ -127,6 +129,8 @@ def _require_guard(host: str, token: str | None, cert: Path | None, key: Path | 
     """
     if (cert is None) != (key is None) or (client_ca is not None and cert is None):
         raise Refused("--tls-cert, --tls-key, --client-ca: found one without the other; valid: both, or all three")
+    if cert is not None and key is not None:
+        _require_readable(cert, key, client_ca)
     if token is not None and len(token) < 16:
         raise Refused(f"{_TOKEN}: found {len(token)} characters; valid: 16 or more, such as openssl rand -hex 32")
     if not (_is_loopback(host) or token or client_ca):
@@ -134,6 +138,17 @@ def _require_guard(host: str, token: str | None, cert: Path | None, key: Path | 
             f"--host {host}: callers of other machines would be answered without a guard; set {_TOKEN}, or ask for "
             "their certificates (--tls-cert, --tls-key, --client-ca)"
         )
+
+
+def _require_readable(cert: Path, key: Path, client_ca: Path | None) -> None:
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(cert, key)
+        if client_ca is not None:
+            context.load_verify_locations(client_ca)
+    except OSError as error:
+        named = ", ".join(str(file) for file in (cert, key, client_ca) if file is not None)
+        raise Refused(f"--tls-cert, --tls-key, --client-ca: {named}: {error}; valid: PEM, a key of its cert") from error
 
 
 def _is_loopback(host: str) -> bool:

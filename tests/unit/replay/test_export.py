@@ -154,6 +154,12 @@ def test_a_conversion_that_predicts_otherwise_is_not_written(
         export_onnx(loop.model, loop.at, 9, tmp_path / "small.onnx")
 
 
+def test_a_folder_that_is_not_there_is_told_before_anything_is_converted(tmp_path: Path) -> None:
+    loop = SmallLoop.under(tmp_path)
+    with pytest.raises(Refused, match=r"model\.onnx: found no folder .*/nowhere; make it"):
+        export_onnx(loop.model, loop.at, None, tmp_path / "nowhere" / "model.onnx")
+
+
 def test_without_a_version_or_the_packages_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loop = SmallLoop.under(tmp_path)
     loop.take(doubled, 1)

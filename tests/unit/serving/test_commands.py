@@ -18,6 +18,7 @@ from evergreen.serving.commands import serve
         ([], "short", "found 5 characters; valid: 16 or more"),
         (["--tls-cert", "CERT"], None, "found one without the other"),
         (["--client-ca", "CERT"], None, "found one without the other"),
+        (["--tls-cert", "CERT", "--tls-key", "CERT"], None, "cert.pem: [SSL] PEM lib"),
         (["--host", "0.0.0.0"], "a" * 16, "there is no lake"),
         (["--host", "localhost"], None, "there is no lake"),
         (["--host", "::1"], None, "there is no lake"),
@@ -37,3 +38,10 @@ def test_what_cannot_be_served_is_refused_in_words(
     assert isinstance(result.exception, Refused)
     assert told in str(result.exception)
     assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize("port", ["65536", "-1", "http"])
+def test_what_is_no_port_is_refused(port: str) -> None:
+    result = CliRunner().invoke(serve, ["taxi", "--port", port])
+    assert result.exit_code == 2
+    assert "Invalid value for '--port'" in result.output
