@@ -44,6 +44,9 @@ class NamedRows:
             raise Refused(f"column: found {unknown[0]!r}; valid: one of {', '.join(declared)}")
         if len(self.columns) != len(self.values):
             raise Refused(f"key: found {len(self.values)} values; valid: one for each of {named}")
+        if empty := [name for name, value in zip(self.columns, self.values, strict=True) if not value.strip()]:
+            # It would mean each row that has no value there, and be found in every text.
+            raise Refused(f"key: found an empty value of {empty[0]}; valid: what names the rows, such as a key")
         for name, value in zip(self.columns, self.values, strict=True):
             if cast_column(pa.chunked_array([[value]]), declared[name], ()).values.null_count:
                 raise Refused(f"key: found a value that is no {declared[name].type}, as {name} is; valid: one that is")

@@ -94,7 +94,10 @@ def forget_rows(
     :raises NotReady: while a batch is half taken in or half scored, or another process is at it.
     """
     stores, by = stores_of(model, at), columns or model.config.rows.key
-    named = NamedRows(model.config, by, values)
+    try:
+        named = NamedRows(model.config, by, values)
+    except Refused as error:
+        raise Refused(f"model {model.id}: {error}") from None
     with hold_lease(at, model.id, "forgetting"):
         _require_rest(model, stores)
         remover = Remover(at, model.id)

@@ -287,9 +287,11 @@ def test_it_waits_for_a_batch_that_is_being_taken_in(loop):
     ("values", "columns", "said"),
     [
         (("nobody",), ("who",), r"no row, label or prediction has this value of who"),
-        (("a",), ("name",), r"column: found 'name'; valid: one of at, id, who, x"),
+        (("a",), ("name",), r"model small: column: found 'name'; valid: one of at, id, who, x"),
         (("a", "b"), (), r"key: found 2 values; valid: one for each of id"),
         (("many",), ("x",), r"key: found a value that is no float, as x is"),
+        (("",), (), r"key: found an empty value of id; valid: what names the rows"),
+        ((OTHERS, "  "), ("who", "id"), r"key: found an empty value of id"),
     ],
 )
 def test_a_slip_is_refused_and_changes_nothing(lived, values, columns, said):
