@@ -3,7 +3,9 @@
 import hashlib
 import io
 import json
+import lzma
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,26 +77,34 @@ def read_export(path: Path, sha256: str) -> ExportedVersion:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            entries = {name: archive.read(name) for name in archive.namelist()}
-    except (OSError, zipfile.BadZipFile, RuntimeError) as error:
-        raise Refused(f"{path}: cannot be read: {error}; export the version once more") from error
-    manifest = entries.pop(_MANIFEST, b"")
-    if (found := hashlib.sha256(manifest).hexdigest()) != sha256:
-        raise Refused(
-            f"{path}: its manifest has SHA-256 {found[:16]}…, expected {sha256[:16]}…: it was altered, or is another "
-            "export. Nothing of it was run; export the version once more"
-        )
-    try:
-        read = Manifest.model_validate_json(manifest)
+            # Hashed piece by piece: an entry that was blown up is never held in memory.
+            hashes = {name: _hash_entry(archive, name) for name in archive.namelist()}
+            if (found := hashes.pop(_MANIFEST, "no manifest")) != sha256:
+                raise Refused(
+                    f"{path}: its manifest has SHA-256 {found[:16]}…, expected {sha256[:16]}…: it was altered, or is "
+                    "another export. Nothing of it was run; export the version once more"
+                )
+            read = Manifest.model_validate_json(archive.read(_MANIFEST))
+            wanted = {f"{_PACKED}{name}": digest for name, digest in read.hashes.items()}
+            odd = sorted(name for name in {*hashes, *wanted} if hashes.get(name) != wanted.get(name))
+            odd += [name for name in read.hashes if name.startswith("/") or ".." in name.split("/")]
+            if odd:
+                raise Refused(
+                    f"{path}: {', '.join(odd)}: not as exported. Nothing of it was run; export the version once more"
+                )
+            return ExportedVersion(read, {name: archive.read(f"{_PACKED}{name}") for name in read.hashes})
     except ValidationError as error:
         raise Refused(f"{path}: another release has written it: {error.errors()[0]['msg']}; use the same") from error
-    found_files = {name.removeprefix(_PACKED): content for name, content in entries.items()}
-    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in found_files.items()}
-    odd = sorted(name for name in {*hashes, *read.hashes} if hashes.get(name) != read.hashes.get(name))
-    odd += [name for name in hashes if name.startswith("/") or ".." in name.split("/")]
-    if odd:
-        raise Refused(f"{path}: {', '.join(odd)}: not as exported. Nothing of it was run; export the version once more")
-    return ExportedVersion(read, found_files)
+    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:
+        raise Refused(f"{path}: cannot be read: {error}; export the version once more") from error
+
+
+def _hash_entry(archive: zipfile.ZipFile, name: str) -> str:
+    digest = hashlib.sha256()
+    with archive.open(name) as entry:
+        while piece := entry.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def _as_json(manifest: Manifest) -> bytes:

@@ -1,6 +1,7 @@
 """A version crosses into another environment: its very files, judged there on that environment's own labels."""
 
 import shutil
+import tracemalloc
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -131,6 +132,24 @@ def test_an_altered_export_is_refused_and_nothing_of_it_is_run(production, carri
     (tmp_path / "no.zip").write_bytes(b"no archive")
     with pytest.raises(Refused, match=r"no\.zip: cannot be read"):
         read_export(tmp_path / "no.zip", sha256)
+    content = bytearray(path.read_bytes())
+    content[60:80] = bytes(20)
+    (tmp_path / "torn.zip").write_bytes(content)
+    with pytest.raises(Refused, match=r"torn\.zip: cannot be read: .*; export the version once more"):
+        read_export(tmp_path / "torn.zip", sha256)
+
+
+def test_an_entry_that_was_blown_up_is_never_held_in_memory(tmp_path):
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("manifest.json", bytes(64 << 20))
+        archive.writestr("packed/../../features.py", bytes(64 << 20))
+    tracemalloc.start()
+    try:
+        with pytest.raises(Refused, match=r"its manifest has SHA-256 .* Nothing of it was run"):
+            read_export(tmp_path / "bomb.zip", "0" * 64)
+        assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_the_same_version_gives_the_same_bytes(dev, carried, tmp_path):
