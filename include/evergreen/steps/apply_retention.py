@@ -36,7 +36,9 @@ def _find_bound(config: ModelConfig, stores: Stores, table: str, batch: str) -> 
     """The first batch of a table that has to be kept at a batch."""
     calendar = config.calendar
     index = calendar.index(batch)
-    oldest = calendar.end(batch) - config.retention.ages[table]
+    # An age may reach back further than dates do.
+    age = min(config.retention.ages[table], calendar.end(batch) - calendar.moment(calendar.name(0)))
+    oldest = calendar.end(batch) - age
     bound = calendar.name(max(0, min(index, calendar.index(calendar.containing(oldest)))))
     return min(bound, _oldest_needed(config, stores, table, batch)) if table in NEEDED else bound
 

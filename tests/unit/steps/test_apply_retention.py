@@ -102,6 +102,13 @@ def test_killed_between_record_and_removal_it_goes_on(loop, monkeypatch):
     assert bounds == sorted(set(bounds))
 
 
+def test_an_age_beyond_all_dates_removes_nothing(loop):
+    stand = records(loop.model, loop.at) | tables(loop.model, loop.at)
+    ages = loop.using(retention={"raw": "99999 years", "quarantine": "1500 years"})
+    assert apply_retention(ages.model, ages.at, day(7))["raw"] == day(7)
+    assert records(loop.model, loop.at) | tables(loop.model, loop.at) == stand
+
+
 def test_ages_are_read_as_people_write_them():
     ages = RetentionConfig.model_validate({"raw": "400 days", "clean": "18 months", "labels": "2 weeks"}).ages
     assert ages == {"raw": timedelta(400), "clean": timedelta(558), "labels": timedelta(14)}
