@@ -183,7 +183,9 @@ def _say_sections(sections: dict[str, list[str]]) -> None:
 @click.argument("model_id", metavar="MODEL")
 @click.argument("version")
 @click.option("--files", "as_files", is_flag=True, help="List the files in which the rows lie, with their hashes.")
-@click.option("--dvc", type=click.Path(path_type=Path), help="Write a .dvc file of them, above the lake.")
+@click.option(
+    "--dvc", type=click.Path(dir_okay=False, path_type=Path), help="Write a .dvc file of them, above the lake."
+)
 def list_data(model_id: str, version: str, as_files: bool, dvc: Path | None) -> None:
     """Say what a data VERSION is made of: its hash, or the number of a promoted version, which learnt from it."""
     from evergreen.judging.promotions import require_promoted
@@ -217,6 +219,11 @@ def main() -> None:
         sys.exit(130)
     except (EvergreenError, ValueError) as error:
         console.print(str(error), style="red")
+        sys.exit(2)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        console.print(f"{error.filename}: cannot be read or written: {error.strerror}", style="red")
         sys.exit(2)
 
 

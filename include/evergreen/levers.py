@@ -153,7 +153,7 @@ def acknowledge(model_id: str, incident: str, reason: str, until: str | None) ->
 @click.argument("model_id", metavar="MODEL")
 @click.argument("version", type=int)
 @click.option("--why", "reason", required=True, help="Why; it goes on record.")
-@click.option("--export", "export", type=click.Path(path_type=Path), help="Write the file to carry, and stop there.")
+@click.option("--export", type=click.Path(dir_okay=False, path_type=Path), help="Write the file to carry; stop there.")
 @click.option("--import", "source", type=click.Path(path_type=Path), help="Take in a file that was carried here.")
 @click.option("--sha256", default="", help="Of a file that was carried: what its export has said.")
 def promote_to(
@@ -167,6 +167,8 @@ def promote_to(
     from evergreen.steps.import_version import describe_imported, import_version
     from evergreen.storage.exported import read_export
 
+    if (source is not None) != bool(sha256) or (source is not None and export is not None):
+        raise click.UsageError("say --import FILE --sha256 …, which its export has said, or --export FILE, or neither")
     model, here = get_model_folder(model_id, model_roots()), Locations.from_environment()
     if source is not None:
         exported = read_export(source, sha256)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from evergreen.cli import cli
+from evergreen.cli import cli, main
 from evergreen.config.locations import Locations
 from evergreen.errors import Refused
 from evergreen.incidents import report
@@ -101,3 +101,29 @@ def test_why_tells_of_the_challenger_that_waits(lived, tmp_path):
     told = call(["why", "small"], tmp_path, EVERGREEN_HOME=tmp_path).output
     assert f"small: the challenger of attempt {day(1)}.0, made at batch {day(1)}" in told
     assert "outcome: needs approval: " in told
+
+
+def test_a_file_that_cannot_be_written_is_named_without_a_traceback(lived, monkeypatch, capsys):
+    monkeypatch.setenv("EVERGREEN_HOME", str(lived))
+    monkeypatch.setenv("EVERGREEN_MODELS", str(lived / "models"))
+    nowhere = f"{lived}/nowhere/v.zip"
+    monkeypatch.setattr("sys.argv", ["evergreen", "promote-to", "b", "small", "2", "--why", "a", "--export", nowhere])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "v.zip: cannot be read or written: No such file" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    "more", [["--import", "v.zip"], ["--sha256", "00"], ["--import", "v", "--sha256", "0", "--export", "w"]]
+)
+def test_what_is_carried_into_an_environment_needs_its_hash(more, lived):
+    done = call(["promote-to", "production", "small", "2", "--why", "a", *more], lived, EVERGREEN_HOME=lived)
+    assert done.exit_code == 2
+    assert "say --import FILE --sha256 …, which its export has said" in done.output
+
+
+def test_a_file_is_not_written_in_place_of_a_folder(lived):
+    done = call(["data", "small", "2", "--dvc", str(lived)], lived, EVERGREEN_HOME=lived)
+    assert done.exit_code == 2
+    assert "is a directory" in done.output
