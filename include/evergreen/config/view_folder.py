@@ -11,7 +11,7 @@ from evergreen.config.contract import RESERVED, ModelConfig
 from evergreen.config.fields import HOUR, Column, Contract, Limit, Misfit
 from evergreen.config.mistakes import suggest
 from evergreen.config.model_folder import ModelFolder, get_model_folder, read_code, read_contract
-from evergreen.errors import ConfigInvalid
+from evergreen.errors import ConfigInvalid, ModelNotFound
 
 
 class ViewConfig(Contract):
@@ -33,6 +33,9 @@ class ViewConfig(Contract):
     def _parts_agree(self) -> Self:
         if self.ttl == timedelta.max:
             raise Misfit("ttl: found forever; valid: a duration such as 30d, so that a batch reads a bounded past")
+        named = (*self.key, self.event_time)
+        if len(set(named)) < len(named):
+            raise Misfit(f"key, event_time: found {', '.join(named)}; valid: each column once")
         taken = RESERVED | {*self.key, self.event_time}
         if twice := taken & set(self.columns):
             raise Misfit(f"columns: found {sorted(twice)[0]!r}, which is a key, a time or our own; valid: another name")
@@ -80,7 +83,10 @@ def load_views(model: ModelFolder, roots: list[Path], models: list[Path]) -> dic
 def _load(path: Path, model: ModelFolder, models: list[Path]) -> ViewFolder:
     file = path / "view.yaml"
     config = read_contract(file, ViewConfig)
-    source = model.config if config.source == model.id else get_model_folder(config.source, models).config
+    try:
+        source = model.config if config.source == model.id else get_model_folder(config.source, models).config
+    except ModelNotFound as error:
+        raise ConfigInvalid(str(file), [f"source: found {config.source!r}; {error}"]) from error
     declared = source.rows.columns
     problems = [
         f"key, event_time, reads: found {name!r}, no column of {config.source}; {suggest(name, list(declared))}"

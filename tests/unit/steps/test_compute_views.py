@@ -177,6 +177,12 @@ def test_a_version_that_is_nowhere_is_told(loop, tmp_path):
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
+        (("source: small", "source: smal"), r"view\.yaml: source: found 'smal'; .*there are: small"),
+        (
+            ("key: [zone]", "key: [zone, zone]"),
+            r"view\.yaml: .*key, event_time: found zone, zone, at; valid: each column",
+        ),
+        (("key: [zone]", "key: [at]"), r"key, event_time: found at, at; valid: each column once"),
         (("key: [zone]", "key: [zon]"), r"found 'zon', no column of small; did you mean zone\?"),
         (("event_time: at", "event_time: x"), "event_time: found 'x'; valid: a timestamp or date column of small"),
         (("ttl: 2d", "ttl: forever"), "ttl: found forever; valid: a duration such as 30d"),
