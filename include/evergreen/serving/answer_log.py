@@ -66,6 +66,8 @@ class AnswerLog:
         # Written down, and not yet in the spool: name, content, rows.
         self._files: list[tuple[str, bytes, int]] = []
         self._lock, self._flushing, self._told = threading.Lock(), threading.Lock(), 0
+        # Why they could not be written the last time; told once.
+        self._outage = ""
 
     def keys(self, rows: Rows) -> list[str]:
         """The key of each row as one text."""
@@ -91,7 +93,11 @@ class AnswerLog:
             try:
                 self._write()
             except Outage as error:
-                _logger.warning("model %s: %d answers wait: %s", self.model.id, self.waiting, one_line(str(error)))
+                if str(error) != self._outage:
+                    _logger.warning("model %s: %d answers wait: %s", self.model.id, self.waiting, one_line(str(error)))
+                self._outage = str(error)
+            else:
+                self._outage = ""
             if self.lost > self._told:
                 told = "model %s: the log of answers has lost %d rows, %d in all: its buffer or its spool is full"
                 _logger.error(told, self.model.id, self.lost - self._told, self.lost)

@@ -1,6 +1,7 @@
 """`evergreen serve`."""
 
 import ipaddress
+import logging
 import os
 import ssl
 import threading
@@ -94,6 +95,9 @@ def serve(
     from evergreen.serving.champions import Champion, follow_all
     from evergreen.storage.stores import require_lake
 
+    # A service runs unseen: what it does without, and what waits, is told as errors are.
+    log = logging.getLogger("evergreen.serving")
+    log.setLevel(min(log.getEffectiveLevel(), logging.WARNING))
     token = os.environ.get(_TOKEN)
     _require_guard(host, token, tls_cert, tls_key, client_ca)
     at = Locations.from_environment()

@@ -1,5 +1,6 @@
 """`evergreen serve` answers other machines only behind a guard, and no model that is not there."""
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,14 @@ def test_what_is_no_port_is_refused(port: str) -> None:
     result = CliRunner().invoke(serve, ["taxi", "--port", port])
     assert result.exit_code == 2
     assert "Invalid value for '--port'" in result.output
+
+
+def test_what_the_service_does_without_is_told_though_other_commands_tell_errors_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("EVERGREEN_HOME", str(tmp_path))
+    caplog.set_level(logging.ERROR)
+    caplog.set_level(logging.NOTSET, "evergreen.serving")
+    CliRunner().invoke(serve, ["taxi"])
+    logging.getLogger("evergreen.serving.champions").warning("the next version cannot be loaded")
+    assert "the next version cannot be loaded" in caplog.text
