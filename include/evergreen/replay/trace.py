@@ -158,7 +158,10 @@ def _tell_absence(model: ModelFolder, stores: Stores, claim: ClaimRecord, key: t
         content = json.loads(row["content"])
         if isinstance(content, dict) and [str(content.get(name)) for name in model.config.rows.key] == [*key]:
             return f"it is in quarantine, {row['file']}, row {row['row']}: {row['reason']}"
-    return "no row of it has that key" if scored else f"nobody scored it: {claim.why}"
+    rows = partition_of(record) if record is not None else None
+    listed = [rows, rows.model_copy(update={"table": "quarantine_rows"})] if rows is not None else []
+    absent = "no row of it has that key" if scored else f"nobody scored it: {claim.why}"
+    return "; ".join([absent, *tell_removed(stores.ledger, listed)])
 
 
 def _name(model: ModelFolder, key: tuple[str, ...]) -> str:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from evergreen import read_predictions
 from evergreen.config.locations import Locations
 from evergreen.config.retention_config import RetentionConfig
-from evergreen.errors import RowsRemoved
+from evergreen.errors import Refused, RowsRemoved
 from evergreen.records import DataRecord, RetentionRecord
 from evergreen.replay.trace import trace_prediction
 from evergreen.steps.apply_retention import apply_retention
@@ -80,6 +80,12 @@ def test_who_asks_for_it_is_told(loop):
     with pytest.raises(RowsRemoved, match=r"version 1 cannot be fitted once more: clean of 1 batches.* by retention"):
         reproduce_model(loop.model, loop.at, 1, "ada: an audit")
     assert "raw of batch" in "".join(trace_prediction(loop.model, loop.at, day(6), ("6001",))["file"])
+
+
+def test_a_trace_of_what_is_not_found_says_that_quarantine_is_gone(loop):
+    apply_retention(loop.using(retention={"quarantine": "1 day"}).model, loop.at, day(7))
+    with pytest.raises(Refused, match=r"no row of it has that key; quarantine_rows of 1 batches, .* by retention"):
+        trace_prediction(loop.model, loop.at, day(6), ("nobody",))
 
 
 def test_a_backfill_brings_nothing_back_and_moves_no_bound(loop):

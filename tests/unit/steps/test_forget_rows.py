@@ -261,6 +261,8 @@ def test_what_named_the_rows_says_so_in_words(loop):
     (rescored,) = rescore_batches(loop.model, loop.at, day(3), day(3), None, "bob: again")
     assert rescored.why.startswith("nothing has changed")
     assert tables(loop.model, loop.at) == stand
+    with pytest.raises(Refused, match=r"no row of it has that key; 2 rows or labels of it: forgotten on"):
+        trace_prediction(loop.model, loop.at, day(3), (keys_of(3)[0],))
     sections = trace_prediction(loop.model, loop.at, day(3), (f"trip-{3000 + 9}",))
     assert sections["validation"][-1] == "1 rows or labels of it: forgotten on 2026-12-01 (bob: she asked)"
 
