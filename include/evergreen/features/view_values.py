@@ -174,10 +174,11 @@ def _as_declared(view: ViewRecord, values: object, end: pd.Timestamp, where: str
     for name in named:
         if values[name].isna().any():
             raise FeaturesInvalid(f"{where}, column {name}: found a null; expected none in key and event time")
+    # Before they are compared: what is of no column's type, such as a list, may not be comparable.
+    table = pa.table({name: _cast(values[name], name, kind, where) for name, kind in wanted.items()})
     if values.duplicated(named).any():
         twice = values.loc[values.duplicated(named), named].iloc[0].to_dict()
         raise FeaturesInvalid(f"{where}: returned two values of {twice}; expected one of each key and event time")
-    table = pa.table({name: _cast(values[name], name, kind, where) for name, kind in wanted.items()})
     latest = pd.Timestamp(pc.max(table[view.event_time].cast(pa.timestamp("us"))).as_py()) if len(values) else end
     if len(values) and latest >= end:
         raise FeaturesInvalid(

@@ -208,6 +208,7 @@ def test_a_mistake_in_view_yaml_is_told_with_file_and_field(loop, tmp_path, chan
             "return rows.assign(trips=1, mean_x=0.5, at=rows['at'].max(), zone='a')[NAMES]",
             "two values of .*'zone': 'a'",
         ),
+        ("return rows.head(1).assign(trips=1, mean_x=0.5, zone=[[1]])[NAMES]", "column zone: found object: .*expected"),
         ("return rows.head(1).assign(trips=1.5, mean_x=0.5)[NAMES]", "column trips: found float64: .*expected integer"),
         (
             "return rows.head(1).assign(trips='many', mean_x=0.5)[NAMES]",
