@@ -20,7 +20,9 @@ def bag() -> DagBag:
 def test_every_file_imports(bag: DagBag) -> None:
     """No file is broken, and none is passed over."""
     assert bag.import_errors == {}
-    assert {path.name for path in DAGS.glob("*.py")} == {Path(dag.fileloc).name for dag in bag.dags.values()}
+    without = {path.name for path in DAGS.glob("*.py")} - {Path(dag.fileloc).name for dag in bag.dags.values()}
+    # It makes a DAG of each model that tries challengers online.
+    assert without <= {"arms.py"}
 
 
 def test_every_dag_has_tags_and_an_owner(bag: DagBag) -> None:
