@@ -34,7 +34,7 @@ new-model: setup ## Propose a model folder from data: NAME=sales FROM="sales.csv
 # A file is one process's; tests/conftest.py says which begin.
 PYTEST := $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
 
-test: setup ## Run the tests that want no service and no whole stream: five minutes, for each change
+test: setup ## Run the tests that want no service and no whole stream: six minutes, for each change
 	$(PYTEST) --numprocesses 2 -m "not long" tests/unit tests/dags tests/integration
 
 # Three on two cores: half of the time tests of services wait.
