@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from dataclasses import dataclass, replace
 from datetime import time
 from pathlib import Path
@@ -11,7 +12,7 @@ from pydantic import ValidationError
 
 from evergreen.config.mistakes import describe_mistakes
 from evergreen.config.tasks_config import AlertsConfig
-from evergreen.errors import ConfigInvalid
+from evergreen.errors import ConfigInvalid, Refused
 
 _PACKAGE = Path(__file__).parents[1]
 _NOTE = "mlflow_uri"
@@ -21,12 +22,13 @@ _NOTE = "mlflow_uri"
 class Locations:
     """Where one deployment keeps its state.
 
-    :param env: scope of lake, ledger and registry names.
+    :param env: scope of lake, ledger and registry names; letters, digits, dots, ``_`` and ``-``.
     :param lake: URI or folder of the lake; the ledger stands beside its tables.
     :param landing: folder in which files arrive, one folder a model.
     :param tracking_uri: MLflow's tracking and registry URI.
     :param artifacts: where new experiments keep their artefacts; None leaves it to the MLflow server.
     :param online: URL of the store that serves the latest values of feature views; empty: there is none.
+    :raises Refused: if the environment's name is none.
     """
 
     env: str
@@ -35,6 +37,13 @@ class Locations:
     tracking_uri: str
     artifacts: str | None = None
     online: str = ""
+
+    def __post_init__(self) -> None:
+        # Paths and MLflow's names are made of it.
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.env):
+            raise Refused(
+                f"EVERGREEN_ENV: found {self.env!r}; valid: letters, digits, '.', '_' and '-', such as staging"
+            )
 
     @classmethod
     def under(cls, folder: Path, env: str = "dev", landing: str | None = None) -> Self:

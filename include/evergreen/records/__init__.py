@@ -4,7 +4,7 @@ A record's path is ``<env>/<model id>/<kind>/<id>/<n>``. Wall time and run ids s
 in equality: two runs that decide the same write equal records.
 """
 
-from evergreen.records.arms import AnswersRecord, ArmReport, ArmsRecord, Comparison
+from evergreen.records.arms import AnswersRecord, Arm, ArmReport, ArmsRecord, Comparison
 from evergreen.records.attempts import (
     ApprovalRecord,
     AttemptRecord,
@@ -61,6 +61,7 @@ __all__ = [
     "VIEWS",
     "AnswersRecord",
     "ApprovalRecord",
+    "Arm",
     "ArmReport",
     "ArmsRecord",
     "ArrivalRecord",

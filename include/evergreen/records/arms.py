@@ -5,6 +5,8 @@ from typing import ClassVar, Literal
 from evergreen.records.base import Part, Record
 from evergreen.records.feeds import Partition, SourceFile
 
+Arm = Literal["champion", "challenger"]
+
 
 class AnswersRecord(Record):
     """Files of online answers that were taken into the lake as of a batch; one that took none has no rows.
@@ -41,7 +43,7 @@ class ArmReport(Part):
     :ivar error: of these, in the gate's metric; None without any.
     """
 
-    arm: Literal["champion", "challenger"]
+    arm: Arm
     answered: int
     rows: int
     error: float | None

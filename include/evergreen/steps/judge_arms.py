@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from evergreen.config.locations import Locations
@@ -17,6 +18,7 @@ from evergreen.judging.promotions import require_promoted
 from evergreen.losses import METRICS
 from evergreen.records import (
     ApprovalRecord,
+    Arm,
     ArmReport,
     ArmsRecord,
     AttemptRecord,
@@ -213,15 +215,12 @@ def _look(model: ModelFolder, stores: Stores, begun: ArmsRecord, batch: str) -> 
         compared = compare_groups(old, champion["decision"].to_numpy(), new, challenger["decision"].to_numpy(), tuned)
         answered = int((answers["arm"] == "challenger").sum())
     metric = METRICS[model.config.gate.metric]
-    reports = (
-        ("champion", int((answers["arm"] == "champion").sum()), old),
-        ("challenger", answered, new),
-    )
-    arms = [
-        ArmReport(arm=arm, answered=count, rows=len(one), error=metric.of(one) if len(one) else None)  # type: ignore[arg-type]
-        for arm, count, one in reports
-    ]
-    return _Seen(tuple(arms), compared, int(failed.sum()))
+
+    def report_arm(arm: Arm, count: int, lost: np.ndarray) -> ArmReport:
+        return ArmReport(arm=arm, answered=count, rows=len(lost), error=metric.of(lost) if len(lost) else None)
+
+    by_champion = report_arm("champion", int((answers["arm"] == "champion").sum()), old)
+    return _Seen((by_champion, report_arm("challenger", answered, new)), compared, int(failed.sum()))
 
 
 def _lose(model: ModelFolder, stores: Stores, answers: pd.DataFrame, first: str, last: str) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import pytest
 
 from evergreen.config.locations import Locations, deployment_alerts, model_roots
 from evergreen.config.tasks_config import AlertsConfig
-from evergreen.errors import ConfigInvalid
+from evergreen.errors import ConfigInvalid, Refused
 
 NAMES = ("HOME", "ENV", "LAKE", "LANDING", "MODELS")
 
@@ -46,6 +46,16 @@ def test_each_variable_moves_its_own_place(variable, value, field, monkeypatch, 
     monkeypatch.setenv("EVERGREEN_HOME", str(tmp_path))
     monkeypatch.setenv(variable, value)
     assert getattr(Locations.from_environment(), field) == value
+
+
+@pytest.mark.parametrize("env", ["", " ", "../prod", "a/b", "eu west", "prod\n", ".prod"])
+def test_an_environment_whose_name_is_none_is_refused_before_a_path_is_made_of_it(env, monkeypatch, tmp_path):
+    monkeypatch.setenv("EVERGREEN_HOME", str(tmp_path))
+    at = Locations.from_environment()
+    monkeypatch.setenv("EVERGREEN_ENV", env)
+    for name in (Locations.from_environment, lambda: at.of_environment(env)):
+        with pytest.raises(Refused, match=r"EVERGREEN_ENV: found .*; valid: letters"):
+            name()
 
 
 def test_a_server_keeps_its_own_artefacts(monkeypatch):
