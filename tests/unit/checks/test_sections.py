@@ -73,30 +73,30 @@ def test_what_is_ignored_under_its_new_name_is_so_under_the_name_that_the_champi
     assert compare(ignoring(renamed, "people"), at, model).state == "ok"
 
 
-def test_pieces_of_a_batch_are_compared_as_the_whole_is(lived, monkeypatch):
+def compare_sections(lived):
+    """What is said of the inputs of one batch and of three, and of the predictions of one."""
     model, at = lived
-    batches = [model.config.calendar.name(n) for n in range(SHIFTED)]
-    stores = open_stores(at, model.id)
+    batches, stores = [model.config.calendar.name(n) for n in range(SHIFTED)], open_stores(at, model.id)
     promotion = promotion_decided(stores.ledger, batches[-2])
     sections = (check_inputs, batches[-1:]), (check_inputs, batches[-3:]), (check_predictions, batches[-1:])
-    whole = [check(model.config, stores, covers, promotion) for check, covers in sections]
+    return [check(model.config, stores, covers, promotion) for check, covers in sections]
+
+
+def test_pieces_of_a_batch_are_compared_as_the_whole_is(lived, monkeypatch):
+    whole = compare_sections(lived)
     streamed, stream = [], Lake.stream
     for module in (reading, champion, pieces):
         monkeypatch.setattr(module, "ROWS", 50)
     monkeypatch.setattr(Lake, "stream", lambda lake, partition: streamed.append(partition) or stream(lake, partition))
-    stores = open_stores(at, model.id)
-    assert [check(model.config, stores, covers, promotion) for check, covers in sections] == whole
+    assert compare_sections(lived) == whole
     assert {partition.table for partition in streamed} == {"clean", "predictions"}
     assert whole[2].numbers["rows"] > 100
 
 
 def test_a_check_reads_the_statistics_that_are_kept_and_no_row(lived, monkeypatch):
     model, at = lived
+    whole, stores = compare_sections(lived), open_stores(at, model.id)
     batches = [model.config.calendar.name(n) for n in range(SHIFTED)]
-    stores = open_stores(at, model.id)
-    promotion = promotion_decided(stores.ledger, batches[-2])
-    sections = (check_inputs, batches[-1:]), (check_inputs, batches[-3:]), (check_predictions, batches[-1:])
-    whole = [check(model.config, stores, covers, promotion) for check, covers in sections]
     for module in (reading, champion, pieces, kept_statistics):
         monkeypatch.setattr(module, "ROWS", 50)
     for partition in published(stores, "rows", batches):
@@ -107,7 +107,7 @@ def test_a_check_reads_the_statistics_that_are_kept_and_no_row(lived, monkeypatc
     kept_statistics._MADE.clear()
     monkeypatch.setattr(Lake, "stream", None)
     monkeypatch.setattr(Lake, "read", None)
-    assert [check(model.config, stores, covers, promotion) for check, covers in sections] == whole
+    assert compare_sections(lived) == whole
 
 
 def test_a_verdict_that_stands_keeps_what_it_said(lived):
