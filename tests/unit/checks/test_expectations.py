@@ -1,5 +1,7 @@
 """Expectations: what was found, in which rows; and settings that cannot be asked are told apart from bad data."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -143,3 +145,9 @@ def test_what_cannot_be_asked_is_the_settings_fault(expected, told):
         check({BETWEEN: {"column": "id", "min_value": 3}}, expected)
     assert str(raised.value).startswith(f"{PATH}: {next(iter(expected))}")
     assert told in str(raised.value)
+
+
+def test_a_spawned_process_with_the_client_of_spark_connect_can_check():
+    code = "import mlflow.pyfunc, evergreen.checks.expectations, pyspark; print('checked with', pyspark.__version__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout[:12]) == (0, "checked with"), done.stderr
