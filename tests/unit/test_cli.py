@@ -89,7 +89,7 @@ def test_an_incident_may_wait_until_a_day_and_status_says_so_and_where_it_is_tol
     assert "drift.0: nothing is told of it until 2999-01-01" in said
     status = call(["status", "small"], lived, EVERGREEN_HOME=tmp_path, EVERGREEN_ALERTS_HTTP="http://x").output
     assert re.search(r"quiet until 2999-01-01, by \S+: a new tariff", status)
-    assert "docs/operate.md#drift" in status
+    assert "docs/runbook.md#drift" in status
     past = call([*arguments, "2020-01-01"], lived, EVERGREEN_HOME=tmp_path)
     assert isinstance(past.exception, Refused)
 

@@ -89,11 +89,11 @@ def test_an_issue_form_is_whole(form: Path) -> None:
 
 
 def test_each_kind_of_incident_has_its_section_in_the_runbook_that_says_what_to_do() -> None:
-    operate = ROOT / "docs" / "operate.md"
+    runbook = ROOT / "docs" / "runbook.md"
     assert set(HEADINGS) == {*get_args(Cause), *get_args(Shared)}
-    sections = dict(re.findall(r"^### ([\w-]+)\n\n(.+?)(?=^##)", operate.read_text(), re.MULTILINE | re.DOTALL))
+    sections = dict(re.findall(r"^### ([\w-]+)\n\n(.+?)(?=^##)", runbook.read_text(), re.MULTILINE | re.DOTALL))
     for cause in HEADINGS.keys() - {"digest"}:
-        assert cause in anchors(operate)
+        assert cause in anchors(runbook)
         assert (
             all(word in sections[cause] for word in ("**Means.**", "**Done.**", "**Do.**"))
             or "The same of" in sections[cause]

@@ -74,7 +74,7 @@ class AlertsConfig(Contract):
     runbook: str | None = Field(
         default=None,
         description="URL of a page with a section for each kind of incident, such as `#fault-rows`; without it "
-        "messages name the one in docs/operate.md.",
+        "messages name docs/runbook.md.",
     )
 
     @field_validator("notifiers")

@@ -176,7 +176,7 @@ def _require_new(model: ModelFolder, stores: Stores) -> None:
         raise Refused(
             f"model {model.id}: the ledger at {stores.at.lake} has none, and MLflow at {stores.at.tracking_uri} "
             f"knows promotion {number} of {stores.models.name}: the lake was lost, or is elsewhere. Set EVERGREEN_LAKE "
-            "or restore it from a backup (docs/operate.md#when-state-is-damaged); to begin anew, delete the registered "
+            "or restore it from a backup (docs/runbook.md#when-state-is-damaged); to begin anew, delete the registered "
             "model in MLflow, or choose another EVERGREEN_ENV"
         )
 

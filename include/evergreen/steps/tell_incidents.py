@@ -24,7 +24,7 @@ _AT_MOST = 20
 # Seconds: how long one waits for another that tells of the same model.
 _PATIENCE = 30
 # Where the documents tell of each kind of incident.
-RUNBOOK = "docs/operate.md"
+RUNBOOK = "docs/runbook.md"
 # Events by which it is noted that they were told, and the message that tells of all of them.
 Untold = tuple[tuple[str, ...], Message]
 

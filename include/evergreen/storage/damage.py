@@ -41,7 +41,7 @@ def readable(uri: str, batch: str = "") -> Iterator[None]:
         damage = damage or (f"{file[0]} is lost or damaged" if file else f"a file of batch {batch} is damaged")
         raise SourceChanged(
             f"table {uri}: {damage} ({message[:160]}). Restore the table's files from a backup "
-            "(docs/operate.md#when-state-is-damaged)"
+            "(docs/runbook.md#when-state-is-damaged)"
         ) from error
 
 

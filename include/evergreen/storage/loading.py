@@ -21,7 +21,7 @@ Recorded = frozenset[frozenset[tuple[str, str]]]
 _logger = logging.getLogger(__name__)
 WAY_OUT = (
     "Restore the files from a backup (docs/backup.md), serve another version (evergreen rollback), or retrain: "
-    "docs/operate.md#when-state-is-damaged"
+    "docs/runbook.md#when-state-is-damaged"
 )
 
 

@@ -99,7 +99,7 @@ def other_content(uri: str, partition: Partition, rows: int) -> SourceChanged:
     mend = "an earlier table version" if rows else "the table's files from a backup"
     return SourceChanged(
         f"{uri}: batch {partition.batch} revision {partition.revision} is not what its record says ({rows} rows, "
-        f"expected content {partition.content[:12]}); restore {mend} (docs/operate.md#when-state-is-damaged)"
+        f"expected content {partition.content[:12]}); restore {mend} (docs/runbook.md#when-state-is-damaged)"
     )
 
 

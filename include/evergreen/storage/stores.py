@@ -50,7 +50,7 @@ class Stores:
         if (lost := missing_database(self.at)) and self.ledger.get(PromotionRecord, "champion") is not None:
             raise Refused(
                 f"model {self.model_id}: there is no MLflow database at {lost}, and the ledger has promotions, whose "
-                "versions it held. Restore it from a backup (docs/operate.md#when-state-is-damaged); if it is kept "
+                "versions it held. Restore it from a backup (docs/runbook.md#when-state-is-damaged); if it is kept "
                 "elsewhere, set EVERGREEN_HOME or MLFLOW_TRACKING_URI"
             )
         return ModelStore(self.at.tracking_uri, self.at.artifacts, self.at.env, self.model_id)

@@ -304,7 +304,7 @@ def test_a_table_that_is_cut_says_which_file_of_it(damage, told, loop, monkeypat
         with pytest.raises(SourceChanged, match=re.escape(told)) as error:
             read()
         assert "estore" in str(error.value)
-        assert "docs/operate.md#when-state-is-damaged" in str(error.value)
+        assert "docs/runbook.md#when-state-is-damaged" in str(error.value)
 
 
 def test_an_older_version_serves_the_batch_that_waits_unless_it_was_altered_too(loop):

@@ -212,7 +212,7 @@ def test_a_message_tells_where_to_look_and_what_to_do(model, at, ledger, monkeyp
     send_alerts(model, at, (Whole("a"),))
     opened, seen, over = heard
     assert (opened.text, opened.done, opened.todo) == ("fare drifted.", "No retraining is asked for.", "Look at it.")
-    assert (opened.page, opened.runbook) == ("http://airflow/model", "docs/operate.md#drift")
+    assert (opened.page, opened.runbook) == ("http://airflow/model", "docs/runbook.md#drift")
     assert (seen.earlier, seen.text, seen.since) == (("fare drifted.",), "tip drifted.", "2024-01-01")
     assert (over.earlier, over.text, over.todo) == (("fare drifted.", "tip drifted."), "as before", "")
     assert over.runbook == "https://docs.example/operate#drift"

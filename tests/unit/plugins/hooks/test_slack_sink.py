@@ -54,7 +54,7 @@ def buttons(body):
 
 
 def test_the_web_api_posts_what_happened_what_was_done_what_to_do_and_where_to_look(slack):
-    links = {"page": "http://x/dags/taxi__batch/plugin/evergreen-model", "runbook": "http://docs/operate.md#drift"}
+    links = {"page": "http://x/dags/taxi__batch/plugin/evergreen-model", "runbook": "http://docs/runbook.md#drift"}
     receipt = SlackSink("team_api", "#models").tell(
         message(done="No retraining is asked for.", todo="Look at the source.", **links)
     )
@@ -110,9 +110,9 @@ def test_a_webhook_posts_each_time_and_gives_no_receipt(slack):
 
 
 def test_a_message_without_addresses_has_no_button_and_names_the_section(slack):
-    SlackSink("team_api", "#models").tell(message(link="", runbook="docs/operate.md#drift"))
+    SlackSink("team_api", "#models").tell(message(link="", runbook="docs/runbook.md#drift"))
     assert buttons(slack.messages[0].body) == {}
-    assert texts(slack.messages[0].body)[-1] == "Runbook: docs/operate.md#drift"
+    assert texts(slack.messages[0].body)[-1] == "Runbook: docs/runbook.md#drift"
 
 
 @pytest.mark.parametrize("conn_id", ["team_api", "team_hook"])
