@@ -115,7 +115,9 @@ def demo(policy: str | None) -> None:
 def status(model_id: str) -> None:
     """Say who serves, since when and why, and what is open."""
     from evergreen.replay.status import describe_status
+    from evergreen.storage import answer_soon
 
+    answer_soon()
     for line in describe_status(get_model_folder(model_id, model_roots()), standing_lake()):
         say(line)
 

@@ -24,6 +24,8 @@ from evergreen.config.limits_config import DEFAULT_LIMITS, LimitsConfig
 from evergreen.errors import ConfigInvalid, Outage
 from evergreen.sources.landing import LandedFile, ProbeResult
 
+# Seconds: for a connection, and for the answer whether a batch is complete; that of its rows has the task's own time.
+_CONNECTING, _PATIENCE = 15, 60
 _PLAIN = (bool, int, float, str, date)
 
 
@@ -89,12 +91,15 @@ def _ask(
     given = {"batch": batch, **_moments(url, calendar.moment(batch), calendar.end(batch))}
     asked = {name: given[name] for name in statement.compile().params if name in given}
     try:
-        engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
+        engine = sqlalchemy.create_engine(_bounded(url), poolclass=sqlalchemy.NullPool)
         # Never committed: a query that writes changes nothing.
         with engine.connect() as connection:
             if url.get_backend_name() == "postgresql":
                 # A column without a zone is compared in the session's.
                 connection.exec_driver_sql("SET TIME ZONE 'UTC'")
+                if most == 1:
+                    # All that wait share a few threads of the triggerer.
+                    connection.exec_driver_sql(f"SET statement_timeout = '{_PATIENCE}s'")
             result = connection.execute(statement, asked)
             if not result.returns_rows:
                 raise ConfigInvalid(where, ["returns no rows; valid: a query, such as SELECT …"])
@@ -113,6 +118,12 @@ def _ask(
     except StatementError as error:
         problem = f"{error.args[0]}; valid beside SQL: {', '.join(f':{name}' for name in given)}"
         raise ConfigInvalid(where, [problem]) from error
+
+
+def _bounded(url: sqlalchemy.URL) -> sqlalchemy.URL:
+    """An address whose driver does not wait for ever for a server that takes the call and says nothing."""
+    waits = url.get_driver_name() in ("psycopg", "psycopg2") and "connect_timeout" not in url.query
+    return url.update_query_dict({"connect_timeout": str(_CONNECTING)}) if waits else url
 
 
 def _moments(url: sqlalchemy.URL, start: datetime, end: datetime) -> dict[str, datetime | str]:

@@ -6,6 +6,7 @@ import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from obstore.store import LocalStore, ObjectStore, from_url
 
 from evergreen.errors import Outage, needs_extra
 
+# A store that hangs would hold each call for three minutes and a half; a task is tried again anyway.
+_RETRYING = timedelta(seconds=30)
 _COLOURS = re.compile(r"\x1b\[\d+m")
 
 
@@ -25,12 +28,13 @@ def open_store(uri: str) -> ObjectStore:
         return LocalStore(prefix=folder, mkdir=True)
     session = _session(uri)
     if session is None:
-        return from_url(uri)
+        return from_url(uri, retry_config={"retry_timeout": _RETRYING})
     from obstore.auth.boto3 import Boto3CredentialProvider
 
     endpoint = _s3_endpoint(session)
     insecure = endpoint.pop("aws_allow_http", "false") == "true"
-    options: Any = {**endpoint, "client_options": {"allow_http": insecure}}
+    client: Any = {"client_options": {"allow_http": insecure}, "retry_config": {"retry_timeout": _RETRYING}}
+    options = {**endpoint, **client}
     store: ObjectStore = from_url(uri, credential_provider=Boto3CredentialProvider(session), **options)
     return store
 
@@ -113,14 +117,17 @@ def reached(location: str, place: str = "") -> Iterator[None]:
 
 
 def delta_options(uri: str) -> dict[str, str] | None:
-    """What Delta Lake must be told of S3 beside the environment, for one operation: temporary keys go out of date."""
+    """What Delta Lake must be told of a store beside the environment, for one operation: keys go out of date."""
+    if _folder(uri) is not None:
+        return None
+    bound = {"retry_timeout": f"{_RETRYING.seconds}s"}
     session = _session(uri)
     credentials = session.get_credentials() if session is not None else None
     if session is None or credentials is None:
-        return None
+        return bound
     keys = credentials.get_frozen_credentials()
-    options = _s3_endpoint(session) | {"aws_access_key_id": keys.access_key, "aws_secret_access_key": keys.secret_key}
-    return options | ({"aws_session_token": keys.token} if keys.token else {})
+    named = {"aws_access_key_id": keys.access_key, "aws_secret_access_key": keys.secret_key}
+    return bound | _s3_endpoint(session) | named | ({"aws_session_token": keys.token} if keys.token else {})
 
 
 def _folder(uri: str) -> Path | None:

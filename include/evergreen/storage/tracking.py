@@ -2,6 +2,7 @@
 
 import logging
 import os
+import textwrap
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ _VARIABLE = "MLFLOW_TRACKING_URI"
 _AGAIN = ("IntegrityError", "UniqueViolation")
 # How MLflow tells of a server that does not answer, of a database that is locked, of a download that broke off.
 _SILENCE = ("API request to", "OperationalError", "failures occurred while downloading", *_AGAIN)
+# Characters that are told of it.
+_LONGEST = 500
 
 
 def _speak_to(uri: str) -> None:
@@ -55,12 +58,19 @@ def answered(uri: str) -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        if any(silence in str(error) for silence in _SILENCE):
-            raise Outage(f"MLflow at {uri} did not answer: {error}", f"MLflow at {uri}") from error
+        if is_silence(error):
+            # A proxy's answer is a page, which may be long.
+            told = textwrap.shorten(str(error), _LONGEST, placeholder=" …")
+            raise Outage(f"MLflow at {uri} did not answer: {told}", f"MLflow at {uri}") from error
         if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
             problem = f"{error.message}; the ledger names it. Restore MLflow's database from a backup (docs/backup.md)"
             raise ModelIncompatible(f"MLflow at {uri}: {problem}") from error
         raise
+
+
+def is_silence(error: MlflowException) -> bool:
+    """Whether MLflow's error says that nobody has answered, or not what an MLflow server answers."""
+    return any(silence in str(error) for silence in _SILENCE)
 
 
 def open_experiment(client: MlflowClient, name: str, artifacts: str | None) -> str:

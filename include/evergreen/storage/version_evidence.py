@@ -18,7 +18,7 @@ from evergreen.storage.loading import WAY_OUT
 from evergreen.storage.model_from_code import PACKED, SPEC
 from evergreen.storage.packed_model import CODE, read_spec
 from evergreen.storage.stores import Stores
-from evergreen.storage.tracking import answered
+from evergreen.storage.tracking import answered, is_silence
 
 _REQUIREMENTS = "requirements.txt"
 
@@ -97,6 +97,8 @@ def _read_file(tracking_uri: str, registered: str, version: int, path: str) -> b
         try:
             return Path(repository.download_artifacts(path, target)).read_bytes()  # type: ignore[no-untyped-call]
         except (OSError, MlflowException) as error:
+            if isinstance(error, MlflowException) and is_silence(error):
+                raise
             raise ModelIncompatible(
                 f"{registered} version {version}: MLflow does not hand over {path}: {error}. {WAY_OUT}"
             ) from error
