@@ -134,7 +134,9 @@ def call_features(
     return features
 
 
-def call_predict(packed: PackedModel, features: pd.DataFrame, batch: str, given_away: bool = False) -> np.ndarray:
+def call_predict(
+    packed: PackedModel, features: pd.DataFrame | np.ndarray, batch: str, given_away: bool = False
+) -> np.ndarray:
     """Call a model's estimator on a copy, and check what it returns.
 
     :param given_away: whether the features are given away, and need not be copied.

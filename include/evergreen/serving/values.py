@@ -70,7 +70,9 @@ def as_frame(rows: Rows, columns: Mapping[str, tuple[str, str]]) -> pd.DataFrame
     :param columns: by the name that the frame has, the column that it is read from and its declared type.
     :returns: (rows, columns) under a 0..n-1 index.
     """
-    return pd.DataFrame({name: _as_array(rows[source], _DTYPES[kind]) for name, (source, kind) in columns.items()})
+    made = {name: _as_array(rows[source], _DTYPES[kind]) for name, (source, kind) in columns.items()}
+    # The arrays are nobody else's.
+    return pd.DataFrame(made, copy=False)
 
 
 def as_value(value: Any) -> Value:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import pandas as pd
+import numpy as np
 from pydantic import ValidationError
 
 from evergreen.config.model_spec import ModelSpec
@@ -69,10 +69,10 @@ class PackedModel:
         """The text of features.py and estimator.py, by file name."""
         return {name: self.files[name].decode() for name in CODE}
 
-    def predict_features(self, features: pd.DataFrame) -> Any:
+    def predict_features(self, features: Any) -> Any:
         """Predict from features.
 
-        :param features: what ``build_features`` returned, (rows, features).
+        :param features: (rows, features), what ``build_features`` returned; of an estimator without names an array.
         :returns: (rows,) the expected target, or the probability of the positive class.
         """
         return predict_target(self.estimator, self.spec.task, features)
@@ -81,7 +81,6 @@ class PackedModel:
 def hash_parameters(estimator: Any) -> str:
     """The SHA-1 of what an estimator holds; of equal fits it is equal, where their files differ from dump to dump."""
     # Its import takes a while, and few ask.
-    import numpy as np
     from joblib.hashing import NumpyHasher
 
     class ParameterHasher(NumpyHasher):  # type: ignore[misc]
