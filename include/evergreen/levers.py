@@ -133,18 +133,26 @@ def forget(model_id: str, values: tuple[str, ...], columns: tuple[str, ...], rea
 @click.option("--why", "reason", required=True, help="Why; it goes on record.")
 @click.option("--until", metavar="DAY", help="Leave it open, and tell nothing of it before that day, in UTC.")
 def acknowledge(model_id: str, incident: str, reason: str, until: str | None) -> None:
-    """Say that an open INCIDENT, such as fault-rows.0, is over, whatever it has cost; or snooze it."""
+    """Say that an open INCIDENT, such as fault-rows.0, is over, whatever it has cost; or snooze it.
+
+    Its model's folder may be gone.
+    """
     from evergreen.incidents import acknowledge as close
     from evergreen.incidents import snooze
-    from evergreen.storage.stores import open_stores
+    from evergreen.steps.report_outages import report_outages
+    from evergreen.storage.stores import models_on_record, open_stores
 
-    model, at = get_model_folder(model_id, model_roots()), standing_lake()
-    ledger, by = open_stores(at, model.id).ledger, getpass.getuser()
+    at, now = standing_lake(), datetime.now(UTC)
+    if model_id not in models_on_record(at):
+        get_model_folder(model_id, model_roots())
+    ledger, by = open_stores(at, model_id).ledger, getpass.getuser()
     if until is not None:
-        quiet = snooze(ledger, incident, by, reason, until, datetime.now(UTC).date())
+        quiet = snooze(ledger, incident, by, reason, until, now.date())
+        report_outages(model_id, at, now)
         say(f"{quiet.incident}: nothing is told of it until {quiet.until}; then it is, if it is still open")
         return
     over = close(ledger, incident, by, reason)
+    report_outages(model_id, at, now)
     say(f"{over.incident} is over: {over.text}; who was told of it is told so by the next run")
 
 

@@ -15,6 +15,8 @@ TELLS = dict.fromkeys(("batch", "drift", "retrain"), "send_alerts") | {
     "forget": "forget_rows",
     "acknowledge": "acknowledge_incident",
 }
+# Under which a task that has failed keeps why.
+FAILURE = "failure"
 # A note of ours is signed, so that it can be told from a person's.
 _AUTHOR = "evergreen"
 # Characters that a note's column takes.
@@ -70,7 +72,7 @@ def on_dag_run_failed(dag_run: Any) -> None:
 
 
 def _write_note(dag_run: Any) -> None:
-    """Copy the sentence that a task of the run has returned; a note that a person wrote stays.
+    """Copy the sentence that a task of the run has returned, or why it failed; a note that a person wrote stays.
 
     Airflow has no other way: a task may not write a note, and the scheduler, which may, should ask neither ledger nor
     network. So it reads one row of its own database, within the transaction that it has. A savepoint of the connection
@@ -85,12 +87,15 @@ def _write_note(dag_run: Any) -> None:
     if session is None or tells is None:
         return
     session.flush()
-    key = {"dag_run_id": dag_run.id, "task_id": tells, "map_index": -1, "key": "return_value"}
+    key = {"dag_run_id": dag_run.id, "task_id": tells, "map_index": -1}
     with (connection := session.connection()).begin_nested():
-        made = connection.scalar(select(XComModel.value).filter_by(**key))
+        found = connection.execute(select(XComModel.key, XComModel.value).filter_by(**key)).all()
+        kept: dict[str, Any] = dict(map(tuple, found))
+        made = kept.get("return_value")
+        outcome = made.get("outcome") if isinstance(made, dict) else kept.get(FAILURE)
         signed = connection.execute(select(DagRunNote.user_id).filter_by(dag_run_id=dag_run.id)).first()
-        if isinstance(made, dict) and made.get("outcome") and (signed is None or signed[0] == _AUTHOR):
-            note = {"content": str(made["outcome"])[:_LONGEST]}
+        if outcome and (signed is None or signed[0] == _AUTHOR):
+            note = {"content": str(outcome)[:_LONGEST]}
             connection.execute(
                 insert(DagRunNote).values(dag_run_id=dag_run.id, user_id=_AUTHOR, **note)
                 if signed is None

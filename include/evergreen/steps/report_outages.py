@@ -1,59 +1,128 @@
-"""Report what several models wait for as one incident, which counts and names them."""
+"""Report what several models have in common as one incident, which counts and names them."""
 
 import hashlib
+from collections.abc import Collection
 from datetime import datetime
 from functools import partial
+from typing import get_args
 
 from evergreen.config.locations import Locations
 from evergreen.incidents import FAILED, Incident, last_incident, report, resolve
-from evergreen.records import Words
+from evergreen.records import Cause, Shared, SnoozeRecord, Words
+from evergreen.storage.ledger import Ledger
 from evergreen.storage.stores import open_stores
 
+# Of what the place is on record: what did not answer, or those who are hit at the same moment.
+_COMMON: tuple[Cause, ...] = (*FAILED, "broken", "late")
+# What several models have in common: where, and what it is.
+Common = tuple[str, Cause | Shared]
 
-def outage_id(place: str) -> str:
-    """Under what the outages of a place are on record; no model folder can be called so."""
-    return f"@outage-{hashlib.sha256(place.encode()).hexdigest()[:12]}"
+
+def outage_id(common: Common) -> str:
+    """Under what incidents of several models are on record; no model folder can be called so."""
+    place, cause = common
+    named = place if cause == "outage" else f"{cause} {place}"
+    return f"@outage-{hashlib.sha256(named.encode()).hexdigest()[:12]}"
 
 
-def report_outages(model_id: str, at: Locations, now: datetime) -> tuple[str, ...]:
-    """Put a model's failed tasks under the place that did not answer; close its outage once no model waits for it.
+def report_outages(
+    model_id: str, at: Locations, now: datetime, causes: Collection[Cause] = get_args(Cause)
+) -> tuple[Common, ...]:
+    """Put a model's incidents under what it has in common with others; close that once no model waits for it.
 
-    Called again it changes nothing. Models may do so at the same moment.
+    It is quiet for as long as each of these incidents is. Called again it changes nothing. Models may do so at the same
+    moment.
 
     :param now: the moment, in UTC.
-    :returns: the places, of which somebody may have to be told.
+    :param causes: of which incidents.
+    :returns: what they have in common, of which somebody may have to be told.
     """
-    incidents, places = _failed(at, model_id), places_of(model_id, at)
-    for place in places:
-        shared, moment = open_stores(at, outage_id(place)).ledger, now.strftime("%Y-%m-%dT%H:%M:%S")
-        waits = next((one for one in incidents if one.resolved is None and place in one.places), None)
-        last = last_incident(shared, "outage")
+    found = places_of(model_id, at, causes)
+    for common in found:
+        shared, moment = open_stores(at, outage_id(common)).ledger, now.strftime("%Y-%m-%dT%H:%M:%S")
+        (place, cause), last = common, last_incident(open_stores(at, outage_id(common)).ledger, common[1])
+        waits = next(iter(_waiting(at, common, model_id)), None)
         if waits is not None and (last is None or last.resolved is not None or model_id not in last.lost):
-            report(shared, "outage", moment, _word(place, waits, last), again=True, lost=model_id)
+            report(shared, cause, moment, _word(common, waits, last), again=True, lost=model_id)
         elif last is not None and last.resolved is None:
-            text = f"{place}: no failed task of these {len(last.lost)} waits for it any more: {', '.join(last.lost)}."
-            resolve(shared, "outage", max(moment, last.newest), text, partial(_is_over, at, place))
-    return places
+            text = f"{place}: none of these {len(last.lost)} waits for it any more: {', '.join(last.lost)}."
+            resolve(shared, cause, max(moment, last.newest), text, partial(_is_over, at, common))
+        _follow_snoozes(at, common, shared, now)
+    return found
 
 
-def places_of(model_id: str, at: Locations) -> tuple[str, ...]:
-    """What did not answer a model's failed tasks."""
-    return tuple(dict.fromkeys(place for one in _failed(at, model_id) for place in one.places))
+def places_of(model_id: str, at: Locations, causes: Collection[Cause] = get_args(Cause)) -> tuple[Common, ...]:
+    """What a model's incidents have in common with those of others."""
+    common = [
+        (place, _common_cause(one))
+        for one in _newest(at, model_id)
+        if one.opened.cause in causes
+        for place in one.places
+    ]
+    return tuple(dict.fromkeys(common))
 
 
-def _word(place: str, waits: Incident, last: Incident | None) -> Words:
-    is_first = last is None or last.resolved is not None
-    return Words(
-        f"{place} does not answer.{f' First seen: {waits.opened.text}' if is_first else ''}",
-        "The tasks were retried, then failed; what was done before stands. Models that do not need it go on.",
-        "Bring it back, then clear the failed tasks of these models; nothing is done twice.",
-    )
+def is_hit(at: Locations, common: Common) -> bool:
+    """Whether an incident of several models is open."""
+    last = last_incident(open_stores(at, outage_id(common)).ledger, common[1])
+    return last is not None and last.resolved is None
 
 
-def _is_over(at: Locations, place: str, model_id: str) -> bool:
-    return all(one.resolved is not None for one in _failed(at, model_id) if place in one.places)
+def _word(common: Common, waits: Incident, last: Incident | None) -> Words:
+    place, cause = common
+    first = f" First seen: {waits.opened.text}" if last is None or last.resolved is not None else ""
+    if cause == "outage":
+        return Words(
+            f"{place} does not answer.{first}",
+            "The tasks were retried, then failed; what was done before stands. Models that do not need it go on.",
+            "Bring it back, then clear the failed tasks of these models; nothing is done twice.",
+        )
+    what, look = {
+        "late": (
+            "batches of several are past their time, and nobody works on them.",
+            "Look whether Airflow's scheduler, triggerer and workers run; then at each model's page.",
+        ),
+        "broken": (
+            "several folders are refused at once.",
+            "`evergreen status MODEL` and the list of models tell what each lacks; mend that.",
+        ),
+    }[cause]
+    return Words(f"{place}: {what}{first}", waits.opened.done, look)
 
 
-def _failed(at: Locations, model_id: str) -> list[Incident]:
+def _follow_snoozes(at: Locations, common: Common, shared: Ledger, now: datetime) -> None:
+    """Be quiet until the first of its models is to be told of again, or until another is hit that is not quiet."""
+    last, today = last_incident(shared, common[1]), now.date().isoformat()
+    if last is None or last.resolved is not None:
+        return
+    quiet = [one.snoozed for model_id in last.lost for one in _waiting(at, common, model_id)]
+    first = min((one for one in quiet if one is not None), key=lambda one: one.until, default=None)
+    until = first.until if first is not None and all(quiet) else today
+    stands = last.snoozed.until if last.snoozed is not None else today
+    if max(until, today) != max(stands, today):
+        by, why = (first.by, first.why) if first is not None and until > today else ("evergreen", "others are hit, too")
+        n = last.snoozed.n + 1 if last.snoozed is not None else 0
+        shared.put(SnoozeRecord(as_of=last.newest, incident=last.opened.id, n=n, until=until, by=by, why=why))
+
+
+def _waiting(at: Locations, common: Common, model_id: str) -> list[Incident]:
+    """A model's open incidents that have it in common."""
+    place, cause = common
+    return [
+        one
+        for one in _newest(at, model_id)
+        if one.resolved is None and place in one.places and _common_cause(one) == cause
+    ]
+
+
+def _is_over(at: Locations, common: Common, model_id: str) -> bool:
+    return not _waiting(at, common, model_id)
+
+
+def _common_cause(incident: Incident) -> Cause | Shared:
+    return "outage" if incident.opened.cause in FAILED else incident.opened.cause
+
+
+def _newest(at: Locations, model_id: str) -> list[Incident]:
     ledger = open_stores(at, model_id).ledger
-    return [one for cause in FAILED if (one := last_incident(ledger, cause)) is not None]
+    return [one for cause in _COMMON if (one := last_incident(ledger, cause)) is not None]

@@ -6,7 +6,6 @@ from typing import get_args
 from evergreen.config.locations import Locations, deployment_alerts
 from evergreen.config.model_folder import BrokenFolder, ModelFolder
 from evergreen.config.tasks_config import AlertsConfig
-from evergreen.incidents import FAILED
 from evergreen.records import Cause, Shared
 from evergreen.sinks import HttpSink, LogSink, Sink
 from evergreen.steps import tell_incidents
@@ -42,12 +41,26 @@ def send_alerts(
     subject, now = Subject(model.id, title, page, runbook_of(model)), now or datetime.now(UTC)
     sinks = default_sinks(model) if sinks is None else sinks
     results = [tell(subject, at, sinks, causes, now)]
-    for place in report_outages(model.id, at, now) if set(FAILED) <= set(causes) else ():
-        shared = Subject(outage_id(place), place, overview, subject.runbook)
-        results.append(tell(shared, at, sinks, ("outage",), now))
+    results += tell_common(model.id, at, sinks, now, causes, overview, subject.runbook)
     for damaged in (error for one in results for error in one.damaged):
         raise damaged
     return AlertsResult(sum(one.told for one in results), sum(one.failed for one in results))
+
+
+def tell_common(
+    model_id: str,
+    at: Locations,
+    sinks: tuple[Sink, ...],
+    now: datetime,
+    causes: tuple[Cause, ...] = get_args(Cause),
+    overview: str = "",
+    runbook: str = RUNBOOK,
+) -> list[AlertsResult]:
+    """Tell what a model has in common with others, also one whose folder is gone. Parameters: as ``send_alerts``."""
+    return [
+        tell(Subject(outage_id(common), common[0], overview, runbook), at, sinks, common[1:], now)
+        for common in report_outages(model_id, at, now, causes)
+    ]
 
 
 def find_untold(model: ModelFolder, at: Locations, now: datetime) -> list[str]:
@@ -57,7 +70,7 @@ def find_untold(model: ModelFolder, at: Locations, now: datetime) -> list[str]:
     subjects: list[tuple[Subject, tuple[Cause | Shared, ...]]] = [
         (Subject(model.id, model.config.title), get_args(Cause))
     ]
-    subjects += [(Subject(outage_id(place), place), ("outage",)) for place in places_of(model.id, at)]
+    subjects += [(Subject(outage_id(common), common[0]), common[1:]) for common in places_of(model.id, at)]
     found = []
     for name in (*names, *name_notifiers(alerts)):
         left = [

@@ -1,16 +1,20 @@
 """Watch over the model folders: one that does not load or is refused, and one whose batches nobody works on."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import BrokenFolder, ModelFolder
-from evergreen.errors import IdentityChanged, RecordUnreadable
+from evergreen.errors import EvergreenError, IdentityChanged, RecordUnreadable
 from evergreen.incidents import last_incident, report, resolve
 from evergreen.judging.attempts import find_due_attempt, newest_verdict
 from evergreen.records import Cause, ClaimRecord, Record, Words
 from evergreen.sources.intake import source_of
+from evergreen.steps.report_outages import is_hit
 from evergreen.storage.ledger import Ledger
 from evergreen.storage.stores import Stores, open_stores, stores_of
 
@@ -19,6 +23,8 @@ Folder = ModelFolder | BrokenFolder
 WATCHED: tuple[Cause, ...] = ("broken", "late")
 # How long a batch may be past its time while nothing is done for its model.
 _STANDSTILL = timedelta(hours=1)
+# Of so many at once it is told in one message: they hardly break or stand still each for itself.
+_MANY = 3
 # Who waits for longer than that waits for ever.
 _LONGEST = timedelta(days=3650)
 _MISSING = "Its DAGs are missing until it loads; nothing of its state is touched."
@@ -61,9 +67,30 @@ def find_changes(folder: Folder, at: Locations, now: datetime) -> list[Change]:
     return [change for change in changes if _is_news(stores.ledger, change)]
 
 
-def report_changes(folder: Folder, at: Locations, now: datetime) -> bool:
+def find_common(folders: Iterable[Folder], at: Locations, now: datetime) -> dict[Cause, str]:
+    """What so many folders have to report by now that it has one cause: where, for ``report_changes``.
+
+    A model that is late while many are is one of them.
+
+    :param now: the moment, in UTC.
+    """
+    counts: Counter[Cause] = Counter()
+    for folder in folders:
+        # What cannot be read is told when it is reported.
+        with suppress(EvergreenError, OSError):
+            counts.update(change.cause for change in find_changes(folder, at, now) if not change.over)
+    place = f"Models of {at.env}"
+    return {
+        cause: place for cause, n in counts.items() if n >= _MANY or (cause == "late" and is_hit(at, (place, cause)))
+    }
+
+
+def report_changes(
+    folder: Folder, at: Locations, now: datetime, common: Mapping[Cause, str] = MappingProxyType({})
+) -> bool:
     """Report what is to be reported of a folder by now.
 
+    :param common: what ``find_common`` has found.
     :returns: whether somebody may have to be told: of what changed, or of what is open.
     """
     ledger, changes = open_stores(at, folder.id).ledger, find_changes(folder, at, now)
@@ -71,7 +98,8 @@ def report_changes(folder: Folder, at: Locations, now: datetime) -> bool:
         if change.over:
             resolve(ledger, change.cause, change.as_of, change.words.told)
         else:
-            report(ledger, change.cause, change.as_of, change.words, again=True)
+            place = common.get(change.cause, "")
+            report(ledger, change.cause, change.as_of, change.words, again=True, place=place)
     return bool(changes) or any(_is_open(ledger, cause) for cause in WATCHED)
 
 

@@ -6,13 +6,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import obstore
+
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import Refused
 from evergreen.records import PromotionRecord
 from evergreen.storage.identity import require_identity
 from evergreen.storage.ledger import Ledger
-from evergreen.storage.objects import holds_anything
+from evergreen.storage.objects import holds_anything, open_store, reached
 from evergreen.storage.removals import contents_left
 
 if TYPE_CHECKING:
@@ -78,6 +80,15 @@ def require_lake(at: Locations, registry: bool = False) -> None:
             f"there is no MLflow database at {database}: no version was ever registered there. If it is kept "
             "elsewhere, set EVERGREEN_HOME or MLFLOW_TRACKING_URI"
         )
+
+
+def models_on_record(at: Locations) -> set[str]:
+    """The ids of all models of a deployment that have records, also where their folder is gone."""
+    uri = f"{at.lake.rstrip('/')}/ledger"
+    with reached(uri):
+        listed = obstore.list_with_delimiter(open_store(uri), at.env)
+    names = {folder.rpartition("/")[2] for folder in listed["common_prefixes"]}
+    return {name for name in names if not name.startswith("@")}
 
 
 @functools.lru_cache(maxsize=2048)

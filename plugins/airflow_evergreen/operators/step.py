@@ -7,10 +7,12 @@ from airflow.sdk import BaseOperator, Context
 
 from airflow_evergreen.assets import Product
 from airflow_evergreen.hooks.tracking import MlflowHook
+from airflow_evergreen.listeners import FAILURE
 from airflow_evergreen.retries import RETRIES
 from airflow_evergreen.runtime import acting_for, batch_of, load_model, locate
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
+from evergreen.errors import EvergreenError, Refused
 
 
 class StepOperator(BaseOperator):
@@ -43,9 +45,16 @@ class StepOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Load the model folder and run the step; what it returns is also the ``extra`` of the events of its assets."""
-        model = load_model(self.model_id)
-        with acting_for(context):
-            made = self.run_step(model, locate(self.mlflow_conn_id), context)
+        try:
+            model = load_model(self.model_id)
+            with acting_for(context):
+                made = self.run_step(model, locate(self.mlflow_conn_id), context)
+        except EvergreenError as error:
+            # A task that fails returns nothing: of this the note of a lever's run is made.
+            if (instance := context.get("ti")) is not None:
+                word = "refused" if isinstance(error, Refused) else "failed"
+                instance.xcom_push(key=FAILURE, value=f"{word}: {' '.join(str(error).split())}")
+            raise
         for name, fact in made.items():
             self.log.info("%s: %s", name.replace("_", " "), fact)
         for outlet in self.outlets:

@@ -6,11 +6,18 @@ from typing import Any
 from airflow.sdk import BaseSensorOperator, Context
 from airflow.triggers.base import StartTriggerArgs
 
-from airflow_evergreen.alerts import deployment_sinks, tell_at_once, tell_digest, tell_incidents, tell_watched
+from airflow_evergreen.alerts import (
+    deployment_sinks,
+    tell_at_once,
+    tell_digest,
+    tell_incidents,
+    tell_of_gone,
+    tell_watched,
+)
 from airflow_evergreen.hooks.tracking import MlflowHook
 from airflow_evergreen.runtime import acting_for, load_model, locate
 from evergreen.config.locations import Locations, model_roots
-from evergreen.config.model_folder import ModelFolder, find_model_folders
+from evergreen.config.model_folder import BrokenFolder, ModelFolder, find_model_folders
 from evergreen.errors import RecordUnreadable
 from evergreen.incidents import report
 from evergreen.records import Words
@@ -55,32 +62,47 @@ class RetrainSensor(BaseSensorOperator):
         return event
 
     def _report_changes(self) -> None:
-        from evergreen.steps.watch_models import report_changes
+        """Report all before any is told: what many have in common is one message then."""
+        from evergreen.steps.report_outages import report_outages
+        from evergreen.steps.watch_models import WATCHED, find_common, report_changes
 
-        at = Locations.from_environment()
-        for folder in find_model_folders(model_roots()).values():
+        at, now = Locations.from_environment(), datetime.now(UTC)
+        folders = find_model_folders(model_roots()).values()
+        common, hit = find_common(folders, at, now), []
+        for folder in folders:
             try:
-                if report_changes(folder, at, datetime.now(UTC)):
-                    tell_watched(folder, at)
+                if report_changes(folder, at, now, common):
+                    hit.append(folder)
+                    report_outages(folder.id, at, now, WATCHED)
             except Exception as error:
-                self.log.exception("model %s: what it has to report could not be told; the others go on", folder.id)
-                if isinstance(error, RecordUnreadable):
-                    # The record of the incident itself: nothing can be noted, so it is told at each look.
-                    message = Message(folder.id, "broken", "opened", "", f"{folder.id}: {error}", 1)
-                    tell_at_once(message, deployment_sinks())
+                self._tell_trouble(folder, error)
+        silent: set[str] = set()
+        for folder in hit:
+            try:
+                tell_watched(folder, at, silent)
+            except Exception as error:
+                self._tell_trouble(folder, error)
+
+    def _tell_trouble(self, folder: ModelFolder | BrokenFolder, error: Exception) -> None:
+        self.log.error("model %s: what it has to report could not be told; the others go on", folder.id, exc_info=error)
+        if isinstance(error, RecordUnreadable):
+            # The record of the incident itself: nothing can be noted, so it is told at each look.
+            tell_at_once(Message(folder.id, "broken", "opened", "", f"{folder.id}: {error}", 1), deployment_sinks())
 
     def _tell_the_rest(self) -> None:
-        at = locate(self.mlflow_conn_id)
-        for folder in find_model_folders(model_roots()).values():
+        at, silent = locate(self.mlflow_conn_id), set[str]()
+        folders = find_model_folders(model_roots())
+        for folder in folders.values():
             try:
                 if isinstance(folder, ModelFolder):
-                    tell_incidents(folder, at)
+                    tell_incidents(folder, at, silent)
             except Exception:
                 self.log.exception("model %s: what is left to tell could not be told; the others go on", folder.id)
         try:
+            tell_of_gone(folders, at, silent)
             tell_digest(at, datetime.now(UTC))
         except Exception:
-            self.log.exception("the day's digest could not be told; the next run tells it")
+            self.log.exception("what no folder has to tell could not be told; the next run tells it")
 
     def _report_paused(self, context: Context, run: dict[str, Any]) -> None:
         instance: Any = context["ti"]

@@ -27,10 +27,14 @@ class Instance:
     def __init__(self, dag_id="taxi__batch", run_id="scheduled__1", states=None, paused=False, others=None):
         self.dag_id, self.run_id, self.try_number, self.log_url = dag_id, run_id, 4, LOG_URL
         self.id, self.states, self.paused, self.others = "0193", states or {}, paused, others or {}
+        self.pushed = {}
 
     def get_task_states(self, dag_id, run_ids):
         runs = {**self.others, self.run_id: self.states} if dag_id == self.dag_id else {}
         return {run_id: runs[run_id] for run_id in run_ids if run_id in runs}
+
+    def xcom_push(self, key, value):
+        self.pushed[key] = value
 
     def get_dag(self, dag_id):
         return SimpleNamespace(dag_id=dag_id, is_paused=self.paused)

@@ -14,6 +14,7 @@ from airflow.utils.sqlalchemy import prohibit_commit
 from sqlalchemy import text
 from sqlalchemy.orm import object_session
 
+from airflow_evergreen.listeners import FAILURE
 from airflow_evergreen.plugin import EvergreenPlugin
 from tests.fake_slack import fake_slack
 
@@ -56,7 +57,7 @@ def ended():
         get_listener_manager().add_listener(listener)
     with create_session() as session:
 
-        def end(dag_id, returned, note=None, task_id="send_alerts"):
+        def end(dag_id, returned, note=None, task_id="send_alerts", key="return_value"):
             session.merge(DagBundleModel(name="dags"))
             session.flush()
             session.merge(DagModel(dag_id=dag_id, bundle_name="dags"))
@@ -68,7 +69,7 @@ def ended():
             task = {"dag_id": dag_id, "task_id": task_id, "run_id": "one", "map_index": -1, "dag_run_id": run.id}
             # What the note is made of, without the task instance that a scheduler would have made.
             session.execute(text("PRAGMA defer_foreign_keys=ON"))
-            session.add(XComModel(key="return_value", value=returned, **task))
+            session.add(XComModel(key=key, value=returned, **task))
             session.flush()
             return run
 
@@ -105,3 +106,11 @@ def test_a_lever_that_has_acted_says_so_in_the_note(ended):
     with prohibit_commit(object_session(run)):
         run.notify_dagrun_state_changed(msg="success")
         assert run.note == outcome
+
+
+def test_a_lever_that_was_refused_says_why_in_the_note(ended):
+    why = "refused: model taxi: version 7 is unknown; promoted were 1, 2"
+    run = ended("taxi__rollback", why, task_id="rollback_model", key=FAILURE)
+    with prohibit_commit(object_session(run)):
+        run.notify_dagrun_state_changed(msg="task_failure")
+        assert run.note == why

@@ -1,17 +1,26 @@
 """What many models wait for is one message, which counts and names them; it is over once none waits any more."""
 
+import json
+import shutil
+import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import pytest
+from click.testing import CliRunner
 
 from airflow_evergreen.alerts import FailureReport, resolve_failure, tell_incidents
 from airflow_evergreen.operators.ingest_batch import IngestBatchOperator
+from airflow_evergreen.sensors.retrain import RetrainSensor
+from evergreen.cli import cli
 from evergreen.config.model_folder import load_model_folder
 from evergreen.errors import LandingAbsent, Outage
-from evergreen.incidents import acknowledge
+from evergreen.incidents import acknowledge, last_incident, snooze
 from evergreen.sources.landing_location import open_landing_location
+from evergreen.steps.report_outages import outage_id
 from evergreen.storage.stores import open_stores
 from tests.fake_slack import fake_slack
+from tests.silent_server import silent_server
 from tests.unit.plugins.conftest import Instance
 from tests.unit.plugins.hooks.test_slack_sink import buttons, texts
 
@@ -113,6 +122,102 @@ def test_an_outage_is_over_when_a_person_says_so_of_its_last_model(slack, models
     acknowledge(open_stores(deployment, NAMES[0]).ledger, "failed-batch.0", "ada", "retired")
     tell_incidents(models[0], deployment)
     assert "resolved" in slack.messages[-1].body["text"]
+
+
+def test_it_is_quiet_while_each_of_its_models_is_and_told_again_once_another_is_hit(slack, models, fail, deployment):
+    today, later = datetime.now(UTC).date(), "2999-01-01"
+    for model in models[:2]:
+        fail(model.id)
+        tell_incidents(model, deployment)
+    told = len(slack.messages)
+    for model in models[:2]:
+        snooze(open_stores(deployment, model.id).ledger, "failed-batch.0", "ada", "being mended", later, today)
+        tell_incidents(model, deployment)
+    assert len(slack.messages) == told
+    shared = last_incident(open_stores(deployment, outage_id((PLACE, "outage"))).ledger, "outage")
+    assert (shared.snoozed.until, shared.snoozed.by) == (later, "ada")
+    fail(models[2].id)
+    for _ in range(2):
+        tell_incidents(models[2], deployment)
+    (news,) = [said for said in slack.messages[told:] if said.kind == "post"]
+    assert "still open" in news.body["text"]
+    assert models[2].id in str(news.body["blocks"])
+    assert len(slack.shown()) == 1 + len([said for said in slack.messages if said.kind == "post"]) - 1
+
+
+def test_one_snoozed_of_two_quiets_nothing(slack, models, fail, mend, deployment):
+    for model in models[:2]:
+        fail(model.id)
+        tell_incidents(model, deployment)
+    snooze(
+        open_stores(deployment, NAMES[0]).ledger, "failed-batch.0", "ada", "x", "2999-01-01", datetime.now(UTC).date()
+    )
+    for model in models[:2]:
+        mend(model)
+    assert "resolved" in slack.messages[-1].body["text"]
+
+
+def test_a_model_whose_folder_is_gone_holds_an_outage_open_until_a_person_says_so(
+    slack, models, fail, mend, deployment, context_of, tmp_path
+):
+    for model in models[:2]:
+        fail(model.id)
+        tell_incidents(model, deployment)
+    shutil.rmtree(models[0].path)
+    mend(models[1])
+    assert "resolved" not in slack.messages[-1].body["text"]
+    unknown = CliRunner().invoke(cli, ["acknowledge", "nobody", "failed-batch.0", "--why", "x"])
+    assert "no model folder 'nobody'" in str(unknown.exception)
+    said = CliRunner().invoke(cli, ["acknowledge", NAMES[0], "failed-batch.0", "--why", "retired"])
+    assert "failed-batch.0 is over" in said.output
+    # Airflow alone knows Slack.
+    RetrainSensor(task_id="wait_for_verdict").resume(context_of(end=None), [])
+    assert "resolved" in slack.messages[-1].body["text"]
+    assert len(slack.shown()) == 1
+
+
+def test_many_folders_that_break_at_once_are_one_message(slack, models, context_of):
+    sound = {model.path / "config.yaml": (model.path / "config.yaml").read_text() for model in models}
+    for config, text in sound.items():
+        config.write_text(f"titel: x\n{text}")
+    watch = RetrainSensor(task_id="wait_for_verdict")
+    for _ in range(2):
+        watch.resume(context_of(end=None), [])
+    (shown,) = slack.shown().values()
+    assert "several folders are refused at once" in str(shown["blocks"])
+    assert all(name in str(shown["blocks"]) for name in NAMES)
+    for config, text in sound.items():
+        config.write_text(text)
+    watch.resume(context_of(end=None), [])
+    (shown,) = slack.shown().values()
+    assert "resolved" in shown["text"]
+    # Two are told each by itself: they may have nothing to do with each other.
+    for config, text in list(sound.items())[:2]:
+        config.write_text(f"titel: x\n{text}")
+    watch.resume(context_of(end=None), [])
+    assert len(slack.shown()) == 3
+
+
+def test_a_slack_that_hangs_is_waited_for_once_a_look_however_many_models_have_something_to_tell(
+    models, context_of, monkeypatch
+):
+    monkeypatch.setattr("airflow_evergreen.hooks.slack_sink._TIMEOUT", 2)
+    monkeypatch.setattr("airflow_evergreen.alerts._HANGS", 1.0)
+    for number, model in enumerate(models):
+        text = (model.path / "config.yaml").read_text()
+        (model.path / "config.yaml").write_text(f"titel{number}: x\n{text}")
+    with silent_server() as port:
+        extra = json.dumps({"base_url": f"http://127.0.0.1:{port}/"})
+        monkeypatch.setenv(
+            "AIRFLOW_CONN_TEAM", json.dumps({"conn_type": "slack", "password": "xoxb-test", "extra": extra})
+        )
+        monkeypatch.setenv("EVERGREEN_ALERTS_SLACK", "team")
+        monkeypatch.setenv("EVERGREEN_ALERTS_CHANNEL", "#models")
+        monkeypatch.setattr("evergreen.steps.watch_models._MANY", 100)
+        begun = time.monotonic()
+        assert RetrainSensor(task_id="wait_for_verdict").resume(context_of(end=None), []) == []
+        # Once as they are reported, once as the rest is told.
+        assert time.monotonic() - begun < 2 * 2 + 6
 
 
 def test_all_models_have_the_name_of_their_landing_place_in_common(tmp_path):

@@ -1,6 +1,9 @@
 """A person says that an incident is over, or that it may wait; with the name that Airflow knows."""
 
+import pytest
+
 from airflow_evergreen.operators.acknowledge_incident import AcknowledgeIncidentOperator
+from evergreen.errors import Refused
 from evergreen.incidents import last_incident, report
 
 
@@ -26,3 +29,10 @@ def test_with_a_day_it_stays_open_and_is_quiet_until_then(model, ledger, context
     incident = last_incident(ledger, "drift")
     assert incident.resolved is None
     assert (incident.snoozed.by, incident.snoozed.why) == ("ada", "a new tariff")
+
+
+def test_one_that_is_refused_keeps_why_for_the_runs_note(model, ledger, context_of):
+    context = context_of()
+    with pytest.raises(Refused):
+        acknowledge(context, until="")
+    assert context["ti"].pushed == {"failure": "refused: incident drift.0: is not open; open incidents: none"}
