@@ -9,6 +9,7 @@ from evergreen.config.contract import ModelConfig
 from evergreen.config.model_folder import ModelFolder
 from evergreen.config.policies_config import CodeChanged, Decay, EveryN, Policy
 from evergreen.judging.attempts import get_verdict
+from evergreen.judging.promotions import judged_promotion
 from evergreen.records import AttemptRecord, ClosingRecord, PromotionRecord, SectionVerdict
 from evergreen.storage.stores import Stores
 
@@ -97,17 +98,21 @@ def _count_idle(config: ModelConfig, stores: Stores, as_of: str, promotion: Prom
 def _is_code_changed(
     model: ModelFolder, stores: Stores, as_of: str, promotion: PromotionRecord, asked: str | None
 ) -> bool:
-    """Whether the folder's code is neither the champion's nor one that was asked for, or tried, since its promotion."""
+    """Whether the folder's code is neither the champion's nor one that was asked for, or tried, since its promotion.
+
+    What counts is when its recipe was promoted: while the folder's code is refused, the champion's own is refreshed.
+    """
     if not any(isinstance(policy, CodeChanged) for policy in model.config.policies):
         return False
     code = model.code_version
     if code == promotion.code:
         return False
+    judged = judged_promotion(stores.ledger, promotion)
     for _ in range(_ASKS):
-        if asked is None or asked == promotion.attempt:
+        if asked is None or asked == judged.attempt:
             break
         verdict, attempt = get_verdict(stores, asked), stores.ledger.get(AttemptRecord, asked)
-        if verdict.as_of < promotion.as_of:
+        if verdict.as_of < judged.as_of:
             break
         if verdict.code == code or (attempt is not None and attempt.as_of < as_of and attempt.code == code):
             return False

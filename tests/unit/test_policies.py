@@ -53,6 +53,7 @@ def loop(write_folder, edit_config, at):
             as_of=day(3), number=1, version=1, attempt=f"{day(2)}.0", code="old", data="d",
             trained_on=(day(1), day(2)), effective_from=day(4), error=1.0,
         )  # fmt: skip
+        stores.ledger.put(promotion)
         asks = []
 
         def ask(number, reason="due", code=None, tried=None, spent=None, closed=None):
@@ -80,7 +81,7 @@ def loop(write_folder, edit_config, at):
         def describe(number, asked=None, later=False):
             return describe_situation(model, stores, day(number), promotion, asked, OK, later)
 
-        return SimpleNamespace(model=model, stores=stores, ask=ask, describe=describe)
+        return SimpleNamespace(model=model, stores=stores, promotion=promotion, ask=ask, describe=describe)
 
     return make
 
@@ -117,6 +118,23 @@ def test_code_that_was_asked_for_or_tried_is_not_asked_for_again(case, loop, mon
     assert not found.describe(12, asked, later=True).code_changed
     monkeypatch.setattr(ModelFolder, "code_version", "old")
     assert not found.describe(12, asked).code_changed
+
+
+@pytest.mark.parametrize(("code", "expected"), [("new", False), ("other", True)])
+def test_code_that_was_refused_is_not_asked_for_again_though_the_champion_was_refreshed(
+    code, expected, loop, monkeypatch
+):
+    """Asked for on the fourth day, refused, and the champion's own code fitted anew then and later."""
+    monkeypatch.setattr(ModelFolder, "code_version", "new")
+    found = loop("{any: [{every: 1}, code_changed]}")
+    first, last = found.ask(4, "code_changed", code), found.ask(6, "due")
+    judged = found.promotion
+    for number, (of_day, attempt) in enumerate([(4, first), (6, last)], 2):
+        told = {"number": number, "as_of": day(of_day), "attempt": attempt, "refreshes": 1}
+        found.stores.ledger.put(judged.model_copy(update=told))
+    refreshed = found.stores.ledger.last(PromotionRecord, "champion")
+    situation = describe_situation(found.model, found.stores, day(7), refreshed, last, OK)
+    assert situation.code_changed is expected
 
 
 def test_changed_code_is_looked_for_only_where_a_policy_asks(loop, monkeypatch):

@@ -36,11 +36,11 @@ def promote_model(model: ModelFolder, at: Locations, attempt: DueAttempt, versio
             f"{standing.effective_from}: {why}."
         )
         _logger.info("%s", text)
-        # Of a refresh the next check says whether it was enough.
+        # Of a refresh the next check says whether it was enough, and it does not mend what the folder says by now.
         if not judged.refresh:
             resolve(stores.ledger, "decay", attempt.as_of, text)
-        if as_judged:
-            resolve(stores.ledger, "unfit", attempt.as_of, text)
+            if as_judged:
+                resolve(stores.ledger, "unfit", attempt.as_of, text)
     return standing
 
 

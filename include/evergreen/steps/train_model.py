@@ -140,7 +140,9 @@ def _train(model: ModelFolder, stores: Stores, attempt: DueAttempt) -> TrainResu
             candidates, lacking = _fit_windows(trial, (window,), holdout[0])
         spent = time.process_time() - begun
         if window not in candidates:
-            return replace(lacking, seconds=spent)
+            # It is to be judged from the holdout on, however late labels are.
+            span = training_span(config.data_schema, stores, attempt.as_of, window, before=holdout[0])
+            return replace(lacking, trained_on=span, seconds=spent)
         tried, fitted = {str(one): loss for one, loss in losses.items()}, candidates[window].fitted
         result = TrainResult(None, candidates[window].span, 0, window=str(window), tried=tried, seconds=spent)
         if fitted is None:

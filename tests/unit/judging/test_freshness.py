@@ -10,6 +10,7 @@ from mlflow import MlflowClient
 from evergreen.config.gate_config import GateConfig
 from evergreen.features.explanation import read_explanation
 from evergreen.features.labelled import match_labels
+from evergreen.incidents import last_incident
 from evergreen.judging.freshness import champion_freshness, judge_refresh
 from evergreen.judging.uncertainty import error_between, expect_mean, expect_pooled
 from evergreen.records import Freshness
@@ -19,7 +20,7 @@ from evergreen.steps.promote_model import promote_model
 from evergreen.steps.register_model import register_model
 from evergreen.steps.train_model import train_model
 from evergreen.storage.stores import open_stores
-from tests.unit.small_loop import ESTIMATOR, ROWS, Law, SmallLoop, day, doubled, make_rows
+from tests.unit.small_loop import ESTIMATOR, FEATURES, ROWS, Law, SmallLoop, day, doubled, make_rows
 
 GATE = GateConfig(metric="mae")
 
@@ -91,7 +92,7 @@ def test_the_error_is_read_back_from_an_interval() -> None:
     assert error_between(*told.ends) == pytest.approx(told.error)
 
 
-def moving(number: int) -> Law:
+def moving(number: float) -> Law:
     """A line that climbs by the day."""
     return lambda x, random: doubled(x, random) + 0.5 * number
 
@@ -208,3 +209,40 @@ def test_a_judged_version_that_somebody_deleted_stops_neither_check_nor_attempt(
     assert loop.verdicts[-1].outcomes.why.endswith("the first of this version")
     attempt = loop.attempt(8)
     assert (attempt.refresh, attempt.outcome, attempt.freshness) == (True, "passed", None)
+
+
+BLIND = "def build_features(batch, history):\n    return batch[['x']] * 0\n"
+BROKEN = "def build_features(batch, history):\n    raise ValueError('no such thing')\n"
+
+
+@pytest.mark.parametrize("features", [BLIND, BROKEN], ids=["worse", "broken"])
+def test_while_changed_code_is_refused_the_champion_is_fitted_anew_by_its_own(tmp_path: Path, features: str) -> None:
+    loop = SmallLoop.under(tmp_path, training={"window": 2, "min_labels": 5})
+    for number in range(1, 5):
+        loop.run(moving(number / 2), number)
+    before, champion = len(loop.promotions), loop.promotions[-1]
+    assert not champion.baseline
+    edited = replace(loop.model, code={**loop.model.code, "features.py": features})
+    for number in range(5, 9):
+        replace(loop, model=edited).run(moving(number / 2), number)
+    later = loop.promotions[before:]
+    assert [one.as_of for one in later][-2:] == [day(7), day(8)]
+    for one in later:
+        packed = loop.stores.models.load_promoted(one)
+        assert (one.code, packed.code["features.py"], one.trained_on[1]) == (champion.code, FEATURES, one.as_of)
+        assert one.refreshes == (champion.refreshes or champion.number)
+    judged = [one.judgement for number in range(5, 9) if (one := loop.attempt(number)).judgement and one.refresh]
+    assert judged
+    assert all(one is not None and one.expected > 0.01 for one in judged)
+    attempt = loop.attempt(8)
+    assert (attempt.refresh, attempt.outcome, attempt.code) == (True, "passed", champion.code)
+    refused = "no such thing" if features == BROKEN else "not above the minimum effect"
+    assert attempt.why.startswith("the folder's code is refused (")
+    assert refused in attempt.why
+    # Somebody has to mend what cannot be fitted, however well the champion does.
+    opened = last_incident(loop.stores.ledger, "unfit")
+    assert (opened is not None and opened.resolved is None) is (features == BROKEN)
+    loop.run(moving(4.5), 9)
+    assert loop.attempt(9).outcome == "passed"
+    closed = last_incident(loop.stores.ledger, "unfit")
+    assert closed is None or closed.resolved is not None

@@ -1,5 +1,7 @@
 """Which labels a challenger learns from, and which it is judged on."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -80,17 +82,26 @@ def test_nothing_is_trained_twice_whatever_the_config_says_by_now(trained):
     assert train_model(other.model, loop.at, due) == result
 
 
-def test_where_labels_are_late_windows_are_compared_by_what_could_have_served(tmp_path):
+def late_loop(place):
+    """A line that turns on the ninth day; labels come three days late."""
     told = {"files": "labels_{batch:%Y-%m-%d}.csv", "complete": {"marker": "labels_{batch:%Y-%m-%d}.done"}}
-    loop = SmallLoop.under(tmp_path, labels=told | {"key": ["id"], "target": {"y": "float"}, "max_delay": 5})
-    laws = lambda number: doubled if number < 9 else turned  # noqa: E731
-    folder = tmp_path / "landing" / "small"
+    loop = SmallLoop.under(place, labels=told | {"key": ["id"], "target": {"y": "float"}, "max_delay": 5})
+    folder = place / "landing" / "small"
     folder.mkdir(parents=True)
     for number in range(1, 17):
-        known = make_rows(number - 3, laws(number - 3)) if number > 3 else make_rows(1, doubled).iloc[:0]
+        known = make_rows(number - 3, turning(number - 3)) if number > 3 else make_rows(1, doubled).iloc[:0]
         known[["id", "y"]].to_csv(folder / f"labels_{day(number)}.csv", index=False)
         (folder / f"labels_{day(number)}.done").touch()
-        loop.take(laws(number), number)
+        loop.take(turning(number), number)
+    return loop
+
+
+def turning(number):
+    return doubled if number < 9 else turned
+
+
+def test_where_labels_are_late_windows_are_compared_by_what_could_have_served(tmp_path):
+    loop, laws = late_loop(tmp_path), turning
     due = loop.ask(16)
     result = train_model(loop.model, loop.at, due)
     # The holdout's rows arrived on the thirteenth, when nine days had their labels.
@@ -237,3 +248,21 @@ def test_of_two_that_register_one_attempt_one_version_stays(asked):
         loop.stores.models.create_version(run, due.verdict, {}, "by one that was paused as it came to this") == version
     )
     assert [name for name in registry(loop.model, loop.at) if name.startswith("version")] == ["version 1"]
+
+
+def test_where_labels_are_late_changed_code_that_fails_is_a_refusal(tmp_path):
+    loop = late_loop(tmp_path)
+    loop.stores.ledger.put(
+        PromotionRecord(
+            as_of=day(14), number=1, version=1, attempt=f"{day(14)}.0", code="c", data="d",
+            trained_on=(day(1), day(14)), effective_from=day(15), error=1.0,
+        )
+    )  # fmt: skip
+    model = replace(loop.model, code={**loop.model.code, "features.py": BROKEN})
+    due = loop.ask(16)
+    result = train_model(model, loop.at, due)
+    # The holdout begins where it would with code that can be fitted.
+    assert (result.fault, result.trained_on) == (True, (day(1), day(15)))
+    record = judge_model(model, loop.at, due, result)
+    assert (record.outcome, record.holdout) == ("refused", (day(16),))
+    assert "no such thing" in record.why
