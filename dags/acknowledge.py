@@ -1,10 +1,10 @@
 """<model>__acknowledge: a person says that an incident is over, or may wait. One Airflow DAG a model folder."""
 
-from airflow.sdk import DAG, Param
+from airflow.sdk import Param
 
-from airflow_evergreen.dags import describe, models_for, why_param
+from airflow_evergreen.dags import lever, models_for
 from airflow_evergreen.operators.acknowledge_incident import AcknowledgeIncidentOperator
-from airflow_evergreen.operators.send_alerts import SendAlertsOperator
+from airflow_evergreen.params import why_param
 
 PARAMS = {
     "incident": Param(
@@ -24,13 +24,6 @@ PARAMS = {
 }
 
 for model in models_for("acknowledge"):
-    with DAG(
-        **describe(model, "acknowledge", "closes or snoozes an incident because a person says so"),
-        schedule=None,
-        max_active_runs=1,
-    ) as dag:
-        acknowledge_incident = AcknowledgeIncidentOperator(task_id="acknowledge_incident", model_id=model.id)
-        acknowledge_incident >> SendAlertsOperator(task_id="send_alerts", model_id=model.id).as_teardown()
-    # After the tasks: Airflow would copy them into each, once for each class that it is made by.
-    dag.params = PARAMS
+    with lever(model, "acknowledge", "closes or snoozes an incident because a person says so", PARAMS) as dag:
+        AcknowledgeIncidentOperator(task_id="acknowledge_incident", model_id=model.id)
     globals()[dag.dag_id] = dag

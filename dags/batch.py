@@ -3,12 +3,13 @@
 from airflow.sdk import DAG, CronDataIntervalTimetable, TaskGroup
 
 from airflow_evergreen.assets import asset_of
-from airflow_evergreen.dags import describe, models_for, one_run_a_batch, run_params
+from airflow_evergreen.dags import describe, models_for, one_run_a_batch
 from airflow_evergreen.operators.compute_views import ComputeViewsOperator
 from airflow_evergreen.operators.ingest_batch import IngestBatchOperator
 from airflow_evergreen.operators.score_batch import ScoreBatchOperator
 from airflow_evergreen.operators.send_alerts import SendAlertsOperator
 from airflow_evergreen.operators.validate_batch import ValidateBatchOperator
+from airflow_evergreen.params import run_params
 from airflow_evergreen.sensors.wait_for_batch import WaitForBatchSensor
 
 for model in models_for("batch"):

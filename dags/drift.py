@@ -2,12 +2,13 @@
 
 from airflow.sdk import DAG, CronDataIntervalTimetable, TriggerRule
 
-from airflow_evergreen.dags import describe, models_for, one_run_a_batch, run_params
+from airflow_evergreen.dags import describe, models_for, one_run_a_batch
 from airflow_evergreen.operators.apply_retention import ApplyRetentionOperator
 from airflow_evergreen.operators.check_drift import CheckDriftOperator
 from airflow_evergreen.operators.ingest_answers import IngestAnswersOperator
 from airflow_evergreen.operators.judge_arms import JudgeArmsOperator
 from airflow_evergreen.operators.send_alerts import SendAlertsOperator
+from airflow_evergreen.params import run_params
 from airflow_evergreen.sensors.wait_for_scores import WaitForScoresSensor
 
 for model in models_for("drift"):

@@ -1,10 +1,10 @@
 """<model>__forget: a person's rows removed for good, when a person says so. One Airflow DAG a model folder."""
 
-from airflow.sdk import DAG, Param
+from airflow.sdk import Param
 
-from airflow_evergreen.dags import describe, models_for, why_param
+from airflow_evergreen.dags import lever, models_for
 from airflow_evergreen.operators.forget_rows import ForgetRowsOperator
-from airflow_evergreen.operators.send_alerts import SendAlertsOperator
+from airflow_evergreen.params import why_param
 
 for model in models_for("forget"):
     rows = model.config.rows
@@ -25,13 +25,6 @@ for model in models_for("forget"):
         ),
         "why": why_param("Why; without the key"),
     }
-    with DAG(
-        **describe(model, "forget", "removes the rows of a key from all that is kept, for good"),
-        schedule=None,
-        max_active_runs=1,
-    ) as dag:
-        forget_rows = ForgetRowsOperator(task_id="forget_rows", model_id=model.id)
-        forget_rows >> SendAlertsOperator(task_id="send_alerts", model_id=model.id).as_teardown()
-    # After the tasks: Airflow would copy them into each, once for each class that it is made by.
-    dag.params = params
+    with lever(model, "forget", "removes the rows of a key from all that is kept, for good", params) as dag:
+        ForgetRowsOperator(task_id="forget_rows", model_id=model.id)
     globals()[dag.dag_id] = dag

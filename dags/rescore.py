@@ -1,11 +1,11 @@
 """<model>__rescore: a range of batches scored again, when a person says so. One Airflow DAG a model folder."""
 
-from airflow.sdk import DAG, Param
+from airflow.sdk import Param
 
 from airflow_evergreen.assets import asset_of
-from airflow_evergreen.dags import batch_param, describe, models_for, why_param
+from airflow_evergreen.dags import lever, models_for
 from airflow_evergreen.operators.rescore_batches import RescoreBatchesOperator
-from airflow_evergreen.operators.send_alerts import SendAlertsOperator
+from airflow_evergreen.params import batch_param, why_param
 
 for model in models_for("rescore"):
     params = {
@@ -20,15 +20,10 @@ for model in models_for("rescore"):
         ),
         "why": why_param("Why"),
     }
-    with DAG(
-        **describe(model, "rescore", "scores a range of batches again, as a further revision of their predictions"),
-        schedule=None,
-        max_active_runs=1,
+    with lever(
+        model, "rescore", "scores a range of batches again, as a further revision of their predictions", params
     ) as dag:
-        rescore_batches = RescoreBatchesOperator(
+        RescoreBatchesOperator(
             task_id="rescore_batches", model_id=model.id, outlets=[asset_of(model.id, "predictions")]
         )
-        rescore_batches >> SendAlertsOperator(task_id="send_alerts", model_id=model.id).as_teardown()
-    # After the tasks: Airflow would copy them into each, once for each class that it is made by.
-    dag.params = params
     globals()[dag.dag_id] = dag

@@ -3,7 +3,7 @@
 from airflow.sdk import DAG
 
 from airflow_evergreen.assets import asset_of
-from airflow_evergreen.dags import attempt_params, describe, heavy, models_for
+from airflow_evergreen.dags import describe, heavy, models_for
 from airflow_evergreen.operators.approve_model import ApproveModelOperator
 from airflow_evergreen.operators.ask_retraining import AskRetrainingOperator
 from airflow_evergreen.operators.close_verdict import CloseVerdictOperator
@@ -12,6 +12,7 @@ from airflow_evergreen.operators.promote_model import PromoteModelOperator
 from airflow_evergreen.operators.register_model import RegisterModelOperator
 from airflow_evergreen.operators.send_alerts import SendAlertsOperator
 from airflow_evergreen.operators.train_model import TrainModelOperator
+from airflow_evergreen.params import attempt_params
 
 for model in models_for("retrain"):
     with DAG(

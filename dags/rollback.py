@@ -1,11 +1,11 @@
 """<model>__rollback: an older version in force again, when a person says so. One Airflow DAG a model folder."""
 
-from airflow.sdk import DAG, Param
+from airflow.sdk import Param
 
 from airflow_evergreen.assets import asset_of
-from airflow_evergreen.dags import describe, models_for, why_param
+from airflow_evergreen.dags import lever, models_for
 from airflow_evergreen.operators.rollback_model import RollbackModelOperator
-from airflow_evergreen.operators.send_alerts import SendAlertsOperator
+from airflow_evergreen.params import why_param
 
 PARAMS = {
     "version": Param(
@@ -25,15 +25,6 @@ PARAMS = {
 }
 
 for model in models_for("rollback"):
-    with DAG(
-        **describe(model, "rollback", "puts an older version in force again, after the gate was heard"),
-        schedule=None,
-        max_active_runs=1,
-    ) as dag:
-        rollback_model = RollbackModelOperator(
-            task_id="rollback_model", model_id=model.id, outlets=[asset_of(model.id, "model")]
-        )
-        rollback_model >> SendAlertsOperator(task_id="send_alerts", model_id=model.id).as_teardown()
-    # After the tasks: Airflow would copy them into each, once for each class that it is made by.
-    dag.params = PARAMS
+    with lever(model, "rollback", "puts an older version in force again, after the gate was heard", PARAMS) as dag:
+        RollbackModelOperator(task_id="rollback_model", model_id=model.id, outlets=[asset_of(model.id, "model")])
     globals()[dag.dag_id] = dag

@@ -2,6 +2,7 @@
 
 import runpy
 from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
@@ -9,9 +10,11 @@ from pathlib import Path
 from typing import Any, get_args
 
 from airflow.sdk import DAG, BaseOperator, Context, Param, get_parsing_context
+from airflow.sdk.definitions.param import ParamsDict
 
 from airflow_evergreen.alerts import FailureReport
 from airflow_evergreen.links import model_page
+from airflow_evergreen.operators.send_alerts import SendAlertsOperator
 from airflow_evergreen.pods import ask_for
 from evergreen.config.feeds_config import FilesConfig
 from evergreen.config.locations import model_roots
@@ -123,6 +126,21 @@ def describe(model: ModelFolder, kind: str, what: str) -> dict[str, Any]:
     }
 
 
+@contextmanager
+def lever(model: ModelFolder, verb: str, what: str, params: dict[str, Param]) -> Iterator[DAG]:
+    """The DAG of what a person does to a model: one task, which is put into it, and then who is told.
+
+    :param verb: the DAG's kind, such as ``rollback`` of ``taxi__rollback``.
+    :param what: what it does, for the list of DAGs.
+    :param params: the form that the person fills in.
+    """
+    with DAG(**describe(model, verb, what), schedule=None, max_active_runs=1) as dag:
+        yield dag
+        dag.tasks >> SendAlertsOperator(task_id="send_alerts", model_id=model.id).as_teardown()
+    # After the tasks: Airflow would copy them into each, once for each class that it is made by.
+    dag.params = ParamsDict(params)
+
+
 def one_run_a_batch(model: ModelFolder) -> dict[str, Any]:
     """The arguments of a DAG that runs once a batch, from the first to the last.
 
@@ -135,44 +153,6 @@ def one_run_a_batch(model: ModelFolder) -> dict[str, Any]:
         "end_date": schedule.last_moment,
         "catchup": True,
         "max_active_runs": 16,
-    }
-
-
-def run_params(model: ModelFolder) -> dict[str, Param]:
-    """The Params of a DAG that runs once a batch: which batch a run is for that a person starts."""
-    return {"batch": batch_param(model, "The batch to process", "the one that the run's data interval ends")}
-
-
-def batch_param(model: ModelFolder, what: str, otherwise: str | None = None, title: str = "Batch") -> Param:
-    """A Param that names a batch.
-
-    :param what: what the batch is for.
-    :param otherwise: which batch is meant where none is named; None where one has to be.
-    """
-    described = f"{what}, such as {model.config.calendar.name(0)}"
-    form: dict[str, Any] = {"pattern": model.config.calendar.pattern, "title": title}
-    if otherwise is None:
-        return Param(type="string", description=f"{described}.", **form)
-    return Param(None, type=["null", "string"], description=f"{described}; empty: {otherwise}.", **form)
-
-
-def why_param(title: str) -> Param:
-    """A Param that has to be filled in with a reason."""
-    return Param(type="string", minLength=1, title=title, description="Why; it goes on record, with your name.")
-
-
-def attempt_params(model: ModelFolder) -> dict[str, Param]:
-    """The Params of a retraining: why, of a person; in a section of its own, which attempt it makes, of the watch."""
-    batch, text, number = model.config.calendar.pattern, ["null", "string"], ["null", "integer"]
-    watch: dict[str, Any] = {"section": "Filled in by the watch"}
-    verdict = f"{batch[:-1]}[.][0-9]+$"
-    return {
-        "why": Param("", type="string", title="Why", description="Why a retraining is wanted; it goes on record."),
-        "verdict": Param(
-            None, type=text, pattern=verdict, title="Verdict", description="The verdict to answer.", **watch
-        ),
-        "as_of": Param(None, type=text, pattern=batch, title="As of", description="Its attempt's batch.", **watch),
-        "run": Param(None, type=number, title="Run", description="Number of this run.", **watch),
     }
 
 
