@@ -12,11 +12,11 @@ from evergreen.checks.kept_statistics import keep_statistics
 from evergreen.checks.quarantine import keep_failing
 from evergreen.checks.raw_files import read_arrived
 from evergreen.checks.validating import Rules, ValidatedBatch, reject, validate_files
-from evergreen.config.contract import RowsConfig
 from evergreen.config.expectations_config import ExpectationConfig
 from evergreen.config.feeds_config import FilesConfig, LabelsInside, QueryConfig
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
+from evergreen.config.rows_config import RowsConfig
 from evergreen.errors import FileRefused, FileUnreadable, NotReady
 from evergreen.features.label_batches import records_with_rows
 from evergreen.features.reading import partition_of

@@ -1,18 +1,19 @@
 """The contract of a model folder: what config.yaml may say. Counts are batches unless a name says otherwise."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, model_validator
 
 from evergreen.batches import Calendar, Every
 from evergreen.config.check_config import DIVERGENCES, CheckConfig
 from evergreen.config.data_schema import DataSchema, LabelSchema
-from evergreen.config.feeds_config import QUARANTINED, FilesConfig, LabelFeed, Labels, LabelsInside, QueryConfig, Source
-from evergreen.config.fields import HOUR, Column, ColumnType, Contract, Limit, Misfit, Percent
+from evergreen.config.feeds_config import FilesConfig, LabelFeed, Labels, LabelsInside, QueryConfig, Source
+from evergreen.config.fields import HOUR, ColumnType, Contract, Limit, Misfit
 from evergreen.config.gate_config import GateConfig, Task
 from evergreen.config.limits_config import LimitsConfig
 from evergreen.config.policies_config import Decay, EveryN, Policy, RetrainConfig
 from evergreen.config.retention_config import RetentionConfig
+from evergreen.config.rows_config import RESERVED, RowsConfig
 from evergreen.config.schedule_config import ScheduleConfig
 from evergreen.config.serving_config import ServingConfig
 from evergreen.config.tasks_config import AlertsConfig, TasksConfig
@@ -20,8 +21,6 @@ from evergreen.config.training_config import TrainingConfig
 
 # Label batches that a model learns from; ``all`` of the past.
 Window = Literal["all"] | int
-# Columns that the loop itself adds.
-RESERVED = {"batch", "revision", "known", "prediction", "model_version", "data_version"}
 _TARGETS = {"regression": ("float", "integer"), "classification": ("integer", "boolean")}
 # Columns whose values name groups of rows.
 _GROUPED = ("string", "category", "integer", "boolean")
@@ -38,53 +37,10 @@ _CADENCE: dict[Every, int] = {"minute": 60, "hour": 6, "day": 1, "week": 1, "mon
 _METRICS = {"regression": ("mae", "rmse"), "classification": ("logloss", "brier")}
 
 
-class RowsConfig(Contract):
-    """The columns of a row; what stands in a file beside them is left out of the clean table."""
-
-    key: tuple[str, ...] = Field(
-        min_length=1,
-        description="Columns that together name a row. They stay, under these names or with `renamed_from`.",
-    )
-    event_time: str = Field(description="Column that says when a row happened.")
-    columns: dict[str, Column] = Field(min_length=1, description="The columns that are read, each with its type.")
-    max_quarantined: Percent = Field(default=0.5, description=QUARANTINED)
-
-    @model_validator(mode="after")
-    def _named_columns_exist(self) -> Self:
-        for name in (*self.key, self.event_time):
-            if name not in self.columns:
-                raise ValueError(f"key and event_time name {name!r}; valid: one of {', '.join(self.columns)}")
-        if self.columns[self.event_time].type not in ("timestamp", "date"):
-            raise ValueError(f"event_time names {self.event_time!r}; valid: a timestamp or date column")
-        if len(set(self.key)) < len(self.key):
-            raise Misfit(f"key: found {list(self.key)}; valid: each column once")
-        reserved = RESERVED & set(self.columns)
-        if reserved:
-            raise ValueError(f"columns: {', '.join(reserved)} is a name of our own; valid: any other name")
-        return self
-
-    @model_validator(mode="after")
-    def _pasts_are_told_apart(self) -> Self:
-        for name in (*self.key, self.event_time):
-            if self.columns[name].has_default:
-                raise ValueError(f"columns.{name}.default: key and event time are never made up; valid: leave it out")
-        past: dict[str, str] = {}
-        for name, column in self.columns.items():
-            for old in column.renamed_from:
-                if old in self.columns:
-                    raise ValueError(
-                        f"columns.{name}.renamed_from: {old!r} is declared itself; valid: a name that is not"
-                    )
-                if past.setdefault(old, name) != name:
-                    raise ValueError(
-                        f"columns.{name}.renamed_from: {past[old]!r} was {old!r} too; valid: one of the two"
-                    )
-        return self
-
-
 class FeaturesConfig(Contract):
     """How far back features look; ``rowwise`` models read nothing but the row."""
 
+    since: ClassVar[set[str]] = {"views"}
     lookback: Annotated[int, Field(ge=0)] = Field(default=0, description="Batches of history that features may read.")
     rowwise: bool = Field(
         default=False,
@@ -103,11 +59,6 @@ class FeaturesConfig(Contract):
         if self.rowwise and self.views:
             raise Misfit("rowwise: found true beside views; valid: rowwise: false, or no views")
         return self
-
-    @model_serializer(mode="wrap")
-    def _only_what_is_said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # Without views it is written as ever: the hash that is a model's code version rests on it.
-        return {name: value for name, value in dump(self).items() if name != "views" or self.views}
 
 
 class EstimatorConfig(Contract):

@@ -3,7 +3,7 @@
 import math
 import re
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -28,6 +28,12 @@ class Contract(BaseModel):
     """A frozen part of config.yaml that refuses fields it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    # Fields of later releases. Not said, they are not written: the hash that is a model's code version rests on it.
+    since: ClassVar[set[str]] = set()
+
+    @model_serializer(mode="wrap")
+    def _only_what_is_said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in dump(self).items() if name not in self.since or value}
 
 
 def _parse_percent(value: Any) -> Any:

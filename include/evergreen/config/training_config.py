@@ -1,8 +1,8 @@
 """`training`: what is learnt from, and by which parameters."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BeforeValidator, Field
 
 from evergreen.config.fields import Contract
 
@@ -27,6 +27,7 @@ def _parse_window(value: Any) -> Any:
 class TrainingConfig(Contract):
     """How much is learnt from."""
 
+    since: ClassVar[set[str]] = {"rows", "search"}
     window: Annotated[Literal["auto", "all"] | int, BeforeValidator(_parse_window)] = Field(
         default="auto",
         description="Label batches to learn from: a number, `all` of the past, or `auto`, the best of all, a season "
@@ -44,10 +45,3 @@ class TrainingConfig(Contract):
         default=None,
         description="Whether each challenger's parameters are searched for; it takes the extra `search`.",
     )
-
-    @model_serializer(mode="wrap")
-    def _only_what_is_said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # Without them it is written as ever: the hash that is a model's code version rests on it.
-        return {
-            name: value for name, value in dump(self).items() if name not in ("rows", "search") or value is not None
-        }

@@ -7,10 +7,11 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from evergreen.config.contract import RESERVED, ModelConfig
+from evergreen.config.contract import ModelConfig
 from evergreen.config.fields import HOUR, Column, Contract, Limit, Misfit
 from evergreen.config.mistakes import suggest
 from evergreen.config.model_folder import ModelFolder, get_model_folder, read_code, read_contract
+from evergreen.config.rows_config import RESERVED
 from evergreen.errors import ConfigInvalid, ModelNotFound
 
 

@@ -9,8 +9,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from evergreen.config.contract import RESERVED
 from evergreen.config.fields import ColumnType
+from evergreen.config.rows_config import RESERVED
 from evergreen.scaffold.read_dates import DateReading, find_readings
 from evergreen.scaffold.read_files import HistoryFiles
 from evergreen.scaffold.read_numbers import NumberReading, find_by_file, find_numbers
