@@ -4,6 +4,10 @@ A record's path is ``<env>/<model id>/<kind>/<id>/<n>``. Wall time and run ids s
 in equality: two runs that decide the same write equal records.
 """
 
+# It hands on what its modules hold.
+# mypy: implicit-reexport
+# ruff: noqa: F401
+
 from evergreen.records.arms import AnswersRecord, Arm, ArmReport, ArmsRecord, Comparison
 from evergreen.records.attempts import (
     ApprovalRecord,
@@ -19,7 +23,7 @@ from evergreen.records.attempts import (
     SearchedParams,
     SliceJudgement,
 )
-from evergreen.records.base import SCHEMA, Feed, Numbers, Part, Record, State
+from evergreen.records.base import FEEDS, SCHEMA, Feed, Numbers, Part, Record, State
 from evergreen.records.feeds import (
     ArrivalRecord,
     BatchRecord,
@@ -55,63 +59,3 @@ from evergreen.records.removals import (
 )
 from evergreen.records.verdicts import ClosingRecord, SectionVerdict, VerdictRecord, WishRecord
 from evergreen.records.views import VIEWS, ValuesRecord, ViewRecord
-
-__all__ = [
-    "SCHEMA",
-    "VIEWS",
-    "AnswersRecord",
-    "ApprovalRecord",
-    "Arm",
-    "ArmReport",
-    "ArmsRecord",
-    "ArrivalRecord",
-    "AttemptRecord",
-    "BatchRecord",
-    "CalibrationJudgement",
-    "Cause",
-    "ClaimRecord",
-    "ClosingRecord",
-    "Comparison",
-    "DataRecord",
-    "FairnessReport",
-    "Feed",
-    "FeedRecord",
-    "ForgettingRecord",
-    "ForgottenFile",
-    "ForgottenRecord",
-    "ForgottenRows",
-    "Freshness",
-    "GroupReport",
-    "IdentityRecord",
-    "IncidentRecord",
-    "Judgement",
-    "NoticeRecord",
-    "Numbers",
-    "PackedRecord",
-    "Part",
-    "Partition",
-    "PromotionRecord",
-    "Reason",
-    "Record",
-    "ReproductionRecord",
-    "RescoreRecord",
-    "ResolutionRecord",
-    "RetentionRecord",
-    "RevisionRecord",
-    "SearchedParams",
-    "SectionVerdict",
-    "Shared",
-    "SightingRecord",
-    "SliceJudgement",
-    "SnoozeRecord",
-    "SourceFile",
-    "State",
-    "TellingRecord",
-    "Told",
-    "Unscored",
-    "ValuesRecord",
-    "VerdictRecord",
-    "ViewRecord",
-    "WishRecord",
-    "Words",
-]

@@ -16,6 +16,7 @@ def _without_infinities(value: Any) -> Any:
 # Of the form that records are written in. A field that is added has a default; any other change makes a new number.
 SCHEMA = 1
 Feed = Literal["rows", "labels"]
+FEEDS: tuple[Feed, ...] = ("rows", "labels")
 State = Literal["ok", "warn", "bad", "provisional"]
 Numbers = Annotated[dict[str, Any], BeforeValidator(_without_infinities)]
 
