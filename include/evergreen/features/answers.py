@@ -8,6 +8,8 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from evergreen.config.contract import ModelConfig
+from evergreen.features.labelled import gather_rows, match_labels
 from evergreen.records import AnswersRecord
 from evergreen.storage.frames import to_frame
 from evergreen.storage.removals import removed_by_age
@@ -33,6 +35,8 @@ ANSWERS = pa.schema(
 )
 # Of callers that name their requests alike, each is answered; one that asks again brings the same key.
 ONCE = ["request_id", "row", "key"]
+# What a row's slice is stands in labelled answers under the column's name behind it.
+SLICE = "slice "
 
 
 def as_json(value: Any) -> Any:
@@ -63,3 +67,26 @@ def read_answers(stores: Stores, as_of: str, first: str = "") -> pd.DataFrame:
         record = stores.ledger.get(AnswersRecord, "batches", record.n - 1) if record.n else None
     answers = to_frame(pa.concat_tables(pieces)).sort_values(["at", *ONCE], ignore_index=True)
     return answers.drop_duplicates(ONCE, ignore_index=True)
+
+
+def label_answers(config: ModelConfig, stores: Stores, answers: pd.DataFrame, first: str, last: str) -> pd.DataFrame:
+    """Answers with the labels that became known from one batch to another; all of them for a model without labels.
+
+    What came online alone is left out: whoever makes up keys decides nothing.
+
+    :param answers: as ``read_answers`` returns them, each key once.
+    :returns: (m, key, arm, decision, failed, prediction, shadow, target, and a column a slice of the gate).
+    """
+    schema, slices = config.data_schema, sorted(config.gate.slices)
+    numbers = {name: answers[name].astype(float) for name in ("prediction", "shadow")}
+    failed = answers["failed"].fillna(False).astype(bool)
+    plain = answers[["key", "arm", "decision"]].assign(failed=failed, **numbers)
+    if schema.labels is None:
+        return plain.assign(target=float("nan"))
+    labelled = match_labels(schema, stores, first, last)
+    texts = key_texts([labelled.rows[name].tolist() for name in schema.key])
+    known = pd.DataFrame({"key": texts, "target": labelled.rows[schema.labels.column].to_numpy(dtype=float)})
+    if slices:
+        rows = gather_rows(schema, stores, labelled)
+        known = known.assign(**{SLICE + name: rows[name].to_numpy() for name in slices})
+    return plain.merge(known, on="key")

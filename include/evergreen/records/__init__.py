@@ -8,7 +8,7 @@ in equality: two runs that decide the same write equal records.
 # mypy: implicit-reexport
 # ruff: noqa: F401
 
-from evergreen.records.arms import AnswersRecord, Arm, ArmReport, ArmsRecord, Comparison
+from evergreen.records.arms import AnswersRecord, Arm, ArmLimit, ArmReport, ArmsRecord, Comparison
 from evergreen.records.attempts import (
     ApprovalRecord,
     AttemptRecord,

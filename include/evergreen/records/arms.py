@@ -63,6 +63,36 @@ class Comparison(Part):
     upper: float
 
 
+class ArmLimit(Part):
+    """How a challenger keeps one of the gate's limits online.
+
+    :ivar what: the slice or the calibration.
+    :ivar comparison: of the losses there; of calibration in its own unit.
+    :ivar may_worsen: how much worse it may be, in the comparison's unit.
+    """
+
+    what: str
+    comparison: Comparison
+    may_worsen: float
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether it is worse beyond the limit, and beyond noise."""
+        return self.comparison.upper < -self.may_worsen
+
+    @property
+    def seems_broken(self) -> bool:
+        """Whether what was seen is beyond the limit, though it may be noise."""
+        return self.comparison.improvement < -self.may_worsen
+
+    @property
+    def told(self) -> str:
+        """What was seen, in words."""
+        seen = self.comparison
+        interval = f"{-seen.upper:.1%} to {-seen.lower:.1%}"
+        return f"{self.what} is worse by {-seen.improvement:.1%} ({interval}), {self.may_worsen:.1%} is allowed"
+
+
 class ArmsRecord(Record):
     """Who answers online beside the champion from now on; the newest one holds.
 
@@ -70,6 +100,7 @@ class ArmsRecord(Record):
     :ivar challenger: its version, or the attempt whose challenger it is, as text.
     :ivar share: of a hundred keys those that it answers.
     :ivar since: the batch at which it got that share.
+    :ivar limits: how it keeps those limits of the gate of which enough was seen.
     :ivar why: what decided, or who and why.
     """
 
@@ -82,6 +113,7 @@ class ArmsRecord(Record):
     since: str
     arms: tuple[ArmReport, ...] = ()
     comparison: Comparison | None = None
+    limits: tuple[ArmLimit, ...] = ()
     why: str
 
     @property

@@ -83,6 +83,9 @@ def describe_arms(model: ModelFolder, at: Locations) -> Iterator[str]:
         yield f"  {arm.arm}: {arm.answered} rows answered, {arm.rows} with a label{error}"
     if (seen := record.comparison) is not None:
         yield f"  improvement {seen.improvement:.1%} ({seen.lower:.1%} to {seen.upper:.1%}), at all looks together"
+    for limit in record.limits:
+        if limit.seems_broken:
+            yield f"  {limit.told}"
 
 
 def describe_version(model: ModelFolder, at: Locations, version: int) -> Iterator[str]:

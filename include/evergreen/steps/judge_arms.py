@@ -1,24 +1,23 @@
 """Judge who answers online beside the champion, and decide who does from now on."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import Refused
-from evergreen.features.answers import key_texts, read_answers
-from evergreen.features.labelled import match_labels
+from evergreen.features.answers import label_answers, read_answers
 from evergreen.incidents import report, resolve
-from evergreen.judging.arms import compare_groups, compare_pairs
+from evergreen.judging.arm_limits import compare_arms
+from evergreen.judging.arms import fails_too_often
 from evergreen.judging.attempts import find_open_verdict
 from evergreen.judging.promotions import require_promoted
 from evergreen.losses import METRICS
 from evergreen.records import (
     ApprovalRecord,
-    Arm,
+    ArmLimit,
     ArmReport,
     ArmsRecord,
     AttemptRecord,
@@ -35,19 +34,23 @@ class _Seen:
     """What an experiment has shown so far.
 
     :param arms: champion and challenger.
-    :param failed: rows that the challenger could not answer.
+    :param limits: how the challenger keeps the gate's.
+    :param asked: rows that the challenger was to answer, by key.
+    :param failed: those that it could not.
     """
 
     arms: tuple[ArmReport, ...]
     comparison: Comparison | None
+    limits: tuple[ArmLimit, ...]
+    asked: int
     failed: int
 
 
 def judge_arms(model: ModelFolder, at: Locations, batch: str) -> ArmsRecord | None:
     """Begin an experiment with a challenger that waits for a person, or judge the one that runs, as of a batch.
 
-    A challenger that is worse, or fails, is taken back; a canary's share grows while it is neither. Whether a
-    challenger is promoted stays the person's word.
+    A challenger that is worse, overall or beyond a limit of the gate, or that fails too often is taken back; a canary's
+    share grows while it is none of these. Whether a challenger is promoted stays the person's word.
 
     :param batch: the newest that was scored; for another one nothing is decided any more.
     :returns: the record that holds; None where there never was an experiment.
@@ -177,19 +180,20 @@ def _judge(model: ModelFolder, stores: Stores, last: ArmsRecord, batch: str) -> 
     begun = stores.ledger.require(ArmsRecord, "online", last.experiment)
     seen = _look(model, stores, begun, batch)
     share = last.share if last.share in serving.steps else serving.steps[0]
-    record = _follow(last, batch, arms=seen.arms, comparison=seen.comparison, share=share)
-    compared, fewest = seen.comparison, min(arm.rows for arm in seen.arms)
+    update = {"arms": seen.arms, "comparison": seen.comparison, "limits": seen.limits, "share": share}
+    record = _follow(last, batch, **update)
     back: dict[str, Any] = {"state": "taken back", "share": 0.0}
-    if seen.failed:
-        return record.model_copy(update=back | {"why": f"it could not answer {seen.failed} rows"})
+    if (problem := _find_problem(seen, gate.min_rows)) is not None:
+        return record.model_copy(update=back | {"why": problem})
+    compared, fewest = seen.comparison, min(arm.rows for arm in seen.arms)
     if compared is None or fewest < gate.min_rows:
         why = f"{fewest} labelled rows of one arm, {gate.min_rows} of each are needed"
         return record.model_copy(update={"why": why})
-    told = f"improvement {compared.improvement:.1%} ({compared.lower:.1%} to {compared.upper:.1%})"
-    if compared.upper < 0:
-        return record.model_copy(update=back | {"why": f"it is worse: {told}"})
+    told = _tell(compared)
     later, every = [step for step in serving.steps if step > share], serving.canary.every if serving.canary else 0
     is_due = model.config.calendar.shift(last.since, every) <= batch
+    if near := [limit for limit in seen.limits if limit.seems_broken]:
+        return record.model_copy(update={"why": f"nothing is proven yet: {told}; {near[0].told}"})
     if later and is_due and compared.improvement >= -gate.min_effect:
         grown = {"share": later[0], "since": batch, "why": f"it is not worse: {told}"}
         return record.model_copy(update=grown)
@@ -197,47 +201,42 @@ def _judge(model: ModelFolder, stores: Stores, last: ArmsRecord, batch: str) -> 
     return record.model_copy(update={"why": f"{word}: {told}"})
 
 
+def _find_problem(seen: _Seen, min_rows: int) -> str | None:
+    """Why a challenger is taken back, if it is."""
+    if seen.asked >= min_rows and fails_too_often(seen.failed, seen.asked):
+        return f"it could not answer {seen.failed} of {seen.asked} rows"
+    if seen.comparison is None or min(arm.rows for arm in seen.arms) < min_rows:
+        return None
+    if seen.comparison.upper < 0:
+        return f"it is worse: {_tell(seen.comparison)}"
+    return next((limit.told for limit in seen.limits if limit.is_broken), None)
+
+
+def _tell(compared: Comparison) -> str:
+    return f"improvement {compared.improvement:.1%} ({compared.lower:.1%} to {compared.upper:.1%})"
+
+
 def _look(model: ModelFolder, stores: Stores, begun: ArmsRecord, batch: str) -> _Seen:
     """What was answered since an experiment began, with the labels that are known by a batch."""
     answers = read_answers(stores, batch, begun.as_of)
-    answers = answers[answers["decision"] >= begun.n]
-    failed = answers["failed"].to_numpy(dtype=bool)
-    losses = _lose(model, stores, answers[~failed], begun.as_of, batch)
-    champion, challenger = losses[losses["arm"] == "champion"], losses[losses["arm"] == "challenger"]
-    pairs = champion[champion["shadow_loss"].notna()]
-    tuned = model.config.gate.min_rows
-    if challenger.empty and not pairs.empty:
-        old, new = pairs["loss"].to_numpy(), pairs["shadow_loss"].to_numpy()
-        compared = compare_pairs(old, new, pairs["decision"].to_numpy(), tuned)
-        answered = int(answers["shadow"].notna().sum())
-    else:
-        old, new = champion["loss"].to_numpy(), challenger["loss"].to_numpy()
-        compared = compare_groups(old, champion["decision"].to_numpy(), new, challenger["decision"].to_numpy(), tuned)
-        answered = int((answers["arm"] == "challenger").sum())
+    answers = answers[(answers["decision"] >= begun.n) & (answers["arm"] != "")]
+    known = label_answers(model.config, stores, answers.drop_duplicates("key"), begun.as_of, batch)
+    by_challenger = (known["arm"] == "challenger") | known["shadow"].notna() | known["failed"]
+    failed, whole = int(known["failed"].sum()), known[~known["failed"]]
+    old, new = whole[whole["arm"] == "champion"], whole[whole["arm"] == "challenger"]
+    answered = int((answers["arm"] == "challenger").sum())
+    if new.empty and old["shadow"].notna().any():
+        old = old[old["shadow"].notna()]
+        new, answered = old.assign(prediction=old["shadow"]), int(answers["shadow"].notna().sum())
+    old, new = old[old["target"].notna()], new[new["target"].notna()]
     metric = METRICS[model.config.gate.metric]
 
-    def report_arm(arm: Arm, count: int, lost: np.ndarray) -> ArmReport:
+    def report_arm(arm: Literal["champion", "challenger"], count: int, rows: pd.DataFrame) -> ArmReport:
+        lost = metric.row_losses(rows["target"].to_numpy(), rows["prediction"].to_numpy())
         return ArmReport(arm=arm, answered=count, rows=len(lost), error=metric.of(lost) if len(lost) else None)
 
-    by_champion = report_arm("champion", int((answers["arm"] == "champion").sum()), old)
-    return _Seen((by_champion, report_arm("challenger", answered, new)), compared, int(failed.sum()))
-
-
-def _lose(model: ModelFolder, stores: Stores, answers: pd.DataFrame, first: str, last: str) -> pd.DataFrame:
-    """The losses of answers whose label is known; a key counts once, as it was answered first.
-
-    :returns: (n, arm, decision, loss, shadow_loss).
-    """
-    schema, metric = model.config.data_schema, METRICS[model.config.gate.metric]
-    if schema.labels is None:
-        return pd.DataFrame(columns=["arm", "decision", "loss", "shadow_loss"], dtype=float)
-    rows = match_labels(schema, stores, first, last).rows
-    texts = key_texts([rows[name].tolist() for name in schema.key])
-    known = pd.DataFrame({"key": texts, "target": rows[schema.labels.column].astype(float)})
-    found = answers[answers["arm"] != ""].drop_duplicates("key").merge(known, on="key")
-    target = found["target"].to_numpy()
-    losses = {
-        "loss": metric.row_losses(target, found["prediction"].to_numpy()),
-        "shadow_loss": metric.row_losses(target, found["shadow"].to_numpy(dtype=float)),
-    }
-    return found[["arm", "decision"]].assign(**losses)
+    reports = (
+        report_arm("champion", int((answers["arm"] == "champion").sum()), old),
+        report_arm("challenger", answered, new),
+    )
+    return _Seen(reports, *compare_arms(model.config.gate, old, new), int(by_challenger.sum()), failed)

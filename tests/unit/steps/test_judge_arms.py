@@ -43,12 +43,15 @@ def served(loop: SmallLoop) -> Iterator[tuple[httpx.Client, Champion, AnswerLog]
         yield client, champion, log
 
 
-def ask(client: httpx.Client, number: int, request: str | None = None) -> dict:
+def asked(number: int) -> dict[str, Any]:
     """A day's rows, asked before they come as a batch."""
     rows = make_rows(number, doubled).drop(columns="y")
-    rows = rows.assign(at=rows["at"].map(lambda moment: moment.isoformat())).to_dict(orient="records")
+    return {"rows": rows.assign(at=rows["at"].map(lambda moment: moment.isoformat())).to_dict(orient="records")}
+
+
+def ask(client: httpx.Client, number: int, request: str | None = None) -> dict:
     headers = {"X-Request-ID": request} if request else {}
-    answer = client.post("/models/small/predict", json={"rows": rows}, headers=headers)
+    answer = client.post("/models/small/predict", json=asked(number), headers=headers)
     assert answer.status_code == 200, answer.text
     return answer.json()
 
@@ -246,26 +249,85 @@ def test_a_canaries_share_grows_while_it_is_not_worse(tmp_path: Path) -> None:
     assert shares == [50, 100, 100]
 
 
-def test_a_challenger_that_fails_is_replaced_by_the_champion_and_taken_back(
-    lived: SmallLoop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@contextmanager
+def failing(challenger: Any, on: set[int]) -> Iterator[None]:
+    """The challenger fails on requests that hold one of some keys."""
+    predict = challenger.predict
+
+    def fails(rows: Any) -> Any:
+        if on & set(rows["id"]):
+            raise FeaturesInvalid("its code fails")
+        return predict(rows)
+
+    object.__setattr__(challenger, "predict", fails)
+    try:
+        yield
+    finally:
+        object.__setattr__(challenger, "predict", predict)
+
+
+def test_a_challenger_that_fails_is_replaced_by_the_champion_and_taken_back(lived: SmallLoop) -> None:
     loop = lived.using(serving={"arms": {"champion": 50, "challenger": 50}})
     begin_arms(loop.model, loop.at, 1, "ada: a try")
     with served(loop) as (client, champion, log):
-        arms = champion.arms
-        assert arms is not None
+        failed = 0
+        for number in (3, 4):
+            assert champion.arms is not None
+            with failing(champion.arms.challenger, set(make_rows(number, doubled)["id"])):
+                told = ask(client, number)
+            assert set(told["versions"]) == {lived.promotions[-1].version}
+            failed += told["arms"].count("challenger")
+            log.flush()
+            loop.run(doubled, number)
+            champion.follow()
+        assert (
+            f'evergreen_serving_answers_failed{{env="dev",model="small"}} {2 * ROWS}.0' in client.get("/metrics").text
+        )
+    # The first day had fewer rows of it than gate.min_rows.
+    assert [one.state for one in arms_of(loop)] == ["running", "running", "taken back"]
+    assert failed > GATE["min_rows"]
+    assert arms_of(loop)[-1].why == f"it could not answer {failed} of {failed} rows"
 
-        def fails(*_: object) -> None:
-            raise FeaturesInvalid("its code fails")
 
-        object.__setattr__(arms.challenger, "predict", fails)
+def test_one_row_that_a_challenger_cannot_answer_decides_nothing(lived: SmallLoop) -> None:
+    loop = lived.using(serving={"shadow": True})
+    begin_arms(loop.model, loop.at, 1, "ada: a try")
+    with served(loop) as (client, champion, log):
+        assert champion.arms is not None
+        unlucky = make_rows(3, doubled)["id"].iloc[0]
+        with failing(champion.arms.challenger, {int(unlucky), 9_999}):
+            # Rows one by one, a hundred of a key that never comes in a batch among them.
+            rows = asked(3)["rows"]
+            for row in [*rows, *[rows[0] | {"id": 9_999}] * 100]:
+                assert client.post("/models/small/predict", json={"rows": [row]}).status_code == 200
+            log.flush()
+        loop.run(doubled, 3)
+    last = arms_of(loop)[-1]
+    assert (last.state, last.arms[1].rows) == ("taken back", ROWS - 1)
+    assert last.why.startswith("it is worse"), "the baseline is, by what it answered"
+    answers = read_answers(loop.stores, day(3))
+    assert answers["failed"].sum() == 101
+
+
+def test_blue_green_lets_the_challenger_answer_all_and_the_champion_when_it_is_over(lived: SmallLoop) -> None:
+    loop = lived.using(serving={"arms": {"champion": 0, "challenger": 100}})
+    begin_arms(loop.model, loop.at, 1, "ada: the old one again")
+    with served(loop) as (client, champion, log):
         told = ask(client, 3)
-        assert set(told["versions"]) == {2}
-        assert f'evergreen_serving_answers_failed{{env="dev",model="small"}} {ROWS}.0' in client.get("/metrics").text
+        assert (set(told["arms"]), set(told["versions"])) == ({"challenger"}, {1})
+        by_version = client.post("/models/small/versions/1/predict", json=asked(3)).json()
+        assert told["predictions"] == by_version["predictions"]
         log.flush()
-    loop.run(doubled, 3)
-    assert arms_of(loop)[-1].state == "taken back"
-    assert arms_of(loop)[-1].why == f"it could not answer {told['arms'].count('challenger')} rows"
+        loop.run(doubled, 3)
+        # Nobody stands beside it: nothing is told of it but what it answered.
+        last = arms_of(loop)[-1]
+        assert (last.state, last.comparison) == ("running", None)
+        assert [(arm.answered, arm.rows) for arm in last.arms] == [(0, 0), (ROWS, ROWS)]
+        end_arms(loop.model, loop.at, "ada: back to the new one")
+        champion.follow()
+        after = ask(client, 4)
+        assert "arms" not in after
+        assert after["version"] == loop.promotions[-1].version
 
 
 def test_a_person_ends_it_and_what_makes_no_sense_is_refused(lived: SmallLoop) -> None:
