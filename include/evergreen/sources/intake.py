@@ -2,14 +2,15 @@
 
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime
 
 from evergreen.batches import Calendar
 from evergreen.config.feeds_config import FilesConfig, QueryConfig
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
-from evergreen.errors import FileRefused, NotReady, SourceChanged
-from evergreen.records import ArrivalRecord, BatchRecord, Feed, SourceFile
+from evergreen.errors import EvergreenError, FileRefused, NotReady, SourceChanged
+from evergreen.records import FEEDS, ArrivalRecord, BatchRecord, Feed, SourceFile
 from evergreen.sources.landing import LandedFile, ProbeResult, list_files, probe_files, read_file
 from evergreen.storage.identity import put_identity
 from evergreen.storage.removals import follow_file, require_retained
@@ -214,3 +215,19 @@ def _taken(stores: Stores, feed: Feed, batches: list[str]) -> set[str]:
     addresses = [(f"{feed}.{batch}", n) for batch in batches for n in range(revisions.get(batch, 0) + 1)]
     arrived = [stores.ledger.get(ArrivalRecord, *address) for address in addresses]
     return {file.name for arrival in arrived if arrival for file in arrival.files}
+
+
+def find_landed(model: ModelFolder, at: Locations, batches: Iterable[str]) -> list[str]:
+    """The files of some batches that lie where they arrived; none of a place that is not there or does not answer."""
+    ledger, wanted, found = stores_of(model, at).ledger, set(batches), list[str]()
+    for feed in FEEDS:
+        source = source_of(model, feed)
+        if not isinstance(source, FilesConfig):
+            continue
+        location = landing_location(model, at, source)
+        with suppress(EvergreenError):
+            listed = {name for names in list_files(location, source, model.config.calendar).values() for name in names}
+            arrivals = (one for batch in wanted for one in ledger.all(ArrivalRecord, f"{feed}.{batch}"))
+            taken = {file.name for arrival in arrivals for file in arrival.files}
+            found += [f"{location}/{name}" for name in sorted(taken & listed)]
+    return found

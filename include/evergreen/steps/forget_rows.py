@@ -1,10 +1,8 @@
 """Forget a person's rows."""
 
-import itertools
 import secrets
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 
@@ -12,18 +10,17 @@ import pyarrow as pa
 
 from evergreen.checks.named_rows import NamedRows
 from evergreen.checks.raw_files import rewrite_raw
-from evergreen.config.feeds_config import FilesConfig
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
-from evergreen.errors import EvergreenError, NotReady, Refused
+from evergreen.errors import NotReady, Refused
 from evergreen.features.forgotten_views import leave_view, tables_of_views
 from evergreen.judging.champion import is_scored
 from evergreen.records import (
+    FEEDS,
     ArrivalRecord,
     BatchRecord,
     ClaimRecord,
     DataRecord,
-    Feed,
     ForgettingRecord,
     ForgottenRecord,
     ForgottenRows,
@@ -31,8 +28,7 @@ from evergreen.records import (
     VerdictRecord,
 )
 from evergreen.records.removals import hash_key
-from evergreen.sources.intake import landing_location, source_of
-from evergreen.sources.landing import list_files
+from evergreen.sources.intake import find_landed
 from evergreen.storage.content import content_hash
 from evergreen.storage.lake import describe
 from evergreen.storage.lease import hold_lease
@@ -42,7 +38,6 @@ from evergreen.storage.removing import Remover
 from evergreen.storage.spool import Spool
 from evergreen.storage.stores import Stores, stores_of
 
-_FEEDS: tuple[Feed, ...] = ("rows", "labels")
 # The tables that rows are found in by any of their columns; by their keys then all else.
 _ROWS = ("clean", "quarantine_rows")
 
@@ -107,11 +102,11 @@ def forget_rows(
         if standing is None and not found.partitions:
             raise Refused(f"model {model.id}: no row, label or prediction has this value of {', '.join(by)}")
         if standing is not None and ended is not None and not found.partitions:
-            return ForgetResult(standing, ended, _landing(model, at, standing), True, _spooled(model, at))
+            return ForgetResult(standing, ended, _still_landed(model, at, standing), True, _spooled(model, at))
         is_begun = standing is not None and ended is None and {*found.partitions} <= {*standing.partitions}
         record = standing if standing is not None and is_begun else _put(model, stores, remover, found, on, why)
         ended = _remove(model, stores, remover, found, record)
-        return ForgetResult(record, ended, _landing(model, at, record), False, _spooled(model, at))
+        return ForgetResult(record, ended, _still_landed(model, at, record), False, _spooled(model, at))
 
 
 def describe_forgotten(model: str, result: ForgetResult) -> Iterator[str]:
@@ -142,7 +137,7 @@ def _require_rest(model: ModelFolder, stores: Stores) -> None:
     if claim is not None and claim.version is not None and not is_scored(stores, claim):
         raise NotReady(f"model {model.id}: batch {claim.as_of} is being scored; {rest}")
     for batch in [calendar.name(0)] if last is None else [last, calendar.shift(last, 1)]:
-        for feed in _FEEDS:
+        for feed in FEEDS:
             taken = ledger.get(ArrivalRecord, f"{feed}.{batch}") is not None
             if taken and ledger.get(BatchRecord, f"{feed}.{batch}") is None:
                 raise NotReady(f"model {model.id}: {feed} of batch {batch} are being taken in; {rest}")
@@ -242,18 +237,5 @@ def _spooled(model: ModelFolder, at: Locations) -> int:
     return len(Spool(at, model.id).sizes()) if model.config.serving.keeps else 0
 
 
-def _landing(model: ModelFolder, at: Locations, record: ForgettingRecord) -> tuple[str, ...]:
-    """Files of the batches that hold such rows, where they arrived."""
-    ledger, found = stores_of(model, at).ledger, list[str]()
-    for feed in _FEEDS:
-        source = source_of(model, feed)
-        if not isinstance(source, FilesConfig):
-            continue
-        location = landing_location(model, at, source)
-        # A place that is not there, or does not answer, holds back nothing that was removed.
-        with suppress(EvergreenError):
-            listed = {name for names in list_files(location, source, model.config.calendar).values() for name in names}
-            arrivals = (ledger.all(ArrivalRecord, f"{feed}.{one.batch}") for one in record.partitions)
-            taken = {file.name for arrival in itertools.chain(*arrivals) for file in arrival.files}
-            found += [f"{location}/{name}" for name in sorted(taken & listed)]
-    return tuple(found)
+def _still_landed(model: ModelFolder, at: Locations, record: ForgettingRecord) -> tuple[str, ...]:
+    return tuple(find_landed(model, at, (one.batch for one in record.partitions)))
