@@ -22,7 +22,8 @@ SLACK_SECTION, SLACK_HEADER, SLACK_CONTEXT, DESCRIPTION = 3000, 150, 2000, 5000
 
 def one_line(text: str) -> str:
     r"""Text for a line of a log: control characters and line ends stand as escapes, such as ``\n``."""
-    return _CONTROL.sub(_escaped, text)
+    # Pages ask this of each cell; what can be printed has none of these.
+    return text if text.isprintable() else _CONTROL.sub(_escaped, text)
 
 
 def for_terminal(text: str) -> str:

@@ -23,7 +23,7 @@ from evergreen.errors import ConfigInvalid, ModelNotFound
 C = TypeVar("C", bound=Contract)
 _CODE = {"features.py": ("build_features", "batch, history"), "estimator.py": ("build_estimator", "seed")}
 # The name goes into paths, into MLflow's and Airflow's names.
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,200}")
+_NAME = re.compile(r"(?!\.\.?$)[A-Za-z0-9_.-]{1,200}")
 
 
 @dataclass(frozen=True)
