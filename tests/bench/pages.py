@@ -36,9 +36,7 @@ def main(models: int, days: int) -> None:
         dags = [f"{name}__batch" for name in names]
         with serve_pages(home, loop.model.path.parent, dags) as get:
             before = _peak()
-            print(
-                f"{models} models, {days} days; the first answer, the median and the longest of ten more, in CPU ms and ms"
-            )
+            print(f"{models} models, {days} days; first answer, median and longest of ten more, in CPU ms and in ms")
             for path in ("/models", "/models/small", "/models/small?batches=365", "/metrics"):
                 taken = []
                 for _ in range(11):
