@@ -47,7 +47,7 @@ def served(loop: SmallLoop, *arguments: str, scheme: str = "http", **client: obj
         "-m",
         "evergreen.cli",
         "serve",
-        "small",
+        loop.model.id,
         "--port",
         str(port),
         "--poll",
