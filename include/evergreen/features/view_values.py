@@ -196,7 +196,10 @@ def _cast(values: pd.Series, name: str, kind: str, where: str) -> pa.Array:
         if pa.types.is_timestamp(wanted):
             moments = pd.to_datetime(values, utc=True).dt.tz_localize(None)
             return pc.assume_timezone(pa.Array.from_pandas(moments, type=pa.timestamp("us"), safe=False), "UTC")
-        return pa.Array.from_pandas(values, type=wanted)
+        cast = pa.Array.from_pandas(values, type=wanted)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, ValueError, TypeError) as error:
         problem = f"found {values.dtype}: {error}; expected {kind}, as view.yaml declares it"
         raise FeaturesInvalid(f"{where}, column {name}: {problem}") from error
+    if pa.types.is_floating(wanted) and pc.any(pc.is_inf(cast)).as_py():
+        raise FeaturesInvalid(f"{where}, column {name}: found inf; expected finite numbers, NaN where there is none")
+    return cast

@@ -1,155 +1,25 @@
-"""The service: rows in, predictions out, each answer with the version and the promotion that made it."""
+"""The service's routes, and what OpenAPI says of them."""
 
 import hmac
-import logging
-import re
-import time
-import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Annotated, Any
 
-import anyio
 from anyio.to_thread import run_sync
 from fastapi import Depends, FastAPI, Header, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
-from starlette.requests import ClientDisconnect
+from pydantic import WithJsonSchema
+from starlette.exceptions import HTTPException as NoRoute
 
-from evergreen.errors import EvergreenError, ModelNotFound, NotReady, Outage
-from evergreen.foreign_text import one_line
-from evergreen.serving.answer_log import AnswerLog, LoggedAnswer
-from evergreen.serving.arms import Answered
+from evergreen.serving.answer_log import AnswerLog
 from evergreen.serving.champions import Champion
 from evergreen.serving.describing import describe_contract, describe_route
-from evergreen.serving.explaining import explain
 from evergreen.serving.metrics import Metrics
-from evergreen.serving.request import RowContract, RowsInvalid
+from evergreen.serving.service import Limits, Service
 
-_logger = logging.getLogger(__name__)
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What one process takes on.
-
-    :param rows: of a request.
-    :param body: bytes of a request.
-    :param at_once: predictions that are made at the same time.
-    :param waiting: requests that may wait for that; one more is told to come again.
-    :param seconds: that a request may wait.
-    """
-
-    rows: int = 1_000
-    body: int = 1_000_000
-    at_once: int = 2
-    waiting: int = 64
-    seconds: float = 5.0
-
-
-class _Service:
-    """What the routes share.
-
-    :param champions: by model.
-    """
-
-    def __init__(
-        self, champions: Mapping[str, Champion], limits: Limits, metrics: Metrics, logs: Mapping[str, AnswerLog]
-    ) -> None:
-        self.champions, self.logs = champions, logs
-        self.contracts = {name: RowContract.of(one.model, limits.rows) for name, one in champions.items()}
-        self.limits, self.metrics = limits, metrics
-        self._slots = anyio.CapacityLimiter(limits.at_once)
-        # What is told of rows, by the last part of the address that they came to.
-        self.ways = {"predict": self._predict, "explain": self._explain}
-
-    async def respond(self, name: str, version: int | None, request: Request, way: str) -> Response:
-        """Answer one request; whatever happens is counted, and told under the request's id."""
-        begun, given = time.perf_counter(), request.headers.get("x-request-id", "")
-        id_ = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-        status, answer = await self._answer(name, version, request, id_, way)
-        self.metrics.count(name, status, time.perf_counter() - begun, len(answer.get("predictions", ())))
-        headers = {"X-Request-ID": id_} | ({"Retry-After": "1"} if status == 503 else {})
-        return JSONResponse({"request_id": id_, **answer}, status, headers)
-
-    async def _answer(
-        self, name: str, version: int | None, request: Request, id_: str, way: str
-    ) -> tuple[int, dict[str, Any]]:
-        try:
-            if name not in self.champions:
-                raise ModelNotFound(f"no model {name!r} is served here; there are: {', '.join(self.champions)}")
-            body = await self._read_body(request)
-            async with self._slot():
-                return 200, await run_sync(self.ways[way], name, version, body, id_)
-        except RowsInvalid as error:
-            return 422, {"error": str(error), "mistakes": error.tell()}
-        except HTTPException as error:
-            return error.status_code, {"error": error.detail}
-        except ModelNotFound as error:
-            return 404, {"error": str(error)}
-        except (NotReady, Outage) as error:
-            return 503, {"error": str(error)}
-        except EvergreenError as error:
-            _logger.error("request %s: %s", id_, one_line(str(error)))
-            return 500, {"error": str(error)}
-        except ClientDisconnect:
-            return 400, {"error": "the caller has gone away before the request had come"}
-        except Exception:
-            # One request's trouble; its caller can name it, and the others go on.
-            _logger.exception("request %s", id_)
-            return 500, {"error": f"this was not foreseen; the service's log has it under request {id_}"}
-
-    def _predict(self, name: str, version: int | None, body: bytes, id_: str) -> dict[str, Any]:
-        champion = self.champions[name]
-        arms = champion.arms if version is None else None
-        served = arms.champion if arms is not None else champion.require(version)
-        rows = self.contracts[name].read(body, served.batch)
-        log = self.logs.get(name)
-        if arms is not None and not arms.is_shadow and log is not None:
-            answered = arms.answer(rows, log.keys(rows))
-        else:
-            answered = Answered.by(served, rows, named=version is not None)
-        told: dict[str, Any] = {"model": name, "version": served.version}
-        told |= {"promotion": served.promotion, "batch": served.batch}
-        told["predictions"] = answered.predictions.tolist()
-        if arms is not None and not arms.is_shadow:
-            told |= {"arms": answered.arms, "versions": answered.versions}
-        if log is not None:
-            log.add(LoggedAnswer(id_, datetime.now(UTC), served, arms, rows, answered))
-        return told
-
-    def _explain(self, name: str, version: int | None, body: bytes, id_: str) -> dict[str, Any]:
-        """By the champion, whoever else answers: an explanation is no answer of an arm, and is not kept."""
-        served = self.champions[name].require(version)
-        return explain(served, self.contracts[name].read(body, served.batch))
-
-    async def _read_body(self, request: Request) -> bytes:
-        """The body, of which no more is taken than the limit."""
-        body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > self.limits.body:
-                raise HTTPException(413, f"the request is larger than {self.limits.body:,} bytes; send fewer rows")
-        return bytes(body)
-
-    @asynccontextmanager
-    async def _slot(self) -> AsyncIterator[None]:
-        """A place among the predictions that are made at once; a queue that grows helps nobody."""
-        busy = HTTPException(503, "more requests wait than can be answered; come again in a second")
-        if self._slots.available_tokens < 1 and self._slots.statistics().tasks_waiting >= self.limits.waiting:
-            raise busy
-        me = object()
-        with anyio.move_on_after(self.limits.seconds) as wait:
-            await self._slots.acquire_on_behalf_of(me)
-        if wait.cancelled_caught:
-            raise busy
-        try:
-            yield
-        finally:
-            self._slots.release_on_behalf_of(me)
+# Read here, so that what is no number is answered as whatever else is not there.
+_Version = Annotated[str, WithJsonSchema({"type": "integer"})]
 
 
 def build_app(
@@ -167,7 +37,7 @@ def build_app(
     :param logs: where answers are kept, of the models of which they are.
     :raises ExtraMissing: without prometheus-client.
     """
-    service = _Service(champions, limits, Metrics(env, champions, logs), logs)
+    service = Service(champions, limits, Metrics(env, champions, logs), logs)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -201,25 +71,37 @@ def build_app(
             raise HTTPException(404, f"no model {model!r} is served here; there are: {', '.join(champions)}")
         return _tell_champion(champions[model]) | describe_contract(champions[model].model, service.contracts[model])
 
+    _add_ways(app, service, guarded)
+    app.add_exception_handler(NoRoute, _tell_problem)
+    return app
+
+
+def _add_ways(app: FastAPI, service: Service, guarded: list[Any]) -> None:
+    """The routes that take rows."""
     for way in service.ways:
-        for name, champion in champions.items():
+        for name, champion in service.champions.items():
             current, calendar = champion.current, champion.model.config.calendar
             batch = current.batch if current is not None else calendar.name(0)
             said = describe_route(champion.model, service.contracts[name], batch, way)
             _add_routes(app, service, name, guarded, said, way)
         # Beside those, for names that are not served: an answer in the same form.
-        unknown = app.post(f"/models/{{model}}/{way}", dependencies=guarded, include_in_schema=False)
-        unknown(_of_any(service, way))
-    return app
+        for path in (f"/models/{{model}}/{way}", f"/models/{{model}}/versions/{{version}}/{way}"):
+            app.post(path, dependencies=guarded, include_in_schema=False)(_of_any(service, way))
 
 
-def _add_routes(app: FastAPI, service: _Service, name: str, guarded: list[Any], said: dict[str, Any], way: str) -> None:
+async def _tell_problem(_: Request, error: Exception) -> JSONResponse:
+    """What is not there, or asks for a token, in the form of all other answers."""
+    assert isinstance(error, NoRoute)
+    return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+
+def _add_routes(app: FastAPI, service: Service, name: str, guarded: list[Any], said: dict[str, Any], way: str) -> None:
     """Two routes of one model: its champion, and a version by its number."""
 
     async def by_champion(request: Request) -> Response:
         return await service.respond(name, None, request, way)
 
-    async def by_version(version: int, request: Request) -> Response:
+    async def by_version(version: _Version, request: Request) -> Response:
         return await service.respond(name, version, request, way)
 
     told = {"methods": ["POST"], "dependencies": guarded, **said}
@@ -228,9 +110,9 @@ def _add_routes(app: FastAPI, service: _Service, name: str, guarded: list[Any], 
     app.add_api_route(by, by_version, summary=f"{asked}, by a version that was promoted once", **told)
 
 
-def _of_any(service: _Service, way: str) -> Any:
+def _of_any(service: Service, way: str) -> Any:
     async def respond(model: str, request: Request) -> Response:
-        return await service.respond(model, None, request, way)
+        return await service.respond(model, request.path_params.get("version"), request, way)
 
     return respond
 

@@ -91,7 +91,8 @@ def serve(
         import uvicorn
 
         from evergreen.serving.answer_log import AnswerLog, keep_flushing
-        from evergreen.serving.app import Limits, build_app
+        from evergreen.serving.app import build_app
+        from evergreen.serving.service import Limits
     from evergreen.serving.champions import Champion, follow_all
     from evergreen.storage.stores import require_lake
 

@@ -14,10 +14,11 @@ import pytest
 
 from evergreen.config.expectations_config import ExpectationsConfig
 from evergreen.errors import FeaturesInvalid, NotReady
-from evergreen.serving.app import Limits, build_app
+from evergreen.serving.app import build_app
 from evergreen.serving.champions import Champion, ServedVersion
 from evergreen.serving.describing import example_row
 from evergreen.serving.request import RowContract
+from evergreen.serving.service import Limits
 from tests.serving_server import serving
 from tests.unit.small_loop import SmallLoop, day, doubled, make_rows
 
@@ -93,6 +94,10 @@ def test_a_version_answers_beside_the_champion(client: httpx.Client) -> None:
     assert by_baseline["version"] == 1
     assert len(set(by_baseline["predictions"])) == 1
     assert ask(client, rows).json()["predictions"] != by_baseline["predictions"]
+    for asked in ("abc", "1.0", "-1", "9" * 30):
+        odd = client.post(f"/models/small/versions/{asked}/predict", json={"rows": rows}, headers={"X-Request-ID": "v"})
+        assert (odd.status_code, odd.json()["request_id"]) == (404, "v")
+        assert odd.json()["error"] == f"model small: found version {asked!r}; valid: the number of one"
     missing = client.post("/models/small/versions/99/predict", json={"rows": rows})
     assert (missing.status_code, "version 99 was never promoted" in missing.json()["error"]) == (404, True)
 
@@ -169,6 +174,19 @@ def test_limits_are_told(lived: SmallLoop) -> None:
             404,
             "no model 'tall' is served here; there are: small",
         )
+
+
+def test_what_is_not_there_is_answered_in_one_form(client: httpx.Client) -> None:
+    for method, path, status, said in (
+        ("POST", "/models/tall/versions/1/predict", 404, "no model 'tall' is served here; there are: small"),
+        ("GET", "/models/tall", 404, "no model 'tall' is served here; there are: small"),
+        ("GET", "/models/small/predict", 405, "Method Not Allowed"),
+        ("GET", "/nowhere", 404, "Not Found"),
+    ):
+        answer = client.request(method, path, json={"rows": []} if method == "POST" else None)
+        assert (answer.status_code, answer.json()["error"]) == (status, said), path
+    by_number = client.get("/openapi.json").json()["paths"]["/models/small/versions/{version}/predict"]["post"]
+    assert by_number["parameters"][0]["schema"]["type"] == "integer"
 
 
 def test_who_has_no_token_is_asked_for_one(lived: SmallLoop) -> None:

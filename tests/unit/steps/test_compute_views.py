@@ -203,6 +203,11 @@ def test_a_mistake_in_view_yaml_is_told_with_file_and_field(loop, tmp_path, chan
         ("return 1 / 0", "raised ZeroDivisionError"),
         ("return 7", "returned int; expected a DataFrame"),
         ("return rows[['zone', 'at']]", "returned columns zone, at; expected zone, at, trips, mean_x"),
+        (
+            "return rows.groupby('zone').agg(at=('at', 'max'), trips=('x', 'size')).reset_index()"
+            ".assign(mean_x=float('-inf'))",
+            "column mean_x: found inf; expected finite numbers, NaN where there is none",
+        ),
         ("return rows.assign(trips=1, mean_x=0.5, zone=None)[NAMES]", "column zone: found a null"),
         (
             "return rows.assign(trips=1, mean_x=0.5, at=rows['at'].max(), zone='a')[NAMES]",

@@ -19,8 +19,9 @@ from evergreen.incidents import newest_incidents
 from evergreen.records import AnswersRecord, ArmsRecord
 from evergreen.replay.status import describe_arms
 from evergreen.serving.answer_log import AnswerLog
-from evergreen.serving.app import Limits, build_app
+from evergreen.serving.app import build_app
 from evergreen.serving.champions import Champion
+from evergreen.serving.service import Limits
 from evergreen.steps import judge_arms as module
 from evergreen.steps.apply_retention import apply_retention
 from evergreen.steps.approve_model import approve_model
