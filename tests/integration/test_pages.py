@@ -21,6 +21,7 @@ from evergreen.steps.judge_arms import begin_arms
 from evergreen.steps.rescore_batches import rescore_batches
 from evergreen.storage import ledger as ledger_module
 from evergreen.storage import version_evidence
+from evergreen.storage.stores import open_stores
 from tests.monitoring_files import named_metrics
 from tests.pages_server import Get, serve_pages
 from tests.unit.small_loop import CONFIG, ESTIMATOR, FEATURES, SmallLoop, day, doubled, make_rows
@@ -335,3 +336,15 @@ def test_what_the_champion_goes_by_is_told_from_its_files(get: Get, small: Small
     assert "no promoted version 99" in get("/models/small/versions/99/explanation").json()["trouble"]
     assert get("/models/secret/versions/1/explanation", "guest").status_code == 404
     assert "explanation" not in get("/models/secret").text
+
+
+def test_what_several_models_wait_for_stands_once_above_the_list(get: Get, small: SmallLoop) -> None:
+    """A guest learns of no other model by it; one that has not scored a batch yet has its incidents, too."""
+    for name in ("small", "secret"):
+        report(open_stores(small.at, name).ledger, "failed-batch", day(5), "it hung", place="MLflow at http://m")
+    told = re.sub(r"<[^>]+>", "", get("/models").text)
+    assert told.count("MLflow at http://m: does not answer") == 1
+    assert re.search("2 models wait for it: (small, secret|secret, small)", told)
+    assert "3 models that you may read; 3 need a person, first in the list." in told
+    told = re.sub(r"<[^>]+>", "", get("/models", "guest").text)
+    assert ("1 model waits for it: small" in told, "secret" in told) == (True, False)

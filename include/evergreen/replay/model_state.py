@@ -1,7 +1,7 @@
 """The state of a model now, read from its records: for the list of models and for metrics."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import NamedTuple
 
@@ -94,7 +94,10 @@ def read_state(model: ModelFolder, ledger: Ledger) -> ModelState:
     :raises RecordUnreadable: naming the record.
     """
     config, calendar = model.config, model.config.calendar
-    state = ModelState(model.id, config.title, config.owner, config.gate.metric)
+    still = (one for one in newest_incidents(ledger) if one.resolved is None)
+    incidents = tuple(sorted(still, key=lambda one: one.opened.as_of))
+    # A model whose first batch never came has open incidents, too.
+    state = ModelState(model.id, config.title, config.owner, config.gate.metric, incidents=incidents)
     batch = ledger.last_batch(ClaimRecord, calendar)
     if batch is None:
         return state
@@ -105,19 +108,13 @@ def read_state(model: ModelFolder, ledger: Ledger) -> ModelState:
         errors.update(one.errors)
     checked = [name for name, one in told.items() if one.checked]
     newest = ledger.last(VerdictRecord, checked[-1]) if checked else None
-    return ModelState(
-        model=state.model,
-        title=state.title,
-        owner=state.owner,
-        metric=state.metric,
+    return replace(
+        state,
         batch=batch,
         claim=ledger.last(ClaimRecord, batch),
         promotion=ledger.last(PromotionRecord, "champion"),
         verdict=newest,
         waiting=_find_waiting(ledger, newest),
-        incidents=tuple(
-            sorted((one for one in newest_incidents(ledger) if one.resolved is None), key=lambda one: one.opened.as_of)
-        ),
         errors=tuple(sorted(errors.items())),
         rows_in=sum(one.rows_in for one in told.values()),
         quarantined=sum(one.quarantined for one in told.values()),

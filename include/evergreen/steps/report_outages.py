@@ -53,13 +53,14 @@ def report_outages(
 
 def places_of(model_id: str, at: Locations, causes: Collection[Cause] = get_args(Cause)) -> tuple[Common, ...]:
     """What a model's incidents have in common with those of others."""
-    common = [
-        (place, _common_cause(one))
-        for one in _newest(at, model_id)
-        if one.opened.cause in causes
-        for place in one.places
-    ]
-    return tuple(dict.fromkeys(common))
+    found = [one for one in _newest(at, model_id) if one.opened.cause in causes]
+    return tuple(dict.fromkeys(common for one in found for common in common_of(one)))
+
+
+def common_of(incident: Incident) -> tuple[Common, ...]:
+    """What an incident may have in common with those of other models."""
+    cause = "outage" if incident.opened.cause in FAILED else incident.opened.cause
+    return tuple((place, cause) for place in incident.places)
 
 
 def is_hit(at: Locations, common: Common) -> bool:
@@ -107,20 +108,11 @@ def _follow_snoozes(at: Locations, common: Common, shared: Ledger, now: datetime
 
 def _waiting(at: Locations, common: Common, model_id: str) -> list[Incident]:
     """A model's open incidents that have it in common."""
-    place, cause = common
-    return [
-        one
-        for one in _newest(at, model_id)
-        if one.resolved is None and place in one.places and _common_cause(one) == cause
-    ]
+    return [one for one in _newest(at, model_id) if one.resolved is None and common in common_of(one)]
 
 
 def _is_over(at: Locations, common: Common, model_id: str) -> bool:
     return not _waiting(at, common, model_id)
-
-
-def _common_cause(incident: Incident) -> Cause | Shared:
-    return "outage" if incident.opened.cause in FAILED else incident.opened.cause
 
 
 def _newest(at: Locations, model_id: str) -> list[Incident]:

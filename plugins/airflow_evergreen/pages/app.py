@@ -68,7 +68,8 @@ def show_models(request: Request, models: Models, session: SessionDep) -> HTMLRe
     wanted = select(DagModel.dag_id, DagModel.next_dagrun_create_after, DagModel.is_paused)
     found = session.execute(wanted.where(DagModel.dag_id.in_(dag_ids))).all()
     next_runs = {dag_id: "paused" if paused else listing.tell_moment(moment) for dag_id, moment, paused in found}
-    return render(request, "models.html", rows=listing.list_models(models), next_runs=next_runs)
+    rows = listing.list_models(models)
+    return render(request, "models.html", rows=rows, common=listing.list_common(rows), next_runs=next_runs)
 
 
 @app.get("/models/{model}")

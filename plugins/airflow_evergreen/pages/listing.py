@@ -1,6 +1,6 @@
 """What the list of models shows: the state of each, read from its records."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -8,7 +8,9 @@ from typing import NamedTuple
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import BrokenFolder, ModelFolder
 from evergreen.errors import EvergreenError
+from evergreen.incidents import HEADINGS
 from evergreen.replay.model_state import ModelState, read_state
+from evergreen.steps.report_outages import common_of
 from evergreen.storage.stores import Stores, stores_of
 
 # Models whose records are read at once.
@@ -24,6 +26,11 @@ class ModelRow(NamedTuple):
     title: str
     state: ModelState | None
     problem: str = ""
+
+    @property
+    def needs_a_person(self) -> bool:
+        """Whether a person should look at it."""
+        return self.state is None or bool(self.state.needs)
 
     @property
     def points(self) -> str:
@@ -44,6 +51,16 @@ def list_models(models: Mapping[str, ModelFolder | BrokenFolder]) -> list[ModelR
     # A lake on S3 answers in hundredths of a second, and each model asks it some dozens of times.
     with ThreadPoolExecutor(_ASKING) as asking:
         return sorted(asking.map(_tell_row, models, models.values()), key=_what_needs_a_person_first)
+
+
+def list_common(rows: Iterable[ModelRow]) -> dict[str, list[str]]:
+    """What the open incidents of several models have in common, in words, with the models; the most first."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        incidents = row.state.incidents if row.state is not None else ()
+        for place, cause in {common for one in incidents for common in common_of(one)}:
+            found.setdefault(f"{place}: {HEADINGS[cause]}", []).append(row.model)
+    return dict(sorted(found.items(), key=lambda one: (-len(one[1]), one[0])))
 
 
 def _what_needs_a_person_first(row: ModelRow) -> tuple[bool, tuple[int, int, str]]:
