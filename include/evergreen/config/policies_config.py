@@ -44,16 +44,6 @@ class Decay(Contract):
         return f"when the error has grown by {self.worse_by:.0%}"
 
 
-class CodeChanged(Contract):
-    """Retrain when the model folder's code is no longer the champion's."""
-
-    policy: Literal["code_changed"] = "code_changed"
-
-    def describe(self) -> str:
-        """The policy in words."""
-        return "when the code has changed"
-
-
 # What `{every: 4}` and, on a command line, `every:4` are short for.
 _SHORT = {"every": "n", "decay": "worse_by"}
 
@@ -73,7 +63,7 @@ def _parse_policy(value: Any) -> Any:
 
 
 Policy = Annotated[
-    Annotated[Never | EveryN | Decay | CodeChanged, Field(discriminator="policy")],
+    Annotated[Never | EveryN | Decay, Field(discriminator="policy")],
     BeforeValidator(_parse_policy),
 ]
 

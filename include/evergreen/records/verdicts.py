@@ -17,8 +17,8 @@ class VerdictRecord(Record):
     """What the check at ``as_of`` concludes: four sections, the reasons, and the action.
 
     ``last_ask`` is the newest verdict that asked for a retraining, this one included, so that the open one is found
-    without reading all that came before; ``previous_ask`` is the one before that. ``code`` is the model folder's code
-    version where ``code_changed`` is among the reasons; ``held`` says why nothing is asked for in spite of reasons.
+    without reading all that came before; ``previous_ask`` is the one before that. ``held`` says why
+    nothing is asked for in spite of reasons. ``code`` stands in records of an earlier release alone.
     """
 
     kind: ClassVar[str] = "verdict"

@@ -19,7 +19,7 @@ from evergreen.features.reading import is_readable, published
 from evergreen.incidents import report, resolve
 from evergreen.judging.attempts import get_verdict
 from evergreen.judging.promotions import promotion_decided
-from evergreen.policies import describe_situation, find_reasons, tell_over_budget
+from evergreen.policies import count_idle, find_reasons, tell_over_budget
 from evergreen.records import BatchRecord, ClaimRecord, ClosingRecord, PromotionRecord, VerdictRecord, Words
 from evergreen.sources.waiting import unsettled
 from evergreen.steps.promote_model import sync_alias
@@ -75,8 +75,8 @@ def _conclude(model: ModelFolder, stores: Stores, as_of: str) -> VerdictRecord:
     asked, later = previous.last_ask if previous else None, _has_later(config, stores, as_of)
     reasons: tuple[str, ...] = ()
     if promotion is not None:
-        situation = describe_situation(model, stores, as_of, promotion, asked, outcomes, later)
-        reasons = find_reasons(config.policies, situation)
+        idle = count_idle(config, stores, as_of, promotion, asked)
+        reasons = find_reasons(config.policies, idle, outcomes)
     # The baseline serves until something beats it, whatever the policies ask.
     begins = promotion is None or promotion.baseline or _begins_generation(config, stores, promotion, asked)
     held = _find_hold(config, stores, as_of, asked, promotion, later)
@@ -101,7 +101,6 @@ def _conclude(model: ModelFolder, stores: Stores, as_of: str) -> VerdictRecord:
         action="retrain" if asks else "none",
         last_ask=VerdictRecord.id_of(as_of, 0) if asks else asked,
         previous_ask=asked if asks else (previous.previous_ask if previous else None),
-        code=model.code_version if "code_changed" in reasons else None,
         held=held,
     )
 

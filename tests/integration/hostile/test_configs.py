@@ -73,7 +73,7 @@ KINDS = [
     edited("a column without a type", "distance: float", "distance:", "rows.columns.distance: found None; valid: a mapping with type"),
     edited("a format that is none", "at: timestamp", "at: {timestamp: '%Q'}", "rows.columns.at.format: found '%Q'", "directive"),
     edited("a key that is no column", "  key:\n  - id\n  event_time", "  key:\n  - trip\n  event_time", "key and event_time name 'trip'; valid: one of id, at, distance, zone"),
-    edited("a misspelt policy", "  - decay\n", "  - decai\n", "retrain.any.0: found 'decai'; did you mean decay? valid: 'never', 'every', 'decay', 'code_changed'"),
+    edited("a misspelt policy", "  - decay\n", "  - decai\n", "retrain.any.0: found 'decai'; did you mean decay? valid: 'never', 'every', 'decay'"),
     edited("a misspelt option of a policy", "  - decay\n", "  - {decay: {worse_bi: 5%}}\n", "retrain.any.0.decay.worse_bi: unknown field; did you mean worse_by?"),
     edited("a percentage without its sign", "metric: mae", "metric: mae\n  min_effect: 2", "gate.min_effect: found 2; valid: a percentage such as 2%"),
     edited("another metric", "metric: mae", "metric: mape", "gate.metric: found 'mape'; valid: 'mae', 'rmse', 'logloss' or 'brier'"),

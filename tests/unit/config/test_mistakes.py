@@ -180,7 +180,7 @@ BROKEN = {
         "valid: auto, all, or a number of label batches such as 12",
     ),
     "bad policy": ("[decay, {every: 28}]", "[decai]", "retrain.any.0", "decai", "did you mean decay?"),
-    "no such policy": ("[decay, {every: 28}]", "[drift]", "retrain.any.0", "'never', 'every', 'decay', 'code_changed'"),
+    "no such policy": ("[decay, {every: 28}]", "[drift]", "retrain.any.0", "'never', 'every', 'decay'"),
     "bad option of a policy": ("{every: 28}", "{every: often}", "retrain.any.1.every.n", "'often'", "a valid integer"),
     "unknown option of a policy": ("{every: 28}", "{decay: {by: 5%}}", "retrain.any.1.decay.by", "unknown field"),
     "a budget without a unit": (

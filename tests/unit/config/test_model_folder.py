@@ -10,7 +10,7 @@ from evergreen.config.model_folder import (
     load_model_folder,
     parse_policies,
 )
-from evergreen.config.policies_config import CodeChanged, Decay, EveryN, Never
+from evergreen.config.policies_config import Decay, EveryN, Never
 from evergreen.errors import ConfigInvalid, ModelNotFound
 
 FILES = {
@@ -153,7 +153,7 @@ def test_the_code_version_follows_what_shapes_the_model_and_nothing_else(write_f
         ("decay+every:4", (Decay(), EveryN(n=4))),
         (" decay + every : 4 ", (Decay(), EveryN(n=4))),
         ("decay:5%", (Decay(worse_by=0.05),)),
-        ("never+code_changed", (Never(), CodeChanged())),
+        ("never+decay", (Never(), Decay())),
     ],
 )
 def test_policies_of_a_command_line(text, policies):
@@ -164,7 +164,7 @@ def test_policies_of_a_command_line(text, policies):
     ("text", "told"),
     [
         ("decai", "any.0: found 'decai'; did you mean decay?"),
-        ("drift", "'never', 'every', 'decay', 'code_changed'"),
+        ("drift", "'never', 'every', 'decay'"),
         ("decay+", "any.1: found ''; "),
         ("decay,every:4", "found decay,every:4; valid: policies such as decay:5%+every:4"),
         ("every:1:2", "found every:1:2; valid: policies such as decay:5%+every:4"),

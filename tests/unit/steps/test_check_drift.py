@@ -179,15 +179,3 @@ def test_a_report_that_cannot_be_drawn_does_not_stop_the_check(copied, monkeypat
     verdict = check_drift(model.replace(model.config.model_copy(update={"check": check})), at, as_of)
     assert stores.ledger.get(VerdictRecord, as_of) == verdict
     assert f"taxi, batch {as_of}: Evidently could not draw its report" in caplog.text
-
-
-def test_changed_code_is_asked_for_and_never_in_a_backfill(lived):
-    model, at, _ = lived
-    changed = model.replace(
-        model.config.model_copy(update={"training": model.config.training.model_copy(update={"window": 3})})
-    )
-    assert changed.code_version != model.code_version
-    assert conclude(model, at, LAST, "code_changed").reasons == ()
-    verdict = conclude(changed, at, LAST, "code_changed")
-    assert (verdict.reasons, verdict.action, verdict.code) == (("code_changed",), "retrain", changed.code_version)
-    assert conclude(changed, at, LAST - 1, "code_changed").reasons == ()

@@ -214,9 +214,7 @@ def readers(model, at, n):
 
 @pytest.mark.parametrize("history", HISTORIES.values(), ids=HISTORIES)
 def test_three_years_cost_what_three_months_do(history, count, write_folder, edit_config, at, monkeypatch):
-    config = edit_config("wait: 12h", "wait: 12h\n  max_delay: 1").replace(
-        "{every: 28}]", "{every: 28}, code_changed], budget: 1h"
-    )
+    config = edit_config("wait: 12h", "wait: 12h\n  max_delay: 1").replace("{every: 28}]", "{every: 28}], budget: 1h")
     model = load_model_folder(write_folder(config=config))
     # No version was fitted; of one, the check reads the spec that it was made with.
     packed = SimpleNamespace(spec=ModelSpec.of(model.id, model.config, "all"))
