@@ -3,14 +3,18 @@
 import json
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 
 import httpx
 import pytest
+from airflow.models.dag import DagModel
+from airflow.models.dagrun import DagRun
+from airflow.utils.session import create_session
 from fastapi.routing import APIRoute
 from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import update
 
 from airflow_evergreen.pages.app import app as pages
 from airflow_evergreen.pages.metrics import HELP
@@ -225,6 +229,7 @@ def test_a_runs_page_tells_what_became_of_its_batch(get: Get) -> None:
     assert "rejected : 40 rows came, 0 are clean, 40 in quarantine" in told
     assert "declared columns x 0 no such column" in told
     assert "Not scored: batch rejected" in told
+    assert f"Once the source is mended, take it in again : evergreen reingest small {day(5)}" in told
     told = text_of(get(f"/dags/small__batch/runs/of_{day(4)}"))
     assert "published : 40 rows came, 39 are clean, 1 in quarantine" in told
     assert "reads as float x 1" in told
@@ -348,3 +353,33 @@ def test_what_several_models_wait_for_stands_once_above_the_list(get: Get, small
     assert "3 models that you may read; 3 need a person, first in the list." in told
     told = re.sub(r"<[^>]+>", "", get("/models", "guest").text)
     assert ("1 model waits for it: small" in told, "secret" in told) == (True, False)
+
+
+def test_a_watch_that_does_not_watch_is_told_above_the_list(get: Get) -> None:
+    """Who is to tell of a loop that stands still may stand still, too."""
+    assert 'id="watch"' not in get("/models").text
+    before = datetime.now(UTC) - timedelta(hours=3)
+    with create_session() as session:
+        session.merge(DagModel(dag_id="evergreen__watch", bundle_name="dags", is_paused=False))
+        session.flush()
+        run = {"dag_id": "evergreen__watch", "run_type": "scheduled", "run_after": before}
+        session.add(DagRun(run_id="one", state="success", **run))
+        session.flush()
+        session.execute(update(DagRun).where(DagRun.dag_id == "evergreen__watch").values(end_date=before))
+    told = re.sub(r"<[^>]+>", "", get("/models").text)
+    assert f"The watch has not ended a run since {before:%Y-%m-%d %H:%M} UTC, 3 h ago." in told
+    with create_session() as session:
+        session.execute(update(DagModel).where(DagModel.dag_id == "evergreen__watch").values(is_paused=True))
+    assert "The watch is paused. Unpause it" in get("/models").text
+
+
+def test_what_came_last_stands_first_and_how_long_ago_that_is(get: Get) -> None:
+    told = get("/models/small").text
+    for table in ("attempts", "batches"):
+        body = told.partition(f'id="{table}"')[2].partition("</table>")[0]
+        days = re.findall(r'<tr[^>]*><td class="batch">(?:<a[^>]*>)?(\d{4}-\d\d-\d\d)', body)
+        assert len(days) > 2
+        assert days == sorted(days, reverse=True)
+    ended = (datetime.now(UTC) - datetime(2024, 1, 6, tzinfo=UTC)).days
+    assert f"it ended {ended} days ago" in told
+    assert f"it ended {ended} days ago" in get("/models").text

@@ -12,6 +12,7 @@ from airflow.models.dagrun import DagRun
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from airflow_evergreen.pages import describing, listing
 from airflow_evergreen.pages.access import Model, Models, ModelWithRows, Starter
@@ -33,6 +34,7 @@ _FOREIGN_POLICY = (
     "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
     "img-src data: blob:; font-src data:; frame-ancestors 'self'"
 )
+_WATCH = "evergreen__watch"
 # Files that change with the installed version only.
 _KEPT = {"Cache-Control": "public, max-age=86400"}
 
@@ -68,8 +70,25 @@ def show_models(request: Request, models: Models, session: SessionDep) -> HTMLRe
     wanted = select(DagModel.dag_id, DagModel.next_dagrun_create_after, DagModel.is_paused)
     found = session.execute(wanted.where(DagModel.dag_id.in_(dag_ids))).all()
     next_runs = {dag_id: "paused" if paused else listing.tell_moment(moment) for dag_id, moment, paused in found}
-    rows = listing.list_models(models)
-    return render(request, "models.html", rows=rows, common=listing.list_common(rows), next_runs=next_runs)
+    rows, now = listing.list_models(models), datetime.now(UTC)
+    return render(
+        request,
+        "models.html",
+        rows=rows,
+        common=listing.list_common(rows),
+        ages=listing.list_ages(rows, models, now),
+        watch=_tell_watch(session, now),
+        next_runs=next_runs,
+    )
+
+
+def _tell_watch(session: Session, now: datetime) -> str:
+    """What is wrong with the watch; empty if nothing is, or Airflow does not know it yet."""
+    paused = session.scalar(select(DagModel.is_paused).where(DagModel.dag_id == _WATCH))
+    runs = select(DagRun).where(DagRun.dag_id == _WATCH).limit(1)
+    last = session.scalar(runs.where(DagRun.state == "success").order_by(DagRun.id.desc()))
+    first = last or session.scalar(runs.order_by(DagRun.id))
+    return listing.tell_watch(bool(paused), (first.end_date or first.queued_at) if first is not None else None, now)
 
 
 @app.get("/models/{model}")

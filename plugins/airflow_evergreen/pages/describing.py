@@ -3,11 +3,12 @@
 import csv
 import functools
 import io
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
 from airflow_evergreen.hooks.tracking import MlflowHook
-from airflow_evergreen.pages.listing import open_records
+from airflow_evergreen.pages.listing import open_records, tell_age
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import Refused
@@ -73,6 +74,7 @@ def describe_model(folder: ModelFolder, last: str | None, batches: int) -> dict[
         "explained": state.promotion is not None and EXPLANATION in state.promotion.hashes,
         "earlier": calendar.name(first - 1) if first > 0 else None,
         "newest": newest,
+        "age": tell_age(calendar.end(state.batch), datetime.now(UTC)) if state.batch else "",
         "shown": batches,
         "is_newest": end == calendar.index(newest),
         **lay_out(history),

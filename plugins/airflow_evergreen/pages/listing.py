@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from evergreen.config.locations import Locations
@@ -15,6 +15,8 @@ from evergreen.storage.stores import Stores, stores_of
 
 # Models whose records are read at once.
 _ASKING = 8
+# After that the watch does not watch any more.
+_WATCHED = timedelta(hours=2)
 # Width and height of the small time line, in pixels.
 _LINE = (120, 28)
 
@@ -79,6 +81,40 @@ def _tell_row(name: str, folder: ModelFolder | BrokenFolder) -> ModelRow:
 def tell_moment(moment: datetime | None) -> str:
     """A moment to the minute, in UTC."""
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M") if moment is not None else "none"
+
+
+def list_ages(
+    rows: Iterable[ModelRow], models: Mapping[str, ModelFolder | BrokenFolder], now: datetime
+) -> dict[str, str]:
+    """How long ago the newest batch of each model ended, which shows that a loop stands still though all is well."""
+    return {
+        row.model: tell_age(folder.config.calendar.end(row.state.batch), now)
+        for row in rows
+        if row.state is not None and row.state.batch and isinstance(folder := models[row.model], ModelFolder)
+    }
+
+
+def tell_age(moment: datetime, now: datetime) -> str:
+    """How long ago a moment is, in the unit that tells it."""
+    minutes = max(0, int((now - moment).total_seconds()) // 60)
+    if minutes < 120:
+        return f"{minutes} min ago"
+    return f"{minutes // 60} h ago" if minutes < 48 * 60 else f"{minutes // 1440} days ago"
+
+
+def tell_watch(paused: bool, seen: datetime | None, now: datetime) -> str:
+    """What is wrong with the watch, on which all retrainings hang and which tells of models that stand still.
+
+    :param paused: whether its DAG is.
+    :param seen: when a run of it last succeeded; before the first has, when it was queued.
+    :returns: empty if nothing is: each run ends within an hour.
+    """
+    if paused:
+        return "is paused. Unpause it"
+    if seen is not None and now - seen > _WATCHED:
+        last = tell_age(seen, now)
+        return f"has not ended a run since {tell_moment(seen)} UTC, {last}. Look whether scheduler and triggerer run"
+    return ""
 
 
 def open_records(folder: ModelFolder) -> Stores:
