@@ -5,7 +5,7 @@ They are made as rows are written and kept beside them. They follow from the row
 
 import io
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -21,8 +21,6 @@ _KINDS: dict[str, type[Column]] = {
 }  # fmt: skip
 _BY_NAME: dict[str, type[Column]] = {kind.__name__: kind for kind in _KINDS.values()}
 _FORM = b"1"
-# Rows that are counted at once, which lie in a processor's cache.
-_AT_ONCE = 65_536
 # What is kept of a column; each kind has some of it.
 _SCHEMA = pa.schema(
     [
@@ -78,11 +76,11 @@ class Statistics:
         self.sample = EvenSample()
 
     @classmethod
-    def of(cls, rows: pa.Table, declared: Mapping[str, ColumnType]) -> "Statistics":
-        """Of rows that are there at once."""
+    def of(cls, pieces: Iterable[pa.Table], declared: Mapping[str, ColumnType]) -> "Statistics":
+        """Of rows in pieces, each of which lies in a processor's cache at best."""
         counted = cls(declared)
-        for start in range(0, max(rows.num_rows, 1), _AT_ONCE):
-            counted.add(rows.slice(start, _AT_ONCE))
+        for piece in pieces:
+            counted.add(piece)
         return counted
 
     def add(self, rows: pa.Table) -> None:

@@ -1,5 +1,6 @@
 """What can be wrong with a delivery as such, told without any expectation: copies, and dates in another order."""
 
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,6 @@ from evergreen.config.feeds_config import FilesConfig, QueryConfig
 from evergreen.config.fields import ColumnType
 from evergreen.records import ArrivalRecord, BatchRecord, Reason
 from evergreen.sources.tables import ParsedFile
-from evergreen.storage.content import find_content
 from evergreen.storage.ledger import Ledger
 
 DELIVERED_ONCE = "delivered once"
@@ -57,55 +57,75 @@ def find_copies(parsed: list[ParsedFile], arrival: ArrivalRecord, before: list[B
     found: dict[str, Reason] = {}
     first: list[ParsedFile] = []
     for file in parsed:
-        same = (one.name for one in first if one.rows.num_rows and not one.torn and one.rows.equals(file.rows))
+        same = (one.name for one in first if one.num_rows and not one.torn and _has_same_rows(one, file))
         original = taken.get(hashes[file.name]) or next(same, None)
-        if original is None or not file.rows.num_rows:
+        if original is None or not file.num_rows:
             first.append(file)
             continue
         text = f"{file.name} is a copy of {original}"
-        found[file.name] = Reason(expectation=DELIVERED_ONCE, found=text, rows=file.rows.num_rows, file=file.name)
+        found[file.name] = Reason(expectation=DELIVERED_ONCE, found=text, rows=file.num_rows, file=file.name)
     return found
 
 
-def find_repeat(clean: pa.Table, before: list[BatchRecord], names: str) -> Reason | None:
+def _has_same_rows(one: ParsedFile, other: ParsedFile) -> bool:
+    if one.num_rows != other.num_rows or not one.held.schema.equals(other.held.schema):
+        return False
+    sides = [file.pieces() for file in (one, other)]
+    left = [file.held.schema.empty_table() for file in (one, other)]
+    while True:
+        left = [rows if rows.num_rows else next(side, rows) for side, rows in zip(sides, left, strict=True)]
+        most = min(rows.num_rows for rows in left)
+        if not most:
+            return True
+        mine, theirs = (rows.slice(0, most).cast(one.held.schema) for rows in left)
+        if not mine.equals(theirs):
+            return False
+        left = [rows.slice(most) for rows in left]
+
+
+def find_repeat(rows: int, is_content: Callable[[str], bool], before: list[BatchRecord], names: str) -> Reason | None:
     """Whether the rows are those of an earlier batch, in whatever file.
 
-    :param clean: (rows, columns) what would be published.
+    :param rows: how many would be published.
+    :param is_content: whether a recorded hash is theirs.
     :param names: the batch's files.
     """
-    alike = [record for record in before if record.clean == clean.num_rows > 0]
-    content = find_content(clean, [record.content for record in alike])
-    record = next((record for record in alike if record.content == content), None)
+    record = next((record for record in before if record.clean == rows > 0 and is_content(record.content)), None)
     if record is None:
         return None
-    text = f"its {clean.num_rows} rows are those of batch {record.batch}"
-    return Reason(expectation=DELIVERED_ONCE, found=text, rows=clean.num_rows, file=names)
+    text = f"its {rows} rows are those of batch {record.batch}"
+    return Reason(expectation=DELIVERED_ONCE, found=text, rows=rows, file=names)
 
 
 def find_exchanged_dates(
-    clean: pa.Table, event_time: str, declared: ColumnType, calendar: Calendar, batch: str
+    clean: Iterable[pa.Table], event_time: str, declared: ColumnType, calendar: Calendar, batch: str
 ) -> Reason | None:
     """Whether day and month are exchanged: many rows lie outside the batch as read, and inside it the other way round.
 
     Dates up to the 12th read either way, so no format tells them apart. A row that is merely late lies outside both
     ways, but for one day in a month.
 
-    :param clean: (rows, columns) what would be published.
+    :param clean: (rows, columns) what would be published, in pieces.
     """
-    moments = clean.column(event_time)
     begins, ends = calendar.moment(batch) - _SLACK, calendar.end(batch) + _SLACK
     span = np.datetime64(begins.replace(tzinfo=None), "D"), np.datetime64(ends.replace(tzinfo=None), "D")
-    year, month, day = (part(moments).to_numpy().astype(np.int64) for part in (pc.year, pc.month, pc.day))
-    outside = ~_within(_dates(year, month, day), span)
-    if outside.sum() <= _EXCHANGED * len(outside):
+    rows, count, example = 0, 0, None
+    for piece in clean:
+        moments = piece.column(event_time)
+        rows += piece.num_rows
+        days = moments.cast(pa.date32()).to_numpy()
+        if _within(days, span).all():
+            continue
+        year, month, day = (part(moments).to_numpy().astype(np.int64) for part in (pc.year, pc.month, pc.day))
+        outside = ~_within(_dates(year, month, day), span)
+        exchanged = outside & (day <= 12) & _within(_dates(year, np.minimum(day, 12), month), span)
+        count += int(exchanged.sum())
+        if example is None and exchanged.any():
+            example = moments[int(np.flatnonzero(exchanged)[0])].as_py()
+    if example is None or count <= _EXCHANGED * rows:
         return None
-    exchanged = outside & (day <= 12) & _within(_dates(year, np.minimum(day, 12), month), span)
-    count = int(exchanged.sum())
-    if count <= _EXCHANGED * len(outside):
-        return None
-    example = moments[int(np.flatnonzero(exchanged)[0])].as_py()
     text = (
-        f"{count} of {clean.num_rows} rows lie outside batch {batch}, such as {example:%Y-%m-%d}, and inside it with "
+        f"{count} of {rows} rows lie outside batch {batch}, such as {example:%Y-%m-%d}, and inside it with "
         f"day and month exchanged; expected {declared.format or 'ISO 8601'}"
     )
     return Reason(expectation="order of day and month", column=event_time, found=text, rows=count)

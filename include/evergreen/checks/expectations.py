@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -66,29 +67,54 @@ class Failure:
     rows: np.ndarray
 
 
-def check_expectations(batch: pd.DataFrame, expected: tuple[ExpectationConfig, ...], path: Path) -> list[Failure]:
-    """Check a batch.
+def check_expectations(
+    frames: Iterable[pd.DataFrame], expected: tuple[ExpectationConfig, ...], path: Path
+) -> list[Failure]:
+    """Check rows.
 
-    :param batch: (rows, columns) in declared types, with a plain 0..n-1 index.
+    :param frames: (rows, columns) in declared types, with a plain 0..n-1 index; several only where each row is told by
+        itself. The rows of a failure count through all of them.
     :param expected: the expectations.
     :param path: expectations.yaml, for messages.
-    :raises ConfigInvalid: if an expectation is unknown, or cannot be asked of this batch's columns.
+    :raises ConfigInvalid: if an expectation is unknown, or cannot be asked of these columns.
     """
-    if not expected:
-        return []
     built, suite = _build_suite(expected, path)
-    result = _whole_frame().get_batch({"dataframe": batch}).validate(suite, result_format="COMPLETE")
+    found: dict[int, list[tuple[bool, int, dict[str, Any]]]] = {}
+    start = 0
+    for frame in frames:
+        for outcome in _whole_frame().get_batch({"dataframe": frame}).validate(suite, result_format="COMPLETE").results:
+            # Results come back in another order than asked; the position travels in meta.
+            assert outcome.expectation_config is not None
+            assert outcome.expectation_config.meta is not None
+            position = outcome.expectation_config.meta["position"]
+            _raise_if_unanswered(outcome.exception_info, expected[position], path)
+            found.setdefault(position, []).append((bool(outcome.success), start, outcome.result))
+        start += len(frame)
     failures = []
-    for outcome in result.results:
-        # Results come back in another order than asked; the position travels in meta.
-        assert outcome.expectation_config is not None
-        assert outcome.expectation_config.meta is not None
-        position = outcome.expectation_config.meta["position"]
-        asked, expectation = expected[position], built[position]
-        _raise_if_unanswered(outcome.exception_info, asked, path)
-        if not outcome.success:
-            failures.append(_describe(asked, expectation, outcome.result, path))
+    for position, outcomes in found.items():
+        success, _, result = outcomes[0] if len(outcomes) == 1 else _merge(built[position], outcomes)
+        if not success:
+            failures.append(_describe(expected[position], built[position], result, path))
     return sorted(failures, key=lambda failure: failure.expectation)
+
+
+def _merge(
+    expectation: Expectation, outcomes: list[tuple[bool, int, dict[str, Any]]]
+) -> tuple[bool, int, dict[str, Any]]:
+    """What the library would have said of all rows at once, from what it said of some each time."""
+    results = [result for _, _, result in outcomes]
+    unexpected = sum(result["unexpected_count"] for result in results)
+    # Of an expectation about missing values none is left out.
+    considered = sum(result["element_count"] - (result.get("missing_count") or 0) for result in results)
+    merged = {
+        "unexpected_percent": unexpected / considered * 100 if considered else None,
+        "partial_unexpected_list": [one for result in results for one in result.get("partial_unexpected_list", [])],
+        "unexpected_index_list": [
+            start + row for _, start, result in outcomes for row in result.get("unexpected_index_list") or []
+        ],
+    }
+    mostly = getattr(expectation, "mostly", 1)
+    return not considered or (considered - unexpected) / considered >= mostly, 0, merged
 
 
 def find_holding(batch: pd.DataFrame, expected: tuple[ExpectationConfig, ...], path: Path) -> set[int]:

@@ -29,13 +29,13 @@ def read_statistics(schema: DataSchema, stores: Stores, partition: Partition, co
     """
     record = record_of(stores.ledger, partition)
     if record is None or not is_large(record, partition):
-        return _count(read_pieces(schema, stores, partition, columns), columns)
+        return Statistics.of(read_pieces(schema, stores, partition, columns), columns)
     key = (stores.lake.table_uri(partition.table), partition, repr(columns))
     made = _MADE.get(key)
     if made is None:
         kept = _find(stores, partition)
         made = kept.read_as(columns, record.columns) if kept is not None else None
-        made = made or _count(read_pieces(schema, stores, partition, columns), columns)
+        made = made or Statistics.of(read_pieces(schema, stores, partition, columns), columns)
         _MADE.put(key, made)
     return made
 
@@ -47,18 +47,24 @@ def read_predicted(schema: DataSchema, stores: Stores, claim: ClaimRecord) -> St
     """
     record = sealed_batch(stores.ledger, "rows", claim.as_of, claim.as_of)
     kept = _find(stores, scored_partition(claim)) if record is not None and record.clean > ROWS else None
-    return kept or _count(predictions_in_pieces(schema, stores, claim), _PREDICTED)
+    return kept or Statistics.of(predictions_in_pieces(schema, stores, claim), _PREDICTED)
 
 
 def keep_statistics(
-    stores: Stores, partition: Partition, rows: pa.Table, columns: Columns, counted: Statistics | None = None
+    stores: Stores,
+    partition: Partition,
+    rows: Iterable[pa.Table],
+    count: int,
+    columns: Columns,
+    counted: Statistics | None,
 ) -> None:
-    """Keep the statistics of a large partition that is written at once; of a small one nothing is to be kept.
+    """Keep the statistics of a large partition that was written; of a small one nothing is to be kept.
 
-    :param rows: (rows, columns) what was written.
-    :param counted: its statistics, where they have been made.
+    :param rows: (rows, columns) what was written, in pieces.
+    :param count: how many there are.
+    :param counted: their statistics, where they have been made.
     """
-    if rows.num_rows > ROWS:
+    if count > ROWS:
         stores.lake.put_statistics(partition, (counted or Statistics.of(rows, columns)).dump())
 
 
@@ -85,13 +91,6 @@ def write_predicted(
     stores.lake.replace("predictions", partition.batch, partition.revision, pass_on if count > ROWS else rows, facts)
     if count > ROWS:
         stores.lake.put_statistics(partition, counted.dump())
-
-
-def _count(pieces: Iterable[pa.Table], columns: Columns) -> Statistics:
-    counted = Statistics(columns)
-    for piece in pieces:
-        counted.add(piece)
-    return counted
 
 
 def _find(stores: Stores, partition: Partition) -> Statistics | None:

@@ -1,5 +1,6 @@
 """What is kept of rows that did not pass: file, row, expectation, reason, and the row as it came."""
 
+import bisect
 import itertools
 import json
 from collections.abc import Collection, Iterator
@@ -9,10 +10,11 @@ import pyarrow as pa
 
 from evergreen.records import Reason
 from evergreen.sources.tables import ParsedFile
+from evergreen.storage.pieces import ROWS
+from evergreen.storage.set_aside import SetAside
 
 Failures = dict[int, list[tuple[str, str | None, str]]]
 WHOLE_FILE = "whole file"
-_AT_ONCE = 65_536
 QUARANTINE = pa.schema(
     [
         ("file", pa.string()),
@@ -25,7 +27,7 @@ QUARANTINE = pa.schema(
 )
 
 
-def keep_failing(files: list[ParsedFile], failures: Failures, whole: tuple[Reason, ...]) -> pa.Table:
+def keep_failing(files: list[ParsedFile], failures: Failures, whole: tuple[Reason, ...]) -> SetAside:
     """Failing rows as they came, or all rows where the batch failed as a whole.
 
     :param failures: what is wrong with a row (expectation, column, what was found), by its position
@@ -33,35 +35,41 @@ def keep_failing(files: list[ParsedFile], failures: Failures, whole: tuple[Reaso
     :param whole: what is wrong with the batch.
     :returns: (rows, QUARANTINE columns).
     """
-    entries = _describe_failing(files, failures, whole)
+    entries, kept = _describe_failing(files, failures, whole), SetAside(QUARANTINE)
     # What is kept of a row takes many times as much before it is a table's.
-    kept = [QUARANTINE.empty_table()]
-    while some := list(itertools.islice(entries, _AT_ONCE)):
+    while some := list(itertools.islice(entries, ROWS)):
         kept.append(pa.Table.from_pylist(some, schema=QUARANTINE))
-    return pa.concat_tables(kept)
+    return kept
 
 
 def _describe_failing(
     files: list[ParsedFile], failures: Failures, whole: tuple[Reason, ...]
 ) -> Iterator[dict[str, Any]]:
-    offset = 0
+    start, places = 0, sorted(failures)
     batch_reason = "; ".join(f"{r.column or r.file or 'batch'}: {r.found}" for r in whole[:5])
     for file in files:
-        positions = range(file.rows.num_rows)
-        chosen = (i for i in positions if whole or offset + i in failures)
-        while some := list(itertools.islice(chosen, _AT_ONCE)):
-            for i, content in zip(some, file.contents(some), strict=True):
-                row_failures = failures.get(offset + i, [])
-                first = row_failures[0] if row_failures else (whole[0].expectation, whole[0].column, "")
+        first, end = start, start + file.num_rows
+        # A file whose rows are all sound need not be read again.
+        for piece in file.pieces() if whole or _between(places, first, end) else ():
+            mine = range(start, start + piece.num_rows) if whole else _between(places, start, start + piece.num_rows)
+            contents = file.contents(piece, start - first, [place - start for place in mine])
+            for place, content in zip(mine, contents, strict=True):
+                row_failures = failures.get(place, [])
+                cause = row_failures[0] if row_failures else (whole[0].expectation, whole[0].column, "")
                 reason = "; ".join(f"{column or 'row'}: {found}" for _, column, found in row_failures) or batch_reason
-                yield _entry(file.name, int(file.numbers[i]), first, reason, content)
+                yield _entry(file.name, int(file.numbers[place - first]), cause, reason, content)
+            start += piece.num_rows
         for row in file.torn:
             yield _entry(file.name, row.number, ("whole rows", None, ""), f"row {row.problem}", json.dumps(row.text))
-        offset += file.rows.num_rows
+        start = end
 
 
-def _entry(file: str, row: int, first: tuple[str, str | None, str], reason: str, content: str) -> dict[str, Any]:
-    expectation, column, _ = first
+def _between(places: list[int], start: int, end: int) -> list[int]:
+    return places[bisect.bisect_left(places, start) : bisect.bisect_left(places, end)]
+
+
+def _entry(file: str, row: int, cause: tuple[str, str | None, str], reason: str, content: str) -> dict[str, Any]:
+    expectation, column, _ = cause
     return {
         "file": file, "row": row, "expectation": expectation, "column": column, "reason": reason, "content": content,
     }  # fmt: skip

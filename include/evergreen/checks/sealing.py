@@ -1,33 +1,29 @@
 """Sealing: what arrived for a batch is sorted, written, and recorded as published, rejected or missing."""
 
-import itertools
 from dataclasses import replace
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-
+from evergreen.checks.arrived_rows import Rules
 from evergreen.checks.deliveries import find_copies, find_exchanged_dates, find_repeat, find_span, records_before
 from evergreen.checks.kept_statistics import keep_statistics
-from evergreen.checks.quarantine import keep_failing
-from evergreen.checks.raw_files import read_arrived
-from evergreen.checks.validating import Rules, ValidatedBatch, reject, validate_files
+from evergreen.checks.quarantine import QUARANTINE, keep_failing
+from evergreen.checks.raw_files import keep_labelled, read_arrival
+from evergreen.checks.validating import ValidatedBatch, reject, validate_files
 from evergreen.config.expectations_config import ExpectationConfig
 from evergreen.config.feeds_config import FilesConfig, LabelsInside, QueryConfig
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.config.rows_config import RowsConfig
-from evergreen.errors import FileRefused, FileUnreadable, NotReady
+from evergreen.errors import FileUnreadable, NotReady
 from evergreen.features.label_batches import records_with_rows
 from evergreen.features.reading import partition_of
-from evergreen.records import ArrivalRecord, BatchRecord, Feed, Reason, SourceFile
-from evergreen.sources.intake import fetch, require_earlier, source_of
-from evergreen.sources.parsing import JSON_LINES, lines_of
-from evergreen.sources.tables import ParsedFile, TornRow
-from evergreen.storage.columns import find_column, kinds_of
-from evergreen.storage.content import content_hash
+from evergreen.records import ArrivalRecord, BatchRecord, Feed, Reason
+from evergreen.sources.intake import require_earlier, source_of
+from evergreen.sources.tables import ParsedFile
+from evergreen.storage.columns import kinds_of
 from evergreen.storage.identity import put_identity
 from evergreen.storage.lake import describe
+from evergreen.storage.pieces import ROWS
+from evergreen.storage.set_aside import SetAside
 from evergreen.storage.stores import Stores, stores_of
 
 TABLES = {"rows": "clean", "labels": "labels"}
@@ -90,9 +86,10 @@ def write_validated(model: ModelFolder, stores: Stores, record: BatchRecord, val
     """
     facts = describe(model=model.id, feed=record.feed, code=model.code_version)
     for table, rows in ((f"quarantine_{record.feed}", validated.quarantine), (TABLES[record.feed], validated.clean)):
-        stores.lake.replace(table, record.batch, record.revision, rows, facts)
+        written = rows.__iter__ if rows.num_rows > ROWS else rows.read()
+        stores.lake.replace(table, record.batch, record.revision, written, facts)
     columns = model.config.rows.columns if record.feed == "rows" else model.config.label_columns
-    keep_statistics(stores, partition_of(record), validated.clean, columns, validated.statistics)
+    keep_statistics(stores, partition_of(record), validated.clean, record.clean, columns, validated.statistics)
 
 
 def describe_validated(
@@ -109,7 +106,7 @@ def describe_validated(
         rows_in=validated.rows_in,
         clean=validated.clean.num_rows,
         quarantined=validated.quarantine.num_rows,
-        content="" if validated.rejected else content_hash(validated.clean),
+        content=validated.content,
         reasons=validated.reasons,
         left_out=validated.left_out,
         columns=_declared(model, feed),
@@ -118,30 +115,33 @@ def describe_validated(
 
 def validate_arrival(model: ModelFolder, stores: Stores, feed: Feed, arrival: ArrivalRecord) -> ValidatedBatch:
     """Read the files of an arrival and tell clean rows from the others; nothing is written."""
+    try:
+        return _validate_parsed(model, stores, feed, arrival, *read_arrival(model, stores, feed, arrival))
+    except FileUnreadable:
+        # It was found only as its rows were read; which others cannot be read is to be told with it.
+        return _validate_parsed(model, stores, feed, arrival, *read_arrival(model, stores, feed, arrival, through=True))
+
+
+def _validate_parsed(
+    model: ModelFolder,
+    stores: Stores,
+    feed: Feed,
+    arrival: ArrivalRecord,
+    parsed: list[ParsedFile],
+    unreadable: list[Reason],
+) -> ValidatedBatch:
     source = source_of(model, feed) or model.config.source
     rules = _rules(model, feed, source, arrival.batch)
-    parsed: list[ParsedFile] = []
-    unreadable: list[Reason] = []
-    rows = size = 0
-    for file in arrival.files:
-        try:
-            one = read_arrived(model, stores, feed, file)
-            model.config.limits.require_batch(file.name, rows + one.rows.num_rows, size + one.rows.nbytes)
-            rows, size = rows + one.rows.num_rows, size + one.rows.nbytes
-            parsed.append(one)
-        except FileUnreadable as error:
-            whole = f"line {error.line}: {error.problem}" if error.line else error.problem
-            unreadable.append(Reason(expectation="readable file", found=whole, rows=0, file=file.name))
-            parsed.append(_unreadable(stores, file, error))
     if unreadable:
         return reject(parsed, unreadable)
     if source_of(model, feed) is None:
-        parsed = [_with_target(file, rules, _labels(model).column) for file in parsed]
+        target = _labels(model).column
+        parsed = [keep_labelled(file, target, rules.columns[target], rules.nulls) for file in parsed]
     # Labels may come again: of equal ones nothing changes.
     before = records_before(stores.ledger, model.config.calendar, source, arrival) if feed == "rows" else []
     copies = find_copies(parsed, arrival, before)
     kept = [file for file in parsed if file.name not in copies]
-    if copies and not any(file.rows.num_rows or file.torn for file in kept):
+    if copies and not any(file.num_rows or file.torn for file in kept):
         return reject(parsed, list(copies.values()))
     validated = validate_files(kept, rules)
     if feed == "rows" and not validated.rejected:
@@ -156,7 +156,9 @@ def _find_misdelivered(
     """What is wrong with a batch whose rows are sound one by one."""
     rows, calendar = model.config.rows, model.config.calendar
     reasons = [
-        find_repeat(validated.clean, before, ", ".join(file.name for file in arrival.files)),
+        find_repeat(
+            validated.clean.num_rows, validated.is_content, before, ", ".join(file.name for file in arrival.files)
+        ),
         find_exchanged_dates(validated.clean, rows.event_time, rows.columns[rows.event_time], calendar, arrival.batch),
     ]
     return [reason for reason in reasons if reason is not None]
@@ -166,9 +168,11 @@ def _keep_copies(validated: ValidatedBatch, files: list[ParsedFile], copies: dic
     """The batch with its copied files in quarantine, each with its own reason."""
     if not files:
         return validated
-    kept = [keep_failing([file], {}, (copies[file.name],)) for file in files]
-    reasons = (*copies.values(), *validated.reasons)
-    return replace(validated, quarantine=pa.concat_tables([validated.quarantine, *kept]), reasons=reasons)
+    quarantine = SetAside(QUARANTINE)
+    for kept in (validated.quarantine, *(keep_failing([file], {}, (copies[file.name],)) for file in files)):
+        for piece in kept:
+            quarantine.append(piece)
+    return replace(validated, quarantine=quarantine, reasons=(*copies.values(), *validated.reasons))
 
 
 def _rules(model: ModelFolder, feed: Feed, source: FilesConfig | QueryConfig, batch: str) -> Rules:
@@ -214,30 +218,3 @@ def _declared(model: ModelFolder, feed: Feed) -> dict[str, str]:
 def _labels(model: ModelFolder) -> LabelsInside:
     assert model.config.labels is not None
     return model.config.labels
-
-
-def _unreadable(stores: Stores, file: SourceFile, error: FileUnreadable) -> ParsedFile:
-    """A file that cannot be read, line by line, so that nothing of it is lost; one that was refused, as one row."""
-    lines = None if isinstance(error, FileRefused) else lines_of(file.name, fetch(stores, file).content)
-    if lines is None:
-        whole = TornRow(0, "", "the file was not read")
-        return ParsedFile(file.name, pa.table({}), np.array([], dtype=np.int64), (whole,))
-    # The header of a CSV file is its row 0.
-    first = 1 if file.name.lower().removesuffix(".gz").endswith(JSON_LINES) else 0
-    torn = tuple(TornRow(i, line, "the file cannot be read") for i, line in enumerate(lines, start=first))
-    return ParsedFile(file.name, pa.table({}), np.array([], dtype=np.int64), torn)
-
-
-def _with_target(file: ParsedFile, rules: Rules, target: str) -> ParsedFile:
-    """Rows that bring a label: inside the rows, a missing target is a label that is not known yet."""
-    source = find_column(target, rules.columns[target], file.rows.column_names)
-    if source is None:
-        return file
-    column = file.rows.column(source)
-    has_label = pc.is_valid(column)
-    if pa.types.is_string(column.type):
-        has_label = pc.and_(has_label, pc.invert(pc.is_in(column, value_set=pa.array(rules.nulls, pa.string()))))
-    mask = has_label.combine_chunks()
-    kept = mask.to_numpy(zero_copy_only=False)
-    texts = tuple(itertools.compress(file.texts, kept))
-    return ParsedFile(file.name, file.rows.filter(mask), file.numbers[kept], file.torn, texts)

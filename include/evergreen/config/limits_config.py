@@ -16,7 +16,7 @@ _Limit = Annotated[int, Field(gt=0)]
 class LimitsConfig(Contract):
     """What one file may hold. A file beyond it could end the process that reads it; it rejects its batch instead.
 
-    A batch is read whole: all its files together may have no more rows and megabytes than one of them.
+    All files of a batch together may have no more rows and megabytes than one of them.
     """
 
     file_mb: _Limit = Field(default=2_000, description="Size of a file as it arrives, in megabytes.")
@@ -61,7 +61,7 @@ class LimitsConfig(Contract):
         self.require("unpacked_mb", found, file, f"holds {rows:,} rows of {columns:,} columns, {megabytes(found)} MB")
 
     def require_batch(self, file: str, rows: int, size: int) -> None:
-        """Refuse a file with which its batch would hold more than one file may: a batch is read whole.
+        """Refuse a file with which its batch would hold more than one file may.
 
         :param rows: of the batch's files up to this one.
         :param size: of these rows in memory, in bytes.

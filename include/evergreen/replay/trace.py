@@ -125,11 +125,11 @@ def _find_in_file(model: ModelFolder, stores: Stores, file: SourceFile, key: tup
     """The numbers of a file's rows that have a key: 1 is the first below the header."""
     try:
         parsed = read_arrived(model, stores, "rows", file)
-        columns = {}
+        columns, rows = {}, parsed.rows
         for name in model.config.rows.key:
             declared = model.config.rows.columns[name]
-            source = find_column(name, declared, parsed.rows.column_names)
-            values = cast_column(parsed.rows.column(str(source)), declared, model.config.source.nulls).values
+            source = find_column(name, declared, parsed.column_names)
+            values = cast_column(rows.column(str(source)), declared, model.config.source.nulls).values
             columns[name] = values.to_pandas()
     except (EvergreenError, KeyError, TypeError):
         return []

@@ -39,15 +39,16 @@ def read_history(
             # Rows are counted below a header, where there is one.
             line = parsed.torn[0].number + (0 if parsed.texts else 1)
             raise FileUnreadable(path.name, line, f"{parsed.torn[0].problem}; mend it by hand")
+        parsed = replace(parsed, held=parsed.rows)
         first = read[0] if read else parsed
-        lacks = [name for name in first.rows.column_names if name not in parsed.rows.column_names]
-        more = [name for name in parsed.rows.column_names if name not in first.rows.column_names]
+        lacks = [name for name in first.column_names if name not in parsed.column_names]
+        more = [name for name in parsed.column_names if name not in first.column_names]
         if lacks or more:
             found = "; ".join(
                 f"{what} {', '.join(names)}" for what, names in (("lacks", lacks), ("adds", more)) if names
             )
             raise FileUnreadable(path.name, 1, f"{found}; expected the columns of {first.name}")
-        read.append(replace(parsed, rows=parsed.rows.select(first.rows.column_names)))
+        read.append(replace(parsed, held=parsed.rows.select(first.column_names)))
     return read
 
 

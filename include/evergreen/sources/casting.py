@@ -44,6 +44,8 @@ def cast_column(values: pa.ChunkedArray, declared: ColumnType, nulls: tuple[str,
     """
     flat = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
     if pa.types.is_dictionary(flat.type):
+        if 2 * len(flat.dictionary) < len(flat):
+            return _spread(cast_column(flat.dictionary, declared, nulls), flat)
         flat = flat.dictionary_decode()
     if pa.types.is_large_string(flat.type) or pa.types.is_string_view(flat.type):
         flat = flat.cast(pa.string())
@@ -64,6 +66,13 @@ def cast_column(values: pa.ChunkedArray, declared: ColumnType, nulls: tuple[str,
             cast, expected = _without(cast, pa.array(rounded)), _ROUNDED.format(expected, 53, "a float (.0)")
     failed = pc.and_(pc.is_valid(text), pc.is_null(cast)).to_numpy(zero_copy_only=False)
     return CastColumn(cast, failed, expected)
+
+
+def _spread(different: CastColumn, coded: pa.DictionaryArray) -> CastColumn:
+    """A column whose different values were cast."""
+    failed = pc.fill_null(pc.take(pa.array(different.failed), coded.indices), fill_value=False)
+    values = pc.take(different.values, coded.indices)
+    return CastColumn(values, failed.to_numpy(zero_copy_only=False), different.expected)
 
 
 def _cast_text(text: pa.Array, declared: ColumnType) -> tuple[pa.Array, str]:

@@ -16,7 +16,7 @@ from evergreen.config.feeds_config import FilesConfig, QueryConfig
 from evergreen.config.limits_config import DEFAULT_LIMITS, LimitsConfig, megabytes
 from evergreen.errors import FileUnreadable
 from evergreen.sources.json_lines import parse_json_lines
-from evergreen.sources.parquet_file import parse_parquet
+from evergreen.sources.parquet_file import OpenFile, parse_parquet
 from evergreen.sources.tables import ParsedFile, TornRow, count_lines, name_fields
 from evergreen.sources.unpacking import unpack, unpack_whole_part
 
@@ -41,6 +41,7 @@ def parse_file(
     declared: Collection[str] | None = None,
     decimals: Mapping[str, str] = _NO_DECIMALS,
     limits: LimitsConfig = DEFAULT_LIMITS,
+    stored: OpenFile | None = None,
 ) -> ParsedFile:
     """Read a file by its ending: ``.parquet``, ``.jsonl`` or ``.ndjson``, else CSV; each may be gzipped (``.gz``).
 
@@ -48,16 +49,17 @@ def parse_file(
         yet: then JSON Lines have to hold single values in all.
     :param decimals: what stands before the fraction of a number, by column where that is no point; JSON's own numbers
         are told as such texts.
+    :param stored: opens the file where it lies, so that the content of a large one need not be held.
     :raises FileRefused: naming the file and the limit that it goes beyond.
     :raises FileUnreadable: naming the file, the line where there is one, and what was expected.
     """
     ending = name.lower()
     if ending.endswith(".gz"):
         ending = ending.removesuffix(".gz")
-        content = unpack(name, content, limits)
+        content, stored = unpack(name, content, limits), None
     limits.require("unpacked_mb", len(content), name, f"holds {megabytes(len(content))} MB")
     if ending.endswith(".parquet"):
-        return parse_parquet(name, content, declared or (), limits)
+        return parse_parquet(name, content, declared or (), limits, stored)
     assert isinstance(files, FilesConfig), "what a query returns is kept as Parquet"
     for begins, problem in _FOREIGN.items():
         if content.startswith(begins):

@@ -3,12 +3,14 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+
+from evergreen.storage.pieces import ROWS
 
 _BY_POSITION = re.compile(r"field \d+ \((.*)\)")
 
@@ -57,11 +59,27 @@ class TornRow:
 
 
 @dataclass(frozen=True)
+class Unread:
+    """Rows of a file that is too large to be held: they are read piece by piece, each time anew.
+
+    :param schema: the file's names and types.
+    :param nbytes: what they take in memory, by the file's word.
+    :param read: begins to read pieces of some columns, or of all; texts may come as dictionaries. Raises
+        ``FileUnreadable`` where the file turns out not to be what it says.
+    """
+
+    schema: pa.Schema
+    num_rows: int
+    nbytes: int
+    read: Callable[[Collection[str] | None], Iterator[pa.Table]]
+
+
+@dataclass(frozen=True)
 class ParsedFile:
     """The rows of one file.
 
     :param name: the file's name.
-    :param rows: its columns under the names that it gives them; of CSV and JSON Lines all text. A field without a name
+    :param held: its columns under the names that it gives them; of CSV and JSON Lines all text. A field without a name
         of its own, such as ``field 3 (price)`` where two are called price, can be kept and is no column of a contract.
     :param numbers: (rows,) the number of each row in the file, 1 for the first one below the header; of JSON Lines the
         number of the line.
@@ -70,28 +88,59 @@ class ParsedFile:
     """
 
     name: str
-    rows: pa.Table
-    numbers: np.ndarray
+    held: pa.Table | Unread
+    numbers: Sequence[int] | np.ndarray
     torn: tuple[TornRow, ...] = ()
     texts: tuple[str, ...] = ()
 
-    def value(self, column: str, position: int) -> Any:
-        """One value as the file has it."""
-        return _readable(self.rows.column(column).slice(position, 1))[0]
+    @property
+    def num_rows(self) -> int:
+        """How many rows it has."""
+        return int(self.held.num_rows)
 
-    def contents(self, positions: Iterable[int]) -> list[str]:
-        """Rows as they came, each as one text."""
+    @property
+    def column_names(self) -> list[str]:
+        """Its columns."""
+        return list(self.held.schema.names)
+
+    @property
+    def rows(self) -> pa.Table:
+        """All rows at once."""
+        if not isinstance(self.held, Unread):
+            return self.held
+        none = self.held.schema.empty_table()
+        return pa.concat_tables([none, *(piece.cast(self.held.schema) for piece in self.pieces())])
+
+    def pieces(self, columns: Collection[str] | None = None) -> Iterator[pa.Table]:
+        """Its rows piece by piece; one piece at least.
+
+        :param columns: only these; by default all.
+        """
+        if isinstance(self.held, Unread):
+            yield from self.held.read(columns)
+            return
+        rows = self.held if columns is None else self.held.select(list(columns))
+        for start in range(0, max(self.num_rows, 1), ROWS):
+            yield rows.slice(start, min(ROWS, self.num_rows - start))
+
+    def contents(self, piece: pa.Table, start: int, positions: Iterable[int]) -> list[str]:
+        """Rows of a piece as they came, each as one text.
+
+        :param start: where the piece begins among the file's rows.
+        :param positions: of the rows within the piece.
+        """
         chosen = list(positions)
         if self.texts:
-            return [self.texts[position] for position in chosen]
-        rows = self.rows.take(pa.array(chosen, pa.int64()))
-        columns = {name: _readable(rows.column(name)) for name in rows.column_names}
+            return [self.texts[start + position] for position in chosen]
+        rows = piece.take(pa.array(chosen, pa.int64()))
+        columns = {name: readable(rows.column(name)) for name in rows.column_names}
         return [
             json.dumps({name: column[i] for name, column in columns.items()}, default=str) for i in range(len(chosen))
         ]
 
 
-def _readable(values: pa.ChunkedArray) -> list[Any]:
+def readable(values: pa.ChunkedArray) -> list[Any]:
+    """Values as a file has them."""
     try:
         return list(values.to_pylist())
     except (ValueError, OverflowError):

@@ -17,7 +17,6 @@ from evergreen.sources.intake import probe_feed, source_of, take_in_again
 from evergreen.sources.landing import ProbeResult
 from evergreen.steps.validate_batch import resolve_mended
 from evergreen.storage.columns import arrow_type, read_as
-from evergreen.storage.content import find_content
 from evergreen.storage.frames import to_frame
 from evergreen.storage.ledger import Ledger
 from evergreen.storage.revisions import sealed_batch
@@ -133,7 +132,7 @@ def _differs(model: ModelFolder, stores: Stores, arrival: ArrivalRecord) -> bool
         validated = validate_arrival(model, stores, feed, arrival)
         record = describe_validated(model, feed, arrival, validated, arrival.as_of)
         renumbered: dict[str, object] = {"as_of": arrival.as_of, "revision": arrival.revision, "brought": None}
-        if find_content(validated.clean, [standing.content]) is not None:
+        if validated.is_content(standing.content):
             # The same rows, though version 0.2.0 has hashed them.
             renumbered["content"] = record.content
         if record != standing.model_copy(update=renumbered):

@@ -19,7 +19,7 @@ from evergreen.storage.content import find_content, plain
 from evergreen.storage.damage import readable
 from evergreen.storage.delta_log import ANOTHER_NAME, commit_partition, holds_partition, where
 from evergreen.storage.objects import delta_options, flush_files, open_store, reached
-from evergreen.storage.pieces import PartitionPieces, other_content
+from evergreen.storage.pieces import PartitionPieces, StoredFile, other_content
 
 _TRIES = 8
 _CACHED_BYTES = 256 * 1024 * 1024
@@ -201,6 +201,17 @@ class Lake:
         try:
             with reached(f"raw file {path}"):
                 return bytes(obstore.get(self._store, f"{self._raw}/{path}").bytes())
+        except (FileNotFoundError, NotFoundError) as error:
+            raise SourceChanged(f"raw file {path} is gone from the lake; restore it") from error
+
+    def open_raw(self, path: str) -> StoredFile:
+        """A file as it came, to be read range by range.
+
+        :raises SourceChanged: if it is gone.
+        """
+        try:
+            with reached(f"raw file {path}"):
+                return StoredFile(self._store, f"{self._raw}/{path}")
         except (FileNotFoundError, NotFoundError) as error:
             raise SourceChanged(f"raw file {path} is gone from the lake; restore it") from error
 

@@ -48,9 +48,7 @@ class PartitionPieces:
         mine = pc.and_(of_batch, pc.equal(added.column("partition.revision"), partition.revision))
         store = open_store(uri)
         paths = added.filter(mine).column("path").to_pylist()
-        self._files = [
-            pq.ParquetFile(_StoredFile(store, path), buffer_size=_BUFFER, pre_buffer=False) for path in paths
-        ]
+        self._files = [pq.ParquetFile(StoredFile(store, path), buffer_size=_BUFFER, pre_buffer=False) for path in paths]
         self._nullable = {name for name in self._schema.names if any(_has_nulls(file, name) for file in self._files)}
 
     @property
@@ -103,7 +101,7 @@ def other_content(uri: str, partition: Partition, rows: int) -> SourceChanged:
     )
 
 
-class _StoredFile(io.RawIOBase):
+class StoredFile(io.RawIOBase):
     """A file of an object store as Parquet is read: range by range, each by one request."""
 
     def __init__(self, store: ObjectStore, path: str) -> None:

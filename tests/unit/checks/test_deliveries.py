@@ -132,7 +132,7 @@ def dates(*moments):
 )
 def test_exchanged_dates_are_found_for_every_length_of_batches(every, start, batch, moment):
     calendar = Calendar(every, start.replace(tzinfo=UTC))
-    found = find_exchanged_dates(dates(*[moment.replace(tzinfo=UTC)] * 3), "at", STAMP, calendar, batch)
+    found = find_exchanged_dates([dates(*[moment.replace(tzinfo=UTC)] * 3)], "at", STAMP, calendar, batch)
     assert found is not None
     assert (found.column, found.rows) == ("at", 3)
     assert f"such as {moment:%Y-%m-%d}" in found.found
@@ -143,19 +143,19 @@ def test_exchanged_dates_are_found_for_every_length_of_batches(every, start, bat
 def test_rows_that_are_merely_late_are_no_fault(days_late):
     calendar = Calendar("day", datetime(2024, 1, 1, tzinfo=UTC))
     moment = datetime(2025, 3, 7, 12, tzinfo=UTC) - timedelta(days=days_late)
-    assert find_exchanged_dates(dates(*[moment] * 3), "at", STAMP, calendar, "2025-03-07") is None
+    assert find_exchanged_dates([dates(*[moment] * 3)], "at", STAMP, calendar, "2025-03-07") is None
 
 
 def test_a_whole_month_that_comes_a_month_late_is_no_fault():
     """One of its days reads as a day of the batch with day and month exchanged."""
     calendar = Calendar("month", datetime(2024, 1, 1, tzinfo=UTC))
     late = [datetime(2024, 1, day, tzinfo=UTC) for day in range(1, 32)]
-    assert find_exchanged_dates(dates(*late), "at", STAMP, calendar, "2024-02-01") is None
+    assert find_exchanged_dates([dates(*late)], "at", STAMP, calendar, "2024-02-01") is None
 
 
 def test_dates_without_a_time_are_read_too():
     calendar = Calendar("week", datetime(2024, 1, 1, tzinfo=UTC))
     column = pa.table({"at": pa.array([datetime(2024, 8, 1).date()] * 4, pa.date32())})
-    found = find_exchanged_dates(column, "at", ColumnType(type="date"), calendar, "2024-01-08")
+    found = find_exchanged_dates([column], "at", ColumnType(type="date"), calendar, "2024-01-08")
     assert found is not None
     assert "ISO 8601" in found.found

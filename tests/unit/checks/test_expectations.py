@@ -24,7 +24,7 @@ BATCH = pd.DataFrame(
 
 
 def check(*expected, batch=BATCH):
-    return check_expectations(batch, ExpectationsConfig.model_validate({"rows": list(expected)}).rows, PATH)
+    return check_expectations([batch], ExpectationsConfig.model_validate({"rows": list(expected)}).rows, PATH)
 
 
 @pytest.mark.parametrize(

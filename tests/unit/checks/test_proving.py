@@ -8,7 +8,7 @@ import pytest
 
 from evergreen.checks.batch_statistics import Statistics
 from evergreen.checks.expectations import check_expectations
-from evergreen.checks.proving import columns_of, find_unproven
+from evergreen.checks.proving import Proof, columns_of, find_unproven
 from evergreen.config.expectations_config import ExpectationsConfig
 from evergreen.config.fields import ColumnType
 from evergreen.errors import ConfigInvalid
@@ -38,7 +38,7 @@ ASKED = [
     (SET, {"column": "i", "value_set": list(range(ROWS))}, {"value_set": list(range(ROWS - 1))}, False),
     ("expect_column_values_to_not_be_in_set", {"column": "c", "value_set": ["z"]}, {"value_set": ["a"]}, True),
     ("expect_column_values_to_match_regex", {"column": "c", "regex": "^[abc]$"}, {"regex": "^[ab]$"}, True),
-    ("expect_column_values_to_match_regex", {"column": "t", "regex": "^text"}, {"regex": "7$"}, False),
+    ("expect_column_values_to_match_regex", {"column": "t", "regex": "^text"}, {"regex": "7$"}, True),
     ("expect_column_value_lengths_to_equal", {"column": "c", "value": 1}, {"value": 2}, True),
     ("expect_column_values_to_not_be_null", {"column": "t"}, {"column": "n"}, True),
     ("expect_column_values_to_not_be_null", {"column": "i", "mostly": 0.5}, {"column": "c", "mostly": 0.9}, True),
@@ -75,36 +75,47 @@ def expectations(*asked):
     return ExpectationsConfig.model_validate({"rows": [{kind: arguments} for kind, arguments in asked]}).rows
 
 
+def unproven(rows, counted, expected):
+    proof = Proof(expected)
+    for start in range(0, ROWS, 7_000):
+        proof.add(rows.slice(start, 7_000))
+    return find_unproven(rows.schema, counted, proof, expected, PATH)
+
+
 def test_what_is_shown_to_hold_holds_and_what_does_not_is_left_to_the_library(rows):
-    counted, frame = Statistics.of(rows, DECLARED), to_frame(rows)
+    counted, frame = Statistics.of([rows], DECLARED), to_frame(rows)
     holding = expectations(*((kind, arguments) for kind, arguments, _, _ in ASKED))
-    assert check_expectations(frame, holding, PATH) == []
-    left = find_unproven(rows, counted, holding, PATH)
+    assert check_expectations([frame], holding, PATH) == []
+    left = unproven(rows, counted, holding)
     assert list(left) == [one for one, (*_, shown) in zip(holding, ASKED, strict=True) if not shown]
     failing = expectations(*((kind, arguments | change) for kind, arguments, change, _ in ASKED if change))
-    failed = check_expectations(frame, failing, PATH)
+    failed = check_expectations([frame], failing, PATH)
     assert len(failed) == len(failing)
-    assert find_unproven(rows, counted, failing, PATH) == failing
+    assert unproven(rows, counted, failing) == failing
     # Alone and on their own columns they fail as they do together.
     for one in failing:
         names = columns_of((one,), rows.column_names)
-        told = check_expectations(to_frame(rows.select(names)), (one,), PATH)
+        told = check_expectations([to_frame(rows.select(names))], (one,), PATH)
         same = {(other.expectation, other.column, other.found): other.rows.tolist() for other in failed}
         assert same[told[0].expectation, told[0].column, told[0].found] == told[0].rows.tolist()
 
 
 def test_an_expectation_that_is_a_mistake_is_told_whatever_else_holds(rows):
-    counted = Statistics.of(rows, DECLARED)
+    counted = Statistics.of([rows], DECLARED)
     for wrong in ({"min_valu": 1}, {"column": "n", "min_value": [1]}):
         with pytest.raises(ConfigInvalid):
-            find_unproven(rows, counted, expectations((BETWEEN, wrong)), PATH)
+            unproven(rows, counted, expectations((BETWEEN, wrong)))
     compared = expectations((BETWEEN, {"column": "c", "min_value": 1}))
-    assert find_unproven(rows, counted, compared, PATH) == compared
+    assert unproven(rows, counted, compared) == compared
 
 
 def test_only_the_columns_that_are_read_are_made_a_frame_of(rows):
     names = rows.column_names
     assert columns_of(expectations((BETWEEN, {"column": "n", "max_value": 1})), names) == ["n"]
     pair = ("expect_column_pair_values_a_to_be_greater_than_b", {"column_A": "n", "column_B": "few"})
-    for whole in (pair, ("expect_table_column_count_to_equal", {"value": 10}), ASKED[-1][:2]):
+    assert columns_of(expectations(pair), names) == ["n", "few"]
+    # A condition may name any column; to tell how many rows there are, one of them is enough.
+    assert columns_of(expectations(ASKED[-1][:2]), ["id", *names]) == ["n", "few"]
+    assert columns_of(expectations(("expect_table_row_count_to_equal", {"value": 10})), names) == ["n"]
+    for whole in (("expect_table_column_count_to_equal", {"value": 10}), (BETWEEN, {"column": "gone"})):
         assert columns_of(expectations(whole), names) == names

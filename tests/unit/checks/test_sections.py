@@ -100,7 +100,8 @@ def test_a_check_reads_the_statistics_that_are_kept_and_no_row(lived, monkeypatc
     for module in (reading, champion, pieces, kept_statistics):
         monkeypatch.setattr(module, "ROWS", 50)
     for partition in published(stores, "rows", batches):
-        keep_statistics(stores, partition, stores.lake.read(partition, ()), model.config.rows.columns)
+        rows = stores.lake.read(partition, ())
+        keep_statistics(stores, partition, [rows], rows.num_rows, model.config.rows.columns, None)
     claim = stores.ledger.last(ClaimRecord, batches[-1])
     predicted = stores.lake.read(scored_partition(claim), ())
     write_predicted(stores, claim, predicted, predicted.num_rows, {})

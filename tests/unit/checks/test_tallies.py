@@ -233,7 +233,7 @@ def declare(**kinds):
 
 def test_statistics_are_read_as_they_were_kept():
     rows = make_table(20_000)
-    kept = Statistics.of(rows, declare(**DECLARED))
+    kept = Statistics.of([rows], declare(**DECLARED))
     read = Statistics.parse(kept.dump(), "here")
     assert read is not None
     assert (read.rows, list(read.columns)) == (20_000, list(DECLARED))
@@ -247,7 +247,7 @@ def test_statistics_are_read_as_they_were_kept():
 
 
 def test_statistics_that_cannot_be_read_are_none_and_the_log_says_so(caplog):
-    content = Statistics.of(make_table(100), declare(**DECLARED)).dump()
+    content = Statistics.of([make_table(100)], declare(**DECLARED)).dump()
     for spoilt in (b"", b"no statistics", content[:200], content[: len(content) // 2]):
         caplog.clear()
         assert Statistics.parse(spoilt, "trips, clean of batch 2024-01-01") is None
@@ -256,13 +256,13 @@ def test_statistics_that_cannot_be_read_are_none_and_the_log_says_so(caplog):
 
 def test_statistics_are_read_under_another_contract_as_the_rows_would_be():
     rows = make_table(500)
-    kept = Statistics.of(rows, declare(**DECLARED))
+    kept = Statistics.of([rows], declare(**DECLARED))
     today = declare(
         number={"type": "float", "renamed_from": ["n"]}, c="category", at="timestamp",
         new={"type": "integer", "default": 7}, none={"type": "category", "default": None},
     )  # fmt: skip
     held = kinds_of(declare(**DECLARED))
-    told, made = kept.read_as(today, held), Statistics.of(read_as(rows, today, held), today)
+    told, made = kept.read_as(today, held), Statistics.of([read_as(rows, today, held)], today)
     assert told is not None
     assert told.columns.keys() == made.columns.keys()
     for name, column in made.columns.items():

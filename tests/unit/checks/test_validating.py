@@ -9,22 +9,26 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from evergreen.checks import validating
-from evergreen.checks.validating import Rules, reject, validate_files
+from evergreen.checks import asking, quarantine, row_faults, validating
+from evergreen.checks.arrived_rows import Rules
+from evergreen.checks.validating import reject, validate_files
 from evergreen.config.expectations_config import ExpectationsConfig
 from evergreen.config.feeds_config import FilesConfig
 from evergreen.config.fields import ColumnType
 from evergreen.records import Reason
+from evergreen.sources import tables
 from evergreen.sources.parsing import parse_file
 from evergreen.sources.tables import ParsedFile, TornRow
+from evergreen.storage import set_aside
 from evergreen.storage.content import content_hash
 
 
 @pytest.fixture(params=["few", "many"], autouse=True)
 def _by_statistics(request, monkeypatch):
-    """Each test twice: few rows are many ones, whose statistics show which expectations hold."""
+    """Each test twice: a few rows are one piece, or come two by two, through the disk."""
     if request.param == "many":
-        monkeypatch.setattr(validating, "ROWS", 0)
+        for module in (asking, quarantine, row_faults, set_aside, tables, validating):
+            monkeypatch.setattr(module, "ROWS", 2)
 
 
 FILES = FilesConfig(files="f_{batch:%Y-%m-%d}.csv")
@@ -56,12 +60,13 @@ def sort(*texts, by=None):
 
 
 def clean_ids(done):
-    return done.clean.column("id").to_pylist()
+    return done.clean.read().column("id").to_pylist()
 
 
 def held(done):
     """What is in quarantine: (file, row) with expectation and column."""
-    return {(row["file"], row["row"]): (row["expectation"], row["column"]) for row in done.quarantine.to_pylist()}
+    rows = done.quarantine.read().to_pylist()
+    return {(row["file"], row["row"]): (row["expectation"], row["column"]) for row in rows}
 
 
 def rows_of(ids, x="1"):
@@ -71,7 +76,7 @@ def rows_of(ids, x="1"):
 def test_clean_rows_are_cast_and_sorted_by_key():
     done = sort(rows_of([3, 1]), rows_of([2]))
     assert clean_ids(done) == [1, 2, 3]
-    assert done.clean.schema == pa.schema(
+    assert done.clean.read().schema == pa.schema(
         [("id", pa.int64()), ("at", pa.date32()), ("x", pa.float64()), ("kind", pa.string())]
     )
     assert (done.quarantine.num_rows, done.rejected, done.reasons) == (0, False, ())
@@ -92,7 +97,7 @@ def test_each_failing_row_goes_to_quarantine_with_its_reason():
         ("f0.csv", 7): ("whole rows", None),
         ("f0.csv", 8): ("reads as integer", "id"),
     }
-    reasons = {row["row"]: row["reason"] for row in done.quarantine.to_pylist()}
+    reasons = {row["row"]: row["reason"] for row in done.quarantine.read().to_pylist()}
     assert reasons[2] == "x: 'much' is not a finite number"
     assert reasons[6] == "row has 3 fields where the header has 4"
     assert reasons[8] == (
@@ -104,20 +109,20 @@ def test_each_failing_row_goes_to_quarantine_with_its_reason():
 
 def test_quarantine_keeps_the_row_as_it_came():
     done = sort(' 1 ,2024-01-01,"1,5",007\n2,2024-01-01\n')
-    contents = [json.loads(row["content"]) for row in done.quarantine.to_pylist()]
+    contents = [json.loads(row["content"]) for row in done.quarantine.read().to_pylist()]
     assert contents == [{"id": " 1 ", "at": "2024-01-01", "x": "1,5", "kind": "007"}, "2,2024-01-01"]
 
 
 def test_a_null_where_none_is_required_is_no_fault():
     done = sort("1,2024-01-01,,\n", by=rules())
-    assert done.clean.to_pylist()[0]["x"] is None
+    assert done.clean.read().to_pylist()[0]["x"] is None
     done = sort("1,2024-01-01,,\n", by=rules(required=("id", "at", "x")))
     assert held(done) == {("f0.csv", 1): ("not null", "x")}
 
 
 def test_declared_tokens_are_nulls():
     done = sort("1,2024-01-01,NA,NA\nNA,2024-01-01,1,a\n", by=rules(nulls=("NA",)))
-    assert done.clean.to_pylist()[0]["kind"] is None
+    assert done.clean.read().to_pylist()[0]["kind"] is None
     assert held(done) == {("f0.csv", 2): ("not null", "id")}
 
 
@@ -163,7 +168,7 @@ def test_copies_are_found_across_files():
 def test_a_key_of_several_columns_is_one_key():
     by = rules(key=("id", "kind"))
     done = sort("1,2024-01-01,1,b\n1,2024-01-01,1,a\n1,2024-01-01,1,a\n", by=by)
-    assert [(row["id"], row["kind"]) for row in done.clean.to_pylist()] == [(1, "a"), (1, "b")]
+    assert [(row["id"], row["kind"]) for row in done.clean.read().to_pylist()] == [(1, "a"), (1, "b")]
     assert held(done) == {("f0.csv", 3): ("unique by id, kind", "id")}
 
 
@@ -192,7 +197,7 @@ def test_the_order_of_rows_does_not_change_the_clean_bytes():
         cut = int(random.integers(1, len(lines)))
         done = sort("".join(shuffled[:cut]), "".join(shuffled[cut:]), by=by)
         assert done.clean.num_rows == 56
-        hashes.add(content_hash(done.clean))
+        hashes.add(content_hash(done.clean.read()))
     assert len(hashes) == 1
 
 
@@ -220,13 +225,13 @@ def test_every_missing_column_is_named():
 def test_undeclared_columns_are_left_out_and_listed():
     file = parse_file("f.csv", b"note,id,at,x,kind,fare\nn,1,2024-01-01,1,a,9\n", FILES)
     done = validate_files([file], rules())
-    assert done.clean.column_names == list(COLUMNS)
+    assert done.clean.read().column_names == list(COLUMNS)
     assert done.left_out == ("fare", "note")
 
 
 def test_the_order_of_columns_in_a_file_does_not_matter():
     file = parse_file("f.csv", b"kind,x,at,id\na,1,2024-01-01,1\n", FILES)
-    assert content_hash(validate_files([file], rules()).clean) == content_hash(sort("1,2024-01-01,1,a\n").clean)
+    assert validate_files([file], rules()).content == sort("1,2024-01-01,1,a\n").content
 
 
 def test_a_type_that_cannot_be_read_rejects_the_batch_naming_both():
@@ -246,7 +251,7 @@ def test_parquet_and_csv_of_the_same_rows_are_the_same_bytes():
     rows = {"id": [2, 1], "at": ["2024-01-01"] * 2, "x": pa.array([1.5, None]), "kind": [7, 8]}
     parquet.write_table(pa.table(rows), sink)
     typed = validate_files([parse_file("f.parquet", sink.getvalue(), FILES)], rules())
-    assert content_hash(typed.clean) == content_hash(sort("2,2024-01-01,1.5,7\n1,2024-01-01,,8\n").clean)
+    assert content_hash(typed.clean.read()) == content_hash(sort("2,2024-01-01,1.5,7\n1,2024-01-01,,8\n").clean.read())
 
 
 @pytest.mark.parametrize(("share", "rejected"), [(0.5, False), (0.499, True), (1.0, False), (0.0, True)], ids=str)
@@ -342,9 +347,9 @@ def test_unreadable_files_are_kept_line_by_line_beside_the_others():
     sound = parse_file("sound.csv", (HEADER + rows_of([1])).encode(), FILES)
     done = reject([unreadable, sound], whole)
     assert (done.rejected, done.rows_in, done.reasons) == (True, 3, tuple(whole))
-    contents = [(row["file"], json.loads(row["content"])) for row in done.quarantine.to_pylist()]
+    contents = [(row["file"], json.loads(row["content"])) for row in done.quarantine.read().to_pylist()]
     assert contents[:2] == [("bad.csv", "id"), ("bad.csv", "\\xe9")]
-    assert done.quarantine.to_pylist()[2]["reason"] == "bad.csv: line 2: byte 0xe9 is not utf-8"
+    assert done.quarantine.read().to_pylist()[2]["reason"] == "bad.csv: line 2: byte 0xe9 is not utf-8"
 
 
 def from_parquet(**columns):
@@ -360,7 +365,7 @@ def from_parquet(**columns):
     ids=str,
 )
 def test_whole_doubles_are_categories(kind, clean):
-    assert from_parquet(kind=pa.array(kind, pa.float64())).clean.column("kind").to_pylist() == clean
+    assert from_parquet(kind=pa.array(kind, pa.float64())).clean.read().column("kind").to_pylist() == clean
 
 
 def grown(**columns):
@@ -374,20 +379,20 @@ def test_a_renamed_column_is_read_under_either_name_and_the_new_one_wins():
     by = grown(**kilometres)
     by.columns.pop("x")
     old = sort("1,2024-01-01,1.5,a\n2,2024-01-01,far,a\n", by=by)
-    assert (old.clean.column("km").to_pylist(), old.left_out) == ([1.5], ())
-    (kept,) = old.quarantine.to_pylist()
+    assert (old.clean.read().column("km").to_pylist(), old.left_out) == ([1.5], ())
+    (kept,) = old.quarantine.read().to_pylist()
     assert (kept["column"], json.loads(kept["content"])["x"]) == ("km", "far")
     assert "'far' is not a finite number" in kept["reason"]
     text = "id,at,x,km,kind\n1,2024-01-01,1.5,2.5,a\n"
     both = validate_files([parse_file("f.csv", text.encode(), FILES)], by)
-    assert (both.clean.column("km").to_pylist(), both.left_out) == ([2.5], ("x",))
+    assert (both.clean.read().column("km").to_pylist(), both.left_out) == ([2.5], ("x",))
 
 
 def test_a_default_fills_a_column_that_a_file_does_not_have_and_no_null():
     by = grown(tolls=ColumnType(type="float", default=2.5))
     with_tolls = parse_file("g.csv", b"id,at,x,kind,tolls\n2,2024-01-01,1,a,\n3,2024-01-01,1,a,4\n", FILES)
     done = validate_files([parse_file("f.csv", (HEADER + rows_of([1])).encode(), FILES), with_tolls], by)
-    assert done.clean.column("tolls").to_pylist() == [2.5, None, 4.0]
+    assert done.clean.read().column("tolls").to_pylist() == [2.5, None, 4.0]
     assert not done.rejected
     assert [(r.expectation, r.column, r.file, r.rows) for r in done.reasons] == [("default", "tolls", "f.csv", 1)]
 
@@ -401,14 +406,14 @@ def test_without_a_default_a_file_that_lacks_a_column_is_rejected():
 def test_a_number_beyond_the_declared_type_fails_its_row_alone():
     done = from_parquet(id=pa.array([2**63, 1], pa.uint64()))
     assert (clean_ids(done), done.quarantine.num_rows) == ([1], 1)
-    (held_row,) = done.quarantine.to_pylist()
+    (held_row,) = done.quarantine.read().to_pylist()
     assert (held_row["row"], held_row["column"]) == (1, "id")
     assert held_row["reason"].startswith("id: 9223372036854775808 is not a whole number from")
 
 
 def test_a_moment_that_python_cannot_hold_fails_its_row_with_the_number_that_is_stored():
     done = from_parquet(at=pa.array([2**62, 0], pa.timestamp("us")))
-    (held_row,) = done.quarantine.to_pylist()
+    (held_row,) = done.quarantine.read().to_pylist()
     assert held_row["reason"] == "at: '4611686018427387904 (timestamp[us])' is not a date of the years 1 to 9999"
     assert json.loads(held_row["content"])["at"] == "4611686018427387904 (timestamp[us])"
 
@@ -419,3 +424,41 @@ def test_rows_that_reject_a_batch_name_the_expectation_and_the_way_in():
         f"3 of 5 rows failed, more than 50%; 3 of them x: {BETWEEN}(max_value 2); if they are right, say so in "
         "expectations.yaml: other limits, or severity: info to note it only"
     )
+
+
+def large_parquet(**spoilt):
+    """A file of 70,000 rows, as Parquet, some values of which are others."""
+    sink = io.BytesIO()
+    count = 70_000
+    columns = {
+        "id": np.arange(count),
+        "at": ["2024-01-01"] * count,
+        "x": [f"{n % 9}" for n in range(count)],
+        "kind": [f"k{n % 5}" for n in range(count)],
+    }
+    for name, values in spoilt.items():
+        for place, value in values.items():
+            columns[name][place] = value
+    parquet.write_table(pa.table(columns), sink, row_group_size=30_000)
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize("_by_statistics", ["few"], indirect=True)
+def test_of_many_rows_each_is_clean_or_in_quarantine_as_of_few():
+    content = large_parquet(x={5: "much", 69_999: ""}, id={7: 6}, kind={8: "other", 40_000: "other"})
+    by = rules({"expect_column_values_to_match_regex": {"column": "kind", "regex": "^k[0-9]$"}})
+    done = validate_files([parse_file("f.parquet", content, FILES)], by)
+    assert done.clean.num_rows == 70_000 - 5
+    regex = "expect_column_values_to_match_regex(regex ^k[0-9]$)"
+    assert held(done) == {
+        ("f.parquet", 6): ("reads as float", "x"),
+        ("f.parquet", 7): ("unique by id", "id"),
+        ("f.parquet", 8): ("unique by id", "id"),
+        ("f.parquet", 9): (regex, "kind"),
+        ("f.parquet", 40_001): (regex, "kind"),
+    }
+    contents = {row["row"]: json.loads(row["content"]) for row in done.quarantine.read().to_pylist()}
+    assert contents[40_001] == {"id": 40_000, "at": "2024-01-01", "x": "4", "kind": "other"}
+    read = done.clean.read()
+    assert read.column("x").null_count == 1
+    assert (done.content, sum(piece.num_rows for piece in done.clean)) == (content_hash(read), len(read))

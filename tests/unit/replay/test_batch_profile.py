@@ -19,7 +19,7 @@ RANDOM = np.random.default_rng(3)
 def profile(values: list[object], kind: str, before: list[object] | None = None) -> ColumnProfile:
     """A column beside a reference of the values before."""
     declared = {"it": ColumnType.model_validate({"type": kind})}
-    counted = Statistics.of(pa.table({"it": pa.array(values, arrow_type(declared["it"]))}), declared)
+    counted = Statistics.of([pa.table({"it": pa.array(values, arrow_type(declared["it"]))})], declared)
     described = None
     if before is not None:
         rows = pd.DataFrame({"it": before})

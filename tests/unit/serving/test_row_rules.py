@@ -40,7 +40,7 @@ def test_a_row_fails_where_it_would_fail_in_a_batch(said: dict[str, object]) -> 
     assert unasked == ()
     values = [None if pd.isna(v) else v for v in FRAME[rule.column].astype(object)]
     fails = [i for i, value in enumerate(values) if not rule.holds(value)]
-    (failure,) = check_expectations(FRAME, expected, Path("expectations.yaml"))
+    (failure,) = check_expectations([FRAME], expected, Path("expectations.yaml"))
     assert fails == list(failure.rows)
 
 

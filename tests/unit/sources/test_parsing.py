@@ -1,8 +1,10 @@
 """Parsing: text stays text, torn rows keep their number, what is no table is refused with its line."""
 
+import collections
 import gzip
 import io
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
@@ -41,7 +43,7 @@ def test_one_table_in_many_writings(case):
     content, settings = READABLE[case]
     parsed = parse(content, **settings)
     assert parsed.rows.to_pylist() == [{"a": "1", "b": "2"}, {"a": "3", "b": "4"}]
-    assert parsed.numbers.tolist() == [1, 2]
+    assert list(parsed.numbers) == [1, 2]
     assert parsed.torn == ()
 
 
@@ -57,7 +59,7 @@ def test_a_quoted_field_holds_anything(field):
     quoted = field.replace('"', '""')
     parsed = parse(f'a,b\n1,"{quoted}"\n2,z\n'.encode())
     assert parsed.rows.column("b").to_pylist() == [field, "z"]
-    assert parsed.numbers.tolist() == [1, 2]
+    assert list(parsed.numbers) == [1, 2]
 
 
 def test_ragged_rows_are_told_apart_with_their_numbers():
@@ -181,7 +183,7 @@ def test_parquet_keeps_the_types_that_it_states():
     parsed = parse(as_parquet(rows), "f.parquet")
     assert parsed.rows.schema.types == [pa.int32(), pa.string(), pa.float64()]
     assert parsed.rows.to_pylist() == rows.to_pylist()
-    assert parsed.numbers.tolist() == [1, 2]
+    assert list(parsed.numbers) == [1, 2]
 
 
 def test_the_lines_of_an_unreadable_file_lose_no_byte():
@@ -212,3 +214,60 @@ def test_the_lines_of_a_cut_gzip_are_those_that_can_be_unpacked():
 )
 def test_nothing_is_guessed_under_an_odd_header(content, settings):
     assert parse(content, **settings).rows.column(0).to_pylist() == ["007"]
+
+
+MANY = 200_000
+
+
+@pytest.fixture(scope="module")
+def large():
+    """A Parquet file of many rows in several row groups: one text of few, one of which each differs, and numbers."""
+    numbers = np.arange(MANY)
+    rows = pa.table(
+        {
+            "few": pa.array([f"kind {n % 7}" if n % 11 else None for n in numbers]),
+            "each": [f"row {n}" for n in numbers],
+            "n": pa.array(numbers, mask=numbers % 13 == 0),
+        }
+    )
+    sink = io.BytesIO()
+    parquet.write_table(rows, sink, row_group_size=70_000)
+    return rows, sink.getvalue()
+
+
+def test_a_large_parquet_file_comes_in_pieces_each_time_anew(large):
+    rows, content = large
+    parsed = parse(content, "f.parquet")
+    assert (parsed.num_rows, parsed.column_names) == (MANY, ["few", "each", "n"])
+    for _ in range(2):
+        pieces = list(parsed.pieces())
+        assert max(piece.num_rows for piece in pieces) <= 65_536
+        assert [name for piece in pieces for name in piece.column("each").to_pylist()] == rows.column(
+            "each"
+        ).to_pylist()
+    # Few different texts stay a dictionary, which is cast once.
+    assert pa.types.is_dictionary(pieces[0].schema.field("few").type)
+    assert parsed.rows.equals(rows)
+    assert [piece.column_names for piece in parsed.pieces(["n"])] == [["n"]] * len(pieces)
+
+
+def test_a_large_parquet_file_is_read_where_it_lies(large, tmp_path):
+    rows, content = large
+    (tmp_path / "f.parquet").write_bytes(content)
+    opened, files = [], FilesConfig(files="f_{batch:%Y-%m-%d}.csv")
+
+    def stored():
+        opened.append(io.BytesIO((tmp_path / "f.parquet").read_bytes()))
+        return opened[-1]
+
+    assert parse_file("f.parquet", content, files, stored=stored).rows.equals(rows)
+    assert len(opened) == 1
+
+
+def test_a_large_parquet_file_that_is_damaged_is_found_as_it_is_read(large):
+    _, content = large
+    spoilt = bytearray(content)
+    spoilt[len(spoilt) // 2 : len(spoilt) // 2 + 500] = b"\xff" * 500
+    parsed = parse(bytes(spoilt), "f.parquet")
+    with pytest.raises(FileUnreadable, match=r"f\.parquet: is not Parquet: .*; deliver it again"):
+        collections.deque(parsed.pieces(), maxlen=0)
