@@ -14,7 +14,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import click
 
 from evergreen.config.locations import Locations, demo_models, home, model_roots
-from evergreen.config.model_folder import get_model_folder
+from evergreen.config.model_folder import find_model_folders, get_model_folder
 from evergreen.errors import EvergreenError, NotReady
 from evergreen.levers import LEVERS, standing_lake
 from evergreen.replay.commands import replay, replay_diff, write_history
@@ -119,6 +119,15 @@ def status(model_id: str) -> None:
 
     answer_soon()
     for line in describe_status(get_model_folder(model_id, model_roots()), standing_lake()):
+        say(line)
+
+
+@cli.command()
+def views() -> None:
+    """Say of each feature view whose it is, who reads it, and how new it is."""
+    from evergreen.replay.view_state import describe_views
+
+    for line in describe_views(standing_lake(), find_model_folders(model_roots())):
         say(line)
 
 

@@ -18,7 +18,9 @@ from sqlalchemy import update
 
 from airflow_evergreen.pages.app import app as pages
 from airflow_evergreen.pages.metrics import HELP
+from evergreen.features.view_values import advance_view, view_stores
 from evergreen.incidents import report
+from evergreen.records import ViewRecord
 from evergreen.replay.outcome import tell_attempt, tell_batch, tell_check
 from evergreen.replay.runner import Runner
 from evergreen.steps.judge_arms import begin_arms
@@ -222,6 +224,29 @@ def test_foreign_text_stays_text(get: Get) -> None:
         page = get(path).text
         assert "Small &lt;script&gt;alert(1)&lt;/script&gt; &amp; rate [/min]" in page
         assert "<script>alert" not in page
+
+
+def test_views_are_told_to_whom_may_read_their_source(get: Get, small: SmallLoop) -> None:
+    assert "No view was computed yet" in text_of(get("/views"))
+    body = "return rows.groupby('id', as_index=False).agg(at=('at', 'max'), mean_x=('x', 'mean'))"
+    for source in ("small", "secret"):
+        view = ViewRecord(
+            as_of=day(1), view=f"of_{source}", version=1, source=source, every="day",
+            start=datetime(2024, 1, 1, tzinfo=UTC), lookback=0, key=("id",), event_time="at",
+            needed={"id": "integer", "at": "timestamp", "x": "float"},
+            columns={"mean_x": "float"}, ttl=timedelta(days=2), time_limit=timedelta(hours=1),
+            code=f"def build_view(rows):\n    {body}",
+        )  # fmt: skip
+        if source == "small":
+            advance_view(view, small.stores, 2)
+        else:
+            view_stores(small.stores).ledger.put(view)
+    told = text_of(get("/views"))
+    assert f"of_small version 1 mean_x by id, from small computed for nobody any more nobody {day(3)} 40 values" in told
+    assert f"{day(3)} 12:00 UTC used for 2 days, 0:00:00 up to no batch" in told
+    assert "of_secret" in told
+    assert "of_small" in text_of(get("/views", "guest"))
+    assert "of_secret" not in get("/views", "guest").text
 
 
 def test_a_runs_page_tells_what_became_of_its_batch(get: Get) -> None:

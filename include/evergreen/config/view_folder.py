@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from evergreen.config.contract import ModelConfig
 from evergreen.config.fields import HOUR, Column, Contract, Limit, Misfit
+from evergreen.config.locations import view_roots
 from evergreen.config.mistakes import suggest
 from evergreen.config.model_folder import ModelFolder, get_model_folder, read_code, read_contract
 from evergreen.config.rows_config import RESERVED
@@ -79,6 +80,15 @@ def load_views(model: ModelFolder, roots: list[Path], models: list[Path]) -> dic
         if path is not None:
             found[name] = _load(path, model, models)
     return found
+
+
+def read_view(name: str) -> ViewConfig | None:
+    """view.yaml of a folder of this deployment; None where there is none.
+
+    :raises ConfigInvalid: if it is not one.
+    """
+    path = next((root / name for root in view_roots() if (root / name / "view.yaml").exists()), None)
+    return read_contract(path / "view.yaml", ViewConfig) if path is not None else None
 
 
 def _load(path: Path, model: ModelFolder, models: list[Path]) -> ViewFolder:

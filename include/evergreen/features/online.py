@@ -16,7 +16,7 @@ from evergreen.features.view_values import calendar_of, get_view, last_ended, re
 from evergreen.features.views import Views, join_values, known_values, list_values, oldest_time, require_key
 from evergreen.records import Partition, ViewRecord
 from evergreen.storage.frames import to_frame
-from evergreen.storage.online import OnlineStore, OnlineValue, open_online, stamp_of
+from evergreen.storage.online import OnlineValue, open_online, stamp_of
 from evergreen.storage.stores import Stores
 
 _logger = logging.getLogger(__name__)
@@ -136,14 +136,21 @@ class OnlineViews:
         return pd.DataFrame(values, columns=[*view.key, *view.columns])
 
 
+def written_online(view: ViewRecord, stores: Stores) -> str | None:
+    """The last batch of a view that the online store has.
+
+    :raises Outage: if the store does not answer.
+    """
+    return _open(stores.at.online).written(_name(view, stores))
+
+
 def _require_written(view: ViewRecord, stores: Stores, moment: datetime) -> None:
     last = last_ended(view, moment)
     if last < 0:
         return
     if not stores.at.online:
         raise NotReady(f"{view.title} is read from an online store, and EVERGREEN_ONLINE is empty; let it name one")
-    online: OnlineStore = _open(stores.at.online)
-    written, wanted = online.written(_name(view, stores)), calendar_of(view).name(last)
+    written, wanted = written_online(view, stores), calendar_of(view).name(last)
     if written is None or written < wanted:
         raise NotReady(
             f"{view.title}: the online store has it up to {f'batch {written}' if written else 'no batch'}, expected "

@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 
 from evergreen.config.feeds_config import FilesConfig, QueryConfig
 from evergreen.config.locations import Locations, model_roots, view_roots
-from evergreen.config.model_folder import ModelFolder, parse_policies
+from evergreen.config.model_folder import ModelFolder, get_model_folder, parse_policies
 from evergreen.config.serving_config import ServingConfig
 from evergreen.config.view_folder import load_views
 from evergreen.errors import EvergreenError, NotReady
 from evergreen.judging.attempts import DueAttempt, find_due_attempt
-from evergreen.records import ApprovalRecord, Feed
+from evergreen.records import ApprovalRecord, BatchRecord, Feed
 from evergreen.sinks import Sink
 from evergreen.sources.intake import source_of
 from evergreen.steps.apply_retention import apply_retention
@@ -77,6 +77,14 @@ class Runner:
         self._take(batch, end, "rows")
         self._take(batch, end, "labels")
 
+    def take_in_until(self, moment: datetime) -> None:
+        """Only seal what came in the batches that have ended at a moment, as far as they are not sealed."""
+        calendar = self.model.config.calendar
+        sealed = stores_of(self.model, self.at).ledger.last_batch(BatchRecord, calendar, "rows.")
+        ended = calendar.index(calendar.containing(moment))
+        for i in range(calendar.index(sealed) + 1 if sealed is not None else 0, ended):
+            self.take_in(calendar.name(i))
+
     def retrain(self) -> None:
         """Make the attempt that is due, or finish one that was left half-way."""
         stores = stores_of(self.model, self.at)
@@ -129,11 +137,21 @@ def replay(
     :param at: scratch locations, never the live one.
     :param after_each: called with each batch when it is done.
     """
-    runner = Runner(model, at, sinks=())
+    runner, sources = Runner(model, at, sinks=()), _find_sources(model, at)
     for batch in model.config.calendar.between(first, last):
+        for source in sources:
+            source.take_in_until(model.config.calendar.end(batch))
         runner.run_batch(batch)
         if after_each is not None:
             after_each(batch)
+
+
+def _find_sources(model: ModelFolder, at: Locations) -> list[Runner]:
+    """The other models whose rows a model's views are computed from; a scratch place has none of them."""
+    views = load_views(model, view_roots(), model_roots())
+    others = sorted({view.config.source for view in views.values()} - {model.id})
+    folders = (get_model_folder(name, model_roots()) for name in others)
+    return [Runner(for_replay(folder, None, None, html=False), at, sinks=()) for folder in folders]
 
 
 def try_replay(

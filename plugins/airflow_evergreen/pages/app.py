@@ -91,6 +91,12 @@ def _tell_watch(session: Session, now: datetime) -> str:
     return listing.tell_watch(bool(paused), (first.end_date or first.queued_at) if first is not None else None, now)
 
 
+@app.get("/views")
+def show_views(request: Request, models: Models) -> HTMLResponse:
+    """The feature views that are computed from models which the user may read: whose they are, and how new."""
+    return render(request, "views.html", views=listing.list_readable_views(models))
+
+
 @app.get("/models/{model}")
 @app.get("/dags/{dag_id}")
 def show_model(

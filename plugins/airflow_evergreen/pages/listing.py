@@ -10,6 +10,7 @@ from evergreen.config.model_folder import BrokenFolder, ModelFolder
 from evergreen.errors import EvergreenError
 from evergreen.incidents import HEADINGS
 from evergreen.replay.model_state import ModelState, read_state
+from evergreen.replay.view_state import ViewState, list_views
 from evergreen.steps.report_outages import common_of
 from evergreen.storage.stores import Stores, stores_of
 
@@ -63,6 +64,12 @@ def list_common(rows: Iterable[ModelRow]) -> dict[str, list[str]]:
         for place, cause in {common for one in incidents for common in common_of(one)}:
             found.setdefault(f"{place}: {HEADINGS[cause]}", []).append(row.model)
     return dict(sorted(found.items(), key=lambda one: (-len(one[1]), one[0])))
+
+
+def list_readable_views(models: Mapping[str, ModelFolder | BrokenFolder]) -> list[ViewState]:
+    """The state of each version of a view whose source is among the models, what is wrong first."""
+    states = [one for one in list_views(Locations.from_environment(), models) if one.view.source in models]
+    return sorted(states, key=lambda one: not one.trouble)
 
 
 def _what_needs_a_person_first(row: ModelRow) -> tuple[bool, tuple[int, int, str]]:
