@@ -26,7 +26,8 @@ from tests.integration.hostile.small import (
 )
 from tests.short_loop import fingerprint, records, tables
 
-ROWS, BATCHES = 12, 4
+# The baseline serves from the second batch; the third makes the first attempt with a model's own code.
+ROWS, BATCHES, FIRST_TRIED = 12, 4, 3
 CLASSES: dict[str, Any] = {
     "model": {"task": "classification", "seed": 1},
     "gate": CONFIG["gate"] | {"metric": "logloss"},
@@ -187,12 +188,14 @@ def run(
 
 @pytest.mark.parametrize("code", HARMFUL, ids=str)
 def test_bad_code_is_refused_and_the_loop_goes_on(code: Code, deployment: Locations, tmp_path: Path) -> None:
-    _, stores = run(code, deployment, tmp_path)
+    # Labels of the other class come with the fourth batch.
+    batches = BATCHES if "labels" in code.config else FIRST_TRIED
+    _, stores = run(code, deployment, tmp_path, batches)
     assert {one.baseline for one in stores.ledger.all(PromotionRecord, "champion")} == {True}
-    attempts = [one for day in range(1, BATCHES + 1) for one in stores.ledger.all(AttemptRecord, f"{batch_of(day)}.0")]
+    attempts = [one for day in range(1, batches + 1) for one in stores.ledger.all(AttemptRecord, f"{batch_of(day)}.0")]
     assert attempts, "the attempt is on record"
     assert attempts[0].baseline
-    assert {one.outcome for one in attempts[1:]} <= {"refused"}
+    assert {one.outcome for one in attempts[1:]} == {"refused"}
     told = "\n".join(one.why for one in attempts)
     assert "model trips" in told or code.name == "learns one class alone"
     for fragment in code.told:
