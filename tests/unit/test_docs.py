@@ -60,7 +60,7 @@ def test_the_example_is_a_model_folder(tmp_path: Path) -> None:
 
 
 def test_the_readme_and_the_glossary_stay_short() -> None:
-    assert len(README.splitlines()) <= 150
+    assert len(README.splitlines()) <= 170
     words = re.findall(r"^\| (?!word)(\w[\w ]*) \|", (ROOT / "docs" / "glossary.md").read_text(), re.MULTILINE)
     assert words == sorted(words, key=str.lower)
     assert 0 < len(words) <= 25
