@@ -9,12 +9,12 @@ from evergreen.checks.reference import PREDICTION
 from evergreen.config.data_schema import DataSchema
 from evergreen.config.fields import ColumnType
 from evergreen.features.reading import Columns, is_large, read_pieces
-from evergreen.judging.champion import predictions_in_pieces, scored_partition
+from evergreen.judging.champion import predictions_in_pieces
 from evergreen.records import ClaimRecord, Partition
 from evergreen.storage.cache import ByteCache
 from evergreen.storage.lake import MakePieces
 from evergreen.storage.pieces import ROWS
-from evergreen.storage.revisions import record_of, sealed_batch
+from evergreen.storage.revisions import record_of, scored_partition, sealed_batch
 from evergreen.storage.stores import Stores
 
 _PREDICTED = {PREDICTION: ColumnType(type="float")}

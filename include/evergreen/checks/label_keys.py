@@ -17,10 +17,9 @@ import numpy as np
 from evergreen.config.contract import ModelConfig
 from evergreen.config.data_schema import DataSchema
 from evergreen.config.feeds_config import LabelFeed
-from evergreen.features.key_matching import KeyMatches, match_keys
+from evergreen.features.key_matching import KeyMatches, match_keys, read_arrived_keys
 from evergreen.features.label_batches import newest_label_batches
 from evergreen.features.labelled import list_partitions
-from evergreen.features.reading import read_key_objects
 from evergreen.records import Numbers
 from evergreen.sources.number_text import is_rounded
 from evergreen.storage.revisions import sealed_batches
@@ -108,9 +107,8 @@ def _count(schema: DataSchema, stores: Stores, first: str, as_of: str, delay: in
     calendar = schema.calendar
     begin = max(0, calendar.index(first) - delay)
     span = calendar.between(calendar.name(begin), as_of)
-    matches = match_keys(
-        [read_key_objects(schema, stores, one) for one in list_partitions(schema, stores, span, as_of)]
-    )
+    arrived = [read_arrived_keys(schema, stores, one) for one in list_partitions(schema, stores, span, as_of)]
+    matches = match_keys([(one.keys, one.batches) for one in arrived])
     matched = matches.is_matched & (matches.batch >= matches.label - delay)
     late = np.maximum(0, matches.label - matches.batch)[matched]
     reach = int(np.quantile(late, _NEARLY_ALL)) if len(late) else delay
@@ -137,9 +135,9 @@ def _find_respelt(counted: _Newest) -> list[tuple[Any, Any]]:
     if counted.came - counted.answered <= _NONE * counted.came:
         return []
     matches = counted.matches
-    waiting = matches.keys[(matches.row >= 0) & (matches.value < 0)][-_MOST_ROWS:]
+    waiting = matches.keys((matches.row >= 0) & (matches.value < 0))[-_MOST_ROWS:]
     rows = {spelling: key for key in waiting for spelling in (_bare(key), _bare(key, rounded=True))}
-    alone = matches.keys[counted.inside & (matches.row < 0)][-_MOST_LABELS:]
+    alone = matches.keys(counted.inside & (matches.row < 0))[-_MOST_LABELS:]
     found = ((key, rows.get(_bare(key), rows.get(_bare(key, rounded=_is_rounded(key))))) for key in alone)
     return [(key, row) for key, row in found if row is not None]
 
@@ -172,8 +170,8 @@ def _tell(counted: _Newest, respelt: list[tuple[Any, Any]], usual: float | None)
         spelt = f"{_show(label)} of the labels and {_show(row)} of the rows"
         return f"{told}; {len(respelt)} would in another spelling, such as {spelt}"
     sides = {
-        "labels such as": matches.keys[inside & (matches.row < 0)],
-        "rows without a label such as": matches.keys[(matches.row >= 0) & (matches.value < 0)],
+        "labels such as": matches.keys(inside & (matches.row < 0)),
+        "rows without a label such as": matches.keys((matches.row >= 0) & (matches.value < 0)),
     }
     told += "".join(f"; {what} {', '.join(map(_show, keys[-_EXAMPLES:]))}" for what, keys in sides.items() if len(keys))
     return told

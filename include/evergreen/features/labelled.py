@@ -12,9 +12,10 @@ from evergreen.errors import FeaturesInvalid, NotReady
 from evergreen.features.building import build_features
 from evergreen.features.key_matching import match_keys
 from evergreen.features.reading import published, read_keys, read_labels, read_rows, superseded
-from evergreen.features.sampling import Sample, read_arrivals
+from evergreen.features.sampling import Arrivals, Sample, read_arrivals
 from evergreen.features.views import list_values
 from evergreen.records import ClaimRecord, DataRecord, Partition
+from evergreen.storage.frames import to_frame
 from evergreen.storage.packed_model import PackedModel
 from evergreen.storage.revisions import record_of
 from evergreen.storage.stores import Stores
@@ -76,7 +77,7 @@ def match_labels(
     # Twice the delay: a key whose row or first label lies before the span counts there, not here.
     oldest = calendar.name(max(0, calendar.index(first) - 2 * delay))
     partitions = list_partitions(schema, stores, calendar.between(oldest, last), last, data)
-    clean, _, labels, _ = partitions
+    labels = partitions[2]
     arrivals = read_arrivals(schema, stores, partitions, sample, [one for one in labels if one.batch >= first])
     matches = match_keys([(one.keys, one.batches) for one in arrivals])
     begin, end = calendar.index(first), calendar.index(last)
@@ -88,16 +89,25 @@ def match_labels(
     chosen = np.flatnonzero(matched & (begin <= known_at) & (known_at <= end))
     chosen = chosen[np.argsort(matches.row[chosen])]
     unlabelled = (matches.row >= 0) & (matches.value < 0) & np.isin(matches.batch, matches.batch[chosen])
-    found = arrivals[0].among_all(np.append(matches.row[chosen], np.sort(matches.row[unlabelled])))
-    keys = read_keys(schema, stores, clean, found)
+    keys = _name_rows(schema, arrivals[0], np.append(matches.row[chosen], np.sort(matches.row[unlabelled])))
     rows, waiting = keys.iloc[: len(chosen)], keys.iloc[len(chosen) :].reset_index(drop=True)
-    values = read_labels(schema, stores, labels, arrivals[2].among_all(matches.value[chosen]))[target]
-    names = {n: calendar.name(n) for n in set(known_at[chosen].tolist())}
-    rows = rows.assign(
-        known=pd.Series([names[n] for n in known_at[chosen].tolist()], dtype=object),
-        **{target: values},
-    )
+    wanted = arrivals[2].among_all(matches.value[chosen])
+    values = read_labels(schema, stores, labels, wanted, arrivals[2].counts)[target]
+    rows = rows.assign(known=_names(schema, known_at[chosen]), **{target: values})
     return LabelledRows(rows, unmatched, tuple(itertools.chain(*partitions)), waiting)
+
+
+def _name_rows(schema: DataSchema, arrivals: Arrivals, positions: np.ndarray) -> pd.DataFrame:
+    """(positions, key columns and batch) some of the rows that arrived."""
+    named = to_frame(arrivals.keys.take(positions))
+    return named.assign(batch=_names(schema, arrivals.batches[positions]))
+
+
+def _names(schema: DataSchema, indices: np.ndarray) -> pd.Series:
+    """The names of batches."""
+    different, places = np.unique(indices, return_inverse=True)
+    names = np.array([schema.calendar.name(n) for n in different.tolist()], dtype=object)
+    return pd.Series(names[places], dtype=object)
 
 
 def list_partitions(

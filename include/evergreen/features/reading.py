@@ -1,5 +1,6 @@
 """Sealed rows and labels as frames: which of them may be read, and under which names."""
 
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
@@ -11,8 +12,7 @@ from evergreen.config.data_schema import DataSchema
 from evergreen.config.fields import ColumnType
 from evergreen.errors import ModelIncompatible
 from evergreen.records import BatchRecord, Feed, Partition
-from evergreen.storage.cache import ByteCache
-from evergreen.storage.columns import lacking, read_as
+from evergreen.storage.columns import arrow_type, lacking, read_as
 from evergreen.storage.content import in_any_order
 from evergreen.storage.frames import to_frame
 from evergreen.storage.pieces import ROWS
@@ -21,8 +21,6 @@ from evergreen.storage.stores import Stores
 
 Columns = Mapping[str, ColumnType]
 _TABLE: dict[Feed, Literal["clean", "labels"]] = {"rows": "clean", "labels": "labels"}
-# A text of a key takes some eighty bytes beside its pointer.
-_KEYS: ByteCache[np.ndarray] = ByteCache(128 * 1024 * 1024, lambda keys: 100 * len(keys))
 
 
 def published(
@@ -101,35 +99,18 @@ def read_keys(
 
 
 def read_labels(
-    schema: DataSchema, stores: Stores, partitions: list[Partition], positions: np.ndarray | None = None
+    schema: DataSchema,
+    stores: Stores,
+    partitions: list[Partition],
+    positions: np.ndarray | None = None,
+    counts: tuple[int, ...] = (),
 ) -> pd.DataFrame:
     """Labels with the batch in which they became known (``known``): key, target, known.
 
     :param positions: only these of the labels; by default all.
+    :param counts: of each partition its labels, as its keys were counted: what none is wanted of is not read.
     """
-    return _read(schema, stores, partitions, schema.label_columns, "labels", "known", positions)
-
-
-def read_key_objects(schema: DataSchema, stores: Stores, partitions: list[Partition]) -> tuple[np.ndarray, np.ndarray]:
-    """The keys of rows or labels, each as one object, and the batches in which they arrived.
-
-    Kept by partition: where labels come late, each check meets the same partitions again.
-
-    :returns: (n,) keys and (n,) indices of batches, in the partitions' order.
-    """
-    columns = schema.key_columns
-    spec = repr(columns)
-    keys, batches = [np.array([], dtype=object)], [np.array([], dtype=np.int64)]
-    for partition in partitions:
-        cache_key = (stores.lake.table_uri(partition.table), partition, spec)
-        objects = _KEYS.get(cache_key)
-        if objects is None:
-            frame = _read(schema, stores, [partition], columns, partition.table, "batch").drop(columns="batch")
-            objects = key_objects(frame, list(columns))
-            _KEYS.put(cache_key, objects)
-        keys.append(objects)
-        batches.append(np.full(len(objects), schema.calendar.index(partition.batch)))
-    return np.concatenate(keys), np.concatenate(batches)
+    return _read(schema, stores, partitions, schema.label_columns, "labels", "known", positions, counts)
 
 
 def key_objects(rows: pd.DataFrame, key: list[str]) -> np.ndarray:
@@ -153,6 +134,7 @@ def _read(
     table: str,
     arrival: str,
     positions: np.ndarray | None = None,
+    counts: tuple[int, ...] = (),
 ) -> pd.DataFrame:
     """Partitions of one table as declared columns, and their batch under a name of its own.
 
@@ -163,8 +145,11 @@ def _read(
     if positions is not None and (positions[1:] < positions[:-1]).any():
         order = np.argsort(positions, kind="stable")
         wanted = positions[order]
-    for partition in partitions:
+    for partition, count in itertools.zip_longest(partitions, counts):
         if partition.table != table:
+            continue
+        if wanted is not None and count is not None and not np.ptp(np.searchsorted(wanted, [start, start + count])):
+            start += count
             continue
         rows = read_table(schema, stores, partition, columns)
         if wanted is not None:
@@ -174,9 +159,10 @@ def _read(
             rows = rows.take(wanted[first:last] - (start - rows.num_rows)) if last > first else rows.slice(0, 0)
         tables.append(rows)
         arrivals.append(np.full(rows.num_rows, partition.batch, dtype=object))
-    if not tables:
+    if not partitions:
         return pd.DataFrame({name: pd.Series(dtype=object) for name in (*columns, arrival)})
-    whole, batches = pa.concat_tables(tables), np.concatenate(arrivals)
+    none = pa.table({name: pa.array([], arrow_type(column)) for name, column in columns.items()})
+    whole, batches = pa.concat_tables([none, *tables]), np.concatenate([np.array([], dtype=object), *arrivals])
     if order is not None:
         back = np.argsort(order)
         whole, batches = whole.take(back), batches[back]

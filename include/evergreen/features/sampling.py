@@ -13,10 +13,9 @@ import pyarrow as pa
 
 from evergreen.config.data_schema import DataSchema
 from evergreen.config.model_spec import ModelSpec
-from evergreen.features.reading import key_objects, read_key_objects, read_table
+from evergreen.features.key_matching import read_arrived_keys
 from evergreen.records import Partition
 from evergreen.storage.content import row_hashes
-from evergreen.storage.frames import to_frame
 from evergreen.storage.revisions import record_of
 from evergreen.storage.stores import Stores
 
@@ -59,13 +58,15 @@ class Sample:
 class Arrivals:
     """Keys that were read, and in which batches they arrived.
 
-    :param keys: (n,) each as one object.
+    :param keys: (n, key columns).
     :param batches: (n,) indices of their batches.
+    :param counts: of each partition its rows, drawn or not.
     :param positions: (n,) of those that were drawn, among all rows; None where all were.
     """
 
-    keys: np.ndarray
+    keys: pa.Table
     batches: np.ndarray
+    counts: tuple[int, ...]
     positions: np.ndarray | None = None
 
     def among_all(self, positions: np.ndarray) -> np.ndarray:
@@ -86,20 +87,21 @@ def read_arrivals(
     """
     share = sample.share(stores, counted) if sample is not None else 1.0
     if sample is None or share >= 1:
-        return [Arrivals(*read_key_objects(schema, stores, one)) for one in partitions]
+        every = [read_arrived_keys(schema, stores, one) for one in partitions]
+        return [Arrivals(one.keys, one.batches, one.counts) for one in every]
     return [_read_drawn(schema, stores, one, sample, share) for one in partitions]
 
 
 def _read_drawn(
     schema: DataSchema, stores: Stores, partitions: list[Partition], sample: Sample, share: float
 ) -> Arrivals:
-    columns, start = schema.key_columns, 0
-    keys, batches, positions = [np.array([], dtype=object)], [_NONE], [_NONE]
+    none = read_arrived_keys(schema, stores, [])
+    keys, batches, positions, counts = [none.keys], [none.batches], [_NONE], list[int]()
     for partition in partitions:
-        table = read_table(schema, stores, partition, columns)
-        drawn = sample.draw(table, share)
-        keys.append(key_objects(to_frame(table.take(drawn)), list(columns)))
-        batches.append(np.full(len(drawn), schema.calendar.index(partition.batch)))
-        positions.append(start + drawn)
-        start += table.num_rows
-    return Arrivals(np.concatenate(keys), np.concatenate(batches), np.concatenate(positions))
+        arrived = read_arrived_keys(schema, stores, [partition])
+        drawn = sample.draw(arrived.keys, share)
+        keys.append(arrived.keys.take(drawn))
+        batches.append(arrived.batches[drawn])
+        positions.append(sum(counts) + drawn)
+        counts.append(len(arrived.keys))
+    return Arrivals(pa.concat_tables(keys), np.concatenate(batches), tuple(counts), np.concatenate(positions))

@@ -21,8 +21,8 @@ from evergreen.storage.columns import read_as
 from evergreen.storage.frames import to_frame
 from evergreen.storage.packed_model import PackedModel
 from evergreen.storage.pieces import ROWS
-from evergreen.storage.removals import require_kept, tell_removed
-from evergreen.storage.revisions import sealed_batch
+from evergreen.storage.removals import require_kept
+from evergreen.storage.revisions import scored_partition, sealed_batch
 from evergreen.storage.stores import Stores
 
 
@@ -157,17 +157,6 @@ def predictions_in_pieces(schema: DataSchema, stores: Stores, claim: ClaimRecord
         yield piece
     if not rows:
         raise _not_scored(stores, claim)
-
-
-def scored_partition(claim: ClaimRecord) -> Partition:
-    """The partition of what was predicted for a claimed batch."""
-    return Partition(table="predictions", batch=claim.as_of, revision=claim.revision, content=claim.data)
-
-
-def is_scored(stores: Stores, claim: ClaimRecord) -> bool:
-    """Whether what a claim asks for was predicted; it may be removed since."""
-    made = stores.lake.read_any("predictions", claim.as_of, claim.revision, 1).num_rows
-    return bool(made) or bool(tell_removed(stores.ledger, [scored_partition(claim)]))
 
 
 def _not_scored(stores: Stores, claim: ClaimRecord) -> NotReady:

@@ -12,6 +12,7 @@ from evergreen.records import ArrivalRecord, BatchRecord, ClaimRecord, Feed, Ver
 from evergreen.sources.intake import landing_location, probe_feed, require_earlier, source_of
 from evergreen.sources.landing import ProbeResult
 from evergreen.sources.landing_location import place_of
+from evergreen.storage.revisions import is_scored
 from evergreen.storage.stores import Stores, stores_of
 
 
@@ -86,6 +87,15 @@ def unsettled(model: ModelFolder, at: Locations, batch: str) -> str | None:
     if model.config.labels is not None and ledger.get(BatchRecord, f"labels.{batch}") is None:
         return f"the labels of batch {batch} are not sealed; validate them before the check"
     return None
+
+
+def unscored(model: ModelFolder, at: Locations, batch: str) -> str | None:
+    """That a claimed batch is still being scored: many rows take minutes after the claim; None once it is."""
+    stores = stores_of(model, at)
+    claim = stores.ledger.last(ClaimRecord, batch)
+    if claim is None or claim.version is None or is_scored(stores, claim):
+        return None
+    return f"batch {batch} is claimed and not scored yet; see score_batch"
 
 
 def unordered(model: ModelFolder, at: Locations, batch: str) -> str | None:

@@ -14,7 +14,6 @@ from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import NotReady, Refused
 from evergreen.features.forgotten_views import leave_view, tables_of_views
-from evergreen.judging.champion import is_scored
 from evergreen.records import (
     FEEDS,
     ArrivalRecord,
@@ -35,6 +34,7 @@ from evergreen.storage.lease import hold_lease
 from evergreen.storage.ledger import Ledger
 from evergreen.storage.removals import FORGETTINGS, find_forgetting, put_forgetting
 from evergreen.storage.removing import Remover
+from evergreen.storage.revisions import is_scored
 from evergreen.storage.spool import Spool
 from evergreen.storage.stores import Stores, stores_of
 

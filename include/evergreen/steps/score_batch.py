@@ -24,13 +24,12 @@ from evergreen.features.online import prepare_views
 from evergreen.features.rowwise import find_streamable, predict_pieces
 from evergreen.incidents import report, resolve
 from evergreen.judging.attempts import find_due_attempt
-from evergreen.judging.champion import is_scored, scored_partition
 from evergreen.judging.promotions import promotion_serving
 from evergreen.records import ClaimRecord, DataRecord, PromotionRecord, Unscored, Words
 from evergreen.storage.lake import MakePieces, describe
 from evergreen.storage.packed_model import PackedModel
 from evergreen.storage.removals import tell_removed
-from evergreen.storage.revisions import sealed_batch
+from evergreen.storage.revisions import is_scored, scored_partition, sealed_batch
 from evergreen.storage.stores import Stores, missing_database, stores_of
 
 _logger = logging.getLogger(__name__)

@@ -3,14 +3,12 @@
 from dataclasses import replace
 from datetime import datetime
 
-from evergreen.checks.sealing import declare_missing
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.incidents import STALE, report
 from evergreen.records import Feed, Words
 from evergreen.sources.landing import ProbeResult
 from evergreen.sources.waiting import WaitResult, probe_batch
-from evergreen.steps.validate_batch import tell_reingest
 from evergreen.storage.stores import stores_of
 
 
@@ -28,6 +26,10 @@ def wait_for_batch(
     result = probe_batch(model, at, batch, now, before, feed)
     if result.state != "overdue":
         return result
+    # Hardly ever needed, and it takes seconds: where each task is a process of its own, none that only waits pays them.
+    from evergreen.checks.sealing import declare_missing
+    from evergreen.steps.validate_batch import tell_reingest
+
     # Told before it is recorded: a sealed batch is not waited for again.
     words = Words(
         f"{model.id}: {feed} of batch {batch} never came: {result.why}.",

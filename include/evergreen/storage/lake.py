@@ -4,6 +4,7 @@ import glob
 import io
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import obstore
@@ -18,8 +19,8 @@ from evergreen.storage.cache import ByteCache
 from evergreen.storage.content import find_content, plain
 from evergreen.storage.damage import readable
 from evergreen.storage.delta_log import ANOTHER_NAME, commit_partition, holds_partition, where
-from evergreen.storage.objects import delta_options, flush_files, open_store, reached
-from evergreen.storage.pieces import PartitionPieces, StoredFile, other_content
+from evergreen.storage.objects import delta_options, find_object, flush_files, open_store, reached
+from evergreen.storage.pieces import PartitionPieces, StoredFile, other_content, scan_columns
 
 _TRIES = 8
 _CACHED_BYTES = 256 * 1024 * 1024
@@ -122,6 +123,16 @@ class Lake:
         with readable(self.table_uri(partition.table), partition.batch):
             return PartitionPieces(self.table_uri(partition.table), partition, self._left)
 
+    def read_columns(
+        self, table: str, partitions: Collection[Partition], names: list[str]
+    ) -> dict[Partition, pa.Table]:
+        """Some columns of those partitions of a table that have rows: in no order, not held against their records."""
+        found = {one: rows.select(names) for one in partitions if (rows := self._cache.get(one)) is not None}
+        if lacking := [one for one in partitions if one not in found]:
+            with suppress(TableNotFoundError), readable(self.table_uri(table)):
+                found |= scan_columns(self._open(table), lacking, names)
+        return found
+
     def _read_sorted(self, partition: Partition, order_by: Iterable[str]) -> pa.Table:
         rows = self.read_any(partition.table, partition.batch, partition.revision)
         # A key that was renamed has two names, of which a table may have had but one yet.
@@ -198,11 +209,10 @@ class Lake:
 
         :raises SourceChanged: if it is gone.
         """
-        try:
-            with reached(f"raw file {path}"):
-                return bytes(obstore.get(self._store, f"{self._raw}/{path}").bytes())
-        except (FileNotFoundError, NotFoundError) as error:
-            raise SourceChanged(f"raw file {path} is gone from the lake; restore it") from error
+        content = find_object(self._store, f"{self._raw}/{path}", f"raw file {path}")
+        if content is None:
+            raise SourceChanged(f"raw file {path} is gone from the lake; restore it")
+        return content
 
     def open_raw(self, path: str) -> StoredFile:
         """A file as it came, to be read range by range.
@@ -222,11 +232,8 @@ class Lake:
 
     def get_statistics(self, partition: Partition) -> bytes | None:
         """The statistics of a partition; None where none are kept."""
-        try:
-            with reached(f"statistics of {_statistics_path(partition)}"):
-                return bytes(obstore.get(self._statistics, f"{self._raw}/{_statistics_path(partition)}").bytes())
-        except (FileNotFoundError, NotFoundError):
-            return None
+        path = _statistics_path(partition)
+        return find_object(self._statistics, f"{self._raw}/{path}", f"statistics of {path}")
 
     def put_report(self, name: str, content: str) -> str:
         """Keep an HTML report; returns its path below the lake."""
@@ -236,11 +243,8 @@ class Lake:
 
     def get_report(self, name: str) -> str | None:
         """An HTML report, None where there is none of the name."""
-        try:
-            with reached(f"report {name}"):
-                return bytes(obstore.get(self._reports, f"{self._raw}/{name}").bytes()).decode()
-        except (FileNotFoundError, NotFoundError):
-            return None
+        content = find_object(self._reports, f"{self._raw}/{name}", f"report {name}")
+        return content.decode() if content is not None else None
 
 
 def _statistics_path(partition: Partition) -> str:

@@ -67,6 +67,18 @@ def put_new(uri: str, path: str, content: bytes) -> None:
     _flush(target.parent, *(one.parent for one in made))
 
 
+def find_object(store: ObjectStore, path: str, what: str) -> bytes | None:
+    """An object, None where there is none.
+
+    :param what: what it is, for the message of an outage.
+    """
+    try:
+        with reached(what):
+            return bytes(obstore.get(store, path).bytes())
+    except (FileNotFoundError, NotFoundError):
+        return None
+
+
 def flush_files(uri: str, *patterns: str, newest: int | None = None) -> None:
     """Flush files below a folder to its disk, with their names; a store in the cloud has done so already.
 

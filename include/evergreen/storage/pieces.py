@@ -1,8 +1,10 @@
 """A partition piece by piece: in a memory that does not grow with it, held against its record."""
 
 import io
+import itertools
 from collections.abc import Callable, Collection, Iterator
 
+import numpy as np
 import obstore
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -99,6 +101,27 @@ def other_content(uri: str, partition: Partition, rows: int) -> SourceChanged:
         f"{uri}: batch {partition.batch} revision {partition.revision} is not what its record says ({rows} rows, "
         f"expected content {partition.content[:12]}); restore {mend} (docs/runbook.md#when-state-is-damaged)"
     )
+
+
+def scan_columns(delta: DeltaTable, partitions: Collection[Partition], names: list[str]) -> dict[Partition, pa.Table]:
+    """Some columns of partitions of a table, in no order.
+
+    :returns: by partition its rows, of those that have any.
+    """
+    batches = sorted({one.batch for one in partitions})
+    between = f"batch >= '{batches[0]}' AND batch <= '{batches[-1]}'"
+    rows = pa.RecordBatchReader.from_stream(delta.scan([*names, "batch", "revision"], between)).read_all()
+    wanted = {(one.batch, one.revision): one for one in partitions}
+    named = pc.dictionary_encode(plain(rows.select(["batch"])).column("batch")).combine_chunks()
+    revisions = rows.column("revision").to_numpy()
+    # Rows of one file follow one another.
+    ends = np.flatnonzero(np.diff(named.indices.to_numpy()) | np.diff(revisions)) + 1
+    columns, pieces = plain(rows.select(names)), dict[Partition, list[pa.Table]]()
+    for start, end in itertools.pairwise([0, *ends.tolist(), rows.num_rows] if rows.num_rows else [0]):
+        partition = wanted.get((named[start].as_py(), int(revisions[start])))
+        if partition is not None:
+            pieces.setdefault(partition, []).append(columns.slice(start, end - start))
+    return {partition: pa.concat_tables(some) for partition, some in pieces.items()}
 
 
 class StoredFile(io.RawIOBase):

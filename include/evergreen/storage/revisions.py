@@ -1,7 +1,9 @@
-"""Which revision of a batch is read: the newest one that had been made by then."""
+"""Which revision of a batch is read: the newest one that had been made by then; and which scores of it."""
 
 from evergreen.records import BatchRecord, ClaimRecord, Feed, Partition, RescoreRecord, RevisionRecord
 from evergreen.storage.ledger import Ledger
+from evergreen.storage.removals import tell_removed
+from evergreen.storage.stores import Stores
 
 
 def known_revisions(ledger: Ledger, feed: Feed, as_of: str | None = None) -> dict[str, int]:
@@ -40,3 +42,14 @@ def known_scores(ledger: Ledger, as_of: str | None = None) -> dict[str, ClaimRec
     """
     made = ledger.all(RescoreRecord, "batches")
     return {one.batch: one.scores for one in made if as_of is None or one.as_of <= as_of}
+
+
+def scored_partition(claim: ClaimRecord) -> Partition:
+    """The partition of what was predicted for a claimed batch."""
+    return Partition(table="predictions", batch=claim.as_of, revision=claim.revision, content=claim.data)
+
+
+def is_scored(stores: Stores, claim: ClaimRecord) -> bool:
+    """Whether what a claim asks for was predicted; it may be removed since."""
+    made = stores.lake.read_any("predictions", claim.as_of, claim.revision, 1).num_rows
+    return bool(made) or bool(tell_removed(stores.ledger, [scored_partition(claim)]))

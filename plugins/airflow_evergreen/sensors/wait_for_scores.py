@@ -12,11 +12,11 @@ from airflow_evergreen.triggers.batch import GRACE, BatchTrigger
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import Refused
 from evergreen.sources.landing import ProbeResult
-from evergreen.sources.waiting import unordered, unsettled
+from evergreen.sources.waiting import unordered, unscored, unsettled
 
 
 class WaitForScoresSensor(WaitingSensor):
-    """Wait, without a worker slot, until a batch is claimed and its labels are sealed.
+    """Wait, without a worker slot, until a batch is scored and its labels are sealed.
 
     The check before it is waited for too, for an hour: then this one covers its batches as well. For the rest it waits
     as long as the model folder waits for files, and a day longer; then it fails, naming what is lacking.
@@ -49,7 +49,8 @@ class WaitForScoresSensor(WaitingSensor):
         model = load_model(self.model_id)
         batch, limit = self.as_of(model, context), patience(model)
         at, now = locate(self.mlflow_conn_id), datetime.now(UTC)
-        lacking = unsettled(model, at, batch) or (unordered(model, at, batch) if now < started + GRACE else None)
+        lacking = unsettled(model, at, batch) or unscored(model, at, batch)
+        lacking = lacking or (unordered(model, at, batch) if now < started + GRACE else None)
         if lacking is None:
             return {"batch": batch}
         give_up = started + limit if limit is not None else None

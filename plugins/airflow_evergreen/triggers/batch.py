@@ -17,7 +17,7 @@ from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import ConfigInvalid, NotReady
 from evergreen.sources.intake import source_of
 from evergreen.sources.landing import ProbeResult
-from evergreen.sources.waiting import probe_batch, unordered, unsettled
+from evergreen.sources.waiting import probe_batch, unordered, unscored, unsettled
 
 _logger = logging.getLogger(__name__)
 # How long a check waits for the one before it.
@@ -35,7 +35,7 @@ class BatchTrigger(BaseTrigger):
     :param batch: the batch.
     :param poll: seconds between two probes.
     :param model_id: the model folder whose rules hold; None with ``source``.
-    :param until: ``rows`` or ``labels`` for their files, ``scores`` until the batch is claimed and its labels sealed.
+    :param until: ``rows`` or ``labels`` for their files, ``scores`` until the batch is scored and its labels sealed.
     :param source: what to probe without a model folder, as ``Source`` takes it.
     :param calendar: length and first moment of the batches of ``source``.
     :param deadline: moment (ISO 8601) at which a ``source`` is overdue, or an earlier check no longer waited for.
@@ -99,7 +99,7 @@ class BatchTrigger(BaseTrigger):
             return probe.complete or (_past(self.deadline) and not probe.settling), probe
         model, at = self._model, Locations.from_environment()
         if self.until == "scores":
-            if unsettled(model, at, self.batch) is not None:
+            if (unsettled(model, at, self.batch) or unscored(model, at, self.batch)) is not None:
                 return _past(self.give_up), None
             return _past(self.deadline) or unordered(model, at, self.batch) is None, None
         feed = "labels" if self.until == "labels" else "rows"

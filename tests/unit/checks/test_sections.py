@@ -11,12 +11,12 @@ from evergreen.demo.stream import DemoStream
 from evergreen.features import reading
 from evergreen.features.reading import published
 from evergreen.judging import champion
-from evergreen.judging.champion import scored_partition
 from evergreen.judging.promotions import promotion_decided
 from evergreen.records import BatchRecord, ClaimRecord, VerdictRecord
 from evergreen.steps.check_drift import check_drift
 from evergreen.storage import pieces
 from evergreen.storage.lake import Lake
+from evergreen.storage.revisions import scored_partition
 from evergreen.storage.stores import open_stores
 from tests.short_loop import fingerprint, run, short_model
 

@@ -17,11 +17,11 @@ from evergreen.errors import SourceChanged
 from evergreen.features.building import build_features, call_predict
 from evergreen.features.rowwise import find_streamable
 from evergreen.incidents import last_incident
-from evergreen.judging.champion import scored_partition
 from evergreen.judging.promotions import promotion_serving
 from evergreen.records import BatchRecord, ClaimRecord, PromotionRecord
 from evergreen.steps.score_batch import _claim, score_batch
 from evergreen.storage.pieces import ROWS
+from evergreen.storage.revisions import scored_partition
 from evergreen.storage.stores import open_stores
 from tests.large_batch import FEATURES, make_model, make_rows, promote, seal_rows
 from tests.short_loop import load_version

@@ -1,5 +1,7 @@
 """A sensor probes once, then leaves its slot; what is there, missing, or too early is told apart."""
 
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -172,3 +174,11 @@ def test_sizes_that_have_changed_since_are_waited_for_again(sizes, stable, conte
 def test_a_feed_that_is_none_is_refused_with_those_that_are(model, context_of):
     with pytest.raises(Refused, match=r"feed: found 'label'; valid: rows, labels"):
         sensor(feed="label").execute(context_of(batch="2024-01-01"))
+
+
+def test_who_only_waits_imports_no_library_of_the_steps():
+    """Where each task is a process or a pod of its own, these imports take seconds of every night."""
+    heavy = "{'great_expectations', 'mlflow', 'sklearn', 'scipy', 'pandas', 'pyarrow', 'deltalake'}"
+    program = f"import evergreen.steps.wait_for_batch, sys; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

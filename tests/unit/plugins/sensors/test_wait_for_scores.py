@@ -3,6 +3,7 @@
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 
+import pyarrow as pa
 import pytest
 from airflow.sdk.definitions.retry_policy import RetryAction
 from airflow.sdk.exceptions import TaskDeferred
@@ -11,6 +12,7 @@ from airflow_evergreen.retries import RETRIES
 from airflow_evergreen.sensors.wait_for_scores import WaitForScoresSensor
 from evergreen.errors import Refused
 from evergreen.records import BatchRecord, ClaimRecord, SectionVerdict, VerdictRecord
+from evergreen.storage.stores import open_stores
 
 BATCH = "2024-01-02"
 LONG_AGO = (datetime.now(UTC) - timedelta(days=2)).isoformat()
@@ -21,8 +23,8 @@ def sensor(model):
     return WaitForScoresSensor(task_id="wait_for_scores", model_id="taxi", poke_interval=7)
 
 
-def claim(ledger):
-    ledger.put(ClaimRecord(as_of=BATCH, revision=0, version=None, promotion=None, why="", data="d", label_cut=None))
+def claim(ledger, version=None):
+    ledger.put(ClaimRecord(as_of=BATCH, revision=0, version=version, promotion=None, why="", data="d", label_cut=None))
 
 
 def label(ledger, state="published"):
@@ -58,6 +60,22 @@ def test_what_is_lacking_is_waited_for_and_then_named(done, lacking, sensor, led
         sensor.resume(context_of(), {"sizes": None}, LONG_AGO)
 
 
+def test_a_batch_that_is_being_scored_is_waited_for(sensor, ledger, deployment, context_of):
+    """The claim stands before the first row is scored, and many rows take minutes."""
+    claim(ledger, version=1)
+    label(ledger)
+    check(ledger)
+    with pytest.raises(TaskDeferred) as raised:
+        sensor.execute(context_of())
+    assert raised.value.trigger._probe(None) == (False, None)
+    with pytest.raises(Refused, match=f"taxi: batch {BATCH} is claimed and not scored yet; see score_batch"):
+        sensor.resume(context_of(), {"sizes": None}, LONG_AGO)
+    predictions = pa.table({"trip_id": ["a"], "prediction": [1.0]})
+    open_stores(deployment, "taxi").lake.replace("predictions", BATCH, 0, predictions, {})
+    assert raised.value.trigger._probe(None) == (True, None)
+    assert sensor.execute(context_of()) == {"batch": BATCH}
+
+
 def test_a_batch_that_was_settled_meanwhile_goes_on_though_time_is_over(sensor, ledger, context_of):
     claim(ledger)
     label(ledger)
@@ -86,8 +104,6 @@ def test_the_first_batch_has_no_check_before_it(sensor, ledger, context_of):
 
 
 def test_a_model_without_labels_waits_for_its_claim_alone(write_folder, edit_config, deployment, context_of):
-    from evergreen.storage.stores import open_stores
-
     text = edit_config("labels:\n", "LABELS")
     text = text.partition("LABELS")[0] + "labels: none\n" + text[text.index("features: ") :]
     write_folder("bikes", config=text)
