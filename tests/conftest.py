@@ -5,6 +5,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
+
 # Two processes on two cores, each with one thread: more threads would only spin.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # No test cuts the power; flushing to the disk would cost the suite minutes. test_objects.py looks at what is flushed.
@@ -24,6 +26,17 @@ os.environ |= {
     "PYTHONPATH": os.pathsep.join(str(_ROOT / folder) for folder in (".", "include", "plugins")),
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_AIRFLOW_HOME}/airflow.db",
 }
+
+
+@pytest.fixture(autouse=True)
+def _patience():
+    """What a command or a page has set for its own process, for which somebody waits, holds for no other test."""
+    # What it sets as it is imported is part of what there was before.
+    from evergreen.storage import SOON
+
+    before = {name: os.environ[name] for name in SOON}
+    yield
+    os.environ.update(before)
 
 
 def pytest_unconfigure():

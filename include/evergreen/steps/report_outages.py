@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import get_args
 
@@ -14,6 +14,9 @@ from evergreen.storage.stores import open_stores
 
 # Of what the place is on record: what did not answer, or those who are hit at the same moment.
 _COMMON: tuple[Cause, ...] = (*FAILED, "broken", "late")
+# Who is hit so long after the last one is news, and no longer the same moment.
+_APART = timedelta(hours=3)
+_MOMENT = "%Y-%m-%dT%H:%M:%S"
 # What several models have in common: where, and what it is.
 Common = tuple[str, Cause | Shared]
 
@@ -39,11 +42,11 @@ def report_outages(
     """
     found = places_of(model_id, at, causes)
     for common in found:
-        shared, moment = open_stores(at, outage_id(common)).ledger, now.strftime("%Y-%m-%dT%H:%M:%S")
-        (place, cause), last = common, last_incident(open_stores(at, outage_id(common)).ledger, common[1])
+        (place, cause), shared = common, open_stores(at, outage_id(common)).ledger
+        last, moment, before = last_incident(shared, cause), now.strftime(_MOMENT), (now - _APART).strftime(_MOMENT)
         waits = next(iter(_waiting(at, common, model_id)), None)
         if waits is not None and (last is None or last.resolved is not None or model_id not in last.lost):
-            report(shared, cause, moment, _word(common, waits, last), again=True, lost=model_id)
+            report(shared, cause, moment, _word(common, waits, last), again=True, lost=model_id, before=before)
         elif last is not None and last.resolved is None:
             text = f"{place}: none of these {len(last.lost)} waits for it any more: {', '.join(last.lost)}."
             resolve(shared, cause, max(moment, last.newest), text, partial(_is_over, at, common))

@@ -16,7 +16,9 @@ async def pages(
 ) -> None:
     """The application (ASGI), imported at its first request: each of Airflow's processes imports the plugin."""
     from airflow_evergreen.pages.app import app
+    from evergreen.storage import answer_soon
 
+    answer_soon()
     await app(scope, receive, send)
 
 

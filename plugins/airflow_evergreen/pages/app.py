@@ -21,9 +21,7 @@ from airflow_evergreen.pages.rendering import render
 from evergreen.config.locations import Locations
 from evergreen.errors import EvergreenError, Refused
 from evergreen.records import Feed
-from evergreen.storage import answer_soon
 
-answer_soon()
 _STATIC = {path.name: path for path in (Path(__file__).parent / "static").iterdir()}
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "

@@ -4,7 +4,7 @@ import json
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from click.testing import CliRunner
@@ -143,6 +143,20 @@ def test_it_is_quiet_while_each_of_its_models_is_and_told_again_once_another_is_
     assert "still open" in news.body["text"]
     assert models[2].id in str(news.body["blocks"])
     assert len(slack.shown()) == 1 + len([said for said in slack.messages if said.kind == "post"]) - 1
+
+
+def test_who_is_hit_hours_later_is_news(slack, models, fail, deployment, monkeypatch):
+    """An edit alone calls nobody."""
+    for name in NAMES[:2]:
+        fail(name)
+        tell_incidents(load_model_folder(models[0].path.parent / name), deployment)
+    assert [said.kind for said in slack.messages].count("post") == 1
+    monkeypatch.setattr("evergreen.steps.report_outages._APART", timedelta(seconds=-2))
+    fail(NAMES[2])
+    tell_incidents(models[2], deployment)
+    (_, news) = [said for said in slack.messages if said.kind == "post"]
+    assert news.body["reply_broadcast"]
+    assert NAMES[2] in str(news.body["blocks"])
 
 
 def test_one_snoozed_of_two_quiets_nothing(slack, models, fail, mend, deployment):
