@@ -2,6 +2,8 @@
 
 import logging
 import re
+import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
@@ -14,6 +16,8 @@ _logger = logging.getLogger("airflow_evergreen.alerts")
 # It would log each URL, and who knows a webhook's may post.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 _TIMEOUT = 10
+# Seconds: who has not answered by then hangs.
+_HANGS = 5.0
 # What is told of no batch, such as a broken folder, has a moment in its place.
 _MOMENT = re.compile(r"T\d\d:\d\d:\d\d$")
 
@@ -128,3 +132,34 @@ class HttpSink:
         if refused:
             raise Outage(f"alert {message.incident} was not accepted: {refused}")
         return None
+
+
+class AskedOnce:
+    """A sink of which nothing is asked any more once it hung: where all models are told of, each would wait for it.
+
+    One that refuses at once is asked for the next model, which may have another channel.
+
+    :param silent: names of sinks that hung.
+    """
+
+    def __init__(self, sink: Sink, silent: set[str]) -> None:
+        self.name, self._sink, self._silent = sink.name, sink, silent
+
+    def tell(self, message: Message) -> str | None:
+        """See ``Sink``."""
+        if self.name in self._silent:
+            raise Outage(f"{self.name} did not answer a moment ago, and is asked again by the next run")
+        begun = time.monotonic()
+        try:
+            return self._sink.tell(message)
+        except Outage:
+            if time.monotonic() - begun > _HANGS:
+                self._silent.add(self.name)
+            raise
+
+
+def ask_once(sinks: Iterable[Sink], silent: set[str] | None) -> tuple[Sink, ...]:
+    """The sinks, each of which is asked until it hangs; all the same where ``silent`` is None."""
+    if silent is None:
+        return tuple(sinks)
+    return tuple(sink if isinstance(sink, LogSink) else AskedOnce(sink, silent) for sink in sinks)

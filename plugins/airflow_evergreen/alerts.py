@@ -1,8 +1,7 @@
 """Telling of incidents, and the incidents that failed tasks are."""
 
 import logging
-import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -20,14 +19,12 @@ from evergreen.config.tasks_config import AlertsConfig
 from evergreen.errors import BatchMissing, BatchRejected, ModelIncompatible, Outage, RecordUnreadable, Refused
 from evergreen.incidents import report, resolve
 from evergreen.records import BatchRecord, Words
-from evergreen.sinks import LogSink, Message, Sink
+from evergreen.sinks import Message, Sink, ask_once
 from evergreen.storage.ledger import Ledger
 from evergreen.storage.stores import open_stores
 
 _logger = logging.getLogger(__name__)
 _SHARED = "EVERGREEN_ALERTS_SLACK"
-# Seconds: who has not answered by then hangs.
-_HANGS = 5.0
 _FAILED = {"failed", "upstream_failed"}
 # An attempt whose run fails is taken up by the next one; other runs have to be cleared.
 _NEXT_MENDS = "failed-retrain"
@@ -86,36 +83,6 @@ def _airflow() -> str:
     return str(conf.get("api", "base_url", fallback="http://localhost:8080/")).rstrip("/")
 
 
-class _AskedOnce:
-    """A sink of whom nothing is asked any more once it hung: where all models are told of, each would wait for it.
-
-    One that refuses at once is asked for the next model, which may have another channel.
-
-    :param silent: names of sinks that hung.
-    """
-
-    def __init__(self, sink: Sink, silent: set[str]) -> None:
-        self.name, self._sink, self._silent = sink.name, sink, silent
-
-    def tell(self, message: Message) -> str | None:
-        """See ``Sink``."""
-        if self.name in self._silent:
-            raise Outage(f"{self.name} did not answer a moment ago, and is asked again by the next run")
-        begun = time.monotonic()
-        try:
-            return self._sink.tell(message)
-        except Outage:
-            if time.monotonic() - begun > _HANGS:
-                self._silent.add(self.name)
-            raise
-
-
-def _ask_once(sinks: Iterable[Sink], silent: set[str] | None) -> tuple[Sink, ...]:
-    if silent is None:
-        return tuple(sinks)
-    return tuple(sink if isinstance(sink, LogSink) else _AskedOnce(sink, silent) for sink in sinks)
-
-
 def tell_incidents(model: ModelFolder, at: Locations, silent: set[str] | None = None) -> dict[str, Any]:
     """Tell each sink what it has not been told yet.
 
@@ -124,7 +91,7 @@ def tell_incidents(model: ModelFolder, at: Locations, silent: set[str] | None = 
     """
     from evergreen.steps.send_alerts import send_alerts
 
-    result = send_alerts(model, at, _ask_once(sinks_of(model), silent), page=page_of(model), overview=overview())
+    result = send_alerts(model, at, ask_once(sinks_of(model), silent), page=page_of(model), overview=overview())
     return {"told": result.told, "failed": result.failed}
 
 
@@ -137,7 +104,7 @@ def tell_watched(folder: ModelFolder | BrokenFolder, at: Locations, silent: set[
     from evergreen.steps.watch_models import WATCHED
 
     sinks = {sink.name: sink for sink in (*deployment_sinks(), *sinks_of(folder))}
-    send_alerts(folder, at, _ask_once(sinks.values(), silent), WATCHED, page_of(folder), overview())
+    send_alerts(folder, at, ask_once(sinks.values(), silent), WATCHED, page_of(folder), overview())
 
 
 def tell_of_gone(folders: Collection[str], at: Locations, silent: set[str]) -> None:
@@ -149,7 +116,7 @@ def tell_of_gone(folders: Collection[str], at: Locations, silent: set[str]) -> N
     from evergreen.steps.send_alerts import tell_common
     from evergreen.storage.stores import models_on_record
 
-    sinks = _ask_once(deployment_sinks(), silent)
+    sinks = ask_once(deployment_sinks(), silent)
     for model_id in sorted(models_on_record(at) - set(folders)):
         tell_common(model_id, at, sinks, datetime.now(UTC), overview=overview())
 

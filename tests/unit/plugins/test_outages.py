@@ -216,7 +216,7 @@ def test_a_slack_that_hangs_is_waited_for_once_a_look_however_many_models_have_s
     models, context_of, monkeypatch
 ):
     monkeypatch.setattr("airflow_evergreen.hooks.slack_sink._TIMEOUT", 2)
-    monkeypatch.setattr("airflow_evergreen.alerts._HANGS", 1.0)
+    monkeypatch.setattr("evergreen.sinks._HANGS", 1.0)
     for number, model in enumerate(models):
         text = (model.path / "config.yaml").read_text()
         (model.path / "config.yaml").write_text(f"titel{number}: x\n{text}")
