@@ -25,7 +25,7 @@ from evergreen.sources.rewriting import write_without
 from evergreen.sources.tables import ParsedFile, TornRow, Unread
 from evergreen.storage.columns import find_column
 from evergreen.storage.removals import FORGETTINGS
-from evergreen.storage.removing import Remover
+from evergreen.storage.remover import Remover
 from evergreen.storage.stores import Stores
 
 _FEEDS: tuple[Feed, ...] = ("rows", "labels")

@@ -7,7 +7,7 @@ from evergreen.features.view_values import view_stores
 from evergreen.records import VIEWS, ForgettingRecord, ViewRecord
 from evergreen.storage.frames import to_frame
 from evergreen.storage.removals import put_forgetting
-from evergreen.storage.removing import Remover
+from evergreen.storage.remover import Remover
 from evergreen.storage.stores import Stores
 
 

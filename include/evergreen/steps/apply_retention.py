@@ -7,7 +7,7 @@ from evergreen.config.retention_config import NEEDED
 from evergreen.judging.attempts import find_open_verdict
 from evergreen.judging.promotions import promotion_decided
 from evergreen.records import AttemptRecord, DataRecord, PromotionRecord, RetentionRecord
-from evergreen.storage.removing import Remover
+from evergreen.storage.remover import Remover
 from evergreen.storage.stores import Stores, stores_of
 
 

@@ -33,7 +33,7 @@ from evergreen.storage.lake import describe
 from evergreen.storage.lease import hold_lease
 from evergreen.storage.ledger import Ledger
 from evergreen.storage.removals import FORGETTINGS, find_forgetting, put_forgetting
-from evergreen.storage.removing import Remover
+from evergreen.storage.remover import Remover
 from evergreen.storage.revisions import is_scored
 from evergreen.storage.spool import Spool
 from evergreen.storage.stores import Stores, stores_of

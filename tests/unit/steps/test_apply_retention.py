@@ -16,7 +16,7 @@ from evergreen.replay.trace import trace_prediction
 from evergreen.steps.apply_retention import apply_retention
 from evergreen.steps.reproduce_model import reproduce_model
 from evergreen.steps.score_batch import score_batch
-from evergreen.storage.removing import Remover
+from evergreen.storage.remover import Remover
 from tests.dying import Killed, dying
 from tests.short_loop import records, tables
 from tests.unit.small_loop import SmallLoop, day, doubled, turned

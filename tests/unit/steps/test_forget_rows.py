@@ -23,7 +23,7 @@ from evergreen.steps.rescore_batches import rescore_batches
 from evergreen.steps.score_batch import score_batch
 from evergreen.storage.lake import Lake
 from evergreen.storage.ledger import Ledger
-from evergreen.storage.removing import Remover
+from evergreen.storage.remover import Remover
 from evergreen.storage.spool import Spool
 from tests.dying import Killed, dying
 from tests.short_loop import records, tables
