@@ -16,7 +16,7 @@ from evergreen.features.packing import packing_folder
 from evergreen.features.signature import example_of, signature_of
 from evergreen.records import BatchRecord, Partition, PromotionRecord
 from evergreen.storage.content import content_hash
-from evergreen.storage.evidence import Evidence
+from evergreen.storage.logged_model import Evidence
 from evergreen.storage.model_from_code import load_module
 from evergreen.storage.packed_model import write_spec
 from evergreen.storage.stores import open_stores

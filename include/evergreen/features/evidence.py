@@ -8,7 +8,7 @@ from evergreen.features.packing import FittedModel
 from evergreen.features.signature import example_of, signature_of
 from evergreen.foreign_text import one_line
 from evergreen.records import PackedRecord
-from evergreen.storage.evidence import Evidence, Trial
+from evergreen.storage.logged_model import Evidence, Trial
 from evergreen.storage.packed_model import hash_files, read_files
 from evergreen.storage.stores import Stores
 

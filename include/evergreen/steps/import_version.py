@@ -22,9 +22,9 @@ from evergreen.judging.gate import judge
 from evergreen.records import ApprovalRecord, AttemptRecord, ClaimRecord, Judgement, PromotionRecord
 from evergreen.records.attempts import IMPORT
 from evergreen.steps.promote_model import promote_model
-from evergreen.storage.evidence import Evidence
 from evergreen.storage.exported import ExportedVersion
 from evergreen.storage.lease import hold_lease
+from evergreen.storage.logged_model import Evidence
 from evergreen.storage.packed_model import PackedModel, read_files
 from evergreen.storage.stores import Stores, stores_of
 

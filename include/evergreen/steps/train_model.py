@@ -29,8 +29,8 @@ from evergreen.judging.promotions import promotion_decided
 from evergreen.judging.windows import MOST, choose_window
 from evergreen.losses import METRICS
 from evergreen.records import AttemptRecord, Feed
-from evergreen.storage.evidence import Trial
 from evergreen.storage.lease import hold_lease
+from evergreen.storage.logged_model import Trial
 from evergreen.storage.revisions import known_revisions
 from evergreen.storage.stores import Stores, stores_of
 

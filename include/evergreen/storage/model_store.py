@@ -20,8 +20,8 @@ from evergreen.foreign_text import for_markdown
 from evergreen.records import PromotionRecord
 from evergreen.storage import model_from_code
 from evergreen.storage.backend_store import prepare_backend_store
-from evergreen.storage.evidence import Evidence
 from evergreen.storage.loading import WAY_OUT, drop_files, find_hashes, load_packed, read_requirements, recorded_hashes
+from evergreen.storage.logged_model import Evidence
 from evergreen.storage.model_from_code import PACKED
 from evergreen.storage.model_pages import ModelPages
 from evergreen.storage.nested_runs import end_run, log_trials

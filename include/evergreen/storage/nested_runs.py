@@ -7,7 +7,7 @@ from mlflow.entities import Metric, Param, Run
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from evergreen.foreign_text import one_line
-from evergreen.storage.evidence import Trial
+from evergreen.storage.logged_model import Trial
 
 # MLflow takes values of 6,000 characters.
 _LONGEST = 500
