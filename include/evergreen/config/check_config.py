@@ -39,3 +39,7 @@ class CheckConfig(Contract):
         description="When Evidently's page of the inputs is drawn: never, where inputs warn, or at each check. It "
         "needs the extra `reports`.",
     )
+
+    def draws(self, inputs: str) -> bool:
+        """Whether Evidently's page of a check is drawn whose inputs are in a state."""
+        return self.html == "always" or (self.html == "not_ok" and inputs == "warn")

@@ -191,9 +191,8 @@ def _draw(model: ModelFolder, stores: Stores, verdict: VerdictRecord) -> None:
     It is for people to look at: where it cannot be drawn, the check goes on without.
     """
     config, number = model.config, verdict.promotion
-    wanted = config.check.html == "always" or (config.check.html == "not_ok" and verdict.inputs.state == "warn")
     promotion = stores.ledger.get(PromotionRecord, "champion", number - 1) if number else None
-    if not wanted or promotion is None:
+    if promotion is None or not config.check.draws(verdict.inputs.state):
         return
     spec = stores.models.load_promoted(promotion).spec
     schema, learnt = spec.data_schema(config.data_schema), config.calendar.between(*promotion.trained_on)

@@ -38,5 +38,4 @@ class CheckDriftOperator(StepOperator):
         numbers = {"error": seen.get("error"), "error_at_first": seen.get("at_first"), "rows": seen.get("rows")}
         told |= {name: number for name, number in numbers.items() if number is not None}
         told |= {"drifted": drifted} if (drifted := verdict.inputs.numbers.get("drifted")) else {}
-        drawn = config.check.html == "always" or (config.check.html == "not_ok" and verdict.inputs.state == "warn")
-        return told | ({"drawn": batch} if drawn else {})
+        return told | ({"drawn": batch} if config.check.draws(verdict.inputs.state) else {})
