@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import EvergreenError
 from evergreen.records import AttemptRecord, PromotionRecord, VerdictRecord
-from evergreen.replay.batch_profile import tell_number
+from evergreen.replay.column_bars import tell_number
 from evergreen.storage.ledger import Ledger
 from evergreen.storage.stores import Stores
 from evergreen.storage.version_evidence import VersionEvidence, read_evidence

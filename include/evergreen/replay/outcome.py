@@ -4,7 +4,7 @@ from zoneinfo import ZoneInfo
 
 from evergreen.config.model_folder import ModelFolder
 from evergreen.records import AttemptRecord, BatchRecord, ClaimRecord, ClosingRecord, PromotionRecord, VerdictRecord
-from evergreen.replay.batch_profile import tell_number
+from evergreen.replay.column_bars import tell_number
 from evergreen.storage.revisions import sealed_batch
 from evergreen.storage.stores import Stores
 

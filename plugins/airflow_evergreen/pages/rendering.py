@@ -10,7 +10,7 @@ from jinja2 import Environment
 
 from airflow_evergreen import __version__
 from airflow_evergreen.links import PREFIX
-from evergreen.replay.batch_profile import tell_number
+from evergreen.replay.column_bars import tell_number
 from evergreen.replay.report import TEMPLATES, open_templates
 
 

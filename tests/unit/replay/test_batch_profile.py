@@ -9,7 +9,8 @@ from evergreen.checks.batch_statistics import Statistics
 from evergreen.checks.reference import build_reference
 from evergreen.config.fields import ColumnType
 from evergreen.replay import batch_profile
-from evergreen.replay.batch_profile import ColumnProfile, profile_batch, tell_number
+from evergreen.replay.batch_profile import ColumnProfile, profile_batch
+from evergreen.replay.column_bars import tell_number
 from evergreen.storage.columns import arrow_type
 from tests.unit.small_loop import ROWS, SmallLoop, day, doubled
 
