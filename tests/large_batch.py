@@ -18,7 +18,7 @@ from evergreen.records import BatchRecord, Partition, PromotionRecord
 from evergreen.storage.content import content_hash
 from evergreen.storage.logged_model import Evidence
 from evergreen.storage.model_from_code import load_module
-from evergreen.storage.packed_model import write_spec
+from evergreen.storage.packed_model import hash_files, read_files, write_spec
 from evergreen.storage.stores import open_stores
 
 CONFIG = """\
@@ -145,12 +145,14 @@ def promote(model: ModelFolder, at: Locations, learnt: int = 50_000, checked: bo
             build_reference(described, categorical, [*watched, PREDICTION], batches, learnt // 12, 7).save(folder)
         evidence = Evidence({}, {}, {}, stores.lake.table_uri("clean"), "data")
         example = example_of(spec.columns, ExpectationsConfig())
+        hashes = hash_files(read_files(folder))
         run = stores.models.log_model("first", "champion", folder, signature_of(spec.columns), example, evidence)
     version = stores.models.create_version(run, "first", {}, "")
     first = config.calendar.name(0)
     promotion = PromotionRecord(
         as_of=first, number=1, version=version, attempt="first", code="", data="",
         trained_on=(first, first) if checked else ("", ""), effective_from=first, error=None,
+        hashes=hashes,
     )  # fmt: skip
     stores.ledger.put(promotion)
     return version

@@ -40,11 +40,17 @@ _logger = logging.getLogger(__name__)
 
 
 class EvenSample:
-    """At most 10,000 of rows that come in pieces, evenly from first to last."""
+    """At most 10,000 of rows that come in pieces, evenly from first to last.
 
-    def __init__(self) -> None:
+    :param first: of rows that are part of more, how many come before them.
+    :param of: how many there are in all, where that is known: the samples of all parts make up that of the whole.
+    """
+
+    def __init__(self, first: int = 0, of: int = 0) -> None:
         self._kept: list[pa.Table] = []
-        self._rows, self._stride = 0, 1
+        self._rows, self._stride = first, 1
+        while -(-of // self._stride) > EXACT:
+            self._stride *= 2
 
     def add(self, rows: pa.Table) -> None:
         """Take rows in."""
@@ -65,15 +71,16 @@ class Statistics:
     """What is known of the rows of a batch, column by column.
 
     :param declared: the columns that are counted, by the types that say how.
+    :param sample: of which rows; by default of those that are counted.
     :ivar rows: that were counted.
     :ivar columns: by name.
     :ivar sample: some of the rows, without texts.
     """
 
-    def __init__(self, declared: Mapping[str, ColumnType]) -> None:
+    def __init__(self, declared: Mapping[str, ColumnType], sample: EvenSample | None = None) -> None:
         self.rows = 0
         self.columns: dict[str, Column] = {name: _KINDS[column.type]() for name, column in declared.items()}
-        self.sample = EvenSample()
+        self.sample = sample or EvenSample()
 
     @classmethod
     def of(cls, pieces: Iterable[pa.Table], declared: Mapping[str, ColumnType]) -> "Statistics":
@@ -89,6 +96,13 @@ class Statistics:
         for name, column in self.columns.items():
             column.add(rows.column(name))
         self.sample.add(rows.select([name for name, one in self.columns.items() if not isinstance(one, Texts)]))
+
+    def merge(self, other: "Statistics") -> None:
+        """Count what another has counted of the rows that come next: one of parts, which both sample as such."""
+        self.rows += other.rows
+        for name, column in self.columns.items():
+            column.merge(other.columns[name])  # type: ignore[arg-type]
+        self.sample.add(other.sample.rows)
 
     def read_as(self, declared: Mapping[str, ColumnType], held: Mapping[str, str]) -> "Statistics | None":
         """The same under the names of another contract; None where it counts what was not counted.
@@ -113,7 +127,7 @@ class Statistics:
             [{"name": name, **_to_row(one)} for name, one in self.columns.items()], schema=_SCHEMA
         ).replace_schema_metadata({b"evergreen.statistics": _FORM, b"rows": str(self.rows).encode()})
         sink, options = io.BytesIO(), pa.ipc.IpcWriteOptions(compression="zstd")
-        for table in (described, self.sample.rows):
+        for table in (described, self.sample.rows.combine_chunks()):
             with pa.ipc.new_stream(sink, table.schema, options=options) as stream:
                 stream.write_table(table)
         return sink.getvalue()

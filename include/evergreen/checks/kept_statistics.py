@@ -1,13 +1,13 @@
 """Statistics of partitions: kept beside large ones when they are written, of all others made of the rows."""
 
 from collections.abc import Iterable, Iterator
+from typing import TypeAlias
 
 import pyarrow as pa
 
 from evergreen.checks.batch_statistics import Statistics
-from evergreen.checks.reference import PREDICTION
+from evergreen.checks.scoring_on_spark import PREDICTED, SparkScoring
 from evergreen.config.data_schema import DataSchema
-from evergreen.config.fields import ColumnType
 from evergreen.features.reading import Columns, is_large, read_pieces
 from evergreen.judging.champion import predictions_in_pieces
 from evergreen.records import ClaimRecord, Partition
@@ -17,7 +17,7 @@ from evergreen.storage.pieces import ROWS
 from evergreen.storage.revisions import record_of, scored_partition, sealed_batch
 from evergreen.storage.stores import Stores
 
-_PREDICTED = {PREDICTION: ColumnType(type="float")}
+Predicted: TypeAlias = pa.Table | MakePieces | SparkScoring
 # Neighbouring checks and pages meet the same large batches; of small ones the rows are kept.
 _MADE: ByteCache[Statistics] = ByteCache(64, lambda _: 1)
 
@@ -47,7 +47,7 @@ def read_predicted(schema: DataSchema, stores: Stores, claim: ClaimRecord) -> St
     """
     record = sealed_batch(stores.ledger, "rows", claim.as_of, claim.as_of)
     kept = _find(stores, scored_partition(claim)) if record is not None and record.clean > ROWS else None
-    return kept or Statistics.of(predictions_in_pieces(schema, stores, claim), _PREDICTED)
+    return kept or Statistics.of(predictions_in_pieces(schema, stores, claim), PREDICTED)
 
 
 def keep_statistics(
@@ -68,26 +68,27 @@ def keep_statistics(
         stores.lake.put_statistics(partition, (counted or Statistics.of(rows, columns)).dump())
 
 
-def write_predicted(
-    stores: Stores, claim: ClaimRecord, rows: pa.Table | MakePieces, count: int, facts: dict[str, str]
-) -> None:
+def write_predicted(stores: Stores, claim: ClaimRecord, rows: Predicted, count: int, facts: dict[str, str]) -> None:
     """Write what was predicted for a batch, and keep the statistics of many predictions, counted as they pass.
 
-    :param rows: key, prediction and what they come from, or what begins to make pieces of them.
+    :param rows: key, prediction and what they come from; what begins to make pieces of them; or what lets others do so.
     :param count: how many there are.
     :param facts: of the commit.
     """
-    counted = Statistics(_PREDICTED)
+    partition = scored_partition(claim)
+    if isinstance(rows, SparkScoring):
+        stores.lake.put_statistics(partition, rows.write(facts).dump())
+        return
+    counted = Statistics(PREDICTED)
 
     def pass_on() -> Iterator[pa.Table]:
         nonlocal counted
         # The commit may be tried again.
-        counted = Statistics(_PREDICTED)
+        counted = Statistics(PREDICTED)
         for piece in (rows,) if isinstance(rows, pa.Table) else rows():
             counted.add(piece)
             yield piece
 
-    partition = scored_partition(claim)
     stores.lake.replace("predictions", partition.batch, partition.revision, pass_on if count > ROWS else rows, facts)
     if count > ROWS:
         stores.lake.put_statistics(partition, counted.dump())

@@ -89,6 +89,11 @@ class ModelConfig(Contract):
         description="Where rows come from. `source: {NAME: {…}}` gives it a name; more than one is refused so far."
     )
     rows: RowsConfig
+    engine: Literal["local", "spark"] = Field(
+        default="local",
+        description="Where batches of more than 65,536 rows of a `rowwise` model are scored: in the task's process, or "
+        "on a [Spark cluster](scale.md#on-spark), to the same bits.",
+    )
     labels: Labels = Field(
         description="What is to be predicted, and when it becomes known. `labels: none` where it never does: then "
         "nothing is judged by outcomes, and a person approves each version."
@@ -104,6 +109,12 @@ class ModelConfig(Contract):
     limits: LimitsConfig = LimitsConfig()
     serving: ServingConfig = ServingConfig()
     retention: RetentionConfig = RetentionConfig()
+
+    @model_validator(mode="after")
+    def _engine_fits(self) -> Self:
+        if self.engine == "spark" and not self.features.rowwise:
+            raise Misfit("engine: found spark for a model that may look beyond the row; valid: local, or rowwise: true")
+        return self
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Self:

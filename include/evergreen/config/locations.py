@@ -28,6 +28,7 @@ class Locations:
     :param tracking_uri: MLflow's tracking and registry URI.
     :param artifacts: where new experiments keep their artefacts; None leaves it to the MLflow server.
     :param online: URL of the store that serves the latest values of feature views; empty: there is none.
+    :param spark: Spark Connect's address, ``sc://HOST:PORT`` with its parameters; empty: there is none.
     :raises Refused: if the environment's name is none.
     """
 
@@ -37,6 +38,7 @@ class Locations:
     tracking_uri: str
     artifacts: str | None = None
     online: str = ""
+    spark: str = ""
 
     def __post_init__(self) -> None:
         # Paths and MLflow's names are made of it.
@@ -60,9 +62,9 @@ class Locations:
 
     @classmethod
     def from_environment(cls) -> Self:
-        """What ``EVERGREEN_HOME``, ``_ENV``, ``_LAKE``, ``_LANDING``, ``_ONLINE`` and ``MLFLOW_TRACKING_URI`` say.
+        """What ``EVERGREEN_HOME``, ``_ENV``, ``_LAKE``, ``_LANDING``, ``_ONLINE``, ``_SPARK`` and MLflow's own say.
 
-        Unset, the last is MLflow's server of `evergreen run`, if that has worked in the home.
+        Unset, ``MLFLOW_TRACKING_URI`` is MLflow's server of `evergreen run`, if that has worked in the home.
         """
         default = cls.under(home(), os.environ.get("EVERGREEN_ENV", "dev"))
         noted = home() / _NOTE
@@ -74,6 +76,7 @@ class Locations:
             tracking_uri=tracking or default.tracking_uri,
             artifacts=None if tracking else default.artifacts,
             online=os.environ.get("EVERGREEN_ONLINE", default.online),
+            spark=os.environ.get("EVERGREEN_SPARK", ""),
         )
 
     def of_environment(self, env: str) -> Self:

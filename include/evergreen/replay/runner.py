@@ -174,12 +174,14 @@ def try_replay(
 def for_replay(model: ModelFolder, first: str | None, policies: str | None, html: bool) -> ModelFolder:
     """A model folder as a replay needs it: its history begins at the span, nothing is waited for, nobody asks online.
 
+    No cluster reaches its scratch place, and none would make other predictions.
+
     :param first: first batch of the span; None begins where the schedule does.
     :param policies: such as ``decay+every:4``; None keeps those of config.yaml.
     :param html: whether the checks may write HTML reports.
     """
     config = model.config
-    changes: dict[str, object] = {"source": _at_once(config.source), "serving": ServingConfig()}
+    changes: dict[str, object] = {"source": _at_once(config.source), "serving": ServingConfig(), "engine": "local"}
     if isinstance(config.labels, FilesConfig | QueryConfig):
         changes["labels"] = _at_once(config.labels)
     if first is not None:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import pandas as pd
 import pyarrow as pa
 
-from evergreen.checks.kept_statistics import write_predicted
+from evergreen.checks.kept_statistics import Predicted, write_predicted
+from evergreen.checks.scoring_on_spark import SparkScoring
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import (
+    ConfigInvalid,
     EvergreenError,
     FeaturesInvalid,
     ModelIncompatible,
@@ -26,7 +28,7 @@ from evergreen.incidents import report, resolve
 from evergreen.judging.attempts import find_due_attempt
 from evergreen.judging.promotions import promotion_serving
 from evergreen.records import ClaimRecord, DataRecord, PromotionRecord, Unscored, Words
-from evergreen.storage.lake import MakePieces, describe
+from evergreen.storage.lake import describe
 from evergreen.storage.packed_model import PackedModel
 from evergreen.storage.removals import tell_removed
 from evergreen.storage.revisions import is_scored, scored_partition, sealed_batch
@@ -118,12 +120,23 @@ def _leave_unscored(model: ModelFolder, stores: Stores, claim: ClaimRecord, erro
     return ScoreResult(claim, 0)
 
 
-def predict_batch(
-    model: ModelFolder, stores: Stores, claim: ClaimRecord, packed: PackedModel
-) -> tuple[pa.Table | MakePieces, int]:
-    """What a version predicts for a claimed batch, and of how many rows; of a large one, what begins to predict it."""
-    today = model.config.data_schema
+def predict_batch(model: ModelFolder, stores: Stores, claim: ClaimRecord, packed: PackedModel) -> tuple[Predicted, int]:
+    """What a version predicts for a claimed batch, and of how many rows; of a large one, what begins to predict it.
+
+    :raises ConfigInvalid: if it is to be done on Spark, and nothing says where that is.
+    """
+    today, on_spark = model.config.data_schema, model.config.engine == "spark"
+    if on_spark and not stores.at.spark:
+        problem = (
+            "engine: found spark, and no server; valid: EVERGREEN_SPARK=sc://HOST:PORT, or in Airflow a connection "
+        )
+        raise ConfigInvalid(str(model.path / "config.yaml"), [f"{problem}spark_connect_default; or engine: local"])
     alone = find_streamable(today, stores, packed, claim)
+    if alone is not None and on_spark:
+        return SparkScoring.of(today, stores, packed, claim, alone.partition), alone.rows
+    if on_spark:
+        why = "it is one piece, or its rows stand under earlier names"
+        _logger.info("%s: batch %s is scored in this process: %s", model.id, claim.as_of, why)
     if alone is not None:
         return lambda: predict_pieces(today, stores, packed, claim, alone.partition), alone.rows
     built = build_features(today, stores, packed, claim)
@@ -135,9 +148,7 @@ def predict_batch(
     return pa.Table.from_pandas(frame, preserve_index=False), len(frame)
 
 
-def put_predictions(
-    model: ModelFolder, stores: Stores, claim: ClaimRecord, predicted: tuple[pa.Table | MakePieces, int]
-) -> int:
+def put_predictions(model: ModelFolder, stores: Stores, claim: ClaimRecord, predicted: tuple[Predicted, int]) -> int:
     """Write what was predicted for a claimed batch, in one commit; returns the number of rows."""
     facts = describe(model=model.id, version=claim.version, code=model.code_version)
     write_predicted(stores, claim, *predicted, facts)

@@ -56,6 +56,11 @@ class ContentHash:
             for n, lane in enumerate(cells.lanes):
                 self._sums[n] = (self._sums[n] + int(_mix(lane, n).sum(dtype=np.uint64))) % 2**64
 
+    def merge(self, digest: str) -> None:
+        """Add rows that were hashed elsewhere, to this ``hexdigest``."""
+        for n in range(2):
+            self._sums[n] = (self._sums[n] + int(digest.removeprefix(_FORM)[16 * n :][:16], 16)) % 2**64
+
     def hexdigest(self) -> str:
         """The hash of the rows so far."""
         return f"{_FORM}{self._sums[0]:016x}{self._sums[1]:016x}"

@@ -1,21 +1,28 @@
 """The log of a Delta table: a partition is one commit, and checkpoints that newer ones replace are deleted."""
 
+import io
 import itertools
 import json
 import logging
 import re
-from collections.abc import Iterator
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from urllib.parse import quote
 
 import obstore
 import pyarrow as pa
+import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, write_deltalake
-from deltalake.exceptions import CommitFailedError, DeltaError, SchemaMismatchError
+from deltalake.exceptions import CommitFailedError, DeltaError, SchemaMismatchError, TableNotFoundError
+from deltalake.transaction import AddAction
 from obstore.exceptions import BaseError, NotFoundError
 
 from evergreen.errors import SchemaChanged
+from evergreen.storage.content import plain
 from evergreen.storage.damage import readable
-from evergreen.storage.objects import delta_options, flush_files, open_store, reached
+from evergreen.storage.objects import delta_options, flush_files, open_store, put_new, reached
 
 _logger = logging.getLogger(__name__)
 _CONFIGURATION = {
@@ -25,6 +32,8 @@ _CONFIGURATION = {
     # Expired-log clean-up would take the commits' metadata (code, run) away, unasked.
     "delta.enableExpiredLogCleanup": "false",
 }
+_PARTITIONS = ["batch", "revision"]
+_AFTER = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
 ANOTHER_NAME = (
     "A name keeps its type: give a changed column another name, with renamed_from: its old one, in config.yaml"
 )
@@ -65,13 +74,13 @@ def commit_partition(
             # A contract that gains a column adds it; partitions before have nulls there.
             schema_mode="merge",
             predicate=where(batch, revision),
-            partition_by=["batch", "revision"],
+            partition_by=_PARTITIONS,
             configuration=_CONFIGURATION,
             storage_options=delta_options(uri),
             commit_properties=CommitProperties(
                 custom_metadata=metadata, max_commit_retries=0 if opened is None else None
             ),
-            post_commithook_properties=PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False),
+            post_commithook_properties=_AFTER,
         )
     except CommitFailedError:
         return False
@@ -83,11 +92,95 @@ def commit_partition(
                 raise
         problem = f"its rows do not fit the table {uri}: {error}"
         raise SchemaChanged(f"batch {batch}: {problem}. {ANOTHER_NAME}") from error
-    # A record will name these rows: they are on the disk before it is.
-    flush_files(uri, f"{_folder(batch, revision)}/*.parquet")
-    flush_files(uri, f"{_LOG}/*.json", newest=2)
-    _drop_checkpoints(uri)
+    _settle(uri, batch, revision)
     return True
+
+
+@dataclass(frozen=True)
+class WrittenFile:
+    """A file that no commit has made a part of its table yet.
+
+    :param path: below the table.
+    :param size: bytes.
+    :param rows: that it has.
+    """
+
+    path: str
+    size: int
+    rows: int
+
+
+def write_file(uri: str, batch: str, revision: int, pieces: list[pa.Table]) -> WrittenFile:
+    """Write rows, without batch and revision, beside those of a partition; a commit makes them a part of it.
+
+    :raises Outage: if the store does not answer.
+    """
+    rows, content = pa.concat_tables(pieces), io.BytesIO()
+    pq.write_table(rows, content)
+    path = f"{_folder(batch, revision)}/part-{uuid.uuid4()}.parquet"
+    with reached(f"{uri}/{path}"):
+        put_new(uri, path, content.getvalue())
+    return WrittenFile(path, content.tell(), rows.num_rows)
+
+
+def commit_files(
+    uri: str, batch: str, revision: int, files: Sequence[WrittenFile], schema: pa.Schema, metadata: dict[str, str]
+) -> bool:
+    """Make files a partition in one commit, in place of what it held; returns whether no other writer was faster.
+
+    :param schema: of the rows, without batch and revision; the table gains what it lacks.
+    :raises Outage: if the store does not answer.
+    :raises SourceChanged: if the table is damaged.
+    """
+    keyed = _keyed(schema.empty_table(), batch, revision).schema
+    with readable(uri):
+        delta = _open_or_create(uri, keyed)
+    if delta is None:
+        return False
+    values = {"batch": batch, "revision": str(revision)}
+    added = [
+        AddAction(one.path, one.size, values, int(time.time() * 1000), True, json.dumps({"numRecords": one.rows}))
+        for one in files
+    ]
+    try:
+        delta.create_write_transaction(
+            list(added),
+            "overwrite",
+            pa.unify_schemas([plain(pa.schema(delta.schema().to_arrow()).empty_table()).schema, keyed]),
+            _PARTITIONS,
+            [(name, "=", value) for name, value in values.items()],
+            # Of two that replace a partition, deltalake would keep the rows of both where it had none before.
+            commit_properties=CommitProperties(custom_metadata=metadata, max_commit_retries=0),
+            post_commithook_properties=_AFTER,
+        )
+    except CommitFailedError:
+        return False
+    except (DeltaError, OSError):
+        with readable(uri):
+            raise
+    _settle(uri, batch, revision)
+    return True
+
+
+def _open_or_create(uri: str, schema: pa.Schema) -> DeltaTable | None:
+    """A table; a new one is empty, which says nothing of any batch. None if another writer was faster to make it."""
+    options = delta_options(uri)
+    try:
+        return DeltaTable(uri, storage_options=options)
+    except TableNotFoundError:
+        pass
+    try:
+        return DeltaTable.create(
+            uri,
+            schema,
+            "ignore",
+            partition_by=_PARTITIONS,
+            configuration=_CONFIGURATION,
+            storage_options=options,
+            commit_properties=CommitProperties(max_commit_retries=0),
+        )
+    except CommitFailedError:
+        return None
 
 
 def holds_partition(uri: str, batch: str, revision: int) -> bool:
@@ -96,6 +189,13 @@ def holds_partition(uri: str, batch: str, revision: int) -> bool:
     tables, _, table = uri.rpartition("/")
     with reached(uri):
         return any(obstore.list(open_store(tables), f"{table}/{_folder(batch, revision)}", chunk_size=1))
+
+
+def _settle(uri: str, batch: str, revision: int) -> None:
+    # A record will name these rows: they are on the disk before it is.
+    flush_files(uri, f"{_folder(batch, revision)}/*.parquet")
+    flush_files(uri, f"{_LOG}/*.json", newest=2)
+    _drop_checkpoints(uri)
 
 
 def _folder(batch: str, revision: int) -> str:

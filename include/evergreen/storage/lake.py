@@ -3,7 +3,7 @@
 import glob
 import io
 import itertools
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -18,7 +18,14 @@ from evergreen.records import VIEWS, Partition
 from evergreen.storage.cache import ByteCache
 from evergreen.storage.content import find_content, plain
 from evergreen.storage.damage import readable
-from evergreen.storage.delta_log import ANOTHER_NAME, commit_partition, holds_partition, where
+from evergreen.storage.delta_log import (
+    ANOTHER_NAME,
+    WrittenFile,
+    commit_files,
+    commit_partition,
+    holds_partition,
+    where,
+)
 from evergreen.storage.objects import delta_options, find_object, flush_files, open_store, reached
 from evergreen.storage.pieces import PartitionPieces, StoredFile, other_content, scan_columns
 
@@ -90,7 +97,29 @@ class Lake:
             opened = self._open(table) if table in self._types else None
             if commit_partition(self.table_uri(table), batch, revision, pieces, metadata, opened):
                 return
-        raise Outage(f"{self.table_uri(table)}: batch {batch} lost {_TRIES} commits to other writers; try again")
+        raise self._lost(table, batch)
+
+    def replace_by_files(
+        self, partition: Partition, files: Sequence[WrittenFile], schema: pa.Schema, metadata: dict[str, str]
+    ) -> None:
+        """Make files that were written beside a partition the whole of it, in one commit.
+
+        :param files: at least one.
+        :param schema: of their rows, without batch and revision.
+        :param metadata: what differs from run to run; it goes into the commit.
+        :raises Outage: if other writers kept winning.
+        :raises SchemaChanged: if a column has another type than the table holds.
+        """
+        table, batch = partition.table, partition.batch
+        for _ in range(_TRIES):
+            self._opened.pop(table, None)
+            self._require_types(table, batch, schema.empty_table())
+            if commit_files(self.table_uri(table), batch, partition.revision, files, schema, metadata):
+                return
+        raise self._lost(table, batch)
+
+    def _lost(self, table: str, batch: str) -> Outage:
+        return Outage(f"{self.table_uri(table)}: batch {batch} lost {_TRIES} commits to other writers; try again")
 
     def read(self, partition: Partition, order_by: Iterable[str]) -> pa.Table:
         """The rows of one partition, without its batch and revision, in canonical order.

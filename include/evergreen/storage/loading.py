@@ -4,6 +4,7 @@ import functools
 import logging
 import tempfile
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from mlflow import MlflowClient
@@ -25,23 +26,54 @@ WAY_OUT = (
 )
 
 
+@dataclass(frozen=True, eq=False)
+class PackedFiles:
+    """The files of a logged model, of which nothing was run yet; they can go to another machine.
+
+    :param named: which model and version, for messages.
+    :param folder: where they lay.
+    :param content: by name.
+    :param recorded: what ``recorded_hashes`` returned.
+    """
+
+    named: str
+    folder: Path
+    content: Mapping[str, bytes]
+    recorded: Recorded
+
+    def open(self) -> PackedModel:
+        """The model, if its files are those on record.
+
+        :raises ModelIncompatible: naming each file that is missing, changed or not on record, or that cannot be loaded.
+        """
+        if not self.recorded:
+            told = "%s: an earlier release packed it, and put no hashes on record: its files are trusted"
+            _logger.warning(told, self.named)
+        _require_recorded(self.named, self.folder, self.content, self.recorded)
+        try:
+            return PackedModel.open(self.folder, self.content)
+        except ModelIncompatible as error:
+            raise ModelIncompatible(f"{self.named}: {error}") from error
+
+
 @functools.lru_cache(maxsize=16)
 def load_packed(tracking_uri: str, model_id: str, named: str, recorded: Recorded) -> PackedModel:
     """A logged model, if its files are those on record; what was loaded is kept, and never read from the files again.
 
+    Parameters and what is raised: as ``fetch_packed``, and ``PackedFiles.open``.
+    """
+    return fetch_packed(tracking_uri, model_id, named, recorded).open()
+
+
+def fetch_packed(tracking_uri: str, model_id: str, named: str, recorded: Recorded) -> PackedFiles:
+    """The files of a logged model as they are now, which nobody has held against the record yet.
+
     :param model_id: MLflow's id of it.
     :param named: which model and version, for messages.
     :param recorded: what ``recorded_hashes`` returned.
-    :raises ModelIncompatible: naming each file that is missing, changed or not on record, or that cannot be loaded.
+    :raises ModelIncompatible: if there are none.
     """
-    folder, files = _fetch(tracking_uri, model_id, named)
-    if not recorded:
-        _logger.warning("%s: an earlier release packed it, and put no hashes on record: its files are trusted", named)
-    _require_recorded(named, folder, files, recorded)
-    try:
-        return PackedModel.open(folder, files)
-    except ModelIncompatible as error:
-        raise ModelIncompatible(f"{named}: {error}") from error
+    return PackedFiles(named, *_fetch(tracking_uri, model_id, named), recorded)
 
 
 def find_hashes(tracking_uri: str, model_id: str, named: str, recorded: Recorded) -> dict[str, str]:

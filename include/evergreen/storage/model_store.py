@@ -20,7 +20,17 @@ from evergreen.foreign_text import for_markdown
 from evergreen.records import PromotionRecord
 from evergreen.storage import model_from_code
 from evergreen.storage.backend_store import prepare_backend_store
-from evergreen.storage.loading import WAY_OUT, drop_files, find_hashes, load_packed, read_requirements, recorded_hashes
+from evergreen.storage.loading import (
+    WAY_OUT,
+    PackedFiles,
+    Recorded,
+    drop_files,
+    fetch_packed,
+    find_hashes,
+    load_packed,
+    read_requirements,
+    recorded_hashes,
+)
 from evergreen.storage.logged_model import Evidence
 from evergreen.storage.model_from_code import PACKED
 from evergreen.storage.model_pages import ModelPages
@@ -181,10 +191,13 @@ class ModelStore:
 
         :raises ModelIncompatible: if MLflow no longer has it, or its files are not those on record or cannot be loaded.
         """
-        named = f"model {self._model_id}, version {promotion.version} (promotion {promotion.number})"
         with answered(self._uri):
-            source = self._source(promotion.version)
-            return load_packed(self._uri, source, named, recorded_hashes([promotion.hashes]))
+            return load_packed(*self._promoted(promotion))
+
+    def fetch_promoted(self, promotion: PromotionRecord) -> PackedFiles:
+        """The files of such a version, which are opened elsewhere."""
+        with answered(self._uri):
+            return fetch_packed(*self._promoted(promotion))
 
     def find_hashes(self, version: int, packed: Iterable[Mapping[str, str]]) -> dict[str, str]:
         """The hashes of a registered version's files, which are on record.
@@ -227,6 +240,10 @@ class ModelStore:
     def _search(self, attempt: str, role: str, status: str) -> list[Run]:
         query = f"tags.`{ATTEMPT_TAG}` = '{attempt}' and tags.`{ROLE_TAG}` = '{role}' and status = '{status}'"
         return list(self._client.search_runs([self._experiment], query))
+
+    def _promoted(self, promotion: PromotionRecord) -> tuple[str, str, str, Recorded]:
+        named = f"model {self._model_id}, version {promotion.version} (promotion {promotion.number})"
+        return self._uri, self._source(promotion.version), named, recorded_hashes([promotion.hashes])
 
     @functools.lru_cache(maxsize=64)  # noqa: B019 - a store lives as long as its process
     def _source(self, version: int) -> str:

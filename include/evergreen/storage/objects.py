@@ -111,6 +111,19 @@ def holds_anything(uri: str) -> bool:
         return any(obstore.list(open_store(uri), chunk_size=1))
 
 
+def is_there(uri: str, path: str) -> bool:
+    """Whether there is an object; no folder is made to find out."""
+    folder = _folder(uri)
+    if folder is not None:
+        return (folder / path).is_file()
+    try:
+        with reached(uri):
+            obstore.head(open_store(uri), path)
+    except (FileNotFoundError, NotFoundError):
+        return False
+    return True
+
+
 @contextmanager
 def reached(location: str, place: str = "") -> Iterator[None]:
     """Turn a store that does not answer into an outage, which is retried. That something is not there is an answer.

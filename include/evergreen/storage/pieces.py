@@ -3,6 +3,7 @@
 import io
 import itertools
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import obstore
@@ -25,59 +26,51 @@ ROWS = 65_536
 _BUFFER = 1024 * 1024
 
 
-class PartitionPieces:
-    """One partition of a table, read file by file.
+@dataclass(frozen=True)
+class Shard:
+    """A part of a partition that one worker reads: a row group of a file.
 
-    Nothing is taken on trust: the rows are hashed as they pass. Whether they are the record's is known after the last
-    piece: whoever writes what he made of them commits only then.
-
-    :param uri: the table's URI.
-    :param partition: what its record says.
-    :param left: hashes that it may have beside, since rows of it were forgotten.
+    :param path: the file's, below the table.
+    :param group: the row group's number.
+    :param first: rows of the partition before it.
+    :param rows: how many it has.
     """
 
-    def __init__(
-        self, uri: str, partition: Partition, left: Callable[[Partition], Collection[str]] = lambda _: ()
-    ) -> None:
-        self._left = left
-        # Opened here rather than when the first piece is taken: inside a writer's thread Delta's runtime panics.
-        delta = DeltaTable(uri, storage_options=delta_options(uri))
-        fields = [field for field in pa.schema(delta.schema().to_arrow()) if field.name not in ("batch", "revision")]
-        self._schema = plain(pa.schema(fields).empty_table()).schema
-        self._uri, self._partition = uri, partition
-        added = pa.table(delta.get_add_actions(flatten=True))
-        of_batch = pc.equal(added.column("partition.batch"), partition.batch)
-        mine = pc.and_(of_batch, pc.equal(added.column("partition.revision"), partition.revision))
-        store = open_store(uri)
-        paths = added.filter(mine).column("path").to_pylist()
-        self._files = [pq.ParquetFile(StoredFile(store, path), buffer_size=_BUFFER, pre_buffer=False) for path in paths]
-        self._nullable = {name for name in self._schema.names if any(_has_nulls(file, name) for file in self._files)}
+    path: str
+    group: int
+    first: int
+    rows: int
 
-    @property
-    def nullable(self) -> set[str]:
-        """Columns with a null anywhere in the partition."""
-        return self._nullable
 
-    def __iter__(self) -> Iterator[pa.Table]:
+@dataclass(frozen=True)
+class StoredRows:
+    """Where a partition's rows lie, as whoever reads a part of them has to know it, here or on another machine.
+
+    :param uri: the table's.
+    :param batch: of the partition, for messages.
+    :param schema: of all columns but batch and revision.
+    :param nullable: columns with a null anywhere in the partition.
+    :param shards: all of it.
+    """
+
+    uri: str
+    batch: str
+    schema: pa.Schema
+    nullable: frozenset[str]
+    shards: tuple[Shard, ...]
+
+    def read(self, shard: Shard, content: ContentHash | None) -> Iterator[pa.Table]:
         """Pieces of at most ``ROWS`` rows, without batch and revision.
 
-        :raises SourceChanged: after the last one, if they were not the rows of the record.
+        :param content: takes in what passes; None where nobody asks.
         """
-        content, rows = ContentHash(), 0
-        # Of predictions a record has no hash.
-        is_held = self._partition.table != "predictions"
-        with readable(self._uri, self._partition.batch):
-            for file in self._files:
-                for group in range(file.num_row_groups):
-                    for batch in file.iter_batches(ROWS, row_groups=[group], use_threads=False):
-                        piece = self._complete(batch)
-                        if is_held:
-                            content.update(piece)
-                        rows += piece.num_rows
-                        yield piece
-        found = content.hexdigest()
-        if is_held and found != self._partition.content and found not in self._left(self._partition):
-            raise other_content(self._uri, self._partition, rows)
+        with readable(self.uri, self.batch):
+            file = _open_file(self.uri, shard.path)
+            for batch in file.iter_batches(ROWS, row_groups=[shard.group], use_threads=False):
+                piece = self._complete(batch)
+                if content is not None:
+                    content.update(piece)
+                yield piece
 
     def _complete(self, batch: pa.RecordBatch) -> pa.Table:
         """A piece with all columns of the table: those that it gained later are null."""
@@ -85,10 +78,74 @@ class PartitionPieces:
         return pa.table(
             [
                 batch.column(field.name).cast(field.type) if field.name in held else pa.nulls(len(batch), field.type)
-                for field in self._schema
+                for field in self.schema
             ],
-            schema=self._schema,
+            schema=self.schema,
         )
+
+
+class PartitionPieces:
+    """One partition of a table, read shard by shard.
+
+    Nothing is taken on trust: the rows are hashed as they pass. Whether they are the record's is known after the last
+    piece: whoever writes what he made of them commits only then.
+
+    :param uri: the table's URI.
+    :param partition: what its record says.
+    :param left: hashes that it may have beside, since rows of it were forgotten.
+    :ivar stored: where its rows lie.
+    """
+
+    def __init__(
+        self, uri: str, partition: Partition, left: Callable[[Partition], Collection[str]] = lambda _: ()
+    ) -> None:
+        self._uri, self._partition, self._left = uri, partition, left
+        # Opened here rather than when the first piece is taken: inside a writer's thread Delta's runtime panics.
+        delta = DeltaTable(uri, storage_options=delta_options(uri))
+        fields = [field for field in pa.schema(delta.schema().to_arrow()) if field.name not in ("batch", "revision")]
+        schema = plain(pa.schema(fields).empty_table()).schema
+        added = pa.table(delta.get_add_actions(flatten=True))
+        of_batch = pc.equal(added.column("partition.batch"), partition.batch)
+        mine = pc.and_(of_batch, pc.equal(added.column("partition.revision"), partition.revision))
+        files = {path: _open_file(uri, path) for path in added.filter(mine).column("path").to_pylist()}
+        nullable = frozenset(name for name in schema.names if any(_has_nulls(file, name) for file in files.values()))
+        shards, first = list[Shard](), 0
+        for path, file in files.items():
+            for group in range(file.num_row_groups):
+                rows = int(file.metadata.row_group(group).num_rows)
+                shards.append(Shard(path, group, first, rows))
+                first += rows
+        self.stored = StoredRows(uri, partition.batch, schema, nullable, tuple(shards))
+
+    def __iter__(self) -> Iterator[pa.Table]:
+        """Pieces of at most ``ROWS`` rows, without batch and revision.
+
+        :raises SourceChanged: after the last one, if they were not the rows of the record.
+        """
+        return self.map(self.stored.read)
+
+    def map(self, work: Callable[[Shard, ContentHash | None], Iterator[pa.Table]]) -> Iterator[pa.Table]:
+        """What is made of each shard, one after the other.
+
+        :param work: makes pieces of a shard, whose rows it adds to the hash.
+        :raises SourceChanged: after the last one, if the rows were not those of the record.
+        """
+        # Of predictions a record has no hash.
+        content = ContentHash() if self._partition.table != "predictions" else None
+        for shard in self.stored.shards:
+            yield from work(shard, content)
+        if content is not None:
+            self.require(content)
+
+    def require(self, content: ContentHash) -> None:
+        """Refuse rows that are not those of the record.
+
+        :param content: of all shards.
+        :raises SourceChanged: if they are others.
+        """
+        found = content.hexdigest()
+        if found != self._partition.content and found not in self._left(self._partition):
+            raise other_content(self._uri, self._partition, sum(shard.rows for shard in self.stored.shards))
 
 
 def other_content(uri: str, partition: Partition, rows: int) -> SourceChanged:
@@ -154,6 +211,10 @@ class StoredFile(io.RawIOBase):
     def seekable(self) -> bool:
         """It can be read from any position."""
         return True
+
+
+def _open_file(uri: str, path: str) -> pq.ParquetFile:
+    return pq.ParquetFile(StoredFile(open_store(uri), path), buffer_size=_BUFFER, pre_buffer=False)
 
 
 def _has_nulls(file: pq.ParquetFile, name: str) -> bool:

@@ -6,7 +6,6 @@ import textwrap
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 
 import mlflow
@@ -19,11 +18,6 @@ from evergreen.errors import ModelIncompatible, Outage, Refused
 
 # Its migrations of a fresh database are told at every start.
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
-
-# MLflow asks Spark for a session whenever it begins a run. Where only Spark Connect's client is installed and no
-# SPARK_HOME is said, that import ends a process that began with `python -c`, as spawned ones do.
-if (_spark := find_spec("pyspark")) is not None and _spark.submodule_search_locations:
-    os.environ.setdefault("SPARK_HOME", _spark.submodule_search_locations[0])
 
 _VARIABLE = "MLFLOW_TRACKING_URI"
 # How MLflow tells of a call that its client made again because the answer was lost.

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from airflow.sdk import BaseOperator, Context
 
 from airflow_evergreen.assets import Product
+from airflow_evergreen.hooks.spark_connect import SparkConnectHook
 from airflow_evergreen.hooks.tracking import MlflowHook
 from airflow_evergreen.listeners import FAILURE
 from airflow_evergreen.retries import RETRIES
@@ -48,7 +49,10 @@ class StepOperator(BaseOperator):
         try:
             model = load_model(self.model_id)
             with acting_for(context):
-                made = self.run_step(model, locate(self.mlflow_conn_id), context)
+                at = locate(self.mlflow_conn_id)
+                if model.config.engine == "spark":
+                    at = SparkConnectHook().locate(at)
+                made = self.run_step(model, at, context)
         except EvergreenError as error:
             # A task that fails returns nothing: of this the note of a lever's run is made.
             if (instance := context.get("ti")) is not None:

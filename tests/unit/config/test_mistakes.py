@@ -51,6 +51,12 @@ BROKEN = {
         "'lookback': 2",
         "valid: lookback: 0, or rowwise: false",
     ),
+    "an engine that the model does not fit": (
+        "features: {lookback: 0, rowwise: true}",
+        "engine: spark",
+        "engine: found spark for a model that may look beyond the row",
+        "valid: local, or rowwise: true",
+    ),
     "negative lookback": ("lookback: 0", "lookback: -1", "features.lookback", "-1", "greater than or equal to 0"),
     "bad percent": ("min_effect: 2%", "min_effect: two", "gate.min_effect", "'two'", "a percentage such as 2%"),
     "bad percent of a slice": ("may_worsen: 10%", "may_worsen: 1O%", "gate.slices.zone.may_worsen", "'1O%'", "such as"),

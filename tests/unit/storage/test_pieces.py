@@ -99,8 +99,8 @@ def test_a_piece_has_the_types_of_the_whole(lake):
     rows = rows_of(ROWS + 10)
     lake.replace("clean", DAY, 0, rows, {})
     whole, stream = to_frame(rows), lake.stream(part(rows))
-    frames = [piece_to_frame(piece, stream.nullable) for piece in stream]
-    assert stream.nullable == {"part", "yes"}
+    frames = [piece_to_frame(piece, stream.stored.nullable) for piece in stream]
+    assert stream.stored.nullable == {"part", "yes"}
     for frame, first in zip(frames, (0, ROWS), strict=True):
         expected = whole.iloc[first : first + len(frame)].reset_index(drop=True)
         assert list(frame.dtypes) == list(expected.dtypes)
