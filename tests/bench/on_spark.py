@@ -18,7 +18,7 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from deltalake import WriterProperties, write_deltalake
+from deltalake import DeltaTable, WriterProperties, write_deltalake
 
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import load_model_folder
@@ -40,9 +40,8 @@ def lay_shards(place: Path, batch: str) -> None:
     properties = WriterProperties(max_row_group_size=_SHARD)
     uri = lake.table_uri("clean")
     write_deltalake(uri, keyed, mode="overwrite", predicate=where(batch, 0), writer_properties=properties)
-    assert all(
-        pq.ParquetFile(path).metadata.row_group(0).num_rows <= _SHARD for path in Path(uri).glob("*/*/*.parquet")
-    )
+    groups = [pq.ParquetFile(path.removeprefix("file://")).metadata for path in DeltaTable(uri).file_uris()]
+    assert all(one.row_group(0).num_rows <= _SHARD for one in groups)
 
 
 def spent() -> float:

@@ -1,5 +1,7 @@
 """Tallies: the distances of many rows are those of all of them, however they come in pieces, and in a flat memory."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -145,6 +147,26 @@ def test_a_sample_is_even_and_of_few_rows_all():
     assert set(np.diff(kept)) == {kept[1]}
     assert (kept[0], ROWS - kept[-1] <= kept[1]) == (0, True)
     assert EvenSample().rows.num_rows == 0
+
+
+@pytest.mark.parametrize("count", [9_000, 10_001, ROWS])
+def test_statistics_of_shards_come_to_those_of_the_whole_to_the_byte(count):
+    random = np.random.default_rng(3)
+    numbers = pa.array(random.normal(size=count), mask=random.random(count) < 0.1)
+    rows = pa.table({"x": numbers, "kind": pa.array(random.integers(0, 9, count)).cast(pa.string())})
+    declared = {"x": ColumnType(type="float"), "kind": ColumnType(type="category")}
+    added, edges = Statistics(declared), [0, 1, 3_333, 3_334, 8_999, count]
+    for first, last in itertools.pairwise(edges):
+        part = Statistics(declared, EvenSample(first, count))
+        for start in range(first, last, 1_000):
+            part.add(rows.slice(start, min(1_000, last - start)))
+        added.merge(Statistics.parse(part.dump(), ""))
+    whole = Statistics.of([rows], declared)
+    assert added.sample.rows.equals(whole.sample.rows)
+    assert added.columns["kind"].counts == whole.columns["kind"].counts
+    assert (added.rows, added.columns["x"].count) == (count, count - numbers.null_count)
+    only = {"x": declared["x"]}
+    assert Statistics.of([rows], only).read_as(only, {}).dump() == added.read_as(only, {}).dump()
 
 
 def count_numbers(*pieces):

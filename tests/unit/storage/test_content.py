@@ -130,6 +130,15 @@ def test_pieces_have_the_hash_of_the_whole():
     assert hashed.hexdigest() == content_hash(many)
 
 
+def test_parts_that_were_hashed_elsewhere_add_up_to_the_whole():
+    many, added = ROWS.take(np.arange(1_000) % 3), ContentHash()
+    for first, count in ((400, 600), (0, 1), (1, 399)):
+        added.merge(content_hash(many.slice(first, count)))
+    assert added.hexdigest() == content_hash(many)
+    added.merge(content_hash(many.slice(0, 1)))
+    assert added.hexdigest() != content_hash(many)
+
+
 def canonical(value):
     """A value by what it means, of which NaN is one."""
     return "nan" if isinstance(value, float) and np.isnan(value) else value
