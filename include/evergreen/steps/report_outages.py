@@ -45,7 +45,7 @@ def report_outages(
         (place, cause), shared = common, open_stores(at, outage_id(common)).ledger
         last, moment, before = last_incident(shared, cause), now.strftime(_MOMENT), (now - _APART).strftime(_MOMENT)
         waits = next(iter(_waiting(at, common, model_id)), None)
-        if waits is not None and (last is None or last.resolved is not None or model_id not in last.lost):
+        if waits is not None and _is_news(model_id, waits, last):
             report(shared, cause, moment, _word(common, waits, last), again=True, lost=model_id, before=before)
         elif last is not None and last.resolved is None:
             text = f"{place}: none of these {len(last.lost)} waits for it any more: {', '.join(last.lost)}."
@@ -70,6 +70,13 @@ def is_hit(at: Locations, common: Common) -> bool:
     """Whether an incident of several models is open."""
     last = last_incident(open_stores(at, outage_id(common)).ledger, common[1])
     return last is not None and last.resolved is None
+
+
+def _is_news(model_id: str, waits: Incident, last: Incident | None) -> bool:
+    """Whether a model is hit for the first time, or anew: it was over for this one, while others still waited."""
+    if last is None or last.resolved is not None or model_id not in last.lost:
+        return True
+    return str(waits.opened.meta.get("written_at", ""))[: len(last.newest)] > last.newest
 
 
 def _word(common: Common, waits: Incident, last: Incident | None) -> Words:

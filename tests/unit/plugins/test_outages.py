@@ -159,6 +159,20 @@ def test_who_is_hit_hours_later_is_news(slack, models, fail, deployment, monkeyp
     assert NAMES[2] in str(news.body["blocks"])
 
 
+def test_who_is_mended_and_hit_again_while_another_waits_is_told_of_again(slack, models, fail, mend, deployment):
+    for model in models[:2]:
+        fail(model.id)
+        tell_incidents(model, deployment)
+    mend(models[0])
+    told = len(slack.messages)
+    time.sleep(1.1)
+    fail(models[0].id)
+    for _ in range(2):
+        tell_incidents(models[0], deployment)
+    assert len(slack.messages) == told + 1
+    assert "seen again" in slack.messages[-1].body["text"]
+
+
 def test_one_snoozed_of_two_quiets_nothing(slack, models, fail, mend, deployment):
     for model in models[:2]:
         fail(model.id)
