@@ -30,6 +30,8 @@ from evergreen.storage.stores import open_stores
 from tests.large_batch import make_model, make_rows, promote
 
 MEMORY, SECONDS = 1.2, 1.0
+# What validating is to cost one day: at most so many times reading, and so many MB.
+READINGS, PEAK = 2.5, 1_000
 MORE = [f"sensor_{n}" for n in range(8)]
 NUMBERS = ["distance", "fare", "tolls", "surcharge", "temperature", *MORE]
 CATEGORIES = {"pickup_zone": 264, "dropoff_zone": 264, "payment": 6}
@@ -151,6 +153,9 @@ def measure(sizes: list[int]) -> bool:
             peak, spent, lasted, rows = times[number]
             ratio = f"{spent / reading:6.2f} times reading"
             print(f"  {what:10} {rows:12,.0f} rows  peak {peak:6,.0f} MB  {spent:7.2f} CPU s {lasted:7.2f} s {ratio}")
+    peak, spent = seen["validate"][-1][:2]
+    ratio = spent / seen["read"][-1][1]
+    print(f"validate: {ratio:.1f} times reading (goal {READINGS}), {peak:,.0f} MB (goal {PEAK:,})")
     memory, spent = seen["check"][-1][0] / seen["check"][0][0], seen["check"][-1][1]
     print(f"check: memory {memory:.2f} times (limit {MEMORY}), {spent:.2f} CPU s (limit {SECONDS})")
     return memory <= MEMORY and spent <= SECONDS

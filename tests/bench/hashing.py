@@ -1,4 +1,4 @@
-"""What the content hash costs beside reading the rows: CPU seconds.
+"""What the content hash and finding keys that come again cost beside reading the rows: CPU seconds.
 
 ``python -m tests.bench.hashing [rows]``. Rows are those of ``large_batch.py`` with seven numbers more. Each figure is
 the median of five, taken in turn, for speed drifts on a machine with other work to do.
@@ -14,12 +14,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from evergreen.storage.content import ContentHash
+from evergreen.storage.content import ContentHash, row_hashes
 from evergreen.storage.pieces import ROWS
+from evergreen.storage.set_aside import Repeats
 from tests.large_batch import make_rows
 
 # Times the cost of reading: the two differ by less than a loaded machine's figures do.
 LIMIT = 1.5
+
+
+def find_keys(pieces: list[pa.Table]) -> None:
+    """Look for keys that come again; there are none."""
+    repeats = Repeats()
+    for n, piece in enumerate(pieces):
+        repeats.add(row_hashes(piece.select(["trip_id"]), "key"), np.arange(piece.num_rows) + n * ROWS)
+    assert not any(len(places) for places in repeats.groups())
 
 
 def measure(count: int) -> bool:
@@ -45,6 +54,7 @@ def measure(count: int) -> bool:
     works: dict[str, Callable[[], None]] = {
         "reading Parquet": read,
         "hash": lambda: take(ContentHash()),
+        "keys that come again": lambda: find_keys(pieces),
     }
     spent: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(5):

@@ -79,42 +79,45 @@ def check_expectations(
     :raises ConfigInvalid: if an expectation is unknown, or cannot be asked of these columns.
     """
     built, suite = _build_suite(expected, path)
-    found: dict[int, list[tuple[bool, int, dict[str, Any]]]] = {}
+    found: dict[int, list[tuple[int, Any]]] = {}
     start = 0
     for frame in frames:
         for outcome in _whole_frame().get_batch({"dataframe": frame}).validate(suite, result_format="COMPLETE").results:
             # Results come back in another order than asked; the position travels in meta.
-            assert outcome.expectation_config is not None
-            assert outcome.expectation_config.meta is not None
             position = outcome.expectation_config.meta["position"]
             _raise_if_unanswered(outcome.exception_info, expected[position], path)
-            found.setdefault(position, []).append((bool(outcome.success), start, outcome.result))
+            found.setdefault(position, []).append((start, outcome))
         start += len(frame)
-    failures = []
-    for position, outcomes in found.items():
-        success, _, result = outcomes[0] if len(outcomes) == 1 else _merge(built[position], outcomes)
-        if not success:
-            failures.append(_describe(expected[position], built[position], result, path))
+    merged = {position: _merge(built[position], outcomes) for position, outcomes in found.items()}
+    failures = [
+        _describe(expected[position], built[position], result, path)
+        for position, (success, result) in merged.items()
+        if not success
+    ]
     return sorted(failures, key=lambda failure: failure.expectation)
 
 
-def _merge(
-    expectation: Expectation, outcomes: list[tuple[bool, int, dict[str, Any]]]
-) -> tuple[bool, int, dict[str, Any]]:
-    """What the library would have said of all rows at once, from what it said of some each time."""
-    results = [result for _, _, result in outcomes]
+def _merge(expectation: Expectation, outcomes: list[tuple[int, Any]]) -> tuple[bool, dict[str, Any]]:
+    """What the library would have said of all rows at once, from what it said of some each time.
+
+    :param outcomes: each with the rows before those that it is of.
+    """
+    results = [outcome.result for _, outcome in outcomes]
+    if len(results) == 1:
+        return bool(outcomes[0][1].success), results[0]
     unexpected = sum(result["unexpected_count"] for result in results)
     # Of an expectation about missing values none is left out.
     considered = sum(result["element_count"] - (result.get("missing_count") or 0) for result in results)
+    share = unexpected / considered if considered else 0.0
     merged = {
-        "unexpected_percent": unexpected / considered * 100 if considered else None,
+        "unexpected_percent": share * 100 if considered else None,
         "partial_unexpected_list": [one for result in results for one in result.get("partial_unexpected_list", [])],
         "unexpected_index_list": [
-            start + row for _, start, result in outcomes for row in result.get("unexpected_index_list") or []
+            start + row for start, outcome in outcomes for row in outcome.result.get("unexpected_index_list") or []
         ],
     }
-    mostly = getattr(expectation, "mostly", 1)
-    return not considered or (considered - unexpected) / considered >= mostly, 0, merged
+    # As the library reckons: 1 - share may be another float.
+    return not considered or (considered - unexpected) / considered >= getattr(expectation, "mostly", 1), merged
 
 
 def find_holding(batch: pd.DataFrame, expected: tuple[ExpectationConfig, ...], path: Path) -> set[int]:

@@ -1,15 +1,22 @@
 """Sealing: what arrived becomes a batch that is published, rejected or missing, once."""
 
+import dataclasses
+import io
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
+from evergreen.checks import asking, quarantine, row_faults, sealing, validating
 from evergreen.checks.sealing import declare_missing, seal
+from evergreen.config.feeds_config import FilesConfig
 from evergreen.config.model_folder import load_model_folder
 from evergreen.errors import NotReady
 from evergreen.records import Partition
+from evergreen.sources import parquet_file, tables
 from evergreen.sources.intake import take_in
+from evergreen.storage import set_aside
 from evergreen.storage.stores import open_stores
 
 DAY = "2024-01-01"
@@ -177,3 +184,62 @@ def test_a_batch_that_never_came_is_missing_and_stays_so(model, at, arrive):
     assert (record.state, record.files, record.rows_in) == ("missing", (), 0)
     arrive(model, ROWS)
     assert seal(model, at, "rows", DAY) == record
+
+
+@pytest.fixture
+def two_by_two(monkeypatch):
+    """More than two rows are many."""
+    for module in (asking, parquet_file, quarantine, row_faults, sealing, set_aside, tables, validating):
+        monkeypatch.setattr(module, "ROWS", 2)
+
+
+def as_parquet(ids, **more):
+    moments = pa.array([f"{DAY} 08:00"] * len(ids))
+    columns = {"id": ids, "at": moments, "distance": [1.0] * len(ids), "zone": ["a"] * len(ids), **more}
+    sink = io.BytesIO()
+    parquet.write_table(pa.table(columns), sink, row_group_size=5, compression="none", use_dictionary=False)
+    return sink.getvalue()
+
+
+@pytest.mark.usefixtures("two_by_two")
+def test_labels_inside_many_rows_are_those_that_are_known(inside, at, arrive):
+    model = dataclasses.replace(inside, config=of_parquet(inside.config))
+    ids = [*range(19), 4]
+    minutes = [float(n) if n % 3 else None for n in range(20)]
+    arrive(model, as_parquet(ids, minutes=pa.array(minutes)), f"trips_{DAY}.parquet")
+    rows, labels = (seal(model, at, feed, DAY) for feed in ("rows", "labels"))
+    assert (rows.state, rows.rows_in, rows.clean, rows.quarantined) == ("published", 20, 19, 1)
+    assert (labels.state, labels.rows_in, labels.clean, labels.quarantined) == ("published", 13, 11, 2)
+    known = {n: minutes[n] for n in range(19) if n % 3 and n != 4}
+    assert {row["id"]: row["minutes"] for row in table(model, at, "labels")} == known
+    held = {feed: sorted(row["row"] for row in table(model, at, f"quarantine_{feed}")) for feed in ("rows", "labels")}
+    assert held == {"rows": [20], "labels": [5, 20]}
+    partition = Partition(table="clean", batch=DAY, revision=0, content=rows.content)
+    read = open_stores(at, model.id).lake.read(partition, ["id"])
+    assert read.column("id").to_pylist() == list(range(19))
+
+
+@pytest.mark.usefixtures("two_by_two")
+def test_each_large_file_that_is_damaged_within_is_told_and_the_others_are_kept(model, at, arrive):
+    model = dataclasses.replace(model, config=of_parquet(model.config))
+    spoilt = bytearray(as_parquet(list(range(12)), zone=["long enough to be found"] * 12))
+    at_fault = spoilt.rindex(b"long enough") - 4
+    spoilt[at_fault : at_fault + 4] = b"\xff\xff\xff\x7f"
+    for name, content in {"b": spoilt, "a": as_parquet([20, 21, 22]), "c": spoilt}.items():
+        path = Path(at.landing, model.id) / f"trips_{DAY}{name}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    take_in(model, at, "rows", DAY)
+    record = seal(model, at, "rows", DAY)
+    assert (record.state, record.clean) == ("rejected", 0)
+    assert [(one.expectation, one.file) for one in record.reasons] == [
+        ("readable file", f"trips_{DAY}b.parquet"), ("readable file", f"trips_{DAY}c.parquet"),
+    ]  # fmt: skip
+    assert all("is not Parquet" in one.found for one in record.reasons)
+    kept = {row["row"] for row in table(model, at, "quarantine_rows") if row["file"] == f"trips_{DAY}a.parquet"}
+    assert kept == {1, 2, 3}
+
+
+def of_parquet(config):
+    source = FilesConfig(files="trips_{batch:%Y-%m-%d}*.parquet", nulls=config.source.nulls)
+    return config.model_copy(update={"source": source})
