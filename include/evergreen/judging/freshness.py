@@ -19,7 +19,7 @@ from evergreen.storage.stores import Stores
 # Attempts that must tell of it before it is believed.
 _FEWEST = 3
 # What an attempt counts of the one after it: where nothing changes, labels more are worth less and less.
-_FADING = 0.9
+_FADING = 0.95
 
 
 def champion_freshness(

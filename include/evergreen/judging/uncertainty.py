@@ -8,6 +8,8 @@ from scipy import stats
 # What is believed of a challenger before anything was seen: that it is as good as the champion, by and large, or, once
 # in five, that something is different. Probabilities, and standard deviations of the improvement.
 _BELIEFS = ((0.8, 0.01), (0.2, 0.1))
+# The same of a model by itself, with the labels of a batch more.
+_BELIEFS_OF_NEWER = ((0.9, 0.005), (0.1, 0.1))
 # An interval that holds the mean in 95 of 100 cases reaches so many standard errors to either side.
 _REACH = float(stats.norm.ppf(0.975))
 # A block's level counts as a tenth of the middle one at least: a few rows that were easy are no measure.
@@ -77,19 +79,14 @@ def error_between(lower: float, upper: float) -> float:
 
 
 def expect_pooled(means: np.ndarray, errors: np.ndarray, weights: np.ndarray) -> Expectation:
-    """What several differences, each seen on rows of its own, make one expect of the next one.
+    """What newer labels were worth several times, each seen on rows of its own, makes one expect, as sure as each is.
 
-    The variance of their weighted mean is the larger of two: the one that they were told with, and that which lies
-    between them (DerSimonian and Laird, Controlled Clinical Trials 7, 1986, with weights that are given).
-
-    :param means: (n,) mean differences, n of 2 at least.
+    :param means: (n,) mean differences.
     :param errors: (n,) their standard errors.
     :param weights: (n,) what each counts, in any unit.
     """
     shares = weights / weights.sum()
-    mean, concentration = float(shares @ means), float(shares @ shares)
-    between = float(shares @ (means - mean) ** 2) * concentration / (1 - concentration)
-    return _expect(mean, max(between, float(shares**2 @ errors**2)), len(means))
+    return _expect(float(shares @ means), float(shares**2 @ errors**2), len(means), _BELIEFS_OF_NEWER)
 
 
 def lower_bound(differences: np.ndarray, blocks: np.ndarray, confidence: float) -> MeanInterval:
@@ -145,13 +142,15 @@ def block_mean(values: np.ndarray, blocks: np.ndarray) -> float:
     return float(np.mean(_block_means(values, blocks)))
 
 
-def _expect(mean: float, variance: float, count: int) -> Expectation:
+def _expect(
+    mean: float, variance: float, count: int, beliefs: tuple[tuple[float, float], ...] = _BELIEFS
+) -> Expectation:
     """The posterior of a mean that was seen with a variance, in so many blocks."""
     if not np.isfinite(mean) or not np.isfinite(variance):
         return Expectation(mean, variance**0.5, count, 0.0, 0.5)
     if variance == 0:
         return Expectation(mean, 0.0, count, mean, float(mean < 0) + float(mean == 0) / 2)
-    chances, spreads = (np.array(part) for part in zip(*_BELIEFS, strict=True))
+    chances, spreads = (np.array(part) for part in zip(*beliefs, strict=True))
     kept = spreads**2 / (spreads**2 + variance)
     likely = chances * stats.norm.pdf(mean, 0, np.sqrt(spreads**2 + variance))
     # So far out that both parts have no density left, the wide one is meant.

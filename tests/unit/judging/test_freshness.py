@@ -39,9 +39,10 @@ def test_three_attempts_must_tell_before_anything_is_believed() -> None:
     [
         ([0.03] * 12, True),
         ([0.005] * 12, False),
-        # Of one mind and of many: the same mean.
-        ([0.06, 0.05, 0.07, 0.06], True),
-        ([0.30, -0.20, 0.24, -0.10], False),
+        # As sure as each is, however far they lie apart: one odd week is no reason to keep the champion of that week.
+        ([0.10, 0.10, 0.10, 0.10], True),
+        ([-0.15, 0.15, 0.15, 0.15, 0.15], True),
+        ([-0.30, 0.10, 0.10, 0.10, 0.10], False),
         ([-0.05] * 12, False),
     ],
 )
@@ -58,11 +59,11 @@ def test_where_config_asks_for_proof_it_must_be_beyond_noise() -> None:
     assert judge_refresh(gate, [Freshness(gain=gain, error=0.01) for gain in (0.21, 0.2, 0.19)])[1]
 
 
-def test_pooled_differences_count_each_once_and_no_surer_than_they_lie_apart() -> None:
-    means, errors = np.array([0.04, 0.06, 0.05, 0.05]), np.full(4, 0.001)
-    told = expect_pooled(means, errors, np.ones(4))
+def test_pooled_differences_count_each_once_and_as_sure_as_they_are() -> None:
+    means = np.array([0.04, 0.06, 0.05, 0.05])
+    told = expect_pooled(means, np.full(4, 0.01), np.ones(4))
     assert (told.mean, told.blocks) == (pytest.approx(0.05), 4)
-    assert told.error == pytest.approx(np.std(means, ddof=1) / 2)
+    assert told.error == pytest.approx(0.005)
     vague = expect_pooled(means, np.full(4, 0.2), np.ones(4))
     assert vague.error == pytest.approx(0.1)
     assert 0 < vague.expected < told.expected < told.mean
@@ -72,8 +73,8 @@ def test_a_difference_that_counts_more_pulls_the_mean_and_leaves_fewer_to_tell()
     means, errors = np.array([0.06, 0.02]), np.full(2, 0.001)
     told = expect_pooled(means, errors, np.array([3.0, 1.0]))
     assert told.mean == pytest.approx(0.05)
-    # Shares of 3/4 and 1/4: a weighted variance of 0.0003, and 1 / 0.625 differences in effect.
-    assert told.error == pytest.approx((0.0003 / (1 - 0.625) * 0.625) ** 0.5)
+    # Shares of 3/4 and 1/4.
+    assert told.error == pytest.approx(0.001 * 0.625**0.5)
     doubled = expect_pooled(means, errors, np.array([6.0, 2.0]))
     assert (doubled.mean, doubled.error) == (pytest.approx(told.mean), pytest.approx(told.error))
 
@@ -81,7 +82,7 @@ def test_a_difference_that_counts_more_pulls_the_mean_and_leaves_fewer_to_tell()
 def test_newer_attempts_count_more_of_what_labels_more_are_worth() -> None:
     rising, falling = (
         [Freshness(gain=gain, error=0.005) for gain in gains]
-        for gains in ([0.03] * 5 + [0.0] * 6, [0.0] * 6 + [0.03] * 5)
+        for gains in ([0.024] * 5 + [0.0] * 6, [0.0] * 6 + [0.024] * 5)
     )
     assert judge_refresh(GATE, rising)[1]
     assert not judge_refresh(GATE, falling)[1]
