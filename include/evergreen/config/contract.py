@@ -168,7 +168,7 @@ class ModelConfig(Contract):
         asked |= self.label_columns if isinstance(feed, QueryConfig) else {}
         for name, column in asked.items():
             if column.writes_numbers:
-                raise Misfit(f"{name}: found decimal or thousands; valid: in files alone, a query returns numbers")
+                raise Misfit(f"{name}: found decimal, thousands, unit; valid: in files alone, a query returns numbers")
 
     def _check_target(self, labels: LabelsInside) -> None:
         if isinstance(labels, LabelFeed) and set(labels.key) != set(self.rows.key):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
-from evergreen.config.fields import Column, Contract, Delimiter, Duration, Encoding, Misfit, Percent
+from evergreen.config.fields import Column, Contract, Duration, Misfit, Percent
 from evergreen.config.patterns import FilePattern, Pattern, fill_batch
 
 _WAIT = (
@@ -15,6 +15,25 @@ _WAIT = (
 )
 _NULLS = "Texts that mean missing."
 QUARANTINED = "Share of failing rows above which the batch is rejected; above half of it an incident is opened."
+
+
+def _parse_encoding(value: Any) -> Any:
+    try:
+        # Some of Python's codecs are for bytes alone.
+        "x".encode(value)
+    except (LookupError, TypeError, UnicodeError) as error:
+        raise ValueError("valid: an encoding that Python knows, such as utf-8 or latin-1") from error
+    return value
+
+
+def _parse_delimiter(value: Any) -> Any:
+    if not (isinstance(value, str) and len(value) == 1 and value.isascii()) or value.isalnum() or value in '"\r\n\0.+-':
+        raise ValueError('valid: one character that stands in no value, such as , ; | or "\\t"')
+    return value
+
+
+Delimiter = Annotated[str, BeforeValidator(_parse_delimiter)]
+Encoding = Annotated[str, BeforeValidator(_parse_encoding)]
 
 
 class CompleteConfig(Contract):

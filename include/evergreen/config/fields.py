@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+NUMBER_MARKS = ("decimal", "thousands", "unit")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -114,6 +115,11 @@ class ColumnType(Contract):
         description="What stands between groups of three digits in a file's text, as in `1.400`; a group of another "
         "size does not read. Without it nothing may.",
     )
+    unit: str | None = Field(
+        default=None,
+        description="What stands before or behind each number in a file's text, as `$` in `$1,400` and `min` in "
+        "`95 min`; without it a number does not read, for it may be of another unit.",
+    )
     renamed_from: Annotated[tuple[str, ...], BeforeValidator(_parse_names)] = Field(
         default=(), description="Names that the column had before, the newest first."
     )
@@ -165,9 +171,11 @@ class ColumnType(Contract):
     @model_validator(mode="after")
     def _marks_a_number(self) -> Self:
         if self.writes_numbers and self.type not in ("float", "integer"):
-            raise Misfit(f"decimal, thousands: found beside {self.type}; valid: for a float or an integer")
+            raise Misfit(f"decimal, thousands, unit: found beside {self.type}; valid: for a float or an integer")
         if self.thousands == (self.decimal or "."):
             raise Misfit(f"found {self.thousands!r} for thousands and for decimal; valid: another for one of them")
+        if self.unit is not None and not re.fullmatch(r"[^\s\d.,'+-]([^\d]*[^\s\d.,'+-])?", self.unit):
+            raise Misfit(f"found {self.unit!r} for unit; valid: a text without digits, signs and marks around it, as $")
         return self
 
     @model_serializer(mode="wrap")
@@ -175,7 +183,7 @@ class ColumnType(Contract):
         # A column that says none of the rest is written as ever: the hash that is a model's code version rests on it.
         said = {"type", "format", *(["renamed_from"] if self.renamed_from else []), *(["default"] * self.has_default)}
         said |= {"yes", "no"} if self.yes else set()
-        said |= {name for name in ("decimal", "thousands") if getattr(self, name) is not None}
+        said |= {name for name in NUMBER_MARKS if getattr(self, name) is not None}
         return {name: value for name, value in dump(self).items() if name in said}
 
     @property
@@ -192,7 +200,7 @@ class ColumnType(Contract):
     @property
     def writes_numbers(self) -> bool:
         """Whether numbers are written in a form of their own."""
-        return self.decimal is not None or self.thousands is not None
+        return any(getattr(self, name) is not None for name in NUMBER_MARKS)
 
     @property
     def kind(self) -> str:
@@ -231,23 +239,6 @@ def _moment(given: str | date, kind: str) -> date:
     return moment.date() if kind == "date" else moment
 
 
-def _parse_encoding(value: Any) -> Any:
-    try:
-        # Some of Python's codecs are for bytes alone.
-        "x".encode(value)
-    except (LookupError, TypeError, UnicodeError) as error:
-        raise ValueError("valid: an encoding that Python knows, such as utf-8 or latin-1") from error
-    return value
-
-
-def _parse_delimiter(value: Any) -> Any:
-    if not (isinstance(value, str) and len(value) == 1 and value.isascii()) or value.isalnum() or value in '"\r\n\0.+-':
-        raise ValueError('valid: one character that stands in no value, such as , ; | or "\\t"')
-    return value
-
-
-Delimiter = Annotated[str, BeforeValidator(_parse_delimiter)]
-Encoding = Annotated[str, BeforeValidator(_parse_encoding)]
 Percent = Annotated[float, BeforeValidator(_parse_percent)]
 Duration = Annotated[timedelta, BeforeValidator(_parse_duration)]
 Limit = Annotated[Duration, AfterValidator(_require_some)]

@@ -70,6 +70,8 @@ class Chooser:
             for name, facts in self.columns.items()
             if facts.is_date and not facts.left_out and facts.missing + facts.failed <= _MISSING * facts.rows
         }
+        if self.parts is not None and any(self.parts.agree(self.columns, self.columns[name].values) for name in dates):
+            self.parts = None
         text = "Which column says when a row happened?"
         if self.parts is not None:
             text += f" (A date also stands in three columns, {self.parts}: if that is it, put them together first.)"
@@ -126,7 +128,7 @@ class Chooser:
             for name, facts in self.columns.items()
             if name not in taken
             and not facts.left_out
-            and not facts.unique
+            and not (facts.unique and facts.type is not None and facts.type.type == "integer")
             and (facts.is_number or (facts.type is not None and facts.type.type == "boolean"))
         }
         question = Question("--target", "Which column is to be foretold?", candidates)
@@ -148,7 +150,8 @@ class Chooser:
             return facts
         if facts.distinct > 2:
             valid = "a number, or one of two values"
-            raise UnfitError(f"--target {name}: is text of {facts.distinct:,} values; valid: {valid}")
+            why = f"{facts.left_out.why}; it" if facts.left_out else "it"
+            raise UnfitError(f"--target {name}: {why} is text of {facts.distinct:,} values; valid: {valid}")
         return self._read_as_truths(facts)
 
     def _read_as_truths(self, facts: ColumnFacts) -> ColumnFacts:

@@ -5,8 +5,6 @@ from typing import Any
 from evergreen.scaffold.propose_model import ModelProposal
 from evergreen.scaffold.quote_text import prose, quoted
 
-_FEW = 2000
-
 
 def describe_features(proposal: ModelProposal) -> dict[str, Any]:
     """What the template of features.py shows."""
@@ -31,22 +29,19 @@ def describe_features(proposal: ModelProposal) -> dict[str, Any]:
 
 def describe_estimator(proposal: ModelProposal) -> dict[str, Any]:
     """What the template of estimator.py shows."""
-    rows, target = proposal.files.rows.num_rows, prose(proposal.chosen.target.name)
+    target, plan = prose(proposal.chosen.target.name), proposal.features
     regression = proposal.chosen.task == "regression"
-    arguments = ["max_iter=200", "learning_rate=0.08"]
-    if rows < _FEW:
-        # Few rows: small trees, whose leaves still hold a share of them.
-        arguments = ["max_iter=60", "max_leaf_nodes=7", f"min_samples_leaf={max(2, min(20, rows // 60))}"]
-    if not regression:
-        # Leaves of few rows are sure of themselves, which the log loss does not forgive.
-        arguments.append("l2_regularization=1.0")
+    of = "the median of " if "loss" in plan.arguments else "" if regression else "the probability of "
+    arguments = [
+        f"{name}={quoted(value) if isinstance(value, str) else value}" for name, value in plan.arguments.items()
+    ]
     arguments.append("early_stopping=False")
-    if proposal.features.categories:
+    if plan.categories:
         arguments.append("categorical_features=CATEGORIES")
     return {
-        "aim": f"for {target}" if regression else f"for the probability of {target}",
+        "aim": f"for {of}{target}",
         "estimator": "HistGradientBoostingRegressor" if regression else "HistGradientBoostingClassifier",
-        "categories": proposal.features.categories,
+        "categories": plan.categories,
         "arguments": arguments,
     }
 

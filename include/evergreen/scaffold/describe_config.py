@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from evergreen.batches import Every
-from evergreen.config.fields import ColumnType
+from evergreen.config.fields import NUMBER_MARKS, ColumnType
 from evergreen.scaffold.join_labels import describe_delays, propose_max_delay
 from evergreen.scaffold.profile_columns import ColumnFacts
 from evergreen.scaffold.propose_model import ModelProposal
@@ -93,7 +93,7 @@ def _typed(declared: ColumnType | None) -> str:
         yes, no = (quoted(one[0]) if len(one) == 1 else flow(list(one)) for one in (declared.yes, declared.no))
         return f"{{boolean: {{yes: {yes}, no: {no}}}}}"
     if declared.writes_numbers:
-        marks = {"decimal": declared.decimal, "thousands": declared.thousands}
+        marks = {name: getattr(declared, name) for name in NUMBER_MARKS}
         told = "".join(f", {name}: {quoted(mark)}" for name, mark in marks.items() if mark)
         return f"{{type: {declared.type}{told}}}"
     return f"{{{declared.type}: {quoted(declared.format)}}}" if declared.format else declared.type

@@ -2,15 +2,15 @@
 
 import numpy as np
 import pandas as pd
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
 from evergreen.scaffold.assign_batches import AssignedRows
+from evergreen.scaffold.foretell_batches import Halves
 from evergreen.scaffold.profile_columns import ColumnFacts
 
 # Fewer batches, or values, grow by chance.
 _BATCHES, _VALUES = 4, 20
 _NEARLY = 0.98
-_SAMPLE = 10_000
+_ZONED = 2_000
 # Less is chance: on streams to which the day means nothing, up to half a hundredth of the error.
 _LOWER = 0.01
 _GROWING = 0.95
@@ -28,13 +28,13 @@ def find_clocks(
     :param whole_year: whether all months were seen: they come again, and what a file says of them may be of use.
     """
     found = {}
-    parts = _calendar_parts(event.values)
+    clocks = _clocks(event.values)
     for facts in columns:
         if facts.is_date and facts.name != event.name:
             if counts_on((event.values - facts.values).dt.total_seconds(), event.values, assigned):
                 found[facts.name] = f"the time from it to {event.name} only counts on from batch to batch"
         elif facts.is_number:
-            part = _part_of(facts.values.astype(float), parts)
+            part = _part_of(facts.values.astype(float), clocks)
             if part in ("month", "quarter") and whole_year:
                 continue
             if part in _LONG:
@@ -68,8 +68,8 @@ def counts_on(values: pd.Series, moments: pd.Series, assigned: AssignedRows) -> 
 
 def stands_in(columns: tuple[ColumnFacts, ...], part: str, moments: pd.Series) -> bool:
     """Whether a column is a part of the event time already."""
-    parts = _calendar_parts(moments)
-    return any(_part_of(facts.values.astype(float), parts).startswith(part) for facts in columns if facts.is_number)
+    clocks = _clocks(moments)
+    return any(_part_of(facts.values.astype(float), clocks).startswith(part) for facts in columns if facts.is_number)
 
 
 def varies_within(values: pd.Series, assigned: AssignedRows) -> bool:
@@ -88,30 +88,23 @@ def foretells(
 
     :param outcome: (rows,) the target as numbers, NaN where it is missing.
     """
-    usable = np.flatnonzero(outcome.notna() & part.notna() & (assigned.numbers >= 0))
-    usable = np.sort(np.random.default_rng(0).permutation(usable)[:_SAMPLE])
-    answer, odd = outcome.to_numpy(dtype=float)[usable], assigned.numbers[usable] % 2 == 1
-    if len(set(assigned.numbers[usable])) < _BATCHES or min(len(set(answer[odd])), len(set(answer[~odd]))) < 2:
+    halves = Halves.of(outcome, part.notna().to_numpy(), assigned, classification)
+    if halves is None:
         return True
-    numbers = [facts.values.to_numpy(dtype=float)[usable] for facts in columns if facts.is_number]
-    clock = part.to_numpy(dtype=float)[usable]
-    plain = np.column_stack(numbers or [np.zeros(len(usable))])
-    errors = [_error(features, answer, odd, classification) for features in (plain, np.column_stack([plain, clock]))]
+    numbers = [facts.values.to_numpy(dtype=float)[halves.rows] for facts in columns if facts.is_number]
+    plain = np.column_stack(numbers or [np.zeros(len(halves.rows))])
+    timed = np.column_stack([plain, part.to_numpy(dtype=float)[halves.rows]])
+    errors = [halves.sum_errors(features, {"max_iter": 60}) for features in (plain, timed)]
     return errors[1] < (1 - _LOWER) * errors[0]
 
 
-def _error(features: np.ndarray, answer: np.ndarray, odd: np.ndarray, classification: bool) -> float:
-    """The summed loss on either half, of a small model of the other."""
-    boosting = HistGradientBoostingClassifier if classification else HistGradientBoostingRegressor
-    summed = 0.0
-    for seen in (odd, ~odd):
-        model = boosting(max_iter=60, early_stopping=False, random_state=0).fit(features[seen], answer[seen])
-        if classification:
-            share = model.predict_proba(features[~seen])[:, 1].clip(1e-4, 1 - 1e-4)
-            summed += float(-np.log(np.where(answer[~seen] == 1, share, 1 - share)).sum())
-        else:
-            summed += float(np.abs(model.predict(features[~seen]) - answer[~seen]).sum())
-    return summed
+def _clocks(moments: pd.Series) -> list[dict[str, pd.Series]]:
+    """The parts of moments in UTC, then in the zones of the world: a file may have a moment in the one, its parts in
+    the other. Summer time is of some rows alone, so hours of a zone are found on a history of one season.
+    """
+    few = moments.iloc[np.sort(np.random.default_rng(0).permutation(len(moments))[:_ZONED])]
+    shifted = (few + pd.Timedelta(hours=hours) for hours in range(-11, 14) if hours)
+    return [_calendar_parts(moments), *(_calendar_parts(one) for one in shifted)]
 
 
 def _calendar_parts(moments: pd.Series) -> dict[str, pd.Series]:
@@ -124,10 +117,14 @@ def _calendar_parts(moments: pd.Series) -> dict[str, pd.Series]:
     }  # fmt: skip
 
 
-def _part_of(values: pd.Series, parts: dict[str, pd.Series]) -> str:
-    """The part of the event time that a column is in nearly all rows; empty if it is none."""
+def _part_of(values: pd.Series, clocks: list[dict[str, pd.Series]]) -> str:
+    """The part of the event time that a column is in nearly all rows; empty if it is none.
+
+    :param clocks: the parts in each zone in which the file may have them.
+    """
     if values.nunique() > 1:
-        for name, part in parts.items():
-            if (part == values).mean() >= _NEARLY and part.nunique() > 1:
-                return name
+        for parts in clocks:
+            for name, part in parts.items():
+                if (part == values.loc[part.index]).mean() >= _NEARLY and part.nunique() > 1:
+                    return name
     return ""

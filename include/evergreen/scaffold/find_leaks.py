@@ -1,12 +1,14 @@
 """Columns that may give the answer away: known too late, or the target in other words. Suspected, never proven."""
 
 import re
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
 from sklearn.metrics import r2_score, roc_auc_score
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
+from evergreen.scaffold.foretell_batches import as_number
 from evergreen.scaffold.profile_columns import ColumnFacts
 
 _SAMPLE = 10_000
@@ -14,6 +16,11 @@ _SAMPLE = 10_000
 _LEAST = 40
 _TELLING = 0.97
 _EXACT = 0.9999
+# Parts of one outcome are written down one after another, and now and then one of them is missing alone.
+_AGREEING = 0.9
+# Columns of which pairs are looked at, the most telling ones.
+_PAIRED = 12
+_PAIR_SAMPLE = 4_000
 # Of late labels: measured on bookings, whose lead time (0.9) made the log loss of what was learnt half as large again.
 _DUE = 0.8
 _AFTERWARDS = re.compile(
@@ -55,12 +62,15 @@ def find_leaks(
     )
     if not classification:
         leaks |= _find_exact_sum(numbers, answer, target)
+    scores = {}
     for name, facts in rest.items():
         if name not in leaks and len(answer) >= _LEAST:
-            score = _tells(_as_number(facts).iloc[labelled].to_numpy(), answer, classification)
+            scores[name] = score = _tells(as_number(facts).iloc[labelled].to_numpy(), answer, classification)
             if score >= _TELLING:
                 measure = "AUC" if classification else "R² of ranks"
                 leaks[name] = f"alone tells {target} ({measure} {score:.2f} on rows held out)"
+    told = sorted((name for name in numbers if name not in leaks and name in scores), key=scores.__getitem__)
+    leaks |= _find_pairs(numbers[told[::-1][:_PAIRED]], answer, target, classification)
     if classification:
         leaks |= _find_revisions(rest, outcome, target)
     return leaks
@@ -86,11 +96,11 @@ def _find_label_presence(
     for name, facts in columns.items():
         held = facts.values.notna().to_numpy()
         if _agree(held, is_labelled):
-            found[name] = f"is there where {target} is, and nowhere else"
+            found[name] = f"is there where {target} is, and hardly anywhere else"
         elif _agree(~held, is_labelled):
-            found[name] = f"is there only where {target} is missing"
+            found[name] = f"is there where {target} is missing, and hardly anywhere else"
         else:
-            score = _tells(_as_number(facts).to_numpy()[mixed], is_labelled[mixed].astype(float), True, weights)
+            score = _tells(as_number(facts).to_numpy()[mixed], is_labelled[mixed].astype(float), True, weights)
             if score >= least:
                 found[name] = f"tells which rows of a batch have {target} yet (AUC {score:.2f} on rows held out)"
     return found
@@ -100,7 +110,7 @@ def _agree(one: np.ndarray, other: np.ndarray) -> bool:
     """Whether two truths are nearly always the same, where they are rare as well as where they are common."""
     both, either = (one & other).sum(), (one | other).sum()
     neither, not_both = (~one & ~other).sum(), (~one | ~other).sum()
-    return bool(both >= _TELLING * either and neither >= _TELLING * not_both)
+    return bool(min(both / max(either, 1), neither / max(not_both, 1)) >= _AGREEING)
 
 
 def _find_later_dates(columns: dict[str, ColumnFacts], event_time: str) -> dict[str, str]:
@@ -129,6 +139,23 @@ def _find_exact_sum(numbers: pd.DataFrame, answer: np.ndarray, target: str) -> d
             word = shape if len(parts) > 1 else "multiple" if shape == "sum" else "power"
             return dict.fromkeys(parts, f"{target} is an exact {word}{with_others}")
     return {}
+
+
+def _find_pairs(numbers: pd.DataFrame, answer: np.ndarray, target: str, classification: bool) -> dict[str, str]:
+    """Two columns whose difference or ratio tells the target: it was made by comparing them."""
+    few = np.random.default_rng(0).permutation(len(answer))[:_PAIR_SAMPLE]
+    found: dict[str, str] = {}
+    for one, other in combinations(numbers.columns, 2):
+        first, second = (numbers[name].to_numpy()[few] for name in (one, other))
+        ratio = np.divide(first, second, out=np.full(len(few), np.nan), where=second != 0)
+        ways = {"difference": first - second, "ratio": ratio}
+        scores = {how: _tells(values, answer[few], classification) for how, values in ways.items()}
+        how = max(scores, key=scores.__getitem__)
+        if scores[how] >= _TELLING:
+            measure = "AUC" if classification else "R² of ranks"
+            told = f"the {how} of {one} and {other} tells {target} ({measure} {scores[how]:.2f} on rows held out)"
+            found = {one: told, other: told} | found
+    return found
 
 
 def _logarithms(numbers: pd.DataFrame, answer: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
@@ -161,17 +188,6 @@ def _fit(numbers: pd.DataFrame, answer: np.ndarray) -> float:
     shifted = answer - answer.mean()
     weights = np.linalg.lstsq(centred, shifted, rcond=None)[0]
     return float(1 - ((shifted - centred @ weights) ** 2).sum() / (shifted**2).sum())
-
-
-def _as_number(facts: ColumnFacts) -> pd.Series:
-    """A column as a tree reads it: categories in the order of their names, dates as seconds."""
-    if facts.is_date:
-        seconds: pd.Series = (facts.values - facts.values.min()).dt.total_seconds()
-        return seconds
-    if facts.is_number:
-        return facts.values.astype(float)
-    codes, _ = pd.factorize(facts.values, sort=True)
-    return pd.Series(np.where(codes < 0, np.nan, codes), dtype=float)
 
 
 def _tells(values: np.ndarray, answer: np.ndarray, classification: bool, weights: np.ndarray | None = None) -> float:

@@ -96,7 +96,8 @@ def describe_delays(delays: pd.Series, outcome: pd.Series, classification: bool,
     if not len(delays):
         return []
     middle, most = delays.quantile(0.5), delays.quantile(0.9)
-    told = [f"half of the labels came within {middle:.0f} {every}s, nine in ten within {most:.0f}"]
+    many = "" if round(middle) == 1 else "s"
+    told = [f"half of the labels came within {middle:.0f} {every}{many}, nine in ten within {most:.0f}"]
     values = outcome.loc[delays.index].astype(float)
     early, late = values[delays <= middle], values[delays > middle]
     if min(len(early), len(late)) >= 50:

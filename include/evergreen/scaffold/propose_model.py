@@ -16,6 +16,7 @@ from evergreen.scaffold.find_clocks import find_clocks, foretells, stands_in, va
 from evergreen.scaffold.find_keys import NAMES_A_ROW
 from evergreen.scaffold.find_leaks import find_leaks
 from evergreen.scaffold.follow_names import follow_names
+from evergreen.scaffold.foretell_batches import Arguments, choose_arguments
 from evergreen.scaffold.join_labels import LabelHistory, join_labels
 from evergreen.scaffold.profile_columns import ColumnFacts, profile_columns
 from evergreen.scaffold.propose_expectations import Proposed, propose_for_labels, propose_for_rows
@@ -34,6 +35,7 @@ class FeaturePlan:
 
     :param numbers, flags, categories, dates: columns by what becomes of them.
     :param calendar: expressions of the event time ``at``, by the name of the feature.
+    :param arguments: of the gradient boosting.
     """
 
     numbers: tuple[str, ...]
@@ -41,6 +43,7 @@ class FeaturePlan:
     categories: tuple[str, ...]
     dates: tuple[str, ...]
     calendar: dict[str, str]
+    arguments: Arguments
 
     @property
     def empty(self) -> bool:
@@ -147,8 +150,7 @@ def _select_columns(
     columns |= {name: _as_usable(columns[name]) for name in given.keep if name not in answers}
     usable = {name: facts for name, facts in columns.items() if name not in (*left_out, *chosen.key, target.name)}
     usable[event.name] = event
-    classification, outcome = chosen.task == "classification", target.values.astype(float)
-    late = labels is not None
+    classification, outcome, late = chosen.task == "classification", target.values.astype(float), labels is not None
     suspected = find_leaks(usable, event.name, target.name, outcome, classification, assigned.numbers, late)
     leaks = {name: why for name, why in suspected.items() if name not in given.keep}
     rest = [facts for name, facts in usable.items() if name not in (*leaks, *given.keep)]
@@ -203,7 +205,7 @@ def _counts_rows(facts: ColumnFacts, chosen: Chosen) -> bool:
 
 
 def _plan_features(declared: tuple[ColumnFacts, ...], chosen: Chosen, assigned: AssignedRows) -> FeaturePlan:
-    outcome = chosen.target.values.astype(float)
+    outcome, classification = chosen.target.values.astype(float), chosen.task == "classification"
 
     def of(*types: str) -> tuple[str, ...]:
         alone = chosen.key if len(chosen.key) == 1 else ()
@@ -223,9 +225,11 @@ def _plan_features(declared: tuple[ColumnFacts, ...], chosen: Chosen, assigned: 
         # One for all rows of a batch, it would name the batch.
         varies = varies_within(values, assigned) and not stands_in(declared, part, chosen.event.values)
         numbers = [facts for facts in declared if facts.name not in (*chosen.key, chosen.event.name)]
-        if varies and foretells(values, numbers, outcome, assigned, chosen.task == "classification"):
+        if varies and foretells(values, numbers, outcome, assigned, classification):
             calendar[part if part not in taken else f"{part}_of_event"] = expression
-    return FeaturePlan(of("integer", "float"), of("boolean"), of("category"), of("timestamp", "date"), calendar)
+    learnt = (of("integer", "float"), of("boolean"), of("category"), of("timestamp", "date"))
+    columns = [facts for facts in declared if any(facts.name in names for names in learnt)]
+    return FeaturePlan(*learnt, calendar, choose_arguments(columns, outcome, assigned, classification))
 
 
 def _find_seasonal(declared: tuple[ColumnFacts, ...], chosen: Chosen, assigned: AssignedRows) -> tuple[str, ...]:

@@ -94,10 +94,15 @@ def find_readings(texts: pa.Array, counts: np.ndarray, in_order: pa.Array) -> li
     orders = {form: _steps_back(in_order, form) for form in best} if len(best) > 1 else dict.fromkeys(best, 0.0)
     readings = []
     for form in best:
-        rivals = tuple((other, n) for other, n in read.items() if other != form and n)
+        rivals = tuple((other, n) for other, n in read.items() if other != form and n and not _alike(form, other))
         kind: Literal["timestamp", "date"] = "timestamp" if any(part in form for part in ("%H", "%I")) else "date"
         readings.append(DateReading(form, kind, read[form], rows, rivals, orders[form]))
     return readings
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether what reads in both formats is the same date: of the months, May has no shorter name."""
+    return one.replace("%B", "%b") == other.replace("%B", "%b")
 
 
 def _fitting(texts: pa.Array) -> list[str]:

@@ -2,14 +2,16 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from evergreen.config.fields import ColumnType
+from evergreen.config.fields import NUMBER_MARKS, ColumnType
 from evergreen.sources.casting import CastColumn, cast_column
+from evergreen.sources.number_text import to_bare
 
 # Dirt in a column of numbers is quarantined; above this share it is no column of numbers.
 _MOST = 0.99
@@ -18,6 +20,12 @@ _SAMPLES = 12
 _FORMATS = (
     (".", None), (",", None), (".", ","), (",", "."), (".", " "), (",", " "), (".", "'"), (",", "'"),
 )  # fmt: skip
+_CURRENCY = r"\p{Sc}|USD|EUR|GBP|CHF|JPY|CNY|INR|CAD|AUD"
+# A letter close behind a number is part of a code, such as 174A.
+_WITH_UNIT = (
+    rf"^\s*[+-]?\s*(?P<before>(?:{_CURRENCY})?)\s*[+-]?\.?\d[\d.,' \x{{a0}}\x{{202f}}]*?"
+    r"(?P<behind>(?:\s*[%‰°\p{Sc}][^\d\s]{0,9}|\s+\p{L}[^\d\s.,]{0,9}|\p{L}{2}[^\d\s.,]{0,8})?)\s*$"
+)
 _LOOK = {".": r"\.", ",": ",", " ": "[ \u00a0\u202f]", "'": "['\u2019]"}
 
 
@@ -42,7 +50,7 @@ class NumberReading:
     @property
     def declared(self) -> str:
         """How config.yaml says it."""
-        marks = {"decimal": self.type.decimal, "thousands": self.type.thousands}
+        marks = {name: getattr(self.type, name) for name in NUMBER_MARKS}
         return ", ".join(f'{name}: "{mark}"' for name, mark in marks.items() if mark) or "as it is"
 
 
@@ -53,6 +61,9 @@ def find_numbers(texts: pa.Array, counts: np.ndarray) -> list[NumberReading]:
     :param counts: (n,) how many rows hold each.
     :returns: those that read most; more than one where they read other numbers.
     """
+    unit = _find_unit(texts, counts)
+    if unit:
+        texts = pc.fill_null(to_bare(texts, unit), "")
     if not len(texts) or pc.any(pc.match_substring_regex(texts, r"^\s*[+-]?0\d")).as_py():
         return []
     types = [_typed("float", *marks) for marks in _FORMATS if _may_read(texts, *marks)]
@@ -67,7 +78,24 @@ def find_numbers(texts: pa.Array, counts: np.ndarray) -> list[NumberReading]:
         if not any(cast.equals(other) for other in values):
             values.append(cast)
             readings.append(_describe(texts, counts, declared, most, cast))
-    return readings
+    if not unit:
+        return readings
+    if len(readings) > 1 and pc.match_substring_regex(unit, rf"^({_CURRENCY})$").as_py():
+        # Money has no thousandths.
+        readings = [one for one in readings if one.type.type == "integer"]
+    return [replace(one, type=one.type.model_copy(update={"unit": unit})) for one in readings]
+
+
+def _find_unit(texts: pa.Array, counts: np.ndarray) -> str | None:
+    """The text that stands before or behind the number in nearly all values."""
+    if len(texts) < 2:
+        return None
+    parts = pc.extract_regex(texts, _WITH_UNIT)
+    before, behind = (pc.utf8_trim_whitespace(pc.struct_field(parts, side)) for side in ("before", "behind"))
+    units = pc.if_else(pc.equal(before, ""), behind, before)
+    totals = pd.Series(counts).groupby(units.to_pandas().to_numpy()).sum()
+    common = str(totals.idxmax()) if len(totals) else ""
+    return common if common and totals[common] >= _MOST * counts.sum() else None
 
 
 def reads_as_numbers(texts: pa.Array) -> bool:

@@ -9,6 +9,9 @@ import pandas as pd
 from evergreen.scaffold.profile_columns import ColumnFacts
 from evergreen.scaffold.read_files import HistoryFiles, path_is_parquet
 
+# A moment in UTC from the start of its day in any zone.
+_NEAR, _NEARLY = pd.Timedelta(hours=38), 0.98
+
 
 @dataclass(frozen=True)
 class DateParts:
@@ -22,6 +25,12 @@ class DateParts:
     month: str
     day: str
     form: str
+
+    def agree(self, columns: dict[str, ColumnFacts], moments: pd.Series) -> bool:
+        """Whether they are the day of a column of dates, in whatever zone."""
+        texts = [columns[name].values.astype(str) for name in (self.year, self.month, self.day)]
+        days = pd.to_datetime(texts[0] + "-" + texts[1] + "-" + texts[2], format=f"%Y-{self.form}-%d", errors="coerce")
+        return bool(((moments - days.dt.tz_localize(moments.dt.tz)).abs() <= _NEAR).mean() >= _NEARLY)
 
     def __str__(self) -> str:
         return f"{self.year}, {self.month}, {self.day}"

@@ -21,11 +21,13 @@ def write_number(plain: str, declared: ColumnType) -> str:
     whole, _, fraction = plain.partition(".")
     if declared.thousands:
         whole = f"{int(whole):,}".replace(",", declared.thousands)
-    return whole if declared.type == "integer" or not fraction else f"{whole}{declared.decimal or '.'}{fraction}"
+    number = whole if declared.type == "integer" or not fraction else f"{whole}{declared.decimal or '.'}{fraction}"
+    return f"{number} {declared.unit}" if declared.unit else number
 
 
 def to_plain(text: pa.Array, declared: ColumnType) -> pa.Array:
     """Numbers of a format with a decimal point alone; null where they are not written so."""
+    text = to_bare(text, declared.unit) if declared.unit else text
     whole, point = r"\d+", re.escape(declared.decimal or ".")
     mark = _THOUSANDS[declared.thousands] if declared.thousands else None
     if mark:
@@ -34,6 +36,13 @@ def to_plain(text: pa.Array, declared: ColumnType) -> pa.Array:
     plain = where(text, rf"^\s*[+-]?({whole}({point}\d*)?|{point}\d+)([eE][+-]?\d+)?\s*$")
     plain = pc.replace_substring_regex(plain, mark, "") if mark else plain
     return pc.replace_substring(plain, declared.decimal or ".", ".")
+
+
+def to_bare(text: pa.Array, unit: str) -> pa.Array:
+    """Texts without their unit; null where it does not stand there. A sign may stand before it as well: -$5."""
+    unit = re.escape(unit)
+    held = where(text, rf"^\s*[+-]?\s*{unit}|{unit}\s*$")
+    return pc.replace_substring_regex(held, rf"^([+-]?)\s*{unit}\s*|\s*{unit}$", r"\1")
 
 
 def exact_limit(given: pa.DataType) -> int:

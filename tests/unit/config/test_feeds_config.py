@@ -43,7 +43,7 @@ def test_a_query_returns_numbers_and_no_text_in_a_format(old, new, write_folder,
     text = text.replace('files: "labels_{batch:%Y-%m-%d}.csv"', "sql: SELECT :batch\n  database: DB")
     text = text[: text.index("source:")] + f"source: {QUERY}\n" + text[text.index("rows:") :]
     with pytest.raises(
-        ConfigInvalid, match="found decimal or thousands; valid: in files alone, a query returns numbers"
+        ConfigInvalid, match="found decimal, thousands, unit; valid: in files alone, a query returns numbers"
     ):
         load_model_folder(write_folder(name="query", config=text))
 

@@ -1,5 +1,7 @@
 """Which type a column gets, and which columns are left out, each with the reason."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -152,12 +154,41 @@ def test_suspected_leaks_are_named_and_left_out(propose):
     assert "price" in {facts.name for facts in proposal.declared}
 
 
+@pytest.mark.parametrize("made", ["compared", "divided"])
+def test_two_columns_that_the_target_was_made_of_are_leaks(made, propose):
+    random = np.random.default_rng(2)
+    mine, theirs = random.poisson(4, ROWS), random.poisson(4, ROWS) + 1
+    won = np.where(mine > theirs, "Yes", "No") if made == "compared" else (100 * mine / theirs).round()
+    proposal = propose(make_sales(amount=won, mine=mine, theirs=theirs))
+    assert set(proposal.leaks) == {"mine", "theirs"}
+    told = " of (mine and theirs|theirs and mine) tells amount"
+    assert all(re.match(f"the (difference|ratio){told}", why) for why in proposal.leaks.values())
+
+
+def test_what_is_written_down_with_the_outcome_is_a_leak_though_some_of_it_is_there_alone(propose):
+    random = np.random.default_rng(2)
+    lost = random.random(ROWS) < 0.2
+    left = lost & (random.random(ROWS) < 0.95)
+    frame = make_sales(amount=lambda f: f["amount"].where(~lost), taken=lambda f: random.normal(0, 1, ROWS).round(2))
+    frame["taken"] = frame["taken"].where(~left)
+    assert propose(frame).leaks == {"taken": "is there where amount is, and hardly anywhere else"}
+
+
+def test_the_day_of_another_zone_is_no_feature_either(propose):
+    at = pd.Timestamp("2024-01-01") + pd.to_timedelta(np.arange(ROWS) * 3, "h")
+    there = at - pd.Timedelta(hours=5)
+    frame = make_sales(sold_at=at.strftime("%Y-%m-%dT%H:%M:%SZ"), day=there.day, hour_there=there.hour)
+    proposal = propose(frame)
+    assert proposal.left_out == {"day": "is the day of the month of sold_at, which tells batches apart and not rows"}
+    assert "hour" not in proposal.features.calendar
+
+
 def test_columns_without_use_are_left_out_with_the_reason(propose):
     frame = make_sales(
         country="DE",
         empty="",
         note=lambda f: [f"Sold to customer number {i} at the counter, paid in cash" for i in range(ROWS)],
-        euro=lambda f: [f"{i},50 €" for i in range(ROWS)],
+        euro=lambda f: [f"({i}.50)" for i in range(ROWS)],
         row_no=lambda f: np.arange(ROWS),
         Known=lambda f: np.arange(ROWS) % 3,
         Shop=lambda f: f["shop"],
@@ -167,7 +198,7 @@ def test_columns_without_use_are_left_out_with_the_reason(propose):
         "country": "holds 'DE' alone",
         "empty": "holds no value",
         "note": "free text: 400 values in 400 rows, fewer than 10 rows each",
-        "euro": "numbers in a form that is not read, such as '0,50 €'; write the number alone",
+        "euro": "numbers in a form that is not read, such as '(0.50)'; write the number alone",
         "row_no": "another value in each row: it names rows, or counts them",
         "Known": "is a name of our own; rename it in the files to use it",
         "Shop": "differs from 'shop' in case alone, which the lake's tables do not tell apart; rename one",

@@ -15,6 +15,21 @@ def test_the_date_format_is_explicit_with_its_evidence(form, told, propose):
     assert proposal.chosen.event.readings[0].evidence.startswith("400 of 400 values read so")
 
 
+def test_a_month_that_has_no_shorter_name_is_no_other_reading(propose):
+    reading = propose(make_sales(sold_at=lambda f: pd.to_datetime(f["sold_at"]).dt.strftime("%d %b %Y"))).chosen.event
+    assert [(one.form, one.rivals) for one in reading.readings] == [("%d %b %Y", ())]
+
+
+def test_parts_of_a_date_are_no_question_where_a_column_has_it_whole(propose):
+    def parts(frame, hours):
+        there = pd.to_datetime(frame["sold_at"]) - pd.Timedelta(hours=hours)
+        return frame.assign(year=there.dt.year, month=there.dt.month, day=there.dt.day)
+
+    assert "a date also stands" not in propose(parts(make_sales(), 5)).chosen.remarks["sold_at"]
+    told = propose(parts(make_sales(), 24 * 40)).chosen.remarks["sold_at"]
+    assert "a date also stands in year, month, day" in told
+
+
 def swapped_days(frame):
     """Dates whose day and month are both at most 12, in no order."""
     random = np.random.default_rng(3)

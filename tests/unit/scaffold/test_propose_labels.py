@@ -42,7 +42,7 @@ def test_a_label_file_becomes_a_feed_and_what_tells_only_that_a_label_is_due_is_
     proposal = propose_model("sales", sales, given, take_proposal, labels)
     assert proposal.leaks == {
         "state": "tells which rows of a batch have good yet (AUC 1.00 on rows held out)",
-        "closed_by": "is there where good is, and nowhere else",
+        "closed_by": "is there where good is, and hardly anywhere else",
     }
     assert (proposal.chosen.key, proposal.left_out["told"]) == (("sale_id",), "comes with the label")
     missing = ROWS - labels.rows.num_rows

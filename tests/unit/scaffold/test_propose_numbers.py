@@ -64,3 +64,22 @@ def test_two_numbers_of_a_format_are_told_apart_by_their_size(tmp_path):
     frame.to_csv(tmp_path / "sales.csv", index=False, sep=";")
     declared = propose_german(tmp_path, keep=("price",)).chosen.target.type
     assert (declared.yes, declared.no) == (("10,5",), ("9,5",))
+
+
+def test_a_unit_is_declared_and_read_and_its_values_can_be_foretold(propose, tmp_path):
+    frame = make_sales(
+        amount=lambda f: [f"${value:,}" for value in (f["price"] * 1000).astype(int)],
+        length=lambda f: [f"{i % 50} min" for i in range(ROWS)],
+        code=lambda f: [f"{i % 9}A" for i in range(ROWS)],
+    )
+    proposal = propose(frame, keep=("price",))
+    config = load_model_folder(write_folder(proposal, tmp_path / "models")).config
+    assert config.labels.target["amount"] == ColumnType(type="float", thousands=",", unit="$")
+    assert config.rows.columns["length"] == ColumnType(type="integer", unit="min")
+    assert config.rows.columns["code"].type == "category"
+    assert proposal.chosen.target.values.tolist() == (frame["price"] * 1000).astype(int).tolist()
+
+
+def test_a_target_of_numbers_that_do_not_read_says_why(propose):
+    with pytest.raises(FolderNotWritten, match=r"--target amount: numbers in a form that is not read, such as '\("):
+        propose(make_sales(amount=lambda f: [f"({i}.5)" for i in range(ROWS)]))
