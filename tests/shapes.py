@@ -48,7 +48,7 @@ def make_tiny(folder: Path) -> Shape:
 
 
 def make_categorical(folder: Path) -> Shape:
-    """Text alone, with semicolons, in another encoding; yes or no, in German, is foretold."""
+    """Text alone, with semicolons, in another encoding; yes or no, in German, is predicted."""
     random = np.random.default_rng(3)
     rows = 16 * 7 * 20
     day = FIRST + pd.to_timedelta(np.arange(rows) // 20, "D") + pd.to_timedelta(random.integers(0, 1440, rows), "min")

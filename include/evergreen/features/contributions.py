@@ -69,7 +69,7 @@ def _by_shap(packed: PackedModel, features: pd.DataFrame, predictions: np.ndarra
     with own_code(f"SHAP of {named}", packed.spec.time_limit):
         explainer = _make_explainer(packed.estimator)
         found = np.asarray(explainer.shap_values(features, check_additivity=False), dtype=float)
-        # Of classes the last is the one that is foretold.
+        # Of classes the last is the one that is predicted.
         values = found[..., -1] if found.ndim == 3 else found
         base = float(np.ravel(explainer.expected_value)[-1])
     sums = base + values.sum(axis=1)

@@ -20,7 +20,7 @@ from evergreen.storage.model_from_code import predict_target
 from evergreen.storage.own_code import own_code
 from evergreen.storage.stores import Stores
 
-# Parts of the label batches: the first is learnt from only, each other one is foretold from those before it.
+# Parts of the label batches: the first is learnt from only, each other one is predicted from those before it.
 _PARTS = 4
 
 
@@ -57,7 +57,7 @@ def search_params(fitted: FittedModel, target: pd.Series) -> Search:
     """Try sets of parameters on inner splits by the arrival of labels, and choose the one of the smallest loss.
 
     Parameters of estimator.py are tried first, and stay where none is better. Each split learns from the label batches
-    before those that it foretells, as the loop does; the holdout takes no part. The same rows and seed give the same,
+    before those that it predicts, as the loop does; the holdout takes no part. The same rows and seed give the same,
     unless ``search.seconds`` ends it.
 
     :param fitted: the model by the parameters of estimator.py.
@@ -133,7 +133,7 @@ def suggest_params(spec: ModelSpec, folder: Path, trial: Any) -> dict[str, Param
 
 
 def _split(spec: ModelSpec, known: np.ndarray, target: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Positions to learn from and to foretell; names of batches sort as time does."""
+    """Positions to learn from and to predict; names of batches sort as time does."""
     parts = [part for part in np.array_split(np.unique(known), _PARTS) if len(part)]
     for part in parts[1:]:
         before, here = np.flatnonzero(known < part[0]), np.flatnonzero(np.isin(known, part))
@@ -148,7 +148,7 @@ def _measure(
     target: pd.Series,
     splits: list[tuple[np.ndarray, np.ndarray]],
 ) -> float:
-    """The mean loss over all that is foretold."""
+    """The mean loss over all that is predicted."""
     losses = []
     for before, here in splits:
         estimator = fit_estimator(spec, folder, features.iloc[before], target.iloc[before], 0)

@@ -131,7 +131,7 @@ class Chooser:
             and not (facts.unique and facts.type is not None and facts.type.type == "integer")
             and (facts.is_number or (facts.type is not None and facts.type.type == "boolean"))
         }
-        question = Question("--target", "Which column is to be foretold?", candidates)
+        question = Question("--target", "Which column is to be predicted?", candidates)
         return self._settle(question, self.given.target, lambda name: self._check_target(name, event))
 
     def _check_target(self, name: str, event: ColumnFacts | None) -> ColumnFacts:
@@ -141,7 +141,7 @@ class Chooser:
         if facts.distinct < 2:
             raise UnfitError(f"--target {name}: holds one value alone; there is nothing to learn")
         if facts.is_date:
-            raise UnfitError(f"--target {name}: holds dates; write what is to be foretold as a number, such as days")
+            raise UnfitError(f"--target {name}: holds dates; write what is to be predicted as a number, such as days")
         if facts.type is not None and facts.type.type == "boolean":
             return facts
         if facts.is_number and (facts.distinct > 2 or self.given.task == "regression"):

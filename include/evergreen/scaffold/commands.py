@@ -51,7 +51,7 @@ def split(
 @click.option(
     "--decimal", multiple=True, metavar="[COLUMN=]MARK", help="What stands before a fraction, where it is unclear."
 )
-@click.option("--target", help="The column to be foretold.")
+@click.option("--target", help="The column to be predicted.")
 @click.option("--every", type=click.Choice(get_args(Every)), help="How long a batch is.")
 @click.option(
     "--task", type=click.Choice(["regression", "classification"]), help="By default what the target asks for."

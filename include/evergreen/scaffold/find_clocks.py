@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from evergreen.scaffold.assign_batches import AssignedRows
-from evergreen.scaffold.foretell_batches import Halves
+from evergreen.scaffold.compare_on_history import Halves
 from evergreen.scaffold.profile_columns import ColumnFacts
 
 # Fewer batches, or values, grow by chance.
@@ -78,12 +78,12 @@ def varies_within(values: pd.Series, assigned: AssignedRows) -> bool:
     return bool(values[inside].groupby(assigned.numbers[inside]).nunique().median() > 1)
 
 
-def foretells(
+def predicts(
     part: pd.Series, columns: list[ColumnFacts], outcome: pd.Series, assigned: AssignedRows, classification: bool
 ) -> bool:
     """Whether a part of the event time lowers the error on batches that were not learnt from.
 
-    Every other batch is learnt from, the part beside all columns of numbers, and the others are foretold; then the
+    Every other batch is learnt from, the part beside all columns of numbers, and the others are predicted; then the
     other way round. Where there are too few batches to tell, it is taken.
 
     :param outcome: (rows,) the target as numbers, NaN where it is missing.

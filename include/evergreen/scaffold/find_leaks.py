@@ -8,7 +8,7 @@ import pandas as pd
 from sklearn.metrics import r2_score, roc_auc_score
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from evergreen.scaffold.foretell_batches import as_number
+from evergreen.scaffold.compare_on_history import as_number
 from evergreen.scaffold.profile_columns import ColumnFacts
 
 _SAMPLE = 10_000
@@ -191,7 +191,7 @@ def _fit(numbers: pd.DataFrame, answer: np.ndarray) -> float:
 
 
 def _tells(values: np.ndarray, answer: np.ndarray, classification: bool, weights: np.ndarray | None = None) -> float:
-    """How well a small tree on one column alone foretells the answer on the rows it has not seen.
+    """How well a small tree on one column alone predicts the answer on the rows it has not seen.
 
     :param weights: of each row, for a classification.
     """

@@ -141,7 +141,7 @@ def has_levels(values: pd.Series, assigned: AssignedRows) -> bool:
 
 def _expect_truths(target: ColumnFacts) -> Proposed:
     arguments = {"column": target.name, "value_set": [0, 1], "severity": "warning"}
-    return Proposed("expect_column_values_to_be_in_set", arguments, "what classification foretells")
+    return Proposed("expect_column_values_to_be_in_set", arguments, "what classification predicts")
 
 
 def _down(value: float) -> float | int:

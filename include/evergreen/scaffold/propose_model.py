@@ -12,11 +12,11 @@ from evergreen.errors import FolderNotWritten
 from evergreen.scaffold.answers import Answers, Ask, Chosen
 from evergreen.scaffold.assign_batches import AssignedRows, assign_batches
 from evergreen.scaffold.choose_answers import Chooser
-from evergreen.scaffold.find_clocks import find_clocks, foretells, stands_in, varies_within
+from evergreen.scaffold.compare_on_history import Arguments, choose_arguments
+from evergreen.scaffold.find_clocks import find_clocks, predicts, stands_in, varies_within
 from evergreen.scaffold.find_keys import NAMES_A_ROW
 from evergreen.scaffold.find_leaks import find_leaks
 from evergreen.scaffold.follow_names import follow_names
-from evergreen.scaffold.foretell_batches import Arguments, choose_arguments
 from evergreen.scaffold.join_labels import LabelHistory, join_labels
 from evergreen.scaffold.profile_columns import ColumnFacts, profile_columns
 from evergreen.scaffold.propose_expectations import Proposed, propose_for_labels, propose_for_rows
@@ -225,7 +225,7 @@ def _plan_features(declared: tuple[ColumnFacts, ...], chosen: Chosen, assigned: 
         # One for all rows of a batch, it would name the batch.
         varies = varies_within(values, assigned) and not stands_in(declared, part, chosen.event.values)
         numbers = [facts for facts in declared if facts.name not in (*chosen.key, chosen.event.name)]
-        if varies and foretells(values, numbers, outcome, assigned, classification):
+        if varies and predicts(values, numbers, outcome, assigned, classification):
             calendar[part if part not in taken else f"{part}_of_event"] = expression
     learnt = (of("integer", "float"), of("boolean"), of("category"), of("timestamp", "date"))
     columns = [facts for facts in declared if any(facts.name in names for names in learnt)]

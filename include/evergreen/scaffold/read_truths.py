@@ -36,7 +36,7 @@ def find_truths(texts: pa.Array, counts: np.ndarray) -> ColumnType | None:
 
 
 def name_truths(texts: pd.Series, numbers: pd.Series | None) -> tuple[ColumnType, str]:
-    """Two values as a boolean: the larger number is the one to be foretold, or the rarer text.
+    """Two values as a boolean: the larger number is the one to be predicted, or the rarer text.
 
     :param texts: (rows,) a column without its nulls.
     :param numbers: (rows,) what they read as, where they are numbers.
@@ -48,5 +48,7 @@ def name_truths(texts: pd.Series, numbers: pd.Series | None) -> tuple[ColumnType
     yes = tuple(text for text in values.index if text in largest)
     no = tuple(text for text in values.index if text not in yes)
     told = [f"{' or '.join(words)} ({values[list(words)].sum():,} rows)" for words in (yes, no)]
-    remark = f"{told[0]} is foretold, {told[1]} is not; if it is the other way round, exchange them under labels.target"
+    remark = (
+        f"{told[0]} is predicted, {told[1]} is not; if it is the other way round, exchange them under labels.target"
+    )
     return ColumnType(type="boolean", yes=yes, no=no), remark

@@ -64,12 +64,12 @@ def test_answers_are_held_against_the_data(flags, told, propose):
     [
         (["Yes", "No"], ("Yes",), ("No",), ""),
         (["n", "y"], ("y",), ("n",), ""),
-        (["<=50K", ">50K"], (">50K",), ("<=50K",), ">50K (80 rows) is foretold, <=50K (320 rows) is not; if it is"),
+        (["<=50K", ">50K"], (">50K",), ("<=50K",), ">50K (80 rows) is predicted, <=50K (320 rows) is not; if it is"),
         (
             [1, 2],
             ("2",),
             ("1",),
-            "2 (80 rows) is foretold, 1 (320 rows) is not; if it is",
+            "2 (80 rows) is predicted, 1 (320 rows) is not; if it is",
         ),
     ],
     ids=str,

@@ -94,7 +94,7 @@ def test_what_tells_the_time_is_no_feature(propose):
         ("week", 0, 0, []),
     ],
 )
-def test_hour_and_weekday_are_features_where_they_vary_within_a_batch_and_foretell(
+def test_hour_and_weekday_are_features_where_they_vary_within_a_batch_and_predict(
     every, by_hour, by_weekday, parts, propose
 ):
     at = pd.Timestamp("2024-01-01") + pd.to_timedelta(np.arange(ROWS) * 5, "h")

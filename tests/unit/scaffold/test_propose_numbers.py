@@ -66,7 +66,7 @@ def test_two_numbers_of_a_format_are_told_apart_by_their_size(tmp_path):
     assert (declared.yes, declared.no) == (("10,5",), ("9,5",))
 
 
-def test_a_unit_is_declared_and_read_and_its_values_can_be_foretold(propose, tmp_path):
+def test_a_unit_is_declared_and_read_and_its_values_can_be_predicted(propose, tmp_path):
     frame = make_sales(
         amount=lambda f: [f"${value:,}" for value in (f["price"] * 1000).astype(int)],
         length=lambda f: [f"{i % 50} min" for i in range(ROWS)],

@@ -1,4 +1,4 @@
-"""What lowers the error on batches that were not learnt from: tried on the history, one half foretold by the other."""
+"""What lowers the error on batches that were not learnt from: tried on the history, one half predicted by the other."""
 
 from dataclasses import dataclass
 from typing import Self
