@@ -1,8 +1,9 @@
-"""When the open verdict's attempt is due: on batch time, with a holdout that the champion has not learnt from."""
+"""Attempts: when one is due, on batch time, with a holdout that the champion has not learnt from; what came of it."""
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from evergreen.config.contract import ModelConfig
 from evergreen.errors import Refused
@@ -26,6 +27,36 @@ class DueAttempt:
 
     verdict: str
     as_of: str
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A trained challenger.
+
+    :param run: id of its MLflow run; None where none could be fitted, or the attempt was judged before.
+    :param trained_on: first and last label batch; None where none came before the holdout.
+    :param rows: labelled rows that it learnt from.
+    :param why: why there is no run, if there is none.
+    :param fault: whether that is the folder's code, which somebody has to mend.
+    :param window: the window that did best, and by window that was tried the mean loss on the holdout.
+    :param seconds: CPU seconds that it took.
+    :param refresh: whether it would be the champion once more, and was not fitted.
+    :param searched: what a search for parameters came to, as ``SearchedParams`` has it; None without one.
+    """
+
+    run: str | None
+    trained_on: tuple[str, str] | None
+    rows: int
+    why: str = ""
+    fault: bool = False
+    window: str = ""
+    tried: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    refresh: bool = False
+    searched: dict[str, Any] | None = None
+
+
+NO_LABELS = TrainResult(None, None, 0, "no labels are known before the holdout")
 
 
 def find_open_verdict(config: ModelConfig, stores: Stores) -> VerdictRecord | None:

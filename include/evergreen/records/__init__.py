@@ -18,8 +18,6 @@ from evergreen.records.attempts import (
     GroupReport,
     Judgement,
     PackedRecord,
-    PromotionRecord,
-    ReproductionRecord,
     SearchedParams,
     SliceJudgement,
 )
@@ -50,6 +48,7 @@ from evergreen.records.incidents import (
     Told,
     Words,
 )
+from evergreen.records.promotions import PromotionRecord, ReproductionRecord
 from evergreen.records.removals import (
     ForgettingRecord,
     ForgottenFile,

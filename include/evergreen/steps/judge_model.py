@@ -8,11 +8,10 @@ from evergreen.errors import NotReady
 from evergreen.features.label_batches import label_batches
 from evergreen.features.labelled import match_labels
 from evergreen.incidents import MEND_CODE, report, resolve
-from evergreen.judging.attempts import DueAttempt
+from evergreen.judging.attempts import DueAttempt, TrainResult
+from evergreen.judging.compare_challenger import Case, Finding, compare_challenger, compare_own_code
 from evergreen.judging.promotions import promotion_decided
 from evergreen.records import AttemptRecord, Judgement, PromotionRecord, SearchedParams, Words
-from evergreen.steps.compare_challenger import Case, Finding, compare_challenger, compare_own_code
-from evergreen.steps.train_model import TrainResult
 from evergreen.storage.stores import Stores, stores_of
 
 

@@ -1,7 +1,6 @@
 """Score a batch."""
 
 import logging
-from contextlib import suppress
 from dataclasses import dataclass
 
 import pandas as pd
@@ -16,23 +15,19 @@ from evergreen.errors import (
     EvergreenError,
     FeaturesInvalid,
     ModelIncompatible,
-    NotReady,
-    Outage,
-    Refused,
 )
-from evergreen.features.building import build_features, call_predict, claimed_data, list_readable_data
-from evergreen.features.generations import missing_columns
-from evergreen.features.online import prepare_views
+from evergreen.features.building import build_features, call_predict, claimed_data
 from evergreen.features.rowwise import find_streamable, predict_pieces
 from evergreen.incidents import report, resolve
 from evergreen.judging.attempts import find_due_attempt
+from evergreen.judging.claims import load_champion, make_claim
 from evergreen.judging.promotions import promotion_serving
-from evergreen.records import ClaimRecord, DataRecord, PromotionRecord, Unscored, Words
+from evergreen.records import ClaimRecord, PromotionRecord, Words
 from evergreen.storage.lake import describe
 from evergreen.storage.packed_model import PackedModel
 from evergreen.storage.removals import tell_removed
 from evergreen.storage.revisions import is_scored, scored_partition, sealed_batch
-from evergreen.storage.stores import Stores, missing_database, stores_of
+from evergreen.storage.stores import Stores, stores_of
 
 _logger = logging.getLogger(__name__)
 # Batches that may pass before an attempt that is due and not made is reported.
@@ -68,13 +63,13 @@ def score_batch(model: ModelFolder, at: Locations, batch: str) -> ScoreResult:
         return ScoreResult(claim, 0, removed)
     if claim is None:
         _tell_overdue(model, stores, batch)
-        claim = stores.ledger.put(_claim(model, stores, batch))
+        claim = stores.ledger.put(make_claim(model, stores, batch))
     if claim.version is None or claim.promotion is None:
         _tell_unscored(model, stores, claim)
         return ScoreResult(claim, 0)
     try:
         promotion = stores.ledger.require(PromotionRecord, "champion", claim.promotion - 1)
-        packed = _load_champion(model, stores, promotion, batch)
+        packed = load_champion(model, stores, promotion, batch)
     except ModelIncompatible as error:
         if not _is_given_up(stores, claim):
             raise
@@ -155,42 +150,6 @@ def put_predictions(model: ModelFolder, stores: Stores, claim: ClaimRecord, pred
     return predicted[1]
 
 
-def _load_champion(model: ModelFolder, stores: Stores, promotion: PromotionRecord, batch: str) -> PackedModel:
-    """The version that is to score a batch.
-
-    :raises ModelIncompatible: if it cannot be loaded. Nobody scores the batch then: it waits until the files are
-        restored, or another version serves.
-    """
-    try:
-        return stores.models.load_promoted(promotion)
-    except ModelIncompatible as error:
-        words = Words(
-            f"{model.id}: batch {batch} has no predictions: {error}.",
-            "Nothing of that version was run; this batch and those after it wait.",
-            "Restore what it names, or `evergreen rollback`; then clear score_batch, or run it again.",
-        )
-        report(stores.ledger, "unscored", batch, words)
-        raise
-
-
-def _require_new(model: ModelFolder, stores: Stores) -> None:
-    """Refuse to begin anew what has a history: its lake was lost, or is kept elsewhere.
-
-    :raises Refused: if MLflow knows a promotion of the model, and the ledger none.
-    """
-    number = 0
-    # While MLflow is down a model that is new need not wait for it.
-    with suppress(Outage):
-        number = 0 if missing_database(stores.at) else stores.models.champion()[1]
-    if number:
-        raise Refused(
-            f"model {model.id}: the ledger at {stores.at.lake} has none, and MLflow at {stores.at.tracking_uri} "
-            f"knows promotion {number} of {stores.models.name}: the lake was lost, or is elsewhere. Set EVERGREEN_LAKE "
-            "or restore it from a backup (docs/runbook.md#when-state-is-damaged); to begin anew, delete the registered "
-            "model in MLflow, or choose another EVERGREEN_ENV"
-        )
-
-
 def _tell_unscored(model: ModelFolder, stores: Stores, claim: ClaimRecord) -> None:
     """Report a batch with rows that nobody scored; one without has an incident of its own where that is a fault."""
     record = sealed_batch(stores.ledger, "rows", claim.as_of, claim.as_of)
@@ -219,44 +178,3 @@ def _tell_overdue(model: ModelFolder, stores: Stores, batch: str) -> None:
         f"Look whether {model.id}__retrain and evergreen__watch are paused or fail.",
     )
     report(stores.ledger, "overdue", batch, words)
-
-
-def _claim(model: ModelFolder, stores: Stores, batch: str) -> ClaimRecord:
-    calendar, ledger = model.config.calendar, stores.ledger
-    record = sealed_batch(ledger, "rows", batch, batch)
-    if record is None:
-        raise NotReady(f"model {model.id}: the rows of batch {batch} are not sealed; validate them first")
-    promotion = promotion_serving(ledger, batch)
-    if promotion is None and calendar.index(batch) == 0:
-        _require_new(model, stores)
-    # Before all else: what keeps it from being loaded is told at each batch, not that the batch before was not scored.
-    spec = _load_champion(model, stores, promotion, batch).spec if promotion is not None else None
-    before = calendar.shift(batch, -1)
-    if calendar.index(batch) > 0 and ledger.get(ClaimRecord, before) is None:
-        raise NotReady(f"model {model.id}: batch {before} has not been claimed; score it before {batch}")
-    today = model.config.data_schema
-    # What today's folder looks back on is listed as well: challengers learn from what was listed here.
-    lookback = max(model.config.features.lookback, spec.lookback if spec is not None else 0)
-    data, cut = list_readable_data(today, stores, batch, lookback)
-    views, declared = spec.views if spec is not None else {}, model.config.features.views
-    values, failed = prepare_views(views, declared, stores, calendar.moment(batch), calendar.end(batch))
-    data = DataRecord.listing([*data.partitions, *values])
-    ledger.put(data)
-    claim = ClaimRecord(as_of=batch, revision=0, version=None, promotion=None, why="", data=data.id, label_cut=cut)
-
-    def by_nobody(unscored: Unscored, why: str) -> ClaimRecord:
-        return claim.model_copy(update={"unscored": unscored, "why": why})
-
-    if record.state != "published":
-        return by_nobody(record.state, f"batch {record.state}")
-    if record.clean == 0:
-        return by_nobody("empty", "batch without a clean row")
-    if promotion is None or spec is None:
-        return by_nobody("no champion", "no champion yet")
-    if unknown := missing_columns(today, spec.data_schema(today)):
-        why = f"version {promotion.version} reads {', '.join(unknown)}, as config.yaml does not say"
-        return by_nobody("unreadable", why)
-    if failed:
-        return by_nobody("failed", f"version {promotion.version} reads what could not be computed: {failed}")
-    why = f"promotion {promotion.number}, in force from {promotion.effective_from}"
-    return claim.model_copy(update={"version": promotion.version, "promotion": promotion.number, "why": why})

@@ -1,17 +1,13 @@
-"""The lake: Delta tables with one partition per batch and revision, and the raw files beside them."""
+"""The lake: Delta tables with one partition per batch and revision."""
 
-import glob
-import io
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
-import obstore
 import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
-from obstore.exceptions import NotFoundError
 
 from evergreen.errors import Outage, SchemaChanged, SourceChanged
 from evergreen.records import VIEWS, Partition
@@ -26,8 +22,9 @@ from evergreen.storage.delta_log import (
     holds_partition,
     where,
 )
-from evergreen.storage.objects import delta_options, find_object, flush_files, open_store, reached
-from evergreen.storage.pieces import PartitionPieces, StoredFile, other_content, scan_columns
+from evergreen.storage.lake_files import LakeFiles
+from evergreen.storage.objects import delta_options
+from evergreen.storage.pieces import PartitionPieces, other_content, scan_columns
 
 _TRIES = 8
 _CACHED_BYTES = 256 * 1024 * 1024
@@ -36,8 +33,8 @@ MakePieces = Callable[[], Iterator[pa.Table]]
 ContentsLeft = Callable[[Partition], Collection[str]]
 
 
-class Lake:
-    """The tables of one model.
+class Lake(LakeFiles):
+    """The tables of one model, and its files.
 
     A partition is one revision of one batch: it is written whole and atomically, and never replaced by other rows, so
     what a record names stays readable by any later version of the table, and by any vacuum.
@@ -49,14 +46,10 @@ class Lake:
     """
 
     def __init__(self, uri: str, env: str, model_id: str, left: ContentsLeft = lambda _: ()) -> None:
+        super().__init__(uri, env, model_id)
         self._left = left
         self._tables = f"{uri.rstrip('/')}/tables/{env}"
         self._root = f"{self._tables}/{model_id}"
-        self._raw = f"{env}/{model_id}"
-        self._raw_uri = f"{uri.rstrip('/')}/raw"
-        self._store = open_store(self._raw_uri)
-        self._reports = open_store(f"{uri.rstrip('/')}/reports")
-        self._statistics = open_store(f"{uri.rstrip('/')}/statistics")
         self._types: dict[str, dict[str, pa.DataType]] = {}
         self._opened: dict[str, DeltaTable] = {}
         self._cache: ByteCache[pa.Table] = ByteCache(_CACHED_BYTES, lambda rows: int(rows.nbytes))
@@ -225,61 +218,6 @@ class Lake:
             uri = self.table_uri(table)
             self._opened[table] = DeltaTable(uri, storage_options=delta_options(uri))
         return self._opened[table]
-
-    def put_raw(self, path: str, content: bytes) -> str:
-        """Keep a file as it came; returns its path in the lake."""
-        with reached(f"raw file {path}"):
-            obstore.put(self._store, f"{self._raw}/{path}", io.BytesIO(content))
-            flush_files(self._raw_uri, glob.escape(f"{self._raw}/{path}"))
-        return path
-
-    def get_raw(self, path: str) -> bytes:
-        """A file as it came.
-
-        :raises SourceChanged: if it is gone.
-        """
-        content = find_object(self._store, f"{self._raw}/{path}", f"raw file {path}")
-        if content is None:
-            raise SourceChanged(f"raw file {path} is gone from the lake; restore it")
-        return content
-
-    def open_raw(self, path: str) -> StoredFile:
-        """A file as it came, to be read range by range.
-
-        :raises SourceChanged: if it is gone.
-        """
-        try:
-            with reached(f"raw file {path}"):
-                return StoredFile(self._store, f"{self._raw}/{path}")
-        except (FileNotFoundError, NotFoundError) as error:
-            raise SourceChanged(f"raw file {path} is gone from the lake; restore it") from error
-
-    def put_statistics(self, partition: Partition, content: bytes) -> None:
-        """Keep the statistics of a partition."""
-        with reached(f"statistics of {_statistics_path(partition)}"):
-            obstore.put(self._statistics, f"{self._raw}/{_statistics_path(partition)}", content)
-
-    def get_statistics(self, partition: Partition) -> bytes | None:
-        """The statistics of a partition; None where none are kept."""
-        path = _statistics_path(partition)
-        return find_object(self._statistics, f"{self._raw}/{path}", f"statistics of {path}")
-
-    def put_report(self, name: str, content: str) -> str:
-        """Keep an HTML report; returns its path below the lake."""
-        with reached(f"report {name}"):
-            obstore.put(self._reports, f"{self._raw}/{name}", content.encode())
-        return f"reports/{self._raw}/{name}"
-
-    def get_report(self, name: str) -> str | None:
-        """An HTML report, None where there is none of the name."""
-        content = find_object(self._reports, f"{self._raw}/{name}", f"report {name}")
-        return content.decode() if content is not None else None
-
-
-def _statistics_path(partition: Partition) -> str:
-    """Below the model: by what names the rows, so that other rows never have them."""
-    content = partition.content.replace(":", "-")
-    return f"{partition.table}/{partition.batch}.{partition.revision}.{content}.arrows"
 
 
 def describe(**facts: Any) -> dict[str, str]:

@@ -31,8 +31,8 @@ class JudgeModelOperator(AttemptOperator):
 
     def run_step(self, model: ModelFolder, at: Locations, context: Context) -> dict[str, Any]:
         """Judge."""
+        from evergreen.judging.attempts import TrainResult
         from evergreen.steps.judge_model import judge_model
-        from evergreen.steps.train_model import TrainResult
 
         said, span = dict(self.trained), self.trained["trained_on"]
         page = said.pop("page", "")

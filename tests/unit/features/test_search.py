@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from evergreen.errors import ExtraMissing
-from evergreen.judging.attempts import DueAttempt
+from evergreen.judging.attempts import DueAttempt, TrainResult
 from evergreen.records import AttemptRecord
 from evergreen.steps.judge_model import judge_model
 from evergreen.steps.promote_model import promote_model
 from evergreen.steps.register_model import register_model
 from evergreen.steps.reproduce_model import reproduce_model
-from evergreen.steps.train_model import TrainResult, train_model
+from evergreen.steps.train_model import train_model
 from tests.unit.small_loop import SmallLoop, day, doubled
 
 # As it is, it learns next to nothing but the mean.

@@ -10,8 +10,9 @@ from evergreen.features import trial
 from evergreen.features.labelled import match_labels
 from evergreen.features.packing import Recipe
 from evergreen.features.trial import try_code
-from evergreen.steps import train_model as step
+from evergreen.judging import fit_windows
 from evergreen.steps.judge_model import judge_model
+from evergreen.steps.train_model import train_model
 from tests.unit.small_loop import ESTIMATOR, FEATURES, SmallLoop, day, doubled
 
 EXITS = "import os\n\n\ndef build_features(batch, history):\n    os._exit(7)\n"
@@ -67,13 +68,13 @@ def test_a_process_that_hangs_without_any_work_says_nothing_of_the_code(run_code
 def test_code_that_was_fitted_is_not_tried_again(tmp_path, monkeypatch):
     """The first challenger is; the next of the same code is not, and the first of other code is."""
     tried = []
-    monkeypatch.setattr(step, "try_code", lambda recipe, *_: tried.append(recipe.code["features.py"]))
+    monkeypatch.setattr(fit_windows, "try_code", lambda recipe, *_: tried.append(recipe.code["features.py"]))
     loop = SmallLoop.under(tmp_path)
     for number in (1, 2, 3, 4):
         loop.take(doubled, number)
         if number > 1:
             due = loop.ask(number)
-            judge_model(loop.model, loop.at, due, step.train_model(loop.model, loop.at, due))
+            judge_model(loop.model, loop.at, due, train_model(loop.model, loop.at, due))
         if number == 3:
             edited = {**loop.model.code, "features.py": f"{FEATURES}# edited\n"}
             loop = replace(loop, model=replace(loop.model, code=edited))

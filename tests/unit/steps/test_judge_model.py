@@ -10,13 +10,12 @@ import pytest
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import NotReady
-from evergreen.judging.attempts import DueAttempt
+from evergreen.judging.attempts import DueAttempt, TrainResult
 from evergreen.records import AttemptRecord
 from evergreen.replay.history import History
 from evergreen.replay.measured_history import collect_history
 from evergreen.replay.status import describe_version
 from evergreen.steps.judge_model import judge_model
-from evergreen.steps.train_model import TrainResult
 from evergreen.storage.stores import open_stores
 from tests.short_loop import STREAM, run, short_model
 from tests.unit.small_loop import Law, SmallLoop

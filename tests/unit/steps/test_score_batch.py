@@ -17,9 +17,10 @@ from evergreen.errors import SourceChanged
 from evergreen.features.building import build_features, call_predict
 from evergreen.features.rowwise import find_streamable
 from evergreen.incidents import last_incident
+from evergreen.judging.claims import make_claim
 from evergreen.judging.promotions import promotion_serving
 from evergreen.records import BatchRecord, ClaimRecord, PromotionRecord
-from evergreen.steps.score_batch import _claim, score_batch
+from evergreen.steps.score_batch import score_batch
 from evergreen.storage.pieces import ROWS
 from evergreen.storage.revisions import scored_partition
 from evergreen.storage.stores import open_stores
@@ -162,7 +163,7 @@ def test_a_batch_is_scored_by_the_version_that_claimed_it_whatever_serves_by_the
     promote(model, at, learnt=300)
     seal_rows(model, at, DAY, make_rows(50))
     stores = open_stores(at, model.id)
-    claim = stores.ledger.put(_claim(model, stores, DAY))
+    claim = stores.ledger.put(make_claim(model, stores, DAY))
     newer = promote(make_model(tmp_path, iterations=2), at, learnt=300)
     first = stores.ledger.last(PromotionRecord, "champion")
     stores.ledger.put(first.model_copy(update={"number": 2, "version": newer}))

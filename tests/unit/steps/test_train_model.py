@@ -9,11 +9,12 @@ from mlflow import MlflowClient
 
 from evergreen.errors import NotReady
 from evergreen.features.evidence import packed_hashes
+from evergreen.judging.attempts import TrainResult
 from evergreen.judging.holdout import choose_holdout
 from evergreen.records import AttemptRecord, PromotionRecord
 from evergreen.steps.judge_model import judge_model
 from evergreen.steps.register_model import register_model
-from evergreen.steps.train_model import TrainResult, train_model
+from evergreen.steps.train_model import train_model
 from evergreen.storage.lease import hold_lease
 from tests.short_loop import registry
 from tests.unit.small_loop import (

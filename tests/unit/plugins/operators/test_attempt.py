@@ -10,10 +10,9 @@ from airflow_evergreen.operators.promote_model import PromoteModelOperator
 from airflow_evergreen.operators.register_model import RegisterModelOperator
 from airflow_evergreen.operators.train_model import TrainModelOperator
 from evergreen.errors import ApprovalMissing
-from evergreen.judging.attempts import DueAttempt
+from evergreen.judging.attempts import DueAttempt, TrainResult
 from evergreen.records import AttemptRecord, Judgement, PromotionRecord
 from evergreen.steps.register_model import RegisterResult
-from evergreen.steps.train_model import TrainResult
 from evergreen.storage.model_store import ModelStore
 
 ATTEMPT = {"verdict": "2024-01-14.0", "as_of": "2024-01-18", "run": 1}

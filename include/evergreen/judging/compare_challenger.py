@@ -13,13 +13,12 @@ from evergreen.features.evidence import packed_hashes
 from evergreen.features.label_batches import training_span
 from evergreen.features.labelled import LabelledRows, blocks_of, gather_features, gather_rows, match_labels
 from evergreen.features.packing import Recipe, fit_model, packing_folder
-from evergreen.judging.attempts import DueAttempt, earlier_attempts
+from evergreen.judging.attempts import DueAttempt, TrainResult, earlier_attempts
 from evergreen.judging.champion import predict_labelled
 from evergreen.judging.freshness import champion_freshness, judge_refresh
 from evergreen.judging.gate import judge
 from evergreen.judging.uncertainty import error_between
 from evergreen.records import Freshness, Judgement, PromotionRecord
-from evergreen.steps.train_model import TrainResult
 from evergreen.storage.packed_model import PackedModel
 from evergreen.storage.stores import Stores
 
