@@ -89,7 +89,8 @@ def search_params(fitted: FittedModel, target: pd.Series) -> Search:
     if splits:
         with suppress(FeaturesInvalid):
             objective(None)
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        # It would log each set that fails with its trace; MLflow's run of the set tells what was wrong.
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
         study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=spec.seed))
         study.optimize(objective, spec.search.trials, spec.search.seconds, catch=(FeaturesInvalid,))
     return Search(_conclude(spec, trials), tuple(trials))

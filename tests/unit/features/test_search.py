@@ -189,7 +189,7 @@ def waiting(tmp_path_factory: pytest.TempPathFactory) -> tuple[SmallLoop, DueAtt
 
 @pytest.mark.parametrize("case", BROKEN)
 def test_a_suggestion_that_cannot_be_fitted_is_the_folders_fault(
-    case: str, waiting: tuple[SmallLoop, DueAttempt]
+    case: str, waiting: tuple[SmallLoop, DueAttempt], capfd: pytest.CaptureFixture[str]
 ) -> None:
     (estimator, told), (loop, due) = BROKEN[case], waiting
     broken = replace(loop.model, code={**loop.model.code, "estimator.py": estimator})
@@ -198,6 +198,7 @@ def test_a_suggestion_that_cannot_be_fitted_is_the_folders_fault(
     assert "training.search: none of 8 sets of parameters could be fitted; the first: " in trained.why
     assert told in trained.why
     assert runs(loop) == []
+    assert "Traceback" not in "".join(capfd.readouterr())
 
 
 def test_without_optuna_it_says_which_extra_brings_it(
