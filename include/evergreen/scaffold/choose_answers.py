@@ -237,6 +237,8 @@ class Chooser:
         if name not in self.columns:
             close = difflib.get_close_matches(name, list(self.columns), n=1)
             hint = f"did you mean {close[0]}?" if close else f"there are {_some(list(self.columns))}"
+            if "," in name:
+                hint = f"{flag} takes one column, and may be given once for each"
             raise UnfitError(f"{flag} {name}: no such column in {self.files.names}; {hint}")
         facts = self.columns[name]
         if flag != "--drop" and facts.left_out is not None and facts.left_out.kind == "header":

@@ -58,8 +58,10 @@ def split(
 )
 @click.option("--labels", multiple=True, type=_HISTORY, help="Files of labels, where they do not stand in the rows.")
 @click.option("--label-time", help="The column of the label files that says when a label became known.")
-@click.option("--keep", multiple=True, metavar="COLUMN", help="A column to be used, whatever speaks against it.")
-@click.option("--drop", multiple=True, metavar="COLUMN", help="A column to be left out.")
+@click.option(
+    "--keep", multiple=True, metavar="COLUMN", help="A column to be used, whatever speaks against it; again for each."
+)
+@click.option("--drop", multiple=True, metavar="COLUMN", help="A column to be left out; again for each.")
 @click.option("--root", type=click.Path(file_okay=False, path_type=Path), help="Where to; by default EVERGREEN_MODELS.")
 @click.option("--yes", is_flag=True, help="Take what the data propose instead of asking.")
 def new_model(

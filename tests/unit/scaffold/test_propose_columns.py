@@ -120,6 +120,10 @@ def test_a_column_is_kept_or_dropped_by_one_flag(propose, tmp_path):
     )
     with pytest.raises(FolderNotWritten, match=r"--keep shp: no such column in sales0\.csv; did you mean shop\?"):
         propose(frame, keep=("shp",))
+    with pytest.raises(
+        FolderNotWritten, match=r"--keep shop,tip: no such column in .*, and may be given once for each"
+    ):
+        propose(frame, keep=("shop,tip",))
     with pytest.raises(FolderNotWritten, match="--keep and --drop name shop"):
         propose(frame, keep=("shop",), drop=("shop",))
     with pytest.raises(FolderNotWritten, match="--drop amount: is key, event time or target"):
