@@ -17,7 +17,7 @@ from evergreen.errors import SourceChanged
 from evergreen.records import Partition
 from evergreen.storage.content import ContentHash, plain
 from evergreen.storage.damage import readable
-from evergreen.storage.objects import delta_options, open_store
+from evergreen.storage.objects import delta_options, open_store, reached
 
 # A divisor of the writer's row groups of 1,048,576 rows, so that none leaves a small piece. From half to twice as many,
 # CPU is the same within some percent; below, the calls count.
@@ -191,7 +191,10 @@ class StoredFile(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         """Bytes from the position on."""
         end = self._size if size < 0 else min(self._at + size, self._size)
-        found = bytes(obstore.get_range(self._store, self._path, start=self._at, end=end)) if end > self._at else b""
+        if end <= self._at:
+            return b""
+        with reached(f"file {self._path}"):
+            found = bytes(obstore.get_range(self._store, self._path, start=self._at, end=end))
         self._at += len(found)
         return found
 

@@ -3,11 +3,13 @@
 import tempfile
 import weakref
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from evergreen.errors import Outage
 from evergreen.storage.pieces import ROWS
 
 
@@ -32,11 +34,12 @@ class SetAside:
         self._held.append(rows)
         if self.num_rows <= ROWS:
             return
-        if self._file is None:
-            self._file = _open_nameless(self)
-            self._writer = pa.ipc.new_file(self._file, self._schema)
-        for piece in self._held:
-            self._writer.write_table(piece, max_chunksize=ROWS)
+        with _on_disk():
+            if self._file is None:
+                self._file = _open_nameless(self)
+                self._writer = pa.ipc.new_file(self._file, self._schema)
+            for piece in self._held:
+                self._writer.write_table(piece, max_chunksize=ROWS)
         self._held = []
 
     def __iter__(self) -> Iterator[pa.Table]:
@@ -44,10 +47,11 @@ class SetAside:
         if self._file is None:
             yield pa.concat_tables([self._schema.empty_table(), *self._held]).combine_chunks()
             return
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
-        pieces = pa.ipc.open_file(pa.PythonFile(self._file))
+        with _on_disk():
+            if self._writer is not None:
+                self._writer.close()
+                self._writer = None
+            pieces = pa.ipc.open_file(pa.PythonFile(self._file))
         for number in range(pieces.num_record_batches):
             yield pa.Table.from_batches([pieces.get_batch(number)])
 
@@ -106,15 +110,16 @@ class Repeats:
         self._held.append((hashes, places))
         if self._count <= ROWS:
             return
-        if self._file is None:
-            self._file = _open_nameless(self)
-        edges = np.arange(1, self._PARTS, dtype=np.uint64) * np.uint64(2**64 // self._PARTS)
-        for some, whose in self._held:
-            order = np.argsort(some)
-            written = np.stack([some[order], whose[order].astype(np.uint64)], axis=1)
-            inner = np.searchsorted(written[:, 0], edges)
-            self._bounds.append(self._file.tell() + 16 * np.array([0, *inner, len(some)]))
-            self._file.write(written.tobytes())
+        with _on_disk():
+            if self._file is None:
+                self._file = _open_nameless(self)
+            edges = np.arange(1, self._PARTS, dtype=np.uint64) * np.uint64(2**64 // self._PARTS)
+            for some, whose in self._held:
+                order = np.argsort(some)
+                written = np.stack([some[order], whose[order].astype(np.uint64)], axis=1)
+                inner = np.searchsorted(written[:, 0], edges)
+                self._bounds.append(self._file.tell() + 16 * np.array([0, *inner, len(some)]))
+                self._file.write(written.tobytes())
         self._held = []
 
     def groups(self) -> Iterator[np.ndarray]:
@@ -129,8 +134,21 @@ class Repeats:
             yield from _repeated(both[:, 0], both[:, 1].astype(np.int64))
 
     def _read(self, start: int, end: int) -> np.ndarray:
-        self._file.seek(start)
-        return np.frombuffer(self._file.read(end - start), dtype=np.uint64).reshape(-1, 2)
+        with _on_disk():
+            self._file.seek(start)
+            return np.frombuffer(self._file.read(end - start), dtype=np.uint64).reshape(-1, 2)
+
+
+@contextmanager
+def _on_disk() -> Iterator[None]:
+    """Tell of a worker's disk that is full."""
+    try:
+        yield
+    except OSError as error:
+        raise Outage(
+            f"the rows of a batch cannot be set aside in {tempfile.gettempdir()}: {error.strerror or error}; make room "
+            "there, or set TMPDIR to a larger folder"
+        ) from error
 
 
 def _open_nameless(owner: object) -> Any:

@@ -6,17 +6,18 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from obstore.exceptions import GenericError
 from pyarrow import parquet
 
 from evergreen.checks import asking, quarantine, row_faults, sealing, validating
 from evergreen.checks.sealing import declare_missing, seal
 from evergreen.config.feeds_config import FilesConfig
 from evergreen.config.model_folder import load_model_folder
-from evergreen.errors import NotReady
+from evergreen.errors import NotReady, Outage
 from evergreen.records import Partition
 from evergreen.sources import parquet_file, tables
 from evergreen.sources.intake import take_in
-from evergreen.storage import set_aside
+from evergreen.storage import pieces, set_aside
 from evergreen.storage.stores import open_stores
 
 DAY = "2024-01-01"
@@ -238,6 +239,26 @@ def test_each_large_file_that_is_damaged_within_is_told_and_the_others_are_kept(
     assert all("is not Parquet" in one.found for one in record.reasons)
     kept = {row["row"] for row in table(model, at, "quarantine_rows") if row["file"] == f"trips_{DAY}a.parquet"}
     assert kept == {1, 2, 3}
+
+
+@pytest.mark.usefixtures("two_by_two")
+def test_a_store_that_breaks_off_within_a_large_file_is_an_outage_and_seals_nothing(model, at, arrive, monkeypatch):
+    model = dataclasses.replace(model, config=of_parquet(model.config))
+    arrive(model, as_parquet(list(range(12))), f"trips_{DAY}.parquet")
+    read, asked = pieces.obstore.get_range, []
+
+    def break_off(*given, **span):
+        asked.append(span)
+        if len(asked) > 3:
+            raise GenericError("connection reset by peer")
+        return read(*given, **span)
+
+    monkeypatch.setattr(pieces.obstore, "get_range", break_off)
+    with pytest.raises(Outage, match=r"file .* did not answer: connection reset"):
+        seal(model, at, "rows", DAY)
+    monkeypatch.undo()
+    record = seal(model, at, "rows", DAY)
+    assert (record.state, record.clean) == ("published", 12)
 
 
 def of_parquet(config):

@@ -1,9 +1,12 @@
 """Rows set aside come back as they were taken in, from memory and from the disk; hashes that come again are found."""
 
+import io
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from evergreen.errors import Outage
 from evergreen.storage import set_aside
 from evergreen.storage.set_aside import Repeats, SetAside
 
@@ -82,3 +85,21 @@ def test_where_no_hash_comes_again_none_is_found():
     for start in range(0, 50, 5):
         repeats.add(np.arange(start, start + 5, dtype=np.uint64) << np.uint64(57), np.arange(start, start + 5))
     assert list(repeats.groups()) == []
+
+
+def set_rows_aside():
+    kept = SetAside(SCHEMA)
+    kept.append(make(0, 9))
+    kept.read()
+
+
+def set_hashes_aside():
+    Repeats().add(np.arange(9, dtype=np.uint64), np.arange(9))
+
+
+@pytest.mark.parametrize("work", [set_rows_aside, set_hashes_aside])
+def test_a_disk_that_is_full_is_an_outage_that_says_where(work, monkeypatch):
+    monkeypatch.setattr(set_aside, "ROWS", 3)
+    monkeypatch.setattr(set_aside.tempfile, "TemporaryFile", lambda: io.FileIO("/dev/full", "wb+"))
+    with pytest.raises(Outage, match=r"No space left on device; make room there, or set TMPDIR"):
+        work()
