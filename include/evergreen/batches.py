@@ -20,6 +20,15 @@ _DIGITS = {
     "%H": "([01][0-9]|2[0-3])",
     "%M": "[0-5][0-9]",
 }
+_UNITS = {"day": timedelta(days=1), "hour": timedelta(hours=1), "minute": timedelta(minutes=1)}
+
+
+def tell_duration(span: timedelta) -> str:
+    """A length of time in the largest unit of which it is a whole number, such as 2 days or 90 minutes."""
+    for unit, length in _UNITS.items():
+        if span and not span % length:
+            return f"{span // length} {unit}{'s' * (span != length)}"
+    return f"{span.total_seconds():g} seconds"
 
 
 @dataclass(frozen=True)

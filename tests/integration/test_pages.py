@@ -243,7 +243,7 @@ def test_views_are_told_to_whom_may_read_their_source(get: Get, small: SmallLoop
             view_stores(small.stores).ledger.put(view)
     told = text_of(get("/views"))
     assert f"of_small version 1 mean_x by id, from small computed for nobody any more nobody {day(3)} 40 values" in told
-    assert f"{day(3)} 12:00 UTC used for 2 days, 0:00:00 up to no batch" in told
+    assert f"{day(3)} 12:00 UTC used for 2 days up to no batch" in told
     assert "of_secret" in told
     assert "of_small" in text_of(get("/views", "guest"))
     assert "of_secret" not in get("/views", "guest").text

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from evergreen.batches import Calendar
+from evergreen.batches import Calendar, tell_duration
 
 MINUTES = Calendar("minute", datetime(2024, 1, 1, 5, 30, tzinfo=UTC))
 HOURS = Calendar("hour", datetime(2024, 1, 1, tzinfo=UTC))
@@ -173,3 +173,18 @@ def test_a_pattern_takes_names_and_no_slip(calendar):
         assert re.fullmatch(calendar.pattern, slip) is None
     others = {MINUTES: HOURS, HOURS: DAYS, DAYS: MINUTES, WEEKS: HOURS, MONTHS: HOURS}
     assert not re.search(calendar.pattern, others[calendar].name(3))
+
+
+@pytest.mark.parametrize(
+    ("span", "told"),
+    [
+        (timedelta(days=7), "7 days"),
+        (timedelta(days=1), "1 day"),
+        (timedelta(hours=36), "36 hours"),
+        (timedelta(minutes=90), "90 minutes"),
+        (timedelta(seconds=0.05), "0.05 seconds"),
+        (timedelta(0), "0 seconds"),
+    ],
+)
+def test_a_duration_is_told_in_the_unit_that_fits(span, told):
+    assert tell_duration(span) == told

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pyarrow.compute as pc
 
+from evergreen.batches import tell_duration
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import BrokenFolder, ModelFolder
 from evergreen.config.view_folder import ViewConfig, read_view
@@ -52,7 +53,8 @@ class ViewState:
             behind = f"{self.view.source} is sealed up to {self.sealed}; let compute_views run"
             return f"behind: {behind}" if self.readers else "computed for nobody any more"
         if self.age is None or self.age > self.view.ttl:
-            return f"stale: the next batch finds nothing but nulls, for no value is younger than {self.view.ttl}"
+            ttl = tell_duration(self.view.ttl)
+            return f"stale: the next batch finds nothing but nulls, for no value is younger than {ttl}"
         return ""
 
 
@@ -76,7 +78,8 @@ def describe_views(at: Locations, models: Mapping[str, ModelFolder | BrokenFolde
         yield f"{view.title}: {', '.join(view.columns)} by {', '.join(view.key)}, from {view.source}"
         owner = f"owner {state.owner}" if state.owner else "its folder is gone, or has another version"
         yield f"  {owner}; read by {', '.join(state.readers) or 'no model that there is'}"
-        age = f"{state.newest:%Y-%m-%d %H:%M} UTC, of which the next batch uses {view.ttl}" if state.newest else "none"
+        ttl = tell_duration(view.ttl)
+        age = f"{state.newest:%Y-%m-%d %H:%M} UTC, of which the next batch uses {ttl}" if state.newest else "none"
         yield f"  computed up to {state.computed or 'no batch'}, {state.values} values; the newest {age}"
         yield f"  online: {state.online}"
         if state.trouble:

@@ -1,7 +1,8 @@
 """Judge a challenger."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from evergreen.batches import tell_duration
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import NotReady
@@ -103,19 +104,22 @@ def _knows_labels(case: Case) -> bool:
 def _tell(model: ModelFolder, stores: Stores, record: AttemptRecord, finding: Finding) -> None:
     """Tell what somebody has to mend or to decide; that a challenger is not better is nobody's alarm."""
     what, ledger = f"{model.id}: attempt {record.id} at batch {record.as_of}", stores.ledger
-    serves = (
-        "The baseline serves." if record.baseline else "The champion stays." if record.against else "Nobody serves."
-    )
+    serves = "The champion stays." if record.against else "Nobody serves."
+    if record.baseline and record.outcome == "passed":
+        serves = "The baseline serves."
     if finding.fault:
         why = finding.refusal or finding.why
         report(ledger, "unfit", record.as_of, Words(f"{what} has no challenger: {why}.", serves, MEND_CODE))
     elif record.outcome == "refused" or record.refresh:
         resolve(ledger, "unfit", record.as_of, f"{what} has a challenger again")
     if record.outcome == "needs approval":
-        wait = str(model.config.gate.approval_wait).removesuffix(", 0:00:00")
+        wait = model.config.gate.approval_wait
+        silence = f"Without an answer within {tell_duration(wait)} the challenger is refused."
+        if wait == timedelta.max:
+            silence = "It waits until somebody answers."
         words = Words(
             f"{what} needs a human's yes: {record.why}.",
-            f"{serves} Without an answer within {wait} the challenger is refused.",
+            f"{serves} {silence}",
             f"Look at the judgement, and answer in the Required Actions of {model.id}__retrain, task approve_model.",
         )
         report(ledger, "approval", record.as_of, words)

@@ -9,6 +9,7 @@ from datetime import timedelta
 from types import FrameType
 from typing import Any
 
+from evergreen.batches import tell_duration
 from evergreen.errors import CodeUnsafe, FeaturesInvalid
 
 # Code that swallows what ends it is told again, so many seconds later.
@@ -89,7 +90,7 @@ def own_code(where: str, limit: timedelta, field: str = "model.time_limit in con
         yield
     except _OutOfTime:
         way_out = f"make it faster, or raise {field}"
-        raise CodeUnsafe(f"{where}: ran for longer than {limit}; {way_out}") from None
+        raise CodeUnsafe(f"{where}: ran for longer than {tell_duration(limit)}; {way_out}") from None
     except BaseException as error:
         if any(error is raised for raised in clock.raised):
             raise

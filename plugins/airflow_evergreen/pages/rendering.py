@@ -10,6 +10,7 @@ from jinja2 import Environment
 
 from airflow_evergreen import __version__
 from airflow_evergreen.links import PREFIX
+from evergreen.batches import tell_duration
 from evergreen.replay.column_bars import tell_number
 from evergreen.replay.report import TEMPLATES, open_templates
 
@@ -18,6 +19,7 @@ from evergreen.replay.report import TEMPLATES, open_templates
 def _templates() -> Environment:
     templates = open_templates(Path(__file__).parent / "templates", TEMPLATES)
     templates.filters["figure"] = tell_number
+    templates.filters["duration"] = tell_duration
     return templates
 
 

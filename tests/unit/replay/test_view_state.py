@@ -55,7 +55,7 @@ def test_a_view_is_told_with_its_owner_its_readers_and_its_age(loop: SmallLoop) 
     assert lines[0] == "view zones version 1: trips, mean_x by zone, from small"
     assert lines[1] == "  owner team-zones; read by small"
     assert lines[2].startswith(f"  computed up to {day(2)}, ")
-    assert lines[2].endswith(" UTC, of which the next batch uses 2 days, 0:00:00")
+    assert lines[2].endswith(" UTC, of which the next batch uses 2 days")
     assert lines[3:] == [f"  online: up to {day(2)}"]
     (state,) = list_views(loop.at, find_model_folders(model_roots()))
     assert state.age is not None
@@ -77,7 +77,7 @@ def test_what_is_behind_or_too_old_is_said(loop: SmallLoop, tmp_path: Path) -> N
 def test_a_value_that_no_later_batch_may_use_is_said_to_be_stale(loop: SmallLoop, tmp_path: Path) -> None:
     write_view(tmp_path, VIEW_YAML.replace("ttl: 2d", "ttl: 30m"))
     take(loop, 1)
-    assert "stale: the next batch finds nothing but nulls, for no value is younger than 0:30:00" in told(loop)
+    assert "stale: the next batch finds nothing but nulls, for no value is younger than 30 minutes" in told(loop)
 
 
 def test_a_replay_takes_in_the_rows_of_the_model_whose_view_it_reads(loop: SmallLoop, tmp_path: Path) -> None:

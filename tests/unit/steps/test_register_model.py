@@ -93,12 +93,20 @@ def test_broken_code_is_told_once_and_the_baseline_serves(tmp_path):
     assert told.done == "The baseline serves."
 
 
-def test_where_approval_is_required_the_baseline_waits_for_it_too(tmp_path):
-    gate = {"metric": "mae", "min_rows": 30, "approval": "required"}
+@pytest.mark.parametrize(
+    ("wait", "told"),
+    [
+        ("7d", "Nobody serves. Without an answer within 7 days the challenger is refused."),
+        ("forever", "Nobody serves. It waits until somebody answers."),
+    ],
+)
+def test_where_approval_is_required_the_baseline_waits_for_it_too(tmp_path, wait, told):
+    gate = {"metric": "mae", "min_rows": 30, "approval": "required", "approval_wait": wait}
     loop = SmallLoop.under(tmp_path, gate=gate)
     loop.run(doubled, 1)
     record = loop.attempt(1)
     assert (record.outcome, record.baseline, loop.promotions) == ("needs approval", True, [])
+    assert last_incident(loop.stores.ledger, "approval").opened.done == told
     due = loop.due(1)
     approve_model(loop.model, loop.at, due, True, "ada")
     version = register_model(loop.model, loop.at, due).version
