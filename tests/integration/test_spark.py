@@ -188,13 +188,19 @@ def test_killed_before_the_commit_it_leaves_nothing(begin, monkeypatch):
     assert left(model, at)[1].num_rows == COUNT
 
 
-def test_a_worker_runs_no_file_that_is_not_on_record(begin):
-    model, at = begin("lake")
+def begin_scoring(model, at):
+    """What the task would let the workers do for the batch, which is scored here before."""
     stores = open_stores(at, model.id)
     score_batch(locally(model), at, DAY)
     claim, packed = stores.ledger.last(ClaimRecord, DAY), load_version(stores, 1)
     alone = find_streamable(model.config.data_schema, stores, packed, claim)
-    scoring = SparkScoring.of(model.config.data_schema, stores, packed, claim, alone.partition)
+    return SparkScoring.of(model.config.data_schema, stores, packed, claim, alone.partition)
+
+
+def test_a_worker_runs_no_file_that_is_not_on_record(begin):
+    model, at = begin("lake")
+    scoring = begin_scoring(model, at)
+    stores = scoring.stores
     content = {**scoring.files.content, "features.py": b"raise SystemExit('run')"}
     version = DeltaTable(stores.lake.table_uri("predictions")).version()
     with pytest.raises(
@@ -206,11 +212,7 @@ def test_a_worker_runs_no_file_that_is_not_on_record(begin):
 
 def test_a_lake_that_no_worker_reaches_is_told(begin):
     model, at = begin("lake")
-    stores = open_stores(at, model.id)
-    score_batch(locally(model), at, DAY)
-    claim, packed = stores.ledger.last(ClaimRecord, DAY), load_version(stores, 1)
-    alone = find_streamable(model.config.data_schema, stores, packed, claim)
-    scoring = SparkScoring.of(model.config.data_schema, stores, packed, claim, alone.partition)
+    scoring = begin_scoring(model, at)
     elsewhere = replace(scoring.scored, stored=replace(scoring.scored.stored, uri="/nowhere/clean"))
     told = r"^model trips, version 1 \(promotion 1\): a worker of Spark does not find /nowhere/clean/batch=.*docs/scale"
     with pytest.raises(Refused, match=told):
