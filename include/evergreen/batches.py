@@ -28,7 +28,8 @@ def tell_duration(span: timedelta) -> str:
     for unit, length in _UNITS.items():
         if span and not span % length:
             return f"{span // length} {unit}{'s' * (span != length)}"
-    return f"{span.total_seconds():g} seconds"
+    seconds = span.total_seconds()
+    return f"{seconds:g} second{'s' * (seconds != 1)}"
 
 
 @dataclass(frozen=True)

@@ -182,6 +182,7 @@ def test_a_pattern_takes_names_and_no_slip(calendar):
         (timedelta(days=1), "1 day"),
         (timedelta(hours=36), "36 hours"),
         (timedelta(minutes=90), "90 minutes"),
+        (timedelta(seconds=1), "1 second"),
         (timedelta(seconds=0.05), "0.05 seconds"),
         (timedelta(0), "0 seconds"),
     ],
