@@ -1,9 +1,10 @@
-"""A server that takes connections and does not answer, or answers what nobody asked for."""
+"""A server that takes connections and does not answer, never ends its answer, or answers what nobody asked for."""
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 PAGE = f"<html><body><h1>502 Bad Gateway</h1><script>alert(1)</script>{'<p>nginx</p>' * 2000}</body></html>"
 
@@ -17,12 +18,22 @@ def as_http(status: int, headers: str = "") -> bytes:
 
 
 @contextmanager
-def silent_server(answer: bytes = b"") -> Iterator[int]:
+def silent_server(answer: bytes = b"", drip: bytes = b"") -> Iterator[int]:
     """Listen on loopback; yields the port.
 
     :param answer: to whatever comes first on a connection; without one nothing is ever said.
+    :param drip: what follows it for ever, every tenth of a second; without one the connection is closed.
     """
     held: list[socket.socket] = []
+
+    def drip_on(connection: socket.socket) -> None:
+        with suppress(OSError):
+            connection.recv(65_536)
+            connection.sendall(answer)
+            while True:
+                time.sleep(0.1)
+                connection.sendall(drip)
+
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def listen() -> None:
@@ -32,7 +43,9 @@ def silent_server(answer: bytes = b"") -> Iterator[int]:
                 except OSError:
                     return
                 held.append(connection)
-                if answer:
+                if drip:
+                    threading.Thread(target=drip_on, args=(connection,), daemon=True).start()
+                elif answer:
                     connection.recv(65_536)
                     connection.sendall(answer)
                     connection.close()

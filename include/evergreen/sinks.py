@@ -5,10 +5,12 @@ import re
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Protocol
 
 import httpx
 
+from evergreen.bounded import answer_within
 from evergreen.errors import Outage
 from evergreen.foreign_text import one_line
 
@@ -16,6 +18,8 @@ _logger = logging.getLogger("airflow_evergreen.alerts")
 # It would log each URL, and who knows a webhook's may post.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 _TIMEOUT = 10
+# Seconds: for all that a sink says to one message.
+TELLING = 60.0
 # Seconds: who has not answered by then hangs.
 _HANGS = 5.0
 # What is told of no batch, such as a broken folder, has a moment in its place.
@@ -122,16 +126,17 @@ class HttpSink:
         :raises Outage: if it was not accepted.
         """
         try:
-            # A redirected POST becomes a GET without the message: better refused than told to nobody.
-            with httpx.stream(
-                "POST", self._url, json=asdict(message), timeout=_TIMEOUT, follow_redirects=False
-            ) as answer:
-                refused = "" if answer.is_success else f"HTTP {answer.status_code} {answer.reason_phrase}"
+            refused = answer_within(TELLING, partial(self._post, message), f"alert {message.incident}: {self.name}")
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             raise Outage(f"alert {message.incident} was not accepted: {str(error) or type(error).__name__}") from error
         if refused:
             raise Outage(f"alert {message.incident} was not accepted: {refused}")
         return None
+
+    def _post(self, message: Message) -> str:
+        # A redirected POST becomes a GET without the message: better refused than told to nobody.
+        with httpx.stream("POST", self._url, json=asdict(message), timeout=_TIMEOUT, follow_redirects=False) as answer:
+            return "" if answer.is_success else f"HTTP {answer.status_code} {answer.reason_phrase}"
 
 
 class AskedOnce:

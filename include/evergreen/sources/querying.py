@@ -19,13 +19,15 @@ from sqlalchemy.exc import (
 )
 
 from evergreen.batches import Calendar
+from evergreen.bounded import answer_within
 from evergreen.config.feeds_config import QueryConfig
 from evergreen.config.limits_config import DEFAULT_LIMITS, LimitsConfig
 from evergreen.errors import ConfigInvalid, Outage
 from evergreen.sources.landing import LandedFile, ProbeResult
 
-# Seconds: for a connection, and for the answer whether a batch is complete; that of its rows has the task's own time.
-_CONNECTING, _PATIENCE = 15, 60
+# Seconds: for a connection, for the answer whether a batch is complete, and for both until the last byte; that of its
+# rows has the task's own time.
+_CONNECTING, _PATIENCE, _WHOLE = 15, 60, 120
 _PLAIN = (bool, int, float, str, date)
 
 
@@ -86,29 +88,35 @@ def _ask(
 ) -> tuple[list[str], list[Any]]:
     url = _url(query.database, whose)
     # Not the URL: a password may stand in any part of it.
-    where = f"{whose} of batch {batch}, {url.get_backend_name()} database of {query.database}"
+    place = f"{url.get_backend_name()} database of {query.database}"
+    where = f"{whose} of batch {batch}, {place}"
     statement = sqlalchemy.text(sql)
     given = {"batch": batch, **_moments(url, calendar.moment(batch), calendar.end(batch))}
     asked = {name: given[name] for name in statement.compile().params if name in given}
-    try:
+    probes = most == 1
+
+    def run() -> tuple[list[str], list[Any]]:
         engine = sqlalchemy.create_engine(_bounded(url), poolclass=sqlalchemy.NullPool)
         # Never committed: a query that writes changes nothing.
         with engine.connect() as connection:
             if url.get_backend_name() == "postgresql":
                 # A column without a zone is compared in the session's.
                 connection.exec_driver_sql("SET TIME ZONE 'UTC'")
-                if most == 1:
+                if probes:
                     # All that wait share a few threads of the triggerer.
                     connection.exec_driver_sql(f"SET statement_timeout = '{_PATIENCE}s'")
             result = connection.execute(statement, asked)
             if not result.returns_rows:
                 raise ConfigInvalid(where, ["returns no rows; valid: a query, such as SELECT …"])
             return list(result.keys()), list(result.fetchmany(most))
+
+    try:
+        return answer_within(_WHOLE if probes else None, run, where, place)
     except (OperationalError, InterfaceError) as error:
         message = _without_secrets(str(error.orig), url)
         if refuses_query(error.orig):
             raise ConfigInvalid(where, [f"the database refuses it: {message}; mend it in config.yaml"]) from None
-        raise Outage(f"{where}: {message}", f"{url.get_backend_name()} database of {query.database}") from None
+        raise Outage(f"{where}: {message}", place) from None
     except (NoSuchModuleError, ImportError) as error:
         problem = f"{query.database}: {error}; valid: a URL whose driver is installed"
         raise ConfigInvalid(where, [problem]) from error

@@ -1,10 +1,11 @@
 """The online store in Redis, for whoever serves on other machines than those that compute."""
 
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
+from evergreen.bounded import Answer, answer_within
 from evergreen.errors import ConfigInvalid, Outage, needs_extra
 from evergreen.storage.online import OnlineValue
 
@@ -13,7 +14,8 @@ with needs_extra("online", "EVERGREEN_ONLINE=redis://…"):
 
 # Values of one call, so that other callers of the server need not wait for long.
 _AT_ONCE = 1_000
-_SECONDS = 5.0
+# For a part of an answer, and for all of it.
+_SECONDS, _WHOLE = 5.0, 30.0
 # In one step on the server: of two writers the newer value stays, whoever comes last. A value begins with its stamp.
 _WRITE = """
 for i = 1, #ARGV, 2 do
@@ -52,35 +54,31 @@ class RedisStore:
 
     def written(self, view: str) -> str | None:
         """See ``OnlineStore``."""
-        with self._reached():
-            batch = self._redis.get(_name(view, "written"))
+        batch = self._ask(lambda: self._redis.get(_name(view, "written")))
         return str(batch) if batch is not None else None
 
     def write(self, view: str, batch: str, values: Collection[OnlineValue], oldest: str) -> None:
         """See ``OnlineStore``."""
         arguments = [text for one in values for text in (one.key, f"{one.stamp}\n{one.content}")]
-        with self._reached():
-            for first in range(0, len(arguments), 2 * _AT_ONCE):
-                self._redis.eval(_WRITE, 1, _name(view, "latest"), *arguments[first : first + 2 * _AT_ONCE])
-            self._redis.eval(_NOTE, 1, _name(view, "written"), batch)
+        for first in range(0, len(arguments), 2 * _AT_ONCE):
+            some = arguments[first : first + 2 * _AT_ONCE]
+            self._ask(partial(self._redis.eval, _WRITE, 1, _name(view, "latest"), *some))
+        self._ask(lambda: self._redis.eval(_NOTE, 1, _name(view, "written"), batch))
 
     def read(self, view: str, keys: Collection[str]) -> list[OnlineValue]:
         """See ``OnlineStore``."""
         asked = list(keys)
-        with self._reached():
-            found = self._redis.hmget(_name(view, "latest"), asked) if asked else []
+        found = self._ask(lambda: self._redis.hmget(_name(view, "latest"), asked)) if asked else []
         return [OnlineValue(key, *one.split("\n", 1)) for key, one in zip(asked, found, strict=True) if one is not None]
 
     def delete(self, view: str, keys: Collection[str]) -> None:
         """See ``OnlineStore``."""
-        with self._reached():
-            if keys:
-                self._redis.hdel(_name(view, "latest"), *keys)
+        if keys:
+            self._ask(lambda: self._redis.hdel(_name(view, "latest"), *keys))
 
-    @contextmanager
-    def _reached(self) -> Iterator[None]:
+    def _ask(self, call: Callable[[], Answer]) -> Answer:
         try:
-            yield
+            return answer_within(_WHOLE, call, f"Redis at {self._place}")
         except redis.RedisError as error:
             raise Outage(f"online store, Redis at {self._place}: {error}", f"Redis at {self._place}") from error
 

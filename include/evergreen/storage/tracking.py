@@ -1,12 +1,15 @@
 """MLflow's client: the server that it speaks to, and what its silence means."""
 
+import functools
 import logging
 import os
 import textwrap
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 import mlflow
 from mlflow import MlflowClient
@@ -14,18 +17,33 @@ from mlflow.entities import LifecycleStage
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 
+from evergreen.bounded import answer_within
 from evergreen.errors import ModelIncompatible, Outage, Refused
 
 # Its migrations of a fresh database are told at every start.
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
 
 _VARIABLE = "MLFLOW_TRACKING_URI"
+_TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 # How MLflow tells of a call that its client made again because the answer was lost.
 _AGAIN = ("IntegrityError", "UniqueViolation")
 # How MLflow tells of a server that does not answer, of a database that is locked, of a download that broke off.
 _SILENCE = ("API request to", "OperationalError", "failures occurred while downloading", *_AGAIN)
 # Characters that are told of it.
 _LONGEST = 500
+# A call of ours is some ten requests: it may take that many times as long as one of them.
+_REQUESTS = 10
+P = ParamSpec("P")
+Answer = TypeVar("Answer")
+
+
+class _Asking(Protocol):
+    """Who asks one MLflow server."""
+
+    _uri: str
+
+
+Self = TypeVar("Self", bound=_Asking)
 
 
 def _speak_to(uri: str) -> None:
@@ -66,6 +84,29 @@ def answered(uri: str) -> Iterator[None]:
             problem = f"{error.message}; the ledger names it. Restore MLflow's database from a backup (docs/backup.md)"
             raise ModelIncompatible(f"MLflow at {uri}: {problem}") from error
         raise
+
+
+def asked(uri: str, ask: Callable[[], Answer]) -> Answer:
+    """What MLflow answers to a call of ours.
+
+    :raises Outage: if it does not answer, or has not answered in ten times ``MLFLOW_HTTP_REQUEST_TIMEOUT``.
+    """
+    with answered(uri):
+        if urlsplit(uri).scheme in ("", "file", "sqlite"):
+            return ask()
+        return answer_within(_REQUESTS * float(os.environ[_TIMEOUT]), ask, f"MLflow at {uri}")
+
+
+def asks_mlflow(
+    method: Callable[Concatenate[Self, P], Answer],
+) -> Callable[Concatenate[Self, P], Answer]:
+    """A method whose body asks MLflow at ``_uri``; what it raises: as ``asked``."""
+
+    @functools.wraps(method)
+    def ask(self: Self, /, *args: P.args, **kwargs: P.kwargs) -> Answer:
+        return asked(self._uri, lambda: method(self, *args, **kwargs))
+
+    return ask
 
 
 def is_silence(error: MlflowException) -> bool:

@@ -3,6 +3,7 @@
 import functools
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from evergreen.storage.loading import WAY_OUT
 from evergreen.storage.model_from_code import PACKED, SPEC
 from evergreen.storage.packed_model import CODE, read_spec
 from evergreen.storage.stores import Stores
-from evergreen.storage.tracking import answered, is_silence
+from evergreen.storage.tracking import asked, is_silence
 
 _REQUIREMENTS = "requirements.txt"
 
@@ -47,8 +48,8 @@ def read_evidence(stores: Stores, promotion: PromotionRecord) -> VersionEvidence
     :raises ModelIncompatible: if it no longer has it, or its files are not those on record.
     """
     files = {name: read_packed_file(stores, promotion, name) for name in (SPEC, *CODE)}
-    with answered(stores.at.tracking_uri):
-        params, rows, requirements = _read_run(stores.at.tracking_uri, stores.models.name, promotion.version)
+    uri, registered = stores.at.tracking_uri, stores.models.name
+    params, rows, requirements = asked(uri, partial(_read_run, uri, registered, promotion.version))
     pins = (line.partition("==") for line in requirements.splitlines())
     return VersionEvidence(
         spec=read_spec(Path(PACKED), files),
@@ -67,8 +68,7 @@ def read_packed_file(stores: Stores, promotion: PromotionRecord, name: str) -> b
     """
     # Opened first, for it says so where MLflow's database is gone.
     registered, uri = stores.models.name, stores.at.tracking_uri
-    with answered(uri):
-        content = _read_file(uri, registered, promotion.version, f"artifacts/{PACKED}/{name}")
+    content = asked(uri, partial(_read_file, uri, registered, promotion.version, f"artifacts/{PACKED}/{name}"))
     if promotion.hashes and promotion.hashes.get(name) != sha256(content).hexdigest():
         raise ModelIncompatible(
             f"model {stores.model_id}, version {promotion.version}: its {name} in MLflow is not the one that the "

@@ -1,12 +1,14 @@
 """Airflow's notifiers: e-mail, PagerDuty, and whatever else a provider brings."""
 
 import pkgutil
+from functools import partial
 from html import escape
 from typing import Any
 
+from evergreen.bounded import answer_within
 from evergreen.errors import Outage
 from evergreen.foreign_text import for_terminal, one_line
-from evergreen.sinks import Message
+from evergreen.sinks import TELLING, Message
 
 
 class NotifierSink:
@@ -30,7 +32,8 @@ class NotifierSink:
         :raises Outage: if the notifier raised.
         """
         try:
-            pkgutil.resolve_name(self.path)(**self.arguments)({"alert": describe(message)})
+            notify = pkgutil.resolve_name(self.path)(**self.arguments)
+            answer_within(TELLING, partial(notify, {"alert": describe(message)}), self.path)
         except Exception as error:
             raise Outage(f"{self.path} did not accept {message.incident}: {error}") from error
 

@@ -3,14 +3,16 @@
 import re
 import time
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from airflow_evergreen.hooks.slack_blocks import build_blocks, build_summary
+from evergreen.bounded import answer_within
 from evergreen.errors import Outage, needs_extra
-from evergreen.sinks import Message
+from evergreen.sinks import TELLING, Message
 
 # Seconds: how long Slack may take for an answer, and how long we wait if it asks us to.
 _TIMEOUT, _PATIENCE = 10, 10
@@ -54,9 +56,9 @@ class SlackSink:
         """
         try:
             if BaseHook.get_connection(self.slack_conn_id).conn_type == "slackwebhook":
-                self._post_to_webhook(message)
+                answer_within(TELLING, partial(self._post_to_webhook, message), "Slack")
                 return None
-            return self._post_to_api(message)
+            return answer_within(TELLING, partial(self._post_to_api, message), "Slack")
         except Exception as error:
             raise Outage(f"Slack did not accept {message.incident}: {error}") from error
 

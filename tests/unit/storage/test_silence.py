@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -17,10 +18,11 @@ from evergreen.config.locations import Locations
 from evergreen.errors import Outage
 from evergreen.records import PromotionRecord
 from evergreen.replay.status import describe_status
+from evergreen.sinks import HttpSink, Message
 from evergreen.sources.querying import probe_query
 from evergreen.storage import answer_soon
 from evergreen.storage.model_store import ModelStore
-from evergreen.storage.objects import delta_options, holds_anything
+from evergreen.storage.objects import delta_options, find_object, holds_anything, open_store
 from evergreen.storage.online_redis import RedisStore
 from evergreen.storage.stores import Stores
 from evergreen.storage.tracking import answered
@@ -165,3 +167,87 @@ def test_a_redis_that_hangs_is_an_outage(monkeypatch):
     monkeypatch.setattr("evergreen.storage.online_redis._SECONDS", 1.0)
     with silent_server() as port, pytest.raises(Outage, match=r"Redis at 127\.0\.0\.1"):
         RedisStore(f"redis://127.0.0.1:{port}/0").written("fares")
+
+
+@contextmanager
+def ended(within):
+    """That what stands in the block has ended by then, in seconds."""
+    begun = time.monotonic()
+    yield
+    assert time.monotonic() - begun < within
+
+
+_HEADERS = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+
+
+@pytest.mark.parametrize(
+    "said", [_HEADERS + b"X-Slow: ", _HEADERS + b"Content-Length: 900000\r\n\r\n"], ids=["headers", "body"]
+)
+def test_a_byte_now_and_then_is_no_answer_of_mlflow(asking, said):
+    """No timeout of a socket ends it: each is for the next byte."""
+    with silent_server(said, drip=b" ") as port, ended(15), pytest.raises(Outage) as told:
+        asking(port).champion()
+    assert str(told.value) == (
+        f"MLflow at http://127.0.0.1:{port} did not answer: it has not said all within 10 seconds"
+    )
+    assert told.value.place == f"MLflow at http://127.0.0.1:{port}"
+
+
+@pytest.mark.parametrize("said", [_HEADERS + b"X-Slow: ", _HEADERS + b"Content-Length: 900000\r\n\r\n"])
+def test_a_byte_now_and_then_is_no_answer_of_s3(monkeypatch, said):
+    monkeypatch.setattr("evergreen.storage.objects._RETRYING", timedelta(seconds=1))
+    with silent_server(said, drip=b" ") as port:
+        for name, value in {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+            "AWS_ALLOW_HTTP": "true",
+            "AWS_REGION": "eu-central-1",
+            "AWS_ACCESS_KEY_ID": "key",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_TIMEOUT": "1s",
+        }.items():
+            monkeypatch.setenv(name, value)
+        with ended(10), pytest.raises(Outage, match=f"s3://dripping-{len(said)}/lake did not answer"):
+            holds_anything(f"s3://dripping-{len(said)}/lake")
+        with ended(10), pytest.raises(Outage, match="did not answer"):
+            find_object(open_store(f"s3://dripping-{len(said)}"), "a", f"s3://dripping-{len(said)}/a")
+        table = f"s3://dripping-{len(said)}/lake/rows"
+        with ended(10), pytest.raises(OSError, match="Generic S3 error"):
+            DeltaTable(table, storage_options=delta_options(table))
+
+
+def _welcomed():
+    """What PostgreSQL says to somebody whom it lets in."""
+    settings = {"client_encoding": "UTF8", "server_version": "18.4", "DateStyle": "ISO", "TimeZone": "UTC"}
+    texts = [f"{name}\0{value}\0".encode() for name, value in settings.items()]
+    said = b"".join(b"S" + (len(text) + 4).to_bytes(4, "big") + text for text in texts)
+    return b"R\x00\x00\x00\x08\x00\x00\x00\x00" + said + b"Z\x00\x00\x00\x05I"
+
+
+@pytest.mark.parametrize("driver", ["postgresql+psycopg2", "postgresql+psycopg"])
+def test_a_byte_now_and_then_is_no_answer_of_a_database(monkeypatch, driver):
+    monkeypatch.setattr("evergreen.sources.querying._WHOLE", 2)
+    query = QueryConfig(sql="SELECT :batch", database="DRIPPING", complete={"sql": "SELECT 1"})
+    # Whoever connects is welcome; to the first query comes a notice that has begun.
+    with silent_server(_welcomed() + b"N\x00\x0f\xff\xff", drip=b"x") as port:
+        url = f"{driver}://reader:secret@127.0.0.1:{port}/shop?sslmode=disable&gssencmode=disable"
+        monkeypatch.setenv("DRIPPING", url)
+        with ended(10), pytest.raises(Outage) as told:
+            probe_query(query, _CALENDAR, "2024-01-01", datetime(2024, 1, 3, tzinfo=UTC), "model taxi, rows")
+    assert str(told.value) == (
+        "model taxi, rows, complete.sql of batch 2024-01-01, postgresql database of DRIPPING did not answer: it has "
+        "not said all within 2 seconds"
+    )
+    assert told.value.place == "postgresql database of DRIPPING"
+
+
+def test_a_byte_now_and_then_is_no_answer_of_redis(monkeypatch):
+    monkeypatch.setattr("evergreen.storage.online_redis._WHOLE", 2.0)
+    with silent_server(b"$900000\r\n", drip=b"x") as port, ended(10), pytest.raises(Outage, match="has not said all"):
+        RedisStore(f"redis://127.0.0.1:{port}/0").written("fares")
+
+
+def test_a_byte_now_and_then_is_no_yes_of_a_sink(monkeypatch):
+    monkeypatch.setattr("evergreen.sinks.TELLING", 2.0)
+    with silent_server(_HEADERS + b"X-Slow: ", drip=b" ") as port, ended(10), pytest.raises(Outage) as told:
+        HttpSink(f"http://127.0.0.1:{port}").tell(Message("taxi", "late.0", "opened", "2024-01-01", "late", 1))
+    assert str(told.value) == "alert late.0: http did not answer: it has not said all within 2 seconds"
