@@ -7,11 +7,12 @@ import pandas as pd
 import pyarrow as pa
 import skops.io
 
-from evergreen.checks.reference import PREDICTION, build_reference, watched_columns
+from evergreen.checks.reference import build_reference, watched_columns
 from evergreen.config.expectations_config import ExpectationsConfig
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder, load_model_folder
 from evergreen.config.model_spec import ModelSpec
+from evergreen.features.batch_statistics import PREDICTION
 from evergreen.features.packing import packing_folder
 from evergreen.features.signature import example_of, signature_of
 from evergreen.records import BatchRecord, Partition, PromotionRecord

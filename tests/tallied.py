@@ -8,11 +8,11 @@ import pyarrow as pa
 
 from evergreen.checks import divergences
 from evergreen.checks import judge_columns as judging
-from evergreen.checks.batch_statistics import Statistics
-from evergreen.checks.histograms import Categories, Moments, Numbers
 from evergreen.checks.reference import Reference
 from evergreen.checks.tallies import Tallies
 from evergreen.config.fields import ColumnType
+from evergreen.features.batch_statistics import Statistics
+from evergreen.features.histograms import Categories, Moments, Numbers
 
 AT = "at, for the tally"
 

@@ -17,7 +17,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import load_model_folder
-from evergreen.features.rowwise import find_streamable
+from evergreen.features.scoring_in_pieces import find_streamable
 from evergreen.steps.score_batch import score_batch
 from evergreen.storage.frames import to_frame
 from evergreen.storage.stores import open_stores

@@ -15,12 +15,12 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from evergreen import engine
-from evergreen.checks import scoring_on_spark
-from evergreen.checks.batch_statistics import Statistics
-from evergreen.checks.scoring_on_spark import SparkScoring
 from evergreen.config.locations import Locations
 from evergreen.errors import ConfigInvalid, ExtraMissing, Outage, Refused, SourceChanged
-from evergreen.features.rowwise import find_streamable
+from evergreen.features import scoring_on_spark
+from evergreen.features.batch_statistics import Statistics
+from evergreen.features.scoring_in_pieces import find_streamable
+from evergreen.features.scoring_on_spark import SparkScoring
 from evergreen.records import ClaimRecord, Partition
 from evergreen.steps.score_batch import score_batch
 from evergreen.storage.delta_log import write_file

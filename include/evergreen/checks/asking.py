@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from evergreen.checks.batch_statistics import Statistics
 from evergreen.checks.expectations import Failure, check_expectations
 from evergreen.checks.proving import BY_ROW, BY_SCHEMA, Proof, columns_of, find_unproven
 from evergreen.config.expectations_config import ExpectationConfig
 from evergreen.config.fields import ColumnType
+from evergreen.features.batch_statistics import Statistics
 from evergreen.storage.content import ContentHash, content_hash
 from evergreen.storage.frames import piece_to_frame, to_frame
 from evergreen.storage.pieces import ROWS

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from evergreen.checks.histograms import Categories, Numbers
+from evergreen.features.histograms import Categories, Numbers
 
 # Sizes below which a difference is of no interest, however sure it is.
 FLOORS = {

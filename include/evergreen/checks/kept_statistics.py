@@ -5,10 +5,10 @@ from typing import TypeAlias
 
 import pyarrow as pa
 
-from evergreen.checks.batch_statistics import Statistics
-from evergreen.checks.scoring_on_spark import PREDICTED, SparkScoring
 from evergreen.config.data_schema import DataSchema
+from evergreen.features.batch_statistics import PREDICTED, Statistics
 from evergreen.features.reading import Columns, is_large, read_pieces
+from evergreen.features.scoring_on_spark import SparkScoring
 from evergreen.judging.champion import predictions_in_pieces
 from evergreen.records import ClaimRecord, Partition
 from evergreen.storage.cache import ByteCache

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from evergreen.checks.quarantine import QUARANTINE
+from evergreen.checks.failing_rows import QUARANTINE
 from evergreen.config.contract import ModelConfig
 from evergreen.config.fields import ColumnType
 from evergreen.errors import Refused

@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from evergreen.checks.batch_statistics import Column, Statistics
 from evergreen.checks.expectations import find_holding, require_known
-from evergreen.checks.histograms import Categories, Moments, Numbers
 from evergreen.config.expectations_config import ExpectationConfig
+from evergreen.features.batch_statistics import Column, Statistics
+from evergreen.features.histograms import Categories, Moments, Numbers
 from evergreen.storage.frames import to_frame
 
 _BETWEEN = "expect_column_values_to_be_between"

@@ -28,8 +28,8 @@ from evergreen.checks.divergences import (
 from evergreen.checks.thresholds import Cells, calibrate, shrink
 from evergreen.config.contract import ModelConfig
 from evergreen.config.data_schema import DataSchema
+from evergreen.features.batch_statistics import PREDICTION
 
-PREDICTION = "prediction"
 REFERENCE_FILE = "reference.json"
 _POINTS = 1001
 # Rows of a resample: for batches of more the limits are those of so many.

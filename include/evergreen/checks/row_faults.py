@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from evergreen.checks.quarantine import Failures
+from evergreen.checks.failing_rows import Failures
 from evergreen.storage.frames import naive
 from evergreen.storage.pieces import ROWS
 from evergreen.storage.set_aside import Repeats, SetAside

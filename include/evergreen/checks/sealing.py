@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from evergreen.checks.arrived_rows import Rules
 from evergreen.checks.deliveries import find_copies, find_exchanged_dates, find_repeat, find_span, records_before
-from evergreen.checks.kept_statistics import keep_statistics
-from evergreen.checks.quarantine import QUARANTINE, keep_failing
+from evergreen.checks.failing_rows import QUARANTINE, keep_failing
+from evergreen.checks.quarantine import write_clean_and_quarantine
 from evergreen.checks.raw_files import keep_labelled, read_arrival
 from evergreen.checks.validating import ValidatedBatch, reject, validate_files
 from evergreen.config.expectations_config import ExpectationConfig
@@ -15,18 +15,13 @@ from evergreen.config.model_folder import ModelFolder
 from evergreen.config.rows_config import RowsConfig
 from evergreen.errors import FileUnreadable, NotReady
 from evergreen.features.label_batches import records_with_rows
-from evergreen.features.reading import partition_of
 from evergreen.records import ArrivalRecord, BatchRecord, Feed, Reason
 from evergreen.sources.intake import require_earlier, source_of
 from evergreen.sources.tables import ParsedFile
 from evergreen.storage.columns import kinds_of
 from evergreen.storage.identity import put_identity
-from evergreen.storage.lake import describe
-from evergreen.storage.pieces import ROWS
 from evergreen.storage.set_aside import SetAside
 from evergreen.storage.stores import Stores, stores_of
-
-TABLES = {"rows": "clean", "labels": "labels"}
 
 
 def seal(model: ModelFolder, at: Locations, feed: Feed, batch: str) -> BatchRecord:
@@ -54,7 +49,7 @@ def seal(model: ModelFolder, at: Locations, feed: Feed, batch: str) -> BatchReco
         raise NotReady(f"model {model.id}: {feed} of batch {batch} have not been ingested; run ingest first")
     validated = validate_arrival(model, stores, feed, arrival)
     record = describe_validated(model, feed, arrival, validated, batch)
-    write_validated(model, stores, record, validated)
+    write_clean_and_quarantine(model, stores, record, validated)
     brought = batch if validated.clean.num_rows else _brought(model, stores, feed, batch)
     return stores.ledger.put(record.model_copy(update={"brought": brought}))
 
@@ -75,21 +70,6 @@ def _brought(model: ModelFolder, stores: Stores, feed: Feed, batch: str) -> str:
     calendar = model.config.calendar
     newest = next(records_with_rows(stores.ledger, calendar, feed, calendar.shift(batch, -1)), None)
     return newest.batch if newest is not None else ""
-
-
-def write_validated(model: ModelFolder, stores: Stores, record: BatchRecord, validated: ValidatedBatch) -> None:
-    """Put the clean and the quarantined rows of an arrival in their tables; they count once their record stands.
-
-    The statistics of many clean rows are kept beside them.
-
-    :param record: which is not put yet.
-    """
-    facts = describe(model=model.id, feed=record.feed, code=model.code_version)
-    for table, rows in ((f"quarantine_{record.feed}", validated.quarantine), (TABLES[record.feed], validated.clean)):
-        written = rows.__iter__ if rows.num_rows > ROWS else rows.read()
-        stores.lake.replace(table, record.batch, record.revision, written, facts)
-    columns = model.config.rows.columns if record.feed == "rows" else model.config.label_columns
-    keep_statistics(stores, partition_of(record), validated.clean, record.clean, columns, validated.statistics)
 
 
 def describe_validated(

@@ -7,10 +7,11 @@ import statistics
 from evergreen.checks.judge_columns import find_drifted, judge_columns
 from evergreen.checks.kept_statistics import read_predicted, read_statistics
 from evergreen.checks.label_keys import check_label_keys
-from evergreen.checks.reference import PREDICTION, REFERENCE_FILE, Reference, watched_columns
+from evergreen.checks.reference import REFERENCE_FILE, Reference, watched_columns
 from evergreen.checks.tallies import Tallies
 from evergreen.checks.thresholds import RECENT
 from evergreen.config.contract import ModelConfig
+from evergreen.features.batch_statistics import PREDICTION
 from evergreen.features.label_batches import records_with_rows
 from evergreen.features.labelled import standing_claim
 from evergreen.features.reading import published

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from evergreen.checks.batch_statistics import EvenSample, Statistics
-from evergreen.checks.histograms import Categories, Numbers
 from evergreen.checks.reference import Reference
+from evergreen.features.batch_statistics import EvenSample, Statistics
+from evergreen.features.histograms import Categories, Numbers
 from evergreen.storage.frames import to_frame
 
 

@@ -11,9 +11,9 @@ import pyarrow as pa
 
 from evergreen.checks.arrived_rows import Rules, cast_files, find_undeclared
 from evergreen.checks.asking import Asked, ask
-from evergreen.checks.batch_statistics import Statistics
-from evergreen.checks.quarantine import blame, keep_failing, summarise
+from evergreen.checks.failing_rows import blame, keep_failing, summarise
 from evergreen.checks.row_faults import RowFailures, find_duplicates
+from evergreen.features.batch_statistics import Statistics
 from evergreen.records import Reason
 from evergreen.sources.tables import ParsedFile
 from evergreen.storage.columns import find_column

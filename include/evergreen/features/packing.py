@@ -22,10 +22,10 @@ from evergreen.features.labelled import LabelledRows, count_expected, gather_fea
 from evergreen.features.maturity import Maturity, learn_maturity
 from evergreen.features.sampling import Sample
 from evergreen.losses import METRICS
-from evergreen.records import DataRecord, PromotionRecord
+from evergreen.records import DataRecord, PackedRecord, PromotionRecord
 from evergreen.storage.model_from_code import ESTIMATOR, FEATURES, PACKED, TRUSTED_TYPES, load_module
 from evergreen.storage.own_code import own_code
-from evergreen.storage.packed_model import PackedModel, write_spec
+from evergreen.storage.packed_model import PackedModel, hash_files, read_files, write_spec
 from evergreen.storage.stores import Stores
 
 _BASELINE = Path(__file__).parent / "baseline"
@@ -194,3 +194,15 @@ def _refuse_unknown_types(spec: ModelSpec, folder: Path) -> None:
             f"model {spec.model}, estimator.py: composes {', '.join(sorted(unknown))}, which skops does not load "
             "unasked; compose library classes only, or trust these types under model.trusted_types in config.yaml"
         )
+
+
+def record_files(stores: Stores, attempt: str, as_of: str, role: str, folder: Path) -> None:
+    """Put the hashes of a packed folder on record, unless they are; a killed run has packed other bytes of the same."""
+    hashes, n = hash_files(read_files(folder)), 0
+    while stores.ledger.put(PackedRecord(as_of=as_of, attempt=attempt, role=role, n=n, hashes=hashes)).hashes != hashes:
+        n += 1
+
+
+def packed_hashes(stores: Stores, attempt: str, role: str) -> list[dict[str, str]]:
+    """What is on record of the files that were packed for an attempt in a role; none by an earlier release."""
+    return [one.hashes for one in stores.ledger.all(PackedRecord, f"{attempt}.{role}")]

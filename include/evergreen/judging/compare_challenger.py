@@ -9,10 +9,9 @@ import pandas as pd
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import FeaturesInvalid, ModelIncompatible
 from evergreen.features.building import call_predict
-from evergreen.features.evidence import packed_hashes
 from evergreen.features.label_batches import training_span
 from evergreen.features.labelled import LabelledRows, blocks_of, gather_features, gather_rows, match_labels
-from evergreen.features.packing import Recipe, fit_model, packing_folder
+from evergreen.features.packing import Recipe, fit_model, packed_hashes, packing_folder
 from evergreen.judging.attempts import DueAttempt, TrainResult, earlier_attempts
 from evergreen.judging.champion import predict_labelled
 from evergreen.judging.freshness import champion_freshness, judge_refresh

@@ -10,8 +10,8 @@ from typing import Any
 from skops.card import Card
 
 from evergreen.config.contract import ModelConfig
-from evergreen.features.evidence import BASELINE_TAG, estimator_params, fitted_span
 from evergreen.features.explanation import Explanation, read_explanation
+from evergreen.features.version_tags import BASELINE_TAG, estimator_params, fitted_span
 from evergreen.foreign_text import for_markdown
 from evergreen.records import ApprovalRecord, AttemptRecord, FairnessReport, Judgement
 from evergreen.storage.packed_model import PackedModel

@@ -9,13 +9,13 @@ from typing import Any
 
 import pandas as pd
 
-from evergreen.checks.batch_statistics import Statistics
-from evergreen.checks.histograms import Categories, Moments, Numbers
 from evergreen.checks.kept_statistics import read_predicted, read_statistics
-from evergreen.checks.reference import PREDICTION, REFERENCE_FILE, Reference
+from evergreen.checks.reference import REFERENCE_FILE, Reference
 from evergreen.config.fields import ColumnType
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import EvergreenError, NotReady
+from evergreen.features.batch_statistics import PREDICTION, Statistics
+from evergreen.features.histograms import Categories, Moments, Numbers
 from evergreen.features.reading import is_readable, partition_of
 from evergreen.judging.promotions import promotion_serving
 from evergreen.records import BatchRecord, ClaimRecord, PromotionRecord, VerdictRecord

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from evergreen.checks.histograms import Categories
+from evergreen.features.histograms import Categories
 
 _BARS = 24
 _CATEGORIES = 6

@@ -16,9 +16,9 @@ from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import EvergreenError, ModelIncompatible, ModelNotFound, NotReady
 from evergreen.features.building import call_features, call_predict, list_readable_data, read_history
-from evergreen.features.evidence import packed_hashes
 from evergreen.features.generations import missing_columns
 from evergreen.features.online import OnlineViews
+from evergreen.features.packing import packed_hashes
 from evergreen.judging.promotions import promotion_serving
 from evergreen.records import ArmsRecord, ClaimRecord, PromotionRecord
 from evergreen.serving.arms import Arms

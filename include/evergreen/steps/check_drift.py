@@ -2,7 +2,6 @@
 
 import logging
 
-from evergreen.checks.batch_statistics import EvenSample
 from evergreen.checks.html import render_drift
 from evergreen.checks.kept_statistics import read_statistics
 from evergreen.checks.outcomes import check_outcomes
@@ -12,6 +11,7 @@ from evergreen.config.contract import ModelConfig
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import NotReady
+from evergreen.features.batch_statistics import EvenSample
 from evergreen.features.generations import outgrown, sealed_schema
 from evergreen.features.label_batches import label_records
 from evergreen.features.labelled import match_labels

@@ -3,7 +3,7 @@
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import Refused
-from evergreen.features.evidence import version_tags
+from evergreen.features.version_tags import version_tags
 from evergreen.judging.promotions import require_promoted
 from evergreen.records import AttemptRecord, DataRecord
 from evergreen.storage.exported import ExportedVersion, Manifest

@@ -11,11 +11,11 @@ from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import NotReady, Refused
 from evergreen.features.building import call_predict
-from evergreen.features.evidence import estimator_params, record_files
 from evergreen.features.label_batches import newest_label_batches
 from evergreen.features.labelled import blocks_of, gather_features, gather_rows, match_labels
-from evergreen.features.packing import packing_folder
+from evergreen.features.packing import packing_folder, record_files
 from evergreen.features.signature import example_of, signature_of
+from evergreen.features.version_tags import estimator_params
 from evergreen.judging.attempts import DueAttempt
 from evergreen.judging.champion import predict_labelled
 from evergreen.judging.gate import judge

@@ -5,7 +5,8 @@ import logging
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import Refused
-from evergreen.features.evidence import BASELINE_TAG, fitted_span, packed_hashes
+from evergreen.features.packing import packed_hashes
+from evergreen.features.version_tags import BASELINE_TAG, fitted_span
 from evergreen.incidents import announce, resolve
 from evergreen.judging.attempts import DueAttempt
 from evergreen.judging.promotions import judged_promotion, next_effective

@@ -4,18 +4,19 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from evergreen.checks.reference import PREDICTION, build_reference, watched_columns
+from evergreen.checks.reference import build_reference, watched_columns
 from evergreen.config.contract import ModelConfig
 from evergreen.config.data_schema import DataSchema
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import ApprovalMissing, FeaturesInvalid, ModelIncompatible, NotReady
+from evergreen.features.batch_statistics import PREDICTION
 from evergreen.features.building import call_predict
-from evergreen.features.evidence import BASELINE_TAG, log_fitted, packed_hashes, version_tags
 from evergreen.features.explanation import EXPLANATION, Explanation, measure_explanation
 from evergreen.features.label_batches import training_span
 from evergreen.features.labelled import gather_features, gather_rows, match_labels
-from evergreen.features.packing import FittedModel, Recipe, fit_model, packing_folder
+from evergreen.features.packing import FittedModel, Recipe, fit_model, packed_hashes, packing_folder
+from evergreen.features.version_tags import BASELINE_TAG, log_fitted, version_tags
 from evergreen.foreign_text import DESCRIPTION, for_markdown
 from evergreen.incidents import MEND_CODE, report
 from evergreen.judging.attempts import DueAttempt

@@ -7,7 +7,8 @@ import pandas as pd
 import pyarrow as pa
 
 from evergreen.batches import Calendar
-from evergreen.checks.sealing import describe_validated, validate_arrival, write_validated
+from evergreen.checks.quarantine import write_clean_and_quarantine
+from evergreen.checks.sealing import describe_validated, validate_arrival
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import ConfigInvalid, NotReady
@@ -155,7 +156,7 @@ def _seal_revision(model: ModelFolder, stores: Stores, arrival: ArrivalRecord) -
             validated, done = validate_arrival(model, stores, feed, arrival), False
             as_of = _open_batch(ledger, model.config.calendar, arrival.batch)
             record = describe_validated(model, feed, arrival, validated, as_of)
-            write_validated(model, stores, record, validated)
+            write_clean_and_quarantine(model, stores, record, validated)
             record = ledger.put(record)
         records.append(record)
     after, good = records[0], tuple(record.feed for record in records if record.state == "published")

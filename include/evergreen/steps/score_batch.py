@@ -7,7 +7,6 @@ import pandas as pd
 import pyarrow as pa
 
 from evergreen.checks.kept_statistics import Predicted, write_predicted
-from evergreen.checks.scoring_on_spark import SparkScoring
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import (
@@ -17,7 +16,8 @@ from evergreen.errors import (
     ModelIncompatible,
 )
 from evergreen.features.building import build_features, call_predict, claimed_data
-from evergreen.features.rowwise import find_streamable, predict_pieces
+from evergreen.features.scoring_in_pieces import find_streamable, predict_pieces
+from evergreen.features.scoring_on_spark import SparkScoring
 from evergreen.incidents import report, resolve
 from evergreen.judging.attempts import find_due_attempt
 from evergreen.judging.claims import load_champion, make_claim

@@ -9,10 +9,10 @@ from dataclasses import replace
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import FeaturesInvalid
-from evergreen.features.evidence import SEARCHED_TAG, TRIED_TAG, WINDOW_TAG, fitted_span, log_fitted
 from evergreen.features.label_batches import training_span
 from evergreen.features.labelled import label_delay
 from evergreen.features.packing import FittedModel, packing_folder
+from evergreen.features.version_tags import SEARCHED_TAG, TRIED_TAG, WINDOW_TAG, fitted_span, log_fitted
 from evergreen.judging.attempts import NO_LABELS, DueAttempt, TrainResult, earlier_attempts
 from evergreen.judging.fit_windows import WindowTrial, fit_windows
 from evergreen.judging.holdout import choose_holdout

@@ -3,7 +3,7 @@
 from functools import partial
 
 from evergreen.checks.deliveries import DELIVERED_ONCE
-from evergreen.checks.quarantine import WHOLE_FILE
+from evergreen.checks.failing_rows import WHOLE_FILE
 from evergreen.checks.sealing import seal
 from evergreen.config.feeds_config import FilesConfig
 from evergreen.config.locations import Locations

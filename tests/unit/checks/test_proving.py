@@ -6,12 +6,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from evergreen.checks.batch_statistics import Statistics
 from evergreen.checks.expectations import check_expectations
 from evergreen.checks.proving import Proof, columns_of, find_unproven
 from evergreen.config.expectations_config import ExpectationsConfig
 from evergreen.config.fields import ColumnType
 from evergreen.errors import ConfigInvalid
+from evergreen.features.batch_statistics import Statistics
 from evergreen.storage.frames import to_frame
 
 PATH = Path("models/taxi/expectations.yaml")

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from evergreen.checks.judge_columns import find_drifted
-from evergreen.checks.reference import PREDICTION, Reference, build_reference, watched_columns
+from evergreen.checks.reference import Reference, build_reference, watched_columns
 from evergreen.config.model_folder import load_model_folder
+from evergreen.features.batch_statistics import PREDICTION
 from tests.tallied import judge_columns, measure_distances
 
 CATEGORICAL = {"zone", "flag"}

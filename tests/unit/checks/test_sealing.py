@@ -9,7 +9,7 @@ import pytest
 from obstore.exceptions import GenericError
 from pyarrow import parquet
 
-from evergreen.checks import asking, quarantine, row_faults, sealing, validating
+from evergreen.checks import asking, failing_rows, quarantine, row_faults, validating
 from evergreen.checks.sealing import declare_missing, seal
 from evergreen.config.feeds_config import FilesConfig
 from evergreen.config.model_folder import load_model_folder
@@ -190,7 +190,7 @@ def test_a_batch_that_never_came_is_missing_and_stays_so(model, at, arrive):
 @pytest.fixture
 def two_by_two(monkeypatch):
     """More than two rows are many."""
-    for module in (asking, parquet_file, quarantine, row_faults, sealing, set_aside, tables, validating):
+    for module in (asking, failing_rows, parquet_file, quarantine, row_faults, set_aside, tables, validating):
         monkeypatch.setattr(module, "ROWS", 2)
 
 

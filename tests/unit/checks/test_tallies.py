@@ -9,12 +9,12 @@ import pytest
 from evidently.legacy.calculations.stattests import jensenshannon_stat_test, wasserstein_stat_test
 from evidently.legacy.core import ColumnType as Kind
 
-from evergreen.checks import histograms
-from evergreen.checks.batch_statistics import EvenSample, Statistics
-from evergreen.checks.histograms import CELLS, Categories, Numbers
 from evergreen.checks.judge_columns import judge_columns, measure_distances
 from evergreen.checks.reference import build_reference
 from evergreen.config.fields import ColumnType
+from evergreen.features import histograms
+from evergreen.features.batch_statistics import EvenSample, Statistics
+from evergreen.features.histograms import CELLS, Categories, Numbers
 from evergreen.storage.columns import kinds_of, read_as
 from tests.tallied import tally
 

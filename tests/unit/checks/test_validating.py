@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from evergreen.checks import asking, quarantine, row_faults, validating
+from evergreen.checks import asking, failing_rows, row_faults, validating
 from evergreen.checks.arrived_rows import Rules
 from evergreen.checks.validating import reject, validate_files
 from evergreen.config.expectations_config import ExpectationsConfig
@@ -27,7 +27,7 @@ from evergreen.storage.content import content_hash
 def _by_statistics(request, monkeypatch):
     """Each test twice: a few rows are one piece, or come two by two, through the disk."""
     if request.param == "many":
-        for module in (asking, quarantine, row_faults, set_aside, tables, validating):
+        for module in (asking, failing_rows, row_faults, set_aside, tables, validating):
             monkeypatch.setattr(module, "ROWS", 2)
 
 

@@ -5,9 +5,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from evergreen.checks.batch_statistics import Statistics
 from evergreen.checks.reference import build_reference
 from evergreen.config.fields import ColumnType
+from evergreen.features.batch_statistics import Statistics
 from evergreen.replay import batch_profile
 from evergreen.replay.batch_profile import ColumnProfile, profile_batch
 from evergreen.replay.column_bars import tell_number

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
-from evergreen.checks.batch_statistics import Statistics
 from evergreen.config.locations import Locations
 from evergreen.errors import SourceChanged
+from evergreen.features.batch_statistics import Statistics
 from evergreen.features.building import build_features, call_predict
-from evergreen.features.rowwise import find_streamable
+from evergreen.features.scoring_in_pieces import find_streamable
 from evergreen.incidents import last_incident
 from evergreen.judging.claims import make_claim
 from evergreen.judging.promotions import promotion_serving

@@ -8,7 +8,7 @@ import pytest
 from mlflow import MlflowClient
 
 from evergreen.errors import NotReady
-from evergreen.features.evidence import packed_hashes
+from evergreen.features.packing import packed_hashes
 from evergreen.judging.attempts import TrainResult
 from evergreen.judging.holdout import choose_holdout
 from evergreen.records import AttemptRecord, PromotionRecord

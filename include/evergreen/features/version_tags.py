@@ -1,15 +1,12 @@
-"""What is logged beside a fitted model, and by which tags a version is traced to what it was made of."""
+"""What MLflow is told of a fitted model: the tags of its run and version, parameters, metrics."""
 
-from pathlib import Path
 from typing import Any
 
 from evergreen.config.expectations_config import ExpectationsConfig
-from evergreen.features.packing import FittedModel
+from evergreen.features.packing import FittedModel, record_files
 from evergreen.features.signature import example_of, signature_of
 from evergreen.foreign_text import one_line
-from evergreen.records import PackedRecord
 from evergreen.storage.logged_model import Evidence, Trial
-from evergreen.storage.packed_model import hash_files, read_files
 from evergreen.storage.stores import Stores
 
 TRIED_TAG, WINDOW_TAG, BASELINE_TAG = "evergreen.tried", "evergreen.window", "evergreen.baseline"
@@ -93,18 +90,6 @@ def _tell(value: Any) -> str:
     if hasattr(value, "get_params"):
         return type(value).__name__
     return one_line(str(getattr(value, "__name__", value)))[:_LONGEST]
-
-
-def record_files(stores: Stores, attempt: str, as_of: str, role: str, folder: Path) -> None:
-    """Put the hashes of a packed folder on record, unless they are; a killed run has packed other bytes of the same."""
-    hashes, n = hash_files(read_files(folder)), 0
-    while stores.ledger.put(PackedRecord(as_of=as_of, attempt=attempt, role=role, n=n, hashes=hashes)).hashes != hashes:
-        n += 1
-
-
-def packed_hashes(stores: Stores, attempt: str, role: str) -> list[dict[str, str]]:
-    """What is on record of the files that were packed for an attempt in a role; none by an earlier release."""
-    return [one.hashes for one in stores.ledger.all(PackedRecord, f"{attempt}.{role}")]
 
 
 def version_tags(run_tags: dict[str, str]) -> dict[str, str]:

@@ -10,8 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from evergreen.checks.histograms import EXACT, Categories, Moments, Numbers, Texts
 from evergreen.config.fields import ColumnType
+from evergreen.features.histograms import EXACT, Categories, Moments, Numbers, Texts
 from evergreen.storage.columns import fill, find_column, read_as
 
 Column = Numbers | Categories | Moments | Texts
@@ -20,6 +20,8 @@ _KINDS: dict[str, type[Column]] = {
     "timestamp": Moments, "date": Moments, "string": Texts,
 }  # fmt: skip
 _BY_NAME: dict[str, type[Column]] = {kind.__name__: kind for kind in _KINDS.values()}
+PREDICTION = "prediction"
+PREDICTED = {PREDICTION: ColumnType(type="float")}
 _FORM = b"1"
 # What is kept of a column; each kind has some of it.
 _SCHEMA = pa.schema(

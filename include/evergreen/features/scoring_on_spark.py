@@ -6,13 +6,11 @@ import json
 import threading
 from dataclasses import dataclass
 
-from evergreen.checks.batch_statistics import EvenSample, Statistics
-from evergreen.checks.reference import PREDICTION
 from evergreen.config.data_schema import DataSchema
-from evergreen.config.fields import ColumnType
 from evergreen.engine import NEEDS, map_on_spark
 from evergreen.errors import ModelIncompatible, Refused
-from evergreen.features.rowwise import ScoredShards, find_shards
+from evergreen.features.batch_statistics import PREDICTED, EvenSample, Statistics
+from evergreen.features.scoring_in_pieces import ScoredShards, find_shards
 from evergreen.records import ClaimRecord, Partition, PromotionRecord
 from evergreen.storage.cache import ByteCache
 from evergreen.storage.content import ContentHash
@@ -24,7 +22,6 @@ from evergreen.storage.pieces import PartitionPieces, Shard
 from evergreen.storage.revisions import scored_partition
 from evergreen.storage.stores import Stores
 
-PREDICTED = {PREDICTION: ColumnType(type="float")}
 # A worker meets the same version in each of its shards.
 _OPENED: ByteCache[PackedModel] = ByteCache(4, lambda _: 1)
 _OPENING = threading.Lock()
