@@ -31,6 +31,7 @@ from evergreen.steps.ingest_batch import ingest_batch
 from evergreen.steps.score_batch import score_batch
 from evergreen.steps.validate_batch import validate_batch
 from evergreen.storage.stores import open_stores
+from tests.browser import browsing, needs_browser, shoot, sign_in
 from tests.live.services import FAST_TO_MISS, NIGHTLY, Live, make_model, running, wait_until
 from tests.short_loop import SHORT, STREAM, fingerprint, land, run, take_labels
 
@@ -142,31 +143,27 @@ def test_each_attempt_is_made_once_however_often_it_is_asked_for(live: Live, mod
     assert challengers(models["first"], live.at) == 1
 
 
-def test_a_human_decides_where_config_wants_it(live: Live, models: dict[str, ModelFolder]) -> None:
-    """The task waits without a worker and without the triggerer, until somebody says yes on its page."""
+@needs_browser
+def test_a_human_decides_where_config_wants_it(live: Live, models: dict[str, ModelFolder], tmp_path: Path) -> None:
+    """The task waits without a worker and without the triggerer, until somebody says yes on its page, and why."""
     ledger = open_stores(live.at, "signed").ledger
     state = lambda: live.tasks("signed__retrain", RUN).get("approve_model", ("", 0))[0]  # noqa: E731
     wait_until(lambda: state() == "awaiting_input", 600, "the question")
     asked = last_incident(ledger, "approval")
     assert asked is not None
     assert ledger.get(NoticeRecord, f"{asked.opened.id}.opened.log") is not None
-    page = f"/dags/signed__retrain/dagRuns/{RUN}/taskInstances/approve_model/-1/hitlDetails"
-    assert "signed" in live.call("GET", page)["subject"]
-
-    def answer_yes() -> bool:
-        """On SQLite Airflow may find its database locked; a person clicks again."""
-        try:
-            live.call("PATCH", page, {"chosen_options": ["Approve"], "params_input": {}})
-        except AssertionError:
-            # The answer may have been taken although Airflow said otherwise.
-            return ledger.get(ApprovalRecord, VERDICT) is not None
-        return True
-
-    wait_until(answer_yes, 60, "the yes to be taken")
+    with browsing() as page:
+        sign_in(page, live.services.airflow_url, "admin", live.services.secrets["admin"])
+        page.goto(f"{live.services.airflow_url}/dags/signed__retrain/runs/{RUN}/tasks/approve_model/required_actions")
+        page.get_by_text("Promote the challenger of signed?").first.wait_for()
+        page.locator("#element_reason").fill("it knows the new tariff")
+        shoot(page, "approve", tmp_path)
+        page.get_by_role("button", name="Approve", exact=True).click()
+        wait_until(lambda: ledger.get(ApprovalRecord, VERDICT), 300, "the yes to be on record")
     await_run(live, "signed__retrain")
     answer = ledger.get(ApprovalRecord, VERDICT)
     assert answer is not None
-    assert (answer.approved, answer.by) == (True, "admin")
+    assert (answer.approved, answer.by, answer.why) == (True, "admin", "it knows the new tariff")
     assert ledger.last(PromotionRecord, "champion") is not None
 
 

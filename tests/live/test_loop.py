@@ -1,7 +1,6 @@
 """The demo on a real scheduler: what it decides and tells, that it agrees with the core, what people do in pages."""
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -30,7 +29,7 @@ from evergreen.records import (
 )
 from evergreen.replay.runner import Runner
 from evergreen.storage.stores import open_stores
-from tests.browser import browsing, needs_browser
+from tests.browser import browsing, needs_browser, shoot, sign_in
 from tests.fake_slack import FakeSlack, fake_slack
 from tests.live.services import NIGHTLY, Live, make_model, running, wait_until
 from tests.short_loop import fingerprint, records, tables
@@ -50,8 +49,8 @@ def slack() -> Iterator[FakeSlack]:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
     alerts = {"slack": "evergreen_slack", "channel": "#models"}
-    # Two days are left to wait for.
-    schedule = {**NIGHTLY, "end": "2024-01-08"}
+    # Three days are left to wait for.
+    schedule = {**NIGHTLY, "end": "2024-01-09"}
     path = tmp_path_factory.mktemp("models")
     return make_model(path, "taxi", short=False, alerts=alerts, schedule=schedule)
 
@@ -77,6 +76,7 @@ def live(
         "AIRFLOW_CONN_EVERGREEN_SLACK": slack.api,
         # Fewer workers than sensors: those that kept one while they wait would stop everything.
         "AIRFLOW__CORE__PARALLELISM": "2",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,guest:viewer",
     }
     with running(tmp_path_factory.mktemp("live"), model.path.parent, **settings) as live:
         yield live
@@ -196,11 +196,7 @@ def test_records_say_by_which_task(live: Live, model: ModelFolder, told: list[st
 def open_page(live: Live) -> Iterator[Callable[[], Page]]:
     """Opens a page of a browser in which the operator has signed in."""
     with browsing() as page:
-        page.goto(live.services.airflow_url)
-        page.fill('input[name="username"]', "admin")
-        page.fill('input[name="password"]', live.services.secrets["admin"])
-        page.keyboard.press("Enter")
-        page.get_by_text("Dags", exact=True).first.wait_for()
+        sign_in(page, live.services.airflow_url, "admin", live.services.secrets["admin"])
         signed_in, browser = page.context.storage_state(), page.context.browser
         leave(page)
         assert browser is not None
@@ -212,12 +208,6 @@ def page(open_page: Callable[[], Page]) -> Iterator[Page]:
     page = open_page()
     yield page
     page.close()
-
-
-def shoot(page: Page, name: str, folder: Path) -> None:
-    """Keep a screenshot where a person can look at it: SCREENSHOTS, or the test's own folder."""
-    kept = Path(os.environ.get("SCREENSHOTS", folder))
-    page.screenshot(path=kept / f"{name}.png")
 
 
 def leave(page: Page) -> None:
@@ -417,6 +407,27 @@ def test_an_operator_goes_back_a_version_on_the_models_page(
     attempt = ledger.get(AttemptRecord, back.attempt)
     assert attempt is not None
     assert attempt.why == "rolled back: admin: the tariff was a mistake"
+    STREAM.land(Path(live.at.landing) / model.id, 9)
+    claim = wait_until(lambda: ledger.get(ClaimRecord, "2024-01-09"), 600, "the next day to be scored")
+    assert claim.version == 2
+
+
+@needs_browser
+def test_a_viewer_looks_and_may_not_act(live: Live, told: list[str], page: Page, tmp_path: Path) -> None:
+    passwords = json.loads((live.services.home / "passwords.json").read_text())
+    page.context.clear_cookies()
+    sign_in(page, live.services.airflow_url, "guest", passwords["guest"])
+    page.goto(f"{live.services.airflow_url}/dags/taxi__batch/plugin/evergreen-model")
+    shown = page.frame_locator("iframe[title=Model]")
+    shown.locator("#chart .main-svg").first.wait_for()
+    assert shown.locator("form").count() == 0
+    shoot(page, "viewer", tmp_path)
+    before = live.runs("taxi__rollback")
+    asked = f"{live.services.airflow_url}/api/v2/dags/taxi__rollback/dagRuns"
+    answer = page.request.post(asked, data={"logical_date": None, "conf": {"version": 1, "why": "I wish"}})
+    assert answer.status == 403
+    leave(page)
+    assert live.runs("taxi__rollback") == before
 
 
 @needs_browser

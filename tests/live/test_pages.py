@@ -1,6 +1,5 @@
 """Pages in a real browser: a name or a value that is written as code runs nothing, and is shown as it is."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from evergreen.incidents import Incident
 from evergreen.records import BatchRecord, IncidentRecord, Reason
 from evergreen.replay.history import BatchHistory, History
 from evergreen.replay.report import write_report
-from tests.browser import browsing, needs_browser
+from tests.browser import browsing, needs_browser, shoot
 
 pytestmark = needs_browser
 # It ends the script that it stands in, begins one, loads an image that fails, is bold to Plotly, and leads elsewhere.
@@ -39,10 +38,6 @@ def look(page: Page, path: Path) -> list[str]:
     page.on("request", lambda request: seen.append(request.url) if request.url.startswith(("http", "ws")) else None)
     page.goto(path.as_uri())
     return seen
-
-
-def shoot(page: Page, name: str, folder: Path) -> None:
-    page.screenshot(path=Path(os.environ.get("SCREENSHOTS", folder)) / f"{name}.png")
 
 
 def plain(text: str) -> str:

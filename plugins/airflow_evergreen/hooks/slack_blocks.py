@@ -73,6 +73,9 @@ def _split(text: str) -> Iterator[str]:
 def _build_buttons(message: Message) -> Iterator[dict[str, Any]]:
     page = "All models" if message.model.startswith("@") else "Model's page"
     named = {page: message.page, "Run in Airflow": message.link, "Runbook": message.runbook}
+    run, task, _ = message.link.partition("/tasks/")
+    if message.incident.startswith("approval.") and message.event != "resolved" and task:
+        named = {"Approve or reject": f"{run}/tasks/approve_model/required_actions", **named}
     buttons = [
         {"type": "button", "text": _plain(name), "url": quote(url, safe=_KEPT), "action_id": name}
         for name, url in named.items()

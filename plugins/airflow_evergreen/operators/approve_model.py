@@ -9,7 +9,7 @@ from airflow.sdk.definitions.param import ParamsDict
 from airflow.sdk.execution_time.hitl import HITLUser
 
 from airflow_evergreen.alerts import tell_incidents
-from airflow_evergreen.links import MlflowLink, ModelLink, OutcomeLink
+from airflow_evergreen.links import MlflowLink, ModelLink, OutcomeLink, model_page
 from airflow_evergreen.operators.attempt import AttemptOperator
 from airflow_evergreen.runtime import acting_for, load_model, locate
 from evergreen.config.locations import Locations
@@ -60,20 +60,23 @@ class ApproveModelOperator(AttemptOperator, HITLOperator):
         # Before the wait, not after it: this is the alert that somebody has to act on.
         tell_incidents(model, at)
         wait = model.config.gate.approval_wait
-        self.body = self._write_question(model, at)
+        self.body = self._write_question(model, at, context)
         self.assigned_users = [HITLUser(id=name, name=name) for name in model.config.gate.approvers] or None
         self.response_timeout = None if wait.days > 10_000 else wait
         HITLOperator.execute(self, context)
         raise RuntimeError("waiting for a human ended without an answer")
 
-    def _write_question(self, model: ModelFolder, at: Locations) -> str:
+    def _write_question(self, model: ModelFolder, at: Locations, context: Context) -> str:
         """What there is to decide by, in Markdown."""
         from evergreen.replay.status import describe_attempt
 
         stores = stores_of(model, at)
         attempt = stores.ledger.get(AttemptRecord, self.due.verdict)
         evidence = describe_attempt(stores, attempt) if attempt is not None else ()
-        return "\n".join([for_markdown(str(self.body)), "", *(f"- {for_markdown(line.strip())}" for line in evidence)])
+        pages = {"The model": model_page(context["ti"].dag_id), "The challenger in MLflow": self.judged.get("page")}
+        links = ", ".join(f"[{name}]({page})" for name, page in pages.items() if page)
+        lines = [for_markdown(str(self.body)), "", *(f"- {for_markdown(line.strip())}" for line in evidence)]
+        return "\n".join([*lines, f"- {links}"])
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Put the answer on record."""

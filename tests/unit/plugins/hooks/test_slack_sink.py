@@ -76,6 +76,15 @@ def test_the_web_api_posts_what_happened_what_was_done_what_to_do_and_where_to_l
     assert receipt == f"{CHANNEL} {said.ts}"
 
 
+@pytest.mark.parametrize("event", ["opened", "resolved"])
+def test_who_has_to_answer_is_led_to_the_form(slack, event):
+    run = "http://airflow/dags/taxi__retrain/runs/verdict-2024-01-14.0-run-1"
+    asked = replace(message(event, link=f"{run}/tasks/judge_model?try_number=1"), incident="approval.0")
+    SlackSink("team_api", "#models").tell(asked)
+    form = buttons(slack.messages[0].body).get("Approve or reject")
+    assert form == (f"{run}/tasks/approve_model/required_actions" if event == "opened" else None)
+
+
 @pytest.mark.parametrize("event", ["seen again", "resolved"])
 def test_the_web_api_edits_its_own_message_and_keeps_its_first_text(slack, event):
     sink = SlackSink("team_api", "#models")

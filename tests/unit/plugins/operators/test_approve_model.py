@@ -1,5 +1,6 @@
 """A human is asked where the gate does not decide, told of it before the wait, and heard once."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import jinja2
@@ -75,7 +76,7 @@ def test_the_question_has_the_evidence_and_takes_a_reason(model, ledger, asked, 
             why="gate.approval: required",
         )
     )
-    task = operator()
+    task = operator(page="http://mlflow/#/experiments/1/runs/2")
     task.body = "a [link](http://x)"
     with pytest.raises(TaskAwaitingInput):
         task.execute(context_of())
@@ -85,6 +86,11 @@ def test_the_question_has_the_evidence_and_takes_a_reason(model, ledger, asked, 
     assert lines[2].startswith("- asked for by verdict 2024-01-14.0: asked; outcomes: fine")
     assert "- against version 1: mae 5 to 4 on 300 rows in 2 batches" in question["body"]
     assert "worse with a probability of 1%" in question["body"]
+    assert re.fullmatch(
+        r"- \[The model\]\(.*/dags/taxi__\w+/plugin/evergreen-model\), "
+        r"\[The challenger in MLflow\]\(http://mlflow/#/experiments/1/runs/2\)",
+        lines[-1],
+    )
     assert question["assigned_users"] is None
     assert list(question["params"]) == ["reason"]
 
