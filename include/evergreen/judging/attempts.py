@@ -38,9 +38,10 @@ class TrainResult:
     :param rows: labelled rows that it learnt from.
     :param why: why there is no run, if there is none.
     :param fault: whether that is the folder's code, which somebody has to mend.
-    :param window: the window that did best, and by window that was tried the mean loss on the holdout.
+    :param window: the window that did best, or ``baseline``; ``tried``: by each the mean loss on the holdout.
     :param seconds: CPU seconds that it took.
     :param refresh: whether it would be the champion once more, and was not fitted.
+    :param baseline: whether it is the best constant.
     :param searched: what a search for parameters came to, as ``SearchedParams`` has it; None without one.
     """
 
@@ -53,6 +54,7 @@ class TrainResult:
     tried: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     refresh: bool = False
+    baseline: bool = False
     searched: dict[str, Any] | None = None
 
 

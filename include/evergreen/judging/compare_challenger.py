@@ -159,7 +159,7 @@ def _freshness_of(judgement: Judgement) -> Freshness | None:
 def _is_younger(case: Case, challenger: PackedModel) -> bool:
     """Whether a challenger is of the champion's recipe, so that it differs by the labels that it has learnt alone."""
     champion = case.champion
-    if champion is None or champion.baseline or case.is_new_code:
+    if champion is None or champion.baseline or case.trained.baseline or case.is_new_code:
         return False
     theirs, mine = case.stores.models.load_promoted(champion).spec, challenger.spec
     return (mine.window, mine.params) == (theirs.window, theirs.params)

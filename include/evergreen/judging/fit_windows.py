@@ -9,6 +9,7 @@ import numpy as np
 
 from evergreen.config.contract import ModelConfig, Window
 from evergreen.config.model_folder import ModelFolder
+from evergreen.config.model_spec import ModelSpec
 from evergreen.errors import CodeUnsafe, FeaturesInvalid, ModelIncompatible
 from evergreen.features.building import call_predict
 from evergreen.features.label_batches import training_span
@@ -50,11 +51,13 @@ class Candidate:
     :param span: first and last label batch.
     :param loss: mean loss on the holdout.
     :param fitted: the model; None where it would be the champion once more.
+    :param constant: mean loss of the best constant of the same labels; None without labels.
     """
 
     span: tuple[str, str]
     loss: float
     fitted: FittedModel | None
+    constant: float | None
 
 
 def fit_windows(
@@ -70,9 +73,9 @@ def fit_windows(
         span = training_span(schema, stores, trial.attempt.as_of, window, before=before)
         if span is None or any(span == one.span for one in candidates.values()):
             continue
-        loss = _champion_loss(trial, window, span)
-        if loss is not None:
-            candidates[window] = Candidate(span, loss, None)
+        same = _find_champion(trial, window, span)
+        if same is not None:
+            candidates[window] = same
             continue
         recipe = Recipe.of(model, window)
         rows = match_labels(schema, stores, *span, sample=Sample.of(recipe.spec))
@@ -83,7 +86,9 @@ def fit_windows(
                 if not candidates and is_new_code(stores, trial.attempt, model.code_version):
                     try_code(recipe, schema, stores, rows)
                 fitted = fit_model(recipe, schema, stores, span, folder)
-                candidates[window] = Candidate(span, _measure_loss(trial, fitted), fitted)
+                candidates[window] = Candidate(
+                    span, _measure_loss(trial, fitted), fitted, _constant_loss(trial, fitted.packed.spec)
+                )
             except FeaturesInvalid as error:
                 _logger.warning("%s, window %s: %s", model.id, window, error)
                 lacking = TrainResult(None, span, len(rows.rows), str(error), fault=True)
@@ -94,8 +99,8 @@ def fit_windows(
     return candidates, lacking
 
 
-def _champion_loss(trial: WindowTrial, window: Window, span: tuple[str, str]) -> float | None:
-    """The champion's mean loss on the holdout where a challenger of the window would learn just what it has learnt."""
+def _find_champion(trial: WindowTrial, window: Window, span: tuple[str, str]) -> Candidate | None:
+    """The champion where a challenger of the window would learn just what it has learnt."""
     model, stores = trial.model, trial.stores
     champion = promotion_decided(stores.ledger, trial.attempt.as_of)
     if champion is None or champion.baseline or trial.rows.rows.empty:
@@ -112,9 +117,25 @@ def _champion_loss(trial: WindowTrial, window: Window, span: tuple[str, str]) ->
         mine = Recipe.of(model, window).spec.model_copy(update={"params": theirs.params})
         if not mine.has_recipe_of(theirs):
             return None
-        return float(np.mean(champion_losses(schema, metric, stores, champion, trial.rows)))
+        loss = float(np.mean(champion_losses(schema, metric, stores, champion, trial.rows)))
+        return Candidate(span, loss, None, _constant_loss(trial, theirs))
     except (FeaturesInvalid, ModelIncompatible):
         return None
+
+
+def fit_baseline(trial: WindowTrial, before: str) -> tuple[tuple[str, str], FittedModel | None]:
+    """The best constant of all labels, as what is fitted of a window; its model is None where it serves already.
+
+    :param before: the label batch that it learns nothing of, nor of any later one.
+    """
+    schema, stores = trial.model.config.data_schema, trial.stores
+    span = training_span(schema, stores, trial.attempt.as_of, "all", before=before)
+    assert span is not None
+    champion = promotion_decided(stores.ledger, trial.attempt.as_of)
+    if champion is not None and champion.baseline and champion.trained_on == span:
+        return span, None
+    folder = trial.folders.enter_context(packing_folder())
+    return span, fit_model(Recipe.of_baseline(trial.model), schema, stores, span, folder)
 
 
 def _too_little(config: ModelConfig, labelled: LabelledRows, last: str) -> str | None:
@@ -134,6 +155,17 @@ def _too_little(config: ModelConfig, labelled: LabelledRows, last: str) -> str |
         )
     few = too_few_of_a_class(config.model.task, rows[config.labels.column].to_numpy())
     return f"to learn from, {few}" if few is not None else None
+
+
+def _constant_loss(trial: WindowTrial, spec: ModelSpec) -> float | None:
+    """Mean loss on the holdout of the best constant of what a model has learnt; None without labels."""
+    labels, rows = trial.model.config.labels, trial.rows.rows
+    if labels is None or rows.empty or spec.constant is None:
+        return None
+    target = rows[labels.column].to_numpy(dtype=float)
+    with np.errstate(over="ignore"):
+        metric = METRICS[trial.model.config.gate.metric]
+        return float(np.mean(metric.row_losses(target, np.full(len(target), spec.constant))))
 
 
 def _measure_loss(trial: WindowTrial, fitted: FittedModel) -> float:

@@ -142,12 +142,12 @@ class AttemptRecord(Record):
         import ``import.<hash of the export>.<batch>``.
     :ivar trained_on: the first and the last label batch that the challenger learnt from; None where there was none.
     :ivar waiting_rows: rows of the same batches that had no label yet.
-    :ivar window: the label batches that it may learn from, or ``all``; empty where there was none.
-    :ivar tried: by window that was tried, the mean loss on the holdout; where labels are late, of a fit on what was
-        known when its rows arrived.
+    :ivar window: the label batches that it may learn from, ``all``, or ``baseline``; empty where there was none.
+    :ivar tried: of each window, and of the baseline, the mean loss on the holdout; where labels are late, of a fit on
+        what was known when its rows arrived.
     :ivar holdout: the label batches it was judged on.
     :ivar against: the promotion it was judged against, 0 for none.
-    :ivar baseline: whether what goes on is the best constant instead of the challenger.
+    :ivar baseline: whether the challenger, or what goes on in its place, is the best constant.
     :ivar freshness: what the newest labels were worth at this attempt; None where nothing tells.
     :ivar refresh: whether the challenger would be the champion once more, so that only a fit on newer labels can gain.
     :ivar version: the version that a rollback goes back to, or that an import was registered as.

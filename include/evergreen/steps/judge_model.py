@@ -63,13 +63,17 @@ def _conclude(case: Case, finding: Finding) -> AttemptRecord:
     metrics = models.run_metrics(trained.run) if trained.run is not None else {}
     # A refresh is of the champion's code, whatever the folder says by now.
     code = case.champion.code if case.champion and trained.refresh else case.model.code_version
-    baseline = case.champion is None and finding.refusal is not None and _knows_labels(case)
-    needs_human, passed = finding.needs_human, finding.refusal is None or baseline
+    begins = case.champion is None and finding.refusal is not None and _knows_labels(case)
+    needs_human, passed = finding.needs_human, finding.refusal is None or begins
     if case.model.config.gate.approval == "required" and passed:
         needs_human = needs_human or "config.yaml says gate.approval: required"
     why = finding.refusal or needs_human or finding.why
     if not why and finding.judgement is not None:
         why = finding.judgement.gain
+    if begins:
+        why = f"the baseline serves: {why}"
+    elif trained.baseline and finding.judgement is not None:
+        why = f"the baseline: {why}"
     return AttemptRecord(
         as_of=case.attempt.as_of,
         verdict=case.attempt.verdict,
@@ -84,8 +88,8 @@ def _conclude(case: Case, finding: Finding) -> AttemptRecord:
         against=case.champion.number if case.champion else 0,
         judgement=finding.judgement,
         outcome="needs approval" if needs_human else "passed" if passed else "refused",
-        why=f"the baseline serves: {why}" if baseline else why,
-        baseline=baseline,
+        why=why,
+        baseline=begins or trained.baseline,
         freshness=finding.freshness,
         refresh=trained.refresh,
         searched=SearchedParams.model_validate(trained.searched) if trained.searched is not None else None,

@@ -32,6 +32,26 @@ def test_of_equal_windows_the_longer_goes_on():
 
 
 @pytest.mark.parametrize(
+    ("loss", "before", "margin", "chosen"),
+    [
+        (0.99, [], 0.0, "baseline"),
+        (1.0, [], 0.0, "all"),
+        # While a recipe serves it must do better by more.
+        (0.99, [], 0.02, "all"),
+        (0.97, [], 0.02, "baseline"),
+        # One odd week does not bring it back: of 0.9 and 1.15 the mean is above 1.
+        (0.9, [1.15], 0.0, "all"),
+        # How good or bad a recipe was counts up to a fifth.
+        (0.9, [0.9, 9.0], 0.0, "baseline"),
+        (1.2, [0.1], 0.0, "all"),
+    ],
+)
+def test_the_baseline_serves_where_it_has_done_better_over_several_attempts(loss, before, margin, chosen):
+    earlier = [{"all": 1.0, "baseline": one} for one in before]
+    assert choose_window({"all": 1.0, "baseline": loss}, earlier, 7, margin) == chosen
+
+
+@pytest.mark.parametrize(
     ("losses", "late", "chosen"),
     [
         # Labels that are late by a week take 2 % from a week's window, and half of a percent from four.

@@ -45,8 +45,8 @@ def test_the_baseline_serves_from_the_first_labels_until_something_beats_it(tmp_
     assert (promotion.baseline, promotion.error, promotion.effective_from) == (True, None, day(2))
     assert loop.predictions(2)["prediction"].unique() == pytest.approx([make_rows(1, unrelated)["y"].median()])
     refused = loop.attempt(2)
-    assert (refused.outcome, refused.baseline, refused.against) == ("refused", False, 1)
-    assert refused.judgement.against == "version 1, the baseline"
+    assert (refused.outcome, refused.baseline, refused.against) == ("refused", True, 1)
+    assert refused.why == "the baseline did best, and has learnt all labels before the holdout"
     told = "\n".join(describe_status(loop.model, loop.at))
     assert f"version 1, the baseline, serves since batch {day(2)}" in told
     # Whatever the policies say, it is asked for until a challenger wins; then they decide.
