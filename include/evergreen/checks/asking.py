@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from evergreen.checks.expectations import Failure, check_expectations
-from evergreen.checks.proving import BY_ROW, BY_SCHEMA, Proof, columns_of, find_unproven
+from evergreen.checks.different_values import BY_VALUE
+from evergreen.checks.expectations import Failure, check_expectations, in_order
+from evergreen.checks.proving import Proof, find_uncounted, find_unproven
 from evergreen.config.expectations_config import ExpectationConfig
 from evergreen.config.fields import ColumnType
 from evergreen.features.batch_statistics import Statistics
@@ -26,6 +27,32 @@ from evergreen.storage.set_aside import SetAside
 
 # Pieces that the library is asked of at once: being asked costs it as much as some 100,000 rows.
 _AT_ONCE = 8
+# Each row is told by itself, so that the library can be asked of some at a time.
+BY_ROW = (
+    *BY_VALUE,
+    "expect_column_values_to_be_null",
+    "expect_column_values_to_not_be_null",
+    "expect_column_values_to_not_match_regex_list",
+    "expect_column_values_to_match_strftime_format",
+    "expect_column_values_to_be_dateutil_parseable",
+    "expect_column_values_to_be_json_parseable",
+    "expect_column_values_to_match_json_schema",
+    "expect_column_pair_values_to_be_equal",
+    "expect_column_pair_values_a_to_be_greater_than_b",
+    "expect_column_pair_values_to_be_in_set",
+    "expect_multicolumn_sum_to_equal",
+    "expect_multicolumn_values_to_be_equal",
+    "expect_select_column_values_to_be_unique_within_record",
+)
+_ROW_COUNT = ("expect_table_row_count_to_be_between", "expect_table_row_count_to_equal")
+# What any of the rows tell.
+BY_SCHEMA = (
+    "expect_column_to_exist",
+    "expect_table_column_count_to_be_between",
+    "expect_table_column_count_to_equal",
+    "expect_table_columns_to_match_ordered_list",
+    "expect_table_columns_to_match_set",
+)
 _logger = logging.getLogger(__name__)
 
 
@@ -60,8 +87,10 @@ def ask(
     count = rows.num_rows - len(left_out)
     if count <= ROWS:
         few, places = _join(rows.without(left_out))
-        failures = check_expectations([to_frame(few)], expected, path) if count and expected else []
-        return Asked([_at(failure, places) for failure in failures], content_hash(few), None)
+        left = find_uncounted(few, columns, expected, path) if count else ()
+        failures = check_expectations([to_frame(few)], left, path) if left else []
+        failures = [_at(failure, places) for failure in in_order(failures, expected)]
+        return Asked(failures, content_hash(few), None)
     counted, content, proof = Statistics(columns), ContentHash(), Proof(expected)
     for piece, _ in rows.without(left_out):
         counted.add(piece)
@@ -69,7 +98,7 @@ def ask(
         proof.add(piece)
     unproven = find_unproven(piece.schema, counted, proof, expected, path)
     failures = _ask_many(rows, left_out, counted, unproven, path)
-    return Asked(sorted(failures, key=lambda failure: failure.expectation), content.hexdigest(), counted)
+    return Asked(in_order(failures, expected), content.hexdigest(), counted)
 
 
 def _ask_many(
@@ -91,6 +120,22 @@ def _ask_many(
         failures += check_expectations([to_frame(whole)], (one,), path)
     standing = np.delete(np.arange(rows.num_rows), left_out) if failures else left_out
     return [_at(failure, standing) for failure in failures]
+
+
+def columns_of(expected: tuple[ExpectationConfig, ...], names: list[str]) -> list[str]:
+    """The columns that expectations read; all where one may read any."""
+    read = set[str]()
+    for one in expected:
+        if one.type in _ROW_COUNT:
+            read.add(names[0])
+            continue
+        named = [one.arguments.get(argument) for argument in ("column", "column_A", "column_B")]
+        mine = {str(name) for name in (*named, *one.arguments.get("column_list", ())) if name is not None}
+        if one.type == "expect_column_to_exist" or not mine or not mine <= {*names}:
+            return names
+        condition = str(one.arguments.get("row_condition", ""))
+        read |= mine | {name for name in names if name in condition}
+    return [name for name in names if name in read]
 
 
 def _frames(rows: SetAside, left_out: np.ndarray, counted: Statistics, names: list[str]) -> Iterator[pd.DataFrame]:

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -34,6 +34,7 @@ from great_expectations.expectations.metadata_types import FailureSeverity
 from great_expectations.expectations.registry import get_expectation_impl
 from pydantic.v1 import ValidationError as ArgumentError
 
+from evergreen.checks.results import BETWEEN, Result, find_out_of_range, merge_results
 from evergreen.config.expectations_config import ExpectationConfig
 from evergreen.errors import ConfigInvalid
 
@@ -78,46 +79,55 @@ def check_expectations(
     :param path: expectations.yaml, for messages.
     :raises ConfigInvalid: if an expectation is unknown, or cannot be asked of these columns.
     """
-    built, suite = _build_suite(expected, path)
-    found: dict[int, list[tuple[int, Any]]] = {}
+    built, _ = _build_suite(expected, path)
+    found: dict[int, list[Result]] = {}
     start = 0
     for frame in frames:
-        for outcome in _whole_frame().get_batch({"dataframe": frame}).validate(suite, result_format="COMPLETE").results:
-            # Results come back in another order than asked; the position travels in meta.
-            position = outcome.expectation_config.meta["position"]
-            _raise_if_unanswered(outcome.exception_info, expected[position], path)
-            found.setdefault(position, []).append((start, outcome))
+        for position, result in _ask(frame, start, expected, path):
+            found.setdefault(position, []).append(result)
         start += len(frame)
-    merged = {position: _merge(built[position], outcomes) for position, outcomes in found.items()}
+    merged = {
+        position: merge_results(results, getattr(built[position], "mostly", 1)) for position, results in found.items()
+    }
     failures = [
         _describe(expected[position], built[position], result, path)
         for position, (success, result) in merged.items()
         if not success
     ]
-    return sorted(failures, key=lambda failure: failure.expectation)
+    return in_order(failures, expected)
 
 
-def _merge(expectation: Expectation, outcomes: list[tuple[int, Any]]) -> tuple[bool, dict[str, Any]]:
-    """What the library would have said of all rows at once, from what it said of some each time.
+def in_order(failures: list[Failure], expected: tuple[ExpectationConfig, ...]) -> list[Failure]:
+    """Failures by their text; of equal ones first what is about the column that is named first, as the library has it.
 
-    :param outcomes: each with the rows before those that it is of.
+    :param expected: all that may be asked, of which some have failed.
     """
-    results = [outcome.result for _, outcome in outcomes]
-    if len(results) == 1:
-        return bool(outcomes[0][1].success), results[0]
-    unexpected = sum(result["unexpected_count"] for result in results)
-    # Of an expectation about missing values none is left out.
-    considered = sum(result["element_count"] - (result.get("missing_count") or 0) for result in results)
-    share = unexpected / considered if considered else 0.0
-    merged = {
-        "unexpected_percent": share * 100 if considered else None,
-        "partial_unexpected_list": [one for result in results for one in result.get("partial_unexpected_list", [])],
-        "unexpected_index_list": [
-            start + row for start, outcome in outcomes for row in outcome.result.get("unexpected_index_list") or []
-        ],
-    }
-    # As the library reckons: 1 - share may be another float.
-    return not considered or (considered - unexpected) / considered >= getattr(expectation, "mostly", 1), merged
+    columns = [None if (name := one.arguments.get("column")) is None else str(name) for one in expected]
+    return sorted(failures, key=lambda failure: (failure.expectation, columns.index(failure.column)))
+
+
+def _ask(
+    frame: pd.DataFrame, start: int, expected: tuple[ExpectationConfig, ...], path: Path
+) -> Iterator[tuple[int, Result]]:
+    """What the library says of a frame, by the place of the expectation.
+
+    :param start: the rows before those of the frame.
+    """
+    asked = list[int]()
+    for position, one in enumerate(expected):
+        own = find_out_of_range(frame, start, one.arguments) if one.type == BETWEEN else None
+        if own is None:
+            asked.append(position)
+        else:
+            yield position, own
+    if not asked:
+        return
+    _, suite = _build_suite(tuple(expected[position] for position in asked), path)
+    for outcome in _whole_frame().get_batch({"dataframe": frame}).validate(suite, result_format="COMPLETE").results:
+        # Results come back in another order than asked; the position travels in meta.
+        position = asked[outcome.expectation_config.meta["position"]]
+        _raise_if_unresulted(outcome.exception_info, expected[position], path)
+        yield position, Result(start, bool(outcome.success), outcome.result)
 
 
 def find_holding(batch: pd.DataFrame, expected: tuple[ExpectationConfig, ...], path: Path) -> set[int]:
@@ -234,7 +244,7 @@ def _is_missing(value: Any) -> bool:
     return value is None or value is pd.NA or value is pd.NaT or value != value
 
 
-def _raise_if_unanswered(information: dict[str, Any], asked: ExpectationConfig, path: Path) -> None:
+def _raise_if_unresulted(information: dict[str, Any], asked: ExpectationConfig, path: Path) -> None:
     """An expectation that could not be computed is no failure of the data: its settings do not fit the columns."""
     outcomes = [information] if "raised_exception" in information else list(information.values())
     for outcome in outcomes:

@@ -1,9 +1,10 @@
-"""Which expectations hold of many rows, as their statistics and one pass show: those need not be asked of each row.
+"""Which expectations hold, as statistics and one pass over the rows show: those need not be asked of each row.
 
 What is not shown to hold is asked of Great Expectations as ever: a failure, its rows and its words are the library's.
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,78 +12,45 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from evergreen.checks.expectations import find_holding, require_known
+from evergreen.checks import results
+from evergreen.checks.different_values import IN_SET, PLAIN, find_holding_by_value, is_exact
+from evergreen.checks.expectations import require_known
 from evergreen.config.expectations_config import ExpectationConfig
+from evergreen.config.fields import ColumnType
 from evergreen.features.batch_statistics import Column, Statistics
-from evergreen.features.histograms import Categories, Moments, Numbers
-from evergreen.storage.frames import to_frame
+from evergreen.features.histograms import Categories, Numbers
+from evergreen.storage.content import row_hashes
+from evergreen.storage.set_aside import Repeats
 
-_BETWEEN = "expect_column_values_to_be_between"
-# What holds of each different value holds of each row.
-_BY_VALUE = (
-    _BETWEEN,
-    "expect_column_values_to_be_in_set",
-    "expect_column_values_to_not_be_in_set",
-    "expect_column_values_to_match_regex",
-    "expect_column_values_to_not_match_regex",
-    "expect_column_values_to_match_regex_list",
-    "expect_column_value_lengths_to_be_between",
-    "expect_column_value_lengths_to_equal",
-)
+_NOT_NULL = "expect_column_values_to_not_be_null"
+_REGEX = "expect_column_values_to_match_regex"
+_MEAN = "expect_column_mean_to_be_between"
+# By what says which columns are not to repeat themselves.
+_UNIQUE = {"expect_column_values_to_be_unique": "column", "expect_compound_columns_to_be_unique": "column_list"}
 _LIMITS = {"column", "min_value", "max_value"}
-_PLAIN = _LIMITS | {"strict_min", "strict_max", "value_set", "regex", "regex_list", "match_on", "mostly", "value"}
-# Each row is told by itself, so that the library can be asked of some at a time.
-BY_ROW = (
-    *_BY_VALUE,
-    "expect_column_values_to_be_null",
-    "expect_column_values_to_not_be_null",
-    "expect_column_values_to_not_match_regex_list",
-    "expect_column_values_to_match_strftime_format",
-    "expect_column_values_to_be_dateutil_parseable",
-    "expect_column_values_to_be_json_parseable",
-    "expect_column_values_to_match_json_schema",
-    "expect_column_pair_values_to_be_equal",
-    "expect_column_pair_values_a_to_be_greater_than_b",
-    "expect_column_pair_values_to_be_in_set",
-    "expect_multicolumn_sum_to_equal",
-    "expect_multicolumn_values_to_be_equal",
-    "expect_select_column_values_to_be_unique_within_record",
-)
-_ROW_COUNT = ("expect_table_row_count_to_be_between", "expect_table_row_count_to_equal")
-# What any of the rows tell.
-BY_SCHEMA = (
-    "expect_column_to_exist",
-    "expect_table_column_count_to_be_between",
-    "expect_table_column_count_to_equal",
-    "expect_table_columns_to_match_ordered_list",
-    "expect_table_columns_to_match_set",
-)
 # Patterns that mean at most as much to Arrow as to Python: letters and digits, classes, groups, repetitions, ends.
 _LETTER = r"""[A-Za-z0-9 _\-/:,;@#%&=<>~!"']|\\[.^$*+?()\[\]{}|/\\-]"""
 _PATTERN = re.compile(
     rf"""(?:{_LETTER}|\\[dws]|[.^$|)]|\((?:\?:|(?!\?))|[*+?]\??|\{{\d+(?:,\d*)?\}}|\[\^(?:{_LETTER})+\]|\[(?:{_LETTER}|\\[dws])+\])*"""
 )
-# Up to here each whole number is a float.
-_EXACT = 2.0**53
 # Of the largest value: sums of ten million floats in another order differ by less.
 _ROUNDING = 1e-8
 
 
 class Proof:
-    """What pieces of many rows show that their statistics do not tell.
+    """What rows, piece by piece, show that their statistics do not tell.
 
     :param expected: what may be asked.
     """
 
     def __init__(self, expected: tuple[ExpectationConfig, ...]) -> None:
-        self._sums = {
-            str(one.arguments.get("column")): 0.0 for one in expected if one.type == "expect_column_mean_to_be_between"
-        }
+        self._sums = {str(one.arguments.get("column")): 0.0 for one in expected if one.type == _MEAN}
         self._patterns = {
             id(one): one for one in expected
-            if one.type == "expect_column_values_to_match_regex" and set(one.arguments) <= _PLAIN
-            and _means_the_same(str(one.arguments.get("regex")))
+            if one.type == _REGEX and set(one.arguments) <= PLAIN and _means_the_same(str(one.arguments.get("regex")))
         }  # fmt: skip
+        self._repeats = {id(one): (one, Repeats()) for one in expected if set(one.arguments) == {_UNIQUE.get(one.type)}}
+        self._rows = 0
 
     def add(self, rows: pa.Table) -> None:
         """Look at rows."""
@@ -92,6 +60,14 @@ class Proof:
         for one in list(self._patterns.values()):
             if not _match(rows, one.arguments):
                 del self._patterns[id(one)]
+        for one, repeats in list(self._repeats.values()):
+            names = _not_to_repeat(one)
+            if not {*names} <= {*rows.column_names}:
+                del self._repeats[id(one)]
+                continue
+            known = rows.select(names).drop_null()
+            repeats.add(row_hashes(known, "unique"), np.arange(self._rows, self._rows + known.num_rows))
+        self._rows += rows.num_rows
 
     def total(self, column: str) -> float:
         """The sum of the numbers of a column of which a mean is expected."""
@@ -100,6 +76,16 @@ class Proof:
     def matches(self, asked: ExpectationConfig, missing: int, rows: int) -> bool:
         """Whether each text matched, and there was one."""
         return id(asked) in self._patterns and missing < rows
+
+    def is_unique(self, asked: ExpectationConfig) -> bool:
+        """Whether no row without a null has the hash of another, so that none has its values."""
+        return id(asked) in self._repeats and next(self._repeats[id(asked)][1].groups(), None) is None
+
+
+def _not_to_repeat(asked: ExpectationConfig) -> list[str]:
+    """The columns that together name each row once."""
+    said = asked.arguments[_UNIQUE[asked.type]]
+    return [str(name) for name in said] if isinstance(said, list) else [str(said)]
 
 
 def _means_the_same(pattern: str) -> bool:
@@ -129,7 +115,7 @@ def _match(rows: pa.Table, arguments: dict[str, Any]) -> bool:
 def find_unproven(
     schema: pa.Schema, counted: Statistics, proof: Proof, expected: tuple[ExpectationConfig, ...], path: Path
 ) -> tuple[ExpectationConfig, ...]:
-    """The expectations that may not hold.
+    """The expectations of many rows that may not hold.
 
     :param schema: of the rows.
     :param counted: their statistics.
@@ -138,108 +124,107 @@ def find_unproven(
     :raises ConfigInvalid: if an expectation is unknown or has unknown arguments.
     """
     require_known(expected, path)
-    by_value = [one for one in expected if _can_ask_by_value(one, counted)]
-    holding = set[int]()
-    if by_value:
-        holding = find_holding(to_frame(_different_values(schema, counted, by_value)), tuple(by_value), path)
-    proven = {id(one) for i, one in enumerate(by_value) if i in holding}
-    return tuple(one for one in expected if id(one) not in proven and not _is_counted(one, counted, proof))
+    left = tuple(one for one in expected if not _is_counted(one, schema, counted, proof))
+    holding = find_holding_by_value(schema, counted, left, path)
+    return tuple(one for one in left if id(one) not in holding)
 
 
-def columns_of(expected: tuple[ExpectationConfig, ...], names: list[str]) -> list[str]:
-    """The columns that expectations read; all where one may read any."""
-    read = set[str]()
-    for one in expected:
-        if one.type in _ROW_COUNT:
-            read.add(names[0])
-            continue
-        named = [one.arguments.get(argument) for argument in ("column", "column_A", "column_B")]
-        mine = {str(name) for name in (*named, *one.arguments.get("column_list", ())) if name is not None}
-        if one.type == "expect_column_to_exist" or not mine or not mine <= {*names}:
-            return names
-        condition = str(one.arguments.get("row_condition", ""))
-        read |= mine | {name for name in names if name in condition}
-    return [name for name in names if name in read]
+def find_uncounted(
+    rows: pa.Table, declared: Mapping[str, ColumnType], expected: tuple[ExpectationConfig, ...], path: Path
+) -> tuple[ExpectationConfig, ...]:
+    """The same of few rows: the library takes longer to be asked once than these take to be counted.
+
+    :param declared: their columns.
+    """
+    require_known(expected, path)
+    names = [name for one in expected for name in _counted_columns(one)]
+    counted, proof = Statistics({name: declared[name] for name in names if name in declared}), Proof(expected)
+    counted.add(rows)
+    proof.add(rows)
+    return tuple(one for one in expected if not _is_counted(one, rows.schema, counted, proof))
 
 
-def _can_ask_by_value(asked: ExpectationConfig, counted: Statistics) -> bool:
-    """Whether the different values of its column, or the outermost of them, are known."""
-    column = counted.columns.get(str(asked.arguments.get("column")))
-    if asked.type not in _BY_VALUE or not set(asked.arguments) <= _PLAIN or column is None:
+def _counted_columns(asked: ExpectationConfig) -> list[str]:
+    return _not_to_repeat(asked) if _UNIQUE.get(asked.type) in asked.arguments else [str(asked.arguments.get("column"))]
+
+
+def _is_counted(asked: ExpectationConfig, schema: pa.Schema, counted: Statistics, proof: Proof) -> bool:
+    """Whether counts, outermost values, a mean or a median show that it holds."""
+    arguments, column = asked.arguments, counted.columns.get(str(asked.arguments.get("column")))
+    given = set(arguments)
+    if asked.type == _NOT_NULL and given <= {"column", "mostly"} and column is not None:
+        return _are_enough(counted.rows, column.missing, arguments)
+    if asked.type == IN_SET and given == {"column", "value_set"} | given & {"mostly"}:
+        return _are_named(asked, schema, column)
+    if asked.type == _REGEX:
+        return column is not None and proof.matches(asked, column.missing, counted.rows)
+    if asked.type in _UNIQUE:
+        return proof.is_unique(asked) and _are_told_apart(_not_to_repeat(asked), counted)
+    limits = [arguments.get(name) for name in ("min_value", "max_value")]
+    if not given <= _LIMITS or not all(isinstance(one, int | float) for one in limits if one is not None):
         return False
-    if isinstance(column, Categories):
-        return not column.rest
-    if not isinstance(column, Numbers | Moments) or not _is_exact(column):
+    if limits == [None, None] or any(isinstance(one, bool) for one in limits):
         return False
-    return asked.type == _BETWEEN or (isinstance(column, Numbers) and not column.shift)
+    if asked.type == "expect_table_row_count_to_be_between":
+        return _within(limits, (counted.rows, counted.rows))
+    if not isinstance(column, Numbers) or not is_exact(column):
+        return False
+    return _within(limits, _bounds_of(asked, column, proof))
 
 
-def _is_exact(column: Numbers | Moments) -> bool:
-    """Whether there are values, each of which a float tells."""
-    return -_EXACT < column.ends[0] <= column.ends[1] < _EXACT
-
-
-def _different_values(schema: pa.Schema, counted: Statistics, asked: list[ExpectationConfig]) -> pa.Table:
-    """Each different value of the columns that are asked, one of them as often as columns are to be of equal length."""
-    found: dict[str, list[Any]] = {}
-    for name in dict.fromkeys(str(one.arguments["column"]) for one in asked):
-        column = counted.columns[name]
-        found[name] = _values_of(column, schema.field(name).type) + ([None] if column.missing else [])
-    most = max(map(len, found.values()))
-    return pa.table(
-        {
-            name: pa.array(values + values[:1] * (most - len(values))).cast(schema.field(name).type)
-            for name, values in found.items()
-        }
+def _are_enough(considered: int, unexpected: int, arguments: dict[str, Any]) -> bool:
+    """Whether so few rows are unexpected as may be, as the library reckons."""
+    mostly = arguments.get("mostly", 1)
+    return unexpected == 0 or (
+        isinstance(mostly, int | float) and (considered - unexpected) / considered >= float(mostly)
     )
 
 
-def _values_of(column: Column, kind: pa.DataType) -> list[Any]:
-    if isinstance(column, Categories):
-        names = list(column.counts)
-        return [name == "True" for name in names] if pa.types.is_boolean(kind) else names
-    assert isinstance(column, Numbers | Moments)
-    numbers = list(column.ends)
-    if isinstance(column, Numbers) and not column.shift:
-        numbers = column.values.tolist()
-    if pa.types.is_floating(kind):
-        return numbers
-    whole = pa.array([int(number) for number in numbers], pa.int64())
-    moments = whole if pa.types.is_integer(kind) else whole.cast(pa.timestamp("us", tz="UTC"))
-    return list(moments.to_pylist())
+def _are_named(asked: ExpectationConfig, schema: pa.Schema, column: Column | None) -> bool:
+    """Whether texts are of a set of texts."""
+    wanted, name = asked.arguments["value_set"], str(asked.arguments["column"])
+    if not isinstance(column, Categories) or column.rest or not isinstance(wanted, list | tuple | set):
+        return False
+    if not pa.types.is_string(schema.field(name).type) or not all(isinstance(one, str) for one in wanted):
+        return False
+    unexpected = sum(count for value, count in column.counts.items() if value not in wanted)
+    return _are_enough(sum(column.counts.values()), unexpected, asked.arguments)
 
 
-def _is_counted(asked: ExpectationConfig, counted: Statistics, proof: Proof) -> bool:
-    """Whether a count, an outermost value or a mean shows that it holds."""
-    arguments, column = asked.arguments, counted.columns.get(str(asked.arguments.get("column")))
-    if asked.type == "expect_column_values_to_not_be_null":
-        return set(arguments) <= {"column", "mostly"} and column is not None and column.missing == 0
-    if asked.type == "expect_column_values_to_match_regex":
-        return column is not None and proof.matches(asked, column.missing, counted.rows)
-    if not set(arguments) <= _LIMITS or any(isinstance(one, bool | str) for one in _limits(arguments)):
-        return False
-    if asked.type == "expect_table_row_count_to_be_between":
-        return _within(arguments, counted.rows, counted.rows)
-    if not isinstance(column, Numbers) or not _is_exact(column):
-        return False
+def _are_told_apart(names: list[str], counted: Statistics) -> bool:
+    """Whether what differs here differs to pandas: not whole numbers beyond a float's, beside a null.
+
+    Of several columns none may have a null: the library compares such rows, too.
+    """
+    columns = [counted.columns.get(name) for name in names]
+    return all(
+        one is not None and (not one.missing or (len(names) == 1 and (not isinstance(one, Numbers) or is_exact(one))))
+        for one in columns
+    )
+
+
+def _bounds_of(asked: ExpectationConfig, column: Numbers, proof: Proof) -> tuple[float, float]:
+    """Between which numbers lies what is to be within limits; nowhere, where that is not known."""
+    low, high = column.ends
+    # Sums, and means of two, may be rounded otherwise.
+    rounding = _ROUNDING * float(np.abs(column.ends).max())
     match asked.type:
+        case results.BETWEEN:
+            return low, high
         case "expect_column_min_to_be_between":
-            return _within(arguments, column.ends[0], column.ends[0])
+            return low, low
         case "expect_column_max_to_be_between":
-            return _within(arguments, column.ends[1], column.ends[1])
+            return high, high
         case "expect_column_mean_to_be_between":
-            mean = proof.total(str(arguments["column"])) / (counted.rows - column.missing)
-            rounding = _ROUNDING * float(np.abs(column.ends).max())
-            return _within(arguments, mean - rounding, mean + rounding)
+            mean = proof.total(str(asked.arguments["column"])) / column.count
+            return mean - rounding, mean + rounding
+        case "expect_column_median_to_be_between":
+            least, most = column.around((column.count - 1) // 2)[0], column.around(column.count // 2)[1]
+            return least - rounding, most + rounding
         case _:
-            return False
+            return -np.inf, np.inf
 
 
-def _limits(arguments: dict[str, Any]) -> list[Any]:
-    return [arguments.get(name) for name in ("min_value", "max_value")]
-
-
-def _within(arguments: dict[str, Any], low: float, high: float) -> bool:
-    least, most = _limits(arguments)
-    numbers = all(isinstance(one, int | float | None) for one in (least, most))
-    return numbers and (least is None or least <= low) and (most is None or high <= most)
+def _within(limits: list[Any], bounds: tuple[float, float]) -> bool:
+    (least, most), (low, high) = limits, bounds
+    return (least is None or least <= low) and (most is None or high <= most)

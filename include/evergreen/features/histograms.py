@@ -72,6 +72,12 @@ class Numbers:
         """The number that stands for each cell (cells,), sorted: of those in it the nearest to nought."""
         return _number(self.cells, self.shift)
 
+    def around(self, rank: int) -> tuple[float, float]:
+        """Between which numbers the one of a rank lies, 0 being the smallest."""
+        first = self.cells[np.searchsorted(np.cumsum(self.counts), rank, side="right")] << np.uint64(self.shift)
+        ends = _number(np.array([first, first | np.uint64((1 << self.shift) - 1)]), 0)
+        return float(ends[0]), float(ends[1])
+
     def round(self, numbers: np.ndarray) -> np.ndarray:
         """Numbers as those that stand for their cells."""
         return _number(_order(numbers) >> np.uint64(self.shift), self.shift) if self.shift else numbers

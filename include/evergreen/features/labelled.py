@@ -11,7 +11,7 @@ from evergreen.config.data_schema import DataSchema
 from evergreen.errors import FeaturesInvalid, NotReady
 from evergreen.features.building import build_features
 from evergreen.features.key_matching import match_keys
-from evergreen.features.reading import published, read_keys, read_labels, read_rows, superseded
+from evergreen.features.reading import key_objects, published, read_keys, read_labels, read_rows, superseded
 from evergreen.features.sampling import Arrivals, Sample, read_arrivals
 from evergreen.features.views import list_values
 from evergreen.records import ClaimRecord, DataRecord, Partition
@@ -24,8 +24,6 @@ from evergreen.storage.stores import Stores
 _NEARLY_ALL = 0.95
 # Rows that are read at once, of all columns.
 _AT_ONCE = 250_000
-# Names of columns are texts, so no key is called so.
-_POSITION = 0
 
 
 @dataclass(frozen=True)
@@ -231,7 +229,9 @@ def concat_features(pieces: list[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _positions(rows: pd.DataFrame, wanted: pd.DataFrame, key: tuple[str, ...]) -> np.ndarray:
-    """(wanted,) positions of keys among rows."""
-    numbered = rows[list(key)]
-    numbered.insert(0, _POSITION, np.arange(len(rows)))
-    return wanted[list(key)].merge(numbered, on=list(key), how="left")[_POSITION].to_numpy(dtype=np.int64)
+    """(wanted,) positions of keys among rows, in which each key stands once and all of them are."""
+    keys = pd.Index(key_objects(rows, list(key)), tupleize_cols=False)
+    found: np.ndarray = keys.get_indexer(pd.Index(key_objects(wanted, list(key)), tupleize_cols=False))
+    if (found < 0).any():
+        raise AssertionError(f"{(found < 0).sum()} of {len(wanted)} labelled rows are not among those of their batch")
+    return found

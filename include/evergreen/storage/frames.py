@@ -5,13 +5,16 @@ from collections.abc import Collection
 import pandas as pd
 import pyarrow as pa
 
+from evergreen.storage.pieces import ROWS
+
 # What pandas makes of whole numbers and of booleans among which there is a null.
 _BESIDE_NULLS: dict[str, type] = {"i": float, "b": object}
 
 
 def to_frame(rows: pa.Table) -> pd.DataFrame:
     """Rows as pandas sees them: times in UTC without a zone, dates as midnights, text as objects."""
-    frame: pd.DataFrame = naive(rows).to_pandas()
+    # Threads cost more than they bring on few rows.
+    frame: pd.DataFrame = naive(rows).to_pandas(use_threads=rows.num_rows > ROWS)
     return frame
 
 

@@ -9,9 +9,8 @@ import pytest
 from great_expectations.expectations import core
 
 from evergreen.checks import asking
-from evergreen.checks.asking import ask
+from evergreen.checks.asking import BY_ROW, BY_SCHEMA, ask
 from evergreen.checks.expectations import check_expectations
-from evergreen.checks.proving import BY_ROW, BY_SCHEMA
 from evergreen.config.expectations_config import ExpectationsConfig
 from evergreen.config.fields import ColumnType
 from evergreen.storage import set_aside
@@ -186,6 +185,6 @@ def test_failing_rows_are_told_by_their_places_and_those_left_out_are_not_asked(
 
 def test_what_is_asked_of_all_rows_at_once_is_said_with_its_columns(aside, caplog):
     caplog.set_level(logging.INFO, logger=asking.__name__)
-    expected = expectations(("expect_column_median_to_be_between", {"column": "n", "min_value": 0}))
+    expected = expectations(("expect_column_stdev_to_be_between", {"column": "n", "min_value": 0}))
     assert ask(aside, np.array([], dtype=np.int64), DECLARED, expected, PATH).failures == []
-    assert f"expect_column_median_to_be_between is asked of {COUNT:,} rows at once, of n" in caplog.text
+    assert f"expect_column_stdev_to_be_between is asked of {COUNT:,} rows at once, of n" in caplog.text

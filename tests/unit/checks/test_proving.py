@@ -6,8 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from evergreen.checks.asking import columns_of
 from evergreen.checks.expectations import check_expectations
-from evergreen.checks.proving import Proof, columns_of, find_unproven
+from evergreen.checks.proving import Proof, find_uncounted, find_unproven
 from evergreen.config.expectations_config import ExpectationsConfig
 from evergreen.config.fields import ColumnType
 from evergreen.errors import ConfigInvalid
@@ -22,6 +23,7 @@ KINDS = {
 }  # fmt: skip
 DECLARED = {name: ColumnType.model_validate({"type": kind}) for name, kind in KINDS.items()}
 BETWEEN, SET = "expect_column_values_to_be_between", "expect_column_values_to_be_in_set"
+MEDIAN = "expect_column_median_to_be_between"
 # By each: what holds, what nearly does, and whether statistics can show the first.
 ASKED = [
     (BETWEEN, {"column": "n", "min_value": 0, "max_value": 1}, {"max_value": 0.9999}, True),
@@ -46,9 +48,29 @@ ASKED = [
     ("expect_column_min_to_be_between", {"column": "i", "max_value": 0}, {"max_value": -1}, True),
     ("expect_column_max_to_be_between", {"column": "i", "min_value": ROWS - 1}, {"min_value": ROWS}, True),
     ("expect_table_row_count_to_be_between", {"min_value": ROWS}, {"min_value": ROWS + 1}, True),
-    ("expect_column_values_to_be_unique", {"column": "i"}, {"column": "few"}, False),
+    (MEDIAN, {"column": "n", "min_value": 0.45, "max_value": 0.55}, {"max_value": 0.45}, True),
+    (MEDIAN, {"column": "i", "min_value": (ROWS - 1) / 2 - 1}, {"min_value": (ROWS - 1) / 2 + 1}, False),
+    (MEDIAN, {"column": "few", "min_value": 2.5}, {"max_value": 2.5}, True),
+    (SET, {"column": "c", "value_set": ["a", "b"], "mostly": 0.6}, {"mostly": 0.7}, True),
+    ("expect_column_values_to_be_unique", {"column": "i"}, {"column": "few"}, True),
+    ("expect_column_values_to_be_unique", {"column": "t"}, {"column": "c"}, True),
+    ("expect_column_values_to_be_unique", {"column": "long"}, {"column": "b"}, True),
+    ("expect_compound_columns_to_be_unique", {"column_list": ["b", "t"]}, {"column_list": ["b", "few"]}, True),
+    # Of several columns one with nulls is left to the library.
+    ("expect_compound_columns_to_be_unique", {"column_list": ["c", "t"]}, {"column_list": ["c", "b"]}, False),
     (BETWEEN, {"column": "n", "max_value": 0.5, "row_condition": "few < 0", "condition_parser": "pandas"}, None, False),
 ]  # fmt: skip
+
+# Some of each kind is shown only by different values, of which the library is asked.
+COUNTED = {
+    "expect_column_values_to_match_regex",
+    "expect_column_values_to_not_be_null",
+    "expect_column_mean_to_be_between",
+    "expect_column_min_to_be_between",
+    "expect_column_max_to_be_between",
+    "expect_table_row_count_to_be_between",
+    "expect_column_values_to_be_unique",
+}
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +114,10 @@ def test_what_is_shown_to_hold_holds_and_what_does_not_is_left_to_the_library(ro
     failed = check_expectations([frame], failing, PATH)
     assert len(failed) == len(failing)
     assert unproven(rows, counted, failing) == failing
+    # Of few rows no library is asked to show it.
+    left = find_uncounted(rows, DECLARED, holding, PATH)
+    assert {one.type for one in holding} - {one.type for one in left} == COUNTED
+    assert find_uncounted(rows, DECLARED, failing, PATH) == failing
     # Alone and on their own columns they fail as they do together.
     for one in failing:
         names = columns_of((one,), rows.column_names)
