@@ -1,5 +1,6 @@
 """Interval arithmetic: the batches of a schedule and their names."""
 
+import functools
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -20,6 +21,8 @@ _DIGITS = {
     "%H": "([01][0-9]|2[0-3])",
     "%M": "[0-5][0-9]",
 }
+# Three years of days, or of the hours of a month, of some models.
+_KEPT = 16_384
 _UNITS = {"day": timedelta(days=1), "hour": timedelta(hours=1), "minute": timedelta(minutes=1)}
 
 
@@ -53,10 +56,13 @@ class Calendar:
         months = self.start.year * 12 + self.start.month - 1 + index
         return self.start.replace(year=months // 12, month=months % 12 + 1)
 
+    # What is asked most often of all: each is told once.
+    @functools.lru_cache(maxsize=_KEPT)  # noqa: B019 - by value: equal calendars share what they have told
     def name(self, index: int) -> str:
         """Name of the batch with this index; negative indices are batches before the start."""
         return self.starts_at(index).strftime(self.form)
 
+    @functools.lru_cache(maxsize=_KEPT)  # noqa: B019
     def moment(self, batch: str) -> datetime:
         """Start of a batch from its name.
 

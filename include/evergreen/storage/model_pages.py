@@ -1,5 +1,6 @@
 """What people read of a model in MLflow. Nothing is decided by it, and nothing is read back."""
 
+import functools
 import logging
 from collections.abc import Mapping
 from datetime import datetime
@@ -65,6 +66,8 @@ class ModelPages:
         """Put a card, in Markdown, beside the model that a run has logged: its files stay those that were packed."""
         self._client.log_text(run_id, text, CARD)
 
+    # It never changes, and each check asks for it. The pages live as long as their process.
+    @functools.lru_cache(maxsize=64)  # noqa: B019
     @asks_mlflow
     def _run_of(self, version: int) -> str:
         return str(self._client.get_model_version(self._name, str(version)).run_id)
