@@ -1,6 +1,8 @@
 """A model proposed from a history: which columns are declared, what is made of them, how much is learnt from."""
 
-from dataclasses import dataclass, replace
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import UTC, timedelta
 
 import numpy as np
@@ -35,7 +37,7 @@ class FeaturePlan:
 
     :param numbers, flags, categories, dates: columns by what becomes of them.
     :param calendar: expressions of the event time ``at``, by the name of the feature.
-    :param arguments: of the gradient boosting.
+    :param choose: tells the arguments of the gradient boosting; fits on the history take longer than all else here.
     """
 
     numbers: tuple[str, ...]
@@ -43,7 +45,12 @@ class FeaturePlan:
     categories: tuple[str, ...]
     dates: tuple[str, ...]
     calendar: dict[str, str]
-    arguments: Arguments
+    choose: Callable[[], Arguments] = field(compare=False)
+
+    @functools.cached_property
+    def arguments(self) -> Arguments:
+        """Of the gradient boosting, by name."""
+        return self.choose()
 
     @property
     def empty(self) -> bool:
@@ -229,7 +236,9 @@ def _plan_features(declared: tuple[ColumnFacts, ...], chosen: Chosen, assigned: 
             calendar[part if part not in taken else f"{part}_of_event"] = expression
     learnt = (of("integer", "float"), of("boolean"), of("category"), of("timestamp", "date"))
     columns = [facts for facts in declared if any(facts.name in names for names in learnt)]
-    return FeaturePlan(*learnt, calendar, choose_arguments(columns, outcome, assigned, classification))
+    return FeaturePlan(
+        *learnt, calendar, functools.partial(choose_arguments, columns, outcome, assigned, classification)
+    )
 
 
 def _find_seasonal(declared: tuple[ColumnFacts, ...], chosen: Chosen, assigned: AssignedRows) -> tuple[str, ...]:
