@@ -27,8 +27,9 @@ os.environ |= {
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_AIRFLOW_HOME}/airflow.db",
 }
 
-# Great Expectations and MLflow import Spark's client, which would end a worker of pytest-xdist without its settings.
-import evergreen.storage  # noqa: E402, F401
+# Before a test imports Great Expectations or MLflow: they import Spark's client, which would end a worker of
+# pytest-xdist without what our package says.
+import evergreen  # noqa: E402, F401
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,6 @@ import functools
 import json
 import logging
 import os
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -13,11 +12,6 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
-# The library tries to import pyspark, which takes half a second. Where only Spark Connect's client is
-# installed, that import ends a process that began with `python -c`, as a spawned worker does. Nothing
-# here checks Spark's frames by the library.
-_spark = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == "pyspark"}
-sys.modules["pyspark"] = None  # type: ignore[assignment]
 
 import great_expectations as gx
 import numpy as np
@@ -37,9 +31,6 @@ from pydantic.v1 import ValidationError as ArgumentError
 from evergreen.checks.results import BETWEEN, Result, find_out_of_range, merge_results
 from evergreen.config.expectations_config import ExpectationConfig
 from evergreen.errors import ConfigInvalid
-
-del sys.modules["pyspark"]
-sys.modules.update(_spark)
 
 _ROW_LEVEL = (ColumnMapExpectation, ColumnPairMapExpectation, MulticolumnMapExpectation)
 

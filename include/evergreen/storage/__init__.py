@@ -1,7 +1,6 @@
 """The only code that reads or writes tables, records and models."""
 
 import os
-from importlib.util import find_spec
 
 # Before MLflow is imported: with MLflow's own settings a client blocks for four minutes on a server that is down, and
 # for a quarter of an hour on one that takes calls and does not answer. A task is tried again for longer than a call.
@@ -20,10 +19,6 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 # A server on S3 would send its clients to the store itself, by an address that only the server may be able to reach.
 os.environ.setdefault("MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", "false")
 os.environ.setdefault("MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD", "false")
-# Where only Spark Connect's client is installed and no SPARK_HOME is said, its import ends a process that began with
-# `python -c`, as spawned ones do. MLflow imports it whenever it begins a run, and our own engine does.
-if (_spark := find_spec("pyspark")) is not None and _spark.submodule_search_locations:
-    os.environ.setdefault("SPARK_HOME", _spark.submodule_search_locations[0])
 
 
 def answer_soon() -> None:
