@@ -98,29 +98,35 @@ def begun(place: Path, batches: int) -> tuple[ModelFolder, Locations]:
 
     :param batches: how many, from the first.
     """
-    shutil.copytree(_begin(batches), place, dirs_exist_ok=True)
-    _say_place(place / "mlflow.db", _begin(batches).as_uri(), place.as_uri())
+    copy_run(_begin(batches), place)
     return short_model(place), Locations.under(place)
 
 
 @functools.cache
 def _begin(batches: int) -> Path:
-    place = Path(tempfile.mkdtemp(prefix="evergreen-begun-"))
-    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    place = kept_folder()
     model, at = begun(place, batches - 1) if batches > 1 else (short_model(place), Locations.under(place))
     run(model, at, batches)
     return place
 
 
-def _say_place(registry: Path, before: str, now: str) -> None:
-    """Let a copied registry name the files that were copied with it."""
-    with closing(sqlite3.connect(registry)) as database, database:
+def kept_folder() -> Path:
+    """A folder that is there as long as this process."""
+    place = Path(tempfile.mkdtemp(prefix="evergreen-begun-"))
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    return place
+
+
+def copy_run(before: Path, now: Path) -> None:
+    """Copy all that a loop has, and let its registry name the files that were copied with it."""
+    shutil.copytree(before, now, dirs_exist_ok=True)
+    with closing(sqlite3.connect(now / "mlflow.db")) as database, database:
         tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         for table in tables:
             for _, column, kind, *_ in database.execute(f"PRAGMA table_info({table})").fetchall():
                 if "CHAR" in kind or "TEXT" in kind:
                     change = f"UPDATE {table} SET {column} = replace({column}, ?, ?) WHERE instr({column}, ?)"
-                    database.execute(change, (before, now, before))
+                    database.execute(change, (str(before), str(now), str(before)))
 
 
 def load_version(stores: Stores, version: int) -> PackedModel:

@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from tests.browser import browsing, needs_browser
 from tests.pages_server import listen_with_pages
-from tests.unit.small_loop import SmallLoop, day, doubled
+from tests.unit.small_loop import SmallLoop, day
 
 pytestmark = needs_browser
 LEVERS = ("rescore", "reproduce")
@@ -23,8 +23,7 @@ ROOT = Path(__file__).parent.parent.parent
 @pytest.fixture(scope="module")
 def url_and_token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """The pages over four sound days, and the levers' DAGs as Airflow's API knows them."""
-    loop = SmallLoop.under(tmp_path_factory.mktemp("acting"), retrain={"any": ["never"]})
-    loop.run(doubled, 1, 2, 3, 4)
+    loop = SmallLoop.begun(tmp_path_factory.mktemp("acting"), 4, retrain={"any": ["never"]})
     with listen_with_pages(Path(loop.at.lake).parent, loop.model.path.parent, ("small__batch",)) as served:
         for kind in LEVERS:
             sync_bag_to_db(DagBag(ROOT / "dags" / f"{kind}.py"), "dags", None)

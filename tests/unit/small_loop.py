@@ -1,8 +1,11 @@
 """A loop of forty rows a day with their labels inside, whose models can be told by hand."""
 
+import functools
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +19,7 @@ from evergreen.records import AttemptRecord, PromotionRecord, SectionVerdict, Ve
 from evergreen.replay.runner import Runner
 from evergreen.steps.score_batch import score_batch
 from evergreen.storage.stores import Stores, open_stores
-from tests.short_loop import lay_registry
+from tests.short_loop import copy_run, kept_folder, lay_registry
 
 ROWS = 40
 CONFIG = """\
@@ -99,6 +102,20 @@ class SmallLoop:
         lay_registry(Locations.under(place))
         return cls(load_model_folder(folder), Locations.under(place))
 
+    @classmethod
+    def begun(cls, place: Path, days: int, **parts: Any) -> "SmallLoop":
+        """The loop after its first days, of ``doubled``: run once a process, and copied to a place of its own.
+
+        :param parts: of the loop, as ``under`` takes them.
+        """
+        copy_run(_begin(days, json.dumps(parts, sort_keys=True)), place)
+        return cls(load_model_folder(place / "models" / "small"), Locations.under(place))
+
+    def copied(self, place: Path) -> "SmallLoop":
+        """All that it has, at another place."""
+        copy_run(Path(self.at.lake).parent, place)
+        return replace(self, at=Locations.under(place, self.at.env))
+
     @property
     def stores(self) -> Stores:
         """Its stores."""
@@ -163,3 +180,11 @@ class SmallLoop:
         """What was predicted for a day: id and prediction, by id."""
         rows = self.stores.lake.read_any("predictions", day(number), 0)
         return rows.to_pandas().sort_values("id", ignore_index=True)
+
+
+@functools.cache
+def _begin(days: int, parts: str) -> Path:
+    place, given = kept_folder(), json.loads(parts)
+    loop = SmallLoop.begun(place, days - 1, **given) if days > 1 else SmallLoop.under(place, **given)
+    loop.run(doubled, days)
+    return place

@@ -21,7 +21,7 @@ READING = (["status", "small"], ["why", "small", "1"], ["rollback", "small", "--
 def lived(tmp_path_factory):
     """Where a loop has promoted two versions."""
     home = tmp_path_factory.mktemp("lived")
-    SmallLoop.under(home, retrain={"any": ["never"]}).run(doubled, 1, 2, 3)
+    SmallLoop.begun(home, 3, retrain={"any": ["never"]})
     return home
 
 

@@ -4,7 +4,6 @@ import hashlib
 import json
 import re
 import shutil
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,31 +31,12 @@ from evergreen.storage.stores import open_stores
 from tests.short_loop import lay_registry
 from tests.unit.small_loop import SmallLoop, day, doubled
 
-_ADDRESSES = {
-    "experiments": "artifact_location",
-    "runs": "artifact_uri",
-    "logged_models": "artifact_location",
-}
-
-
-@pytest.fixture(scope="module")
-def run_once(tmp_path_factory) -> Path:
-    """The home of a loop that has run for three days: the baseline, then versions of the recipe."""
-    home = tmp_path_factory.mktemp("run") / "home"
-    loop = SmallLoop.under(home)
-    loop.run(doubled, 1, 2, 3)
-    assert len(loop.promotions) > 1
-    return home
-
 
 @pytest.fixture
-def loop(run_once, tmp_path, monkeypatch) -> SmallLoop:
-    """A copy of it, in which the fourth day has arrived and is not scored yet."""
+def loop(tmp_path, monkeypatch) -> SmallLoop:
+    """A loop that has run for three days: the baseline, then versions of the recipe."""
     home = tmp_path / "home"
-    shutil.copytree(run_once, home)
-    with sqlite3.connect(home / "mlflow.db") as database:
-        for table, column in _ADDRESSES.items():
-            database.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (str(run_once), str(home)))
+    assert len(SmallLoop.begun(home, 3).promotions) > 1
     return at_home(home, monkeypatch)
 
 

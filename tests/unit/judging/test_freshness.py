@@ -99,11 +99,29 @@ def moving(number: float) -> Law:
 
 
 @pytest.fixture(scope="module")
-def drifted(tmp_path_factory: pytest.TempPathFactory) -> SmallLoop:
-    """Ten days on which each label batch makes a fit better; one window, so that nothing else can."""
+def drifting(tmp_path_factory: pytest.TempPathFactory) -> dict[int, SmallLoop]:
+    """By its days, a loop in which each label batch makes a fit better; one window, so that nothing else can."""
     loop = SmallLoop.under(tmp_path_factory.mktemp("drifted"), training={"window": 2, "min_labels": 5})
+    kept = {10: loop}
     for number in range(1, 11):
         loop.run(moving(number), number)
+        if number in (7, 8):
+            kept[number] = loop.copied(tmp_path_factory.mktemp("after"))
+    return kept
+
+
+@pytest.fixture(scope="module")
+def drifted(drifting: dict[int, SmallLoop]) -> SmallLoop:
+    """After ten days."""
+    return drifting[10]
+
+
+@pytest.fixture(scope="module")
+def slowly(tmp_path_factory: pytest.TempPathFactory) -> SmallLoop:
+    """Four days that differ half as much."""
+    loop = SmallLoop.under(tmp_path_factory.mktemp("slowly"), training={"window": 2, "min_labels": 5})
+    for number in range(1, 5):
+        loop.run(moving(number / 2), number)
     return loop
 
 
@@ -174,10 +192,8 @@ def test_what_stays_is_not_refreshed(tmp_path: Path) -> None:
     assert not any(one.refresh and one.outcome == "passed" for one in attempts)
 
 
-def test_an_edit_between_training_and_judging_is_not_in_a_refresh(tmp_path: Path) -> None:
-    loop = SmallLoop.under(tmp_path, training={"window": 2, "min_labels": 5})
-    for number in range(1, 9):
-        loop.run(moving(number), number)
+def test_an_edit_between_training_and_judging_is_not_in_a_refresh(drifting: dict[int, SmallLoop]) -> None:
+    loop = drifting[8]
     loop.take(moving(9), 9)
     champion, due = loop.promotions[-1], loop.ask(9, "due")
     trained = train_model(loop.model, loop.at, due)
@@ -195,10 +211,8 @@ def test_an_edit_between_training_and_judging_is_not_in_a_refresh(tmp_path: Path
     assert promotion.refreshes == (champion.refreshes or champion.number)
 
 
-def test_a_judged_version_that_somebody_deleted_stops_neither_check_nor_attempt(tmp_path: Path) -> None:
-    loop = SmallLoop.under(tmp_path, training={"window": 2, "min_labels": 5})
-    for number in range(1, 8):
-        loop.run(moving(number), number)
+def test_a_judged_version_that_somebody_deleted_stops_neither_check_nor_attempt(drifting: dict[int, SmallLoop]) -> None:
+    loop = drifting[7]
     judged, champion = loop.promotions[-2:]
     assert champion.refreshes == judged.number
     client = MlflowClient(loop.at.tracking_uri, loop.at.tracking_uri)
@@ -217,10 +231,10 @@ BROKEN = "def build_features(batch, history):\n    raise ValueError('no such thi
 
 
 @pytest.mark.parametrize("features", [BLIND, BROKEN], ids=["worse", "broken"])
-def test_while_changed_code_is_refused_the_champion_is_fitted_anew_by_its_own(tmp_path: Path, features: str) -> None:
-    loop = SmallLoop.under(tmp_path, training={"window": 2, "min_labels": 5})
-    for number in range(1, 5):
-        loop.run(moving(number / 2), number)
+def test_while_changed_code_is_refused_the_champion_is_fitted_anew_by_its_own(
+    slowly: SmallLoop, tmp_path: Path, features: str
+) -> None:
+    loop = slowly.copied(tmp_path)
     before, champion = len(loop.promotions), loop.promotions[-1]
     assert not champion.baseline
     edited = replace(loop.model, code={**loop.model.code, "features.py": features})

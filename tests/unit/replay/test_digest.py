@@ -9,13 +9,12 @@ from evergreen.errors import ConfigInvalid
 from evergreen.incidents import last_incident, report
 from evergreen.replay.digest import DIGEST, announce_digest, describe_day
 from evergreen.storage.stores import open_stores
-from tests.unit.small_loop import SmallLoop, day, doubled
+from tests.unit.small_loop import SmallLoop, day
 
 
 @pytest.fixture(scope="module")
 def lived(tmp_path_factory):
-    loop = SmallLoop.under(tmp_path_factory.mktemp("lived"), retrain={"any": ["never"]})
-    loop.run(doubled, 1, 2, 3)
+    loop = SmallLoop.begun(tmp_path_factory.mktemp("lived"), 3, retrain={"any": ["never"]})
     report(loop.stores.ledger, "drift", day(3), "drifted")
     return loop
 

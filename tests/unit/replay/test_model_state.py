@@ -32,8 +32,7 @@ def elsewhere(loop):
 
 
 def test_who_asks_again_makes_few_requests_and_is_told_what_a_new_process_is(tmp_path, requests):
-    loop = SmallLoop.under(tmp_path)
-    loop.run(doubled, 1, 2, 3)
+    loop = SmallLoop.begun(tmp_path, 3)
     ledger = elsewhere(loop)
     state = read_state(loop.model, ledger)
     assert state.rows_in == 3 * 40

@@ -16,8 +16,7 @@ from tests.unit.small_loop import SmallLoop, day, doubled, make_rows
 @pytest.fixture(scope="module")
 def loop(tmp_path_factory):
     """Nobody scores the first day; the third has a torn value, and was scored again by the baseline."""
-    loop = SmallLoop.under(tmp_path_factory.mktemp("lived"), retrain={"any": ["never"]})
-    loop.run(doubled, 1, 2)
+    loop = SmallLoop.begun(tmp_path_factory.mktemp("lived"), 2, retrain={"any": ["never"]})
     loop.land(3, doubled)
     rows = make_rows(3, doubled).astype({"x": object})
     rows.loc[5, "x"] = "wide"

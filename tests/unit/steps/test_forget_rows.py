@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from evergreen import read_predictions
-from evergreen.config.locations import Locations
 from evergreen.errors import NotReady, Refused, RowsRemoved
 from evergreen.records import BatchRecord, ForgettingRecord, ForgottenRecord
 from evergreen.replay.runner import Runner
@@ -117,8 +116,7 @@ def lived(tmp_path_factory):
 @pytest.fixture
 def loop(lived, tmp_path):
     """A copy, to go on with."""
-    shutil.copytree(Path(lived.at.landing).parent, tmp_path / "copy")
-    return SmallLoop(lived.model, Locations.under(tmp_path / "copy"))
+    return lived.copied(tmp_path / "copy")
 
 
 def forget(loop, values=(PERSON,), columns=("who",), why="bob: she asked"):
@@ -223,8 +221,7 @@ def test_killed_after_any_write_it_goes_on(lived, tmp_path, monkeypatch):
     originals = {(owner, name): getattr(owner, name) for owner, name in writes}
 
     def attempt(place, after, written):
-        shutil.copytree(Path(lived.at.landing).parent, place)
-        loop = SmallLoop(lived.model, Locations.under(place))
+        loop = lived.copied(place)
         for (owner, name), original in originals.items():
             monkeypatch.setattr(owner, name, dying(original, written, after))
         try:

@@ -1,10 +1,8 @@
 """A version crosses into another environment: its very files, judged there on that environment's own labels."""
 
-import shutil
 import tracemalloc
 import zipfile
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -38,8 +36,7 @@ class Production(SmallLoop):
 @pytest.fixture(scope="module")
 def dev(tmp_path_factory):
     """Version 2 of dev has learnt the first three days."""
-    loop = SmallLoop.under(tmp_path_factory.mktemp("dev"), **NEVER)
-    loop.run(doubled, 1, 2, 3)
+    loop = SmallLoop.begun(tmp_path_factory.mktemp("dev"), 3, **NEVER)
     assert [(one.version, one.baseline) for one in loop.promotions] == [(1, True), (2, False)]
     return loop
 
@@ -57,8 +54,7 @@ def begun(dev, tmp_path_factory):
 
 @pytest.fixture
 def production(begun, tmp_path):
-    shutil.copytree(Path(begun.at.landing).parent, tmp_path / "copy")
-    return Production(begun.model, Locations.under(tmp_path / "copy", env="production"))
+    return begun.copied(tmp_path / "copy")
 
 
 @pytest.fixture
@@ -170,8 +166,7 @@ def test_killed_after_any_write_it_goes_on_to_one_version(begun, carried, tmp_pa
     originals = {(owner, name): getattr(owner, name) for owner, name in writes}
 
     def attempt(place, after, written):
-        shutil.copytree(Path(begun.at.landing).parent, place)
-        loop = Production(begun.model, Locations.under(place, env="production"))
+        loop = begun.copied(place)
         loop.take(doubled, 3, 4)
         for (owner, name), original in originals.items():
             monkeypatch.setattr(owner, name, dying(original, written, after))

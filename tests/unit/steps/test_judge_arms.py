@@ -1,7 +1,6 @@
 """A challenger on live traffic: begun where one waits, judged on the labels of its answers, taken back if worse."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -11,8 +10,6 @@ from typing import Any
 import httpx
 import pytest
 
-from evergreen.config.locations import Locations
-from evergreen.config.model_folder import load_model_folder
 from evergreen.errors import FeaturesInvalid, ModelNotFound, Refused
 from evergreen.features.answers import read_answers
 from evergreen.incidents import newest_incidents
@@ -57,18 +54,10 @@ def ask(client: httpx.Client, number: int, request: str | None = None) -> dict:
     return answer.json()
 
 
-@pytest.fixture(scope="module")
-def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("begun")
-    SmallLoop.under(place).run(doubled, 1, 2)
-    return place
-
-
 @pytest.fixture
-def lived(begun: Path, tmp_path: Path) -> SmallLoop:
-    """Version 1 is the baseline, version 2 learnt the line; MLflow finds their files where they were made."""
-    shutil.copytree(begun, tmp_path / "lived")
-    return SmallLoop(load_model_folder(tmp_path / "lived" / "models" / "small"), Locations.under(tmp_path / "lived"))
+def lived(tmp_path: Path) -> SmallLoop:
+    """Version 1 is the baseline, version 2 learnt the line."""
+    return SmallLoop.begun(tmp_path, 2)
 
 
 def arms_of(loop: SmallLoop) -> list[ArmsRecord]:
@@ -198,9 +187,7 @@ def test_a_canary_that_is_worse_is_taken_back_and_told(lived: SmallLoop) -> None
 
 
 def test_a_challenger_that_waits_is_tried_unseen_and_then_step_by_step_until_its_answer(tmp_path: Path) -> None:
-    loop = SmallLoop.under(tmp_path)
-    loop.run(doubled, 1)
-    loop = loop.using(gate=GATE | {"approval": "required"}, serving={"shadow": True})
+    loop = SmallLoop.begun(tmp_path, 1).using(gate=GATE | {"approval": "required"}, serving={"shadow": True})
     loop.run(doubled, 2, 3)
     (begun,) = arms_of(loop)
     assert begun.challenger == f"{day(2)}.0"
@@ -233,9 +220,7 @@ def test_a_challenger_that_waits_is_tried_unseen_and_then_step_by_step_until_its
 
 
 def test_a_canaries_share_grows_while_it_is_not_worse(tmp_path: Path) -> None:
-    loop = SmallLoop.under(tmp_path)
-    loop.run(doubled, 1)
-    loop = loop.using(gate=GATE | {"approval": "required"}, serving=CANARY)
+    loop = SmallLoop.begun(tmp_path, 1).using(gate=GATE | {"approval": "required"}, serving=CANARY)
     loop.run(doubled, 2, 3)
     with served(loop) as (client, champion, log):
         shares = []

@@ -1,11 +1,7 @@
 """A version fitted once more from its record, aside: equal byte for byte, or what differs."""
 
-import shutil
-from pathlib import Path
-
 import pytest
 
-from evergreen.config.locations import Locations
 from evergreen.errors import ModelNotFound, SourceChanged
 from evergreen.records import ReproductionRecord
 from evergreen.replay.status import describe_version
@@ -34,8 +30,7 @@ def build_estimator(seed):
 @pytest.fixture(scope="module")
 def lived(tmp_path_factory):
     """The baseline, and version 2, which learnt from two days."""
-    loop = SmallLoop.under(tmp_path_factory.mktemp("lived"), estimator=BOOSTED, retrain={"any": ["never"]})
-    loop.run(doubled, 1, 2, 3)
+    loop = SmallLoop.begun(tmp_path_factory.mktemp("lived"), 3, estimator=BOOSTED, retrain={"any": ["never"]})
     assert [(one.version, one.baseline) for one in loop.promotions] == [(1, True), (2, False)]
     return loop
 
@@ -43,8 +38,7 @@ def lived(tmp_path_factory):
 @pytest.fixture
 def loop(lived, tmp_path):
     """A copy, to go on with."""
-    shutil.copytree(Path(lived.at.landing).parent, tmp_path / "copy")
-    return SmallLoop(lived.model, Locations.under(tmp_path / "copy"))
+    return lived.copied(tmp_path)
 
 
 def reproduce(loop, version):

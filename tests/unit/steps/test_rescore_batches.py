@@ -1,6 +1,6 @@
 """A range of batches is scored again: a revision of the predictions that is on record, beside which all else stays."""
 
-import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -25,8 +25,7 @@ from tests.unit.small_loop import ROWS, SmallLoop, day, doubled, make_rows
 @pytest.fixture(scope="module")
 def lived(tmp_path_factory):
     """Nobody scores the first day, the baseline the second, version 2 the third and the fourth."""
-    loop = SmallLoop.under(tmp_path_factory.mktemp("lived"), retrain={"any": ["never"]})
-    loop.run(doubled, 1, 2, 3, 4)
+    loop = SmallLoop.begun(tmp_path_factory.mktemp("lived"), 4, retrain={"any": ["never"]})
     assert [(one.version, one.effective_from) for one in loop.promotions] == [(1, day(2)), (2, day(3))]
     return loop
 
@@ -34,8 +33,7 @@ def lived(tmp_path_factory):
 @pytest.fixture
 def loop(lived, tmp_path):
     """A copy, to go on with."""
-    shutil.copytree(Path(lived.at.landing).parent, tmp_path / "copy")
-    return SmallLoop(lived.model, Locations.under(tmp_path / "copy"))
+    return lived.copied(tmp_path)
 
 
 def rescore(loop, first, last, version=None, why="ada: a late tariff", wish=""):
@@ -105,8 +103,7 @@ def test_the_champion_of_then_scores_rows_that_were_taken_in_again(loop):
 
 
 def test_decisions_of_later_on_are_those_of_a_loop_that_was_left_alone(lived, loop, tmp_path):
-    shutil.copytree(Path(lived.at.landing).parent, tmp_path / "alone")
-    alone = SmallLoop(lived.model, Locations.under(tmp_path / "alone"))
+    alone = lived.copied(tmp_path / "alone")
     rescore(loop, 1, 4, version=1)
     for one in (loop, alone):
         one.land(5, doubled)
@@ -148,8 +145,7 @@ def test_what_makes_no_sense_is_refused_in_a_sentence(lived, first, last, versio
 
 
 def test_a_batch_without_rows_is_passed_over_and_told(tmp_path):
-    loop = SmallLoop.under(tmp_path)
-    loop.run(doubled, 1, 2)
+    loop = SmallLoop.begun(tmp_path, 2)
     loop.land(3, doubled)
     make_rows(3, doubled).drop(columns="x").to_csv(Path(loop.at.landing) / "small" / f"rows_{day(3)}.csv", index=False)
     Runner(loop.model, loop.at, sinks=()).run_batch(day(3))
@@ -161,9 +157,8 @@ def test_a_batch_without_rows_is_passed_over_and_told(tmp_path):
 def test_killed_after_any_write_the_next_call_ends_in_the_same_state(lived, tmp_path, monkeypatch):
     def run(number, dies_after=None):
         place = tmp_path / f"lake{number}"
-        if not place.exists():
-            shutil.copytree(Path(lived.at.landing).parent, place)
-        loop, written = SmallLoop(lived.model, Locations.under(place)), []
+        loop = replace(lived, at=Locations.under(place)) if place.exists() else lived.copied(place)
+        written = []
         open_stores.cache_clear()
         with monkeypatch.context() as patch:
             for owner, name in ((Ledger, "put"), (Lake, "replace")):

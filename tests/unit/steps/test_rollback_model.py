@@ -1,11 +1,7 @@
 """The way back: planned with what the gate thinks of it, made by the same record as any promotion."""
 
-import shutil
-from pathlib import Path
-
 import pytest
 
-from evergreen.config.locations import Locations
 from evergreen.errors import ModelNotFound, NotReady, Refused
 from evergreen.records import WishRecord
 from evergreen.replay.status import describe_version
@@ -16,8 +12,7 @@ from tests.unit.small_loop import SmallLoop, day, doubled, make_rows
 @pytest.fixture(scope="module")
 def lived(tmp_path_factory):
     """The baseline, version 2 from the third day on, and that day's labels, which are new to both."""
-    loop = SmallLoop.under(tmp_path_factory.mktemp("lived"), retrain={"any": ["never"]})
-    loop.run(doubled, 1, 2, 3)
+    loop = SmallLoop.begun(tmp_path_factory.mktemp("lived"), 3, retrain={"any": ["never"]})
     assert [(one.version, one.baseline) for one in loop.promotions] == [(1, True), (2, False)]
     return loop
 
@@ -25,8 +20,7 @@ def lived(tmp_path_factory):
 @pytest.fixture
 def loop(lived, tmp_path):
     """A copy, to go on with."""
-    shutil.copytree(Path(lived.at.landing).parent, tmp_path / "copy")
-    return SmallLoop(lived.model, Locations.under(tmp_path / "copy"))
+    return lived.copied(tmp_path)
 
 
 def test_a_plan_says_what_the_gate_thinks_and_changes_nothing(lived):

@@ -14,14 +14,12 @@ from evergreen.cli import cli
 from evergreen.errors import Refused
 from evergreen.records import DataRecord
 from evergreen.storage.data_files import find_data, list_files, write_dvc
-from tests.unit.small_loop import SmallLoop, day, doubled
+from tests.unit.small_loop import SmallLoop, day
 
 
 @pytest.fixture(scope="module")
 def loop(tmp_path_factory):
-    loop = SmallLoop.under(tmp_path_factory.mktemp("lived"), retrain={"any": ["never"]})
-    loop.run(doubled, 1, 2)
-    return loop
+    return SmallLoop.begun(tmp_path_factory.mktemp("lived"), 2, retrain={"any": ["never"]})
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from evergreen.errors import ModelNotFound, NotReady, Refused
 from evergreen.records import ClaimRecord
 from evergreen.storage.stores import open_stores
 from tests.s3 import s3, speaking_to
-from tests.unit.small_loop import ROWS, SmallLoop, day, doubled
+from tests.unit.small_loop import ROWS, SmallLoop, day
 
 COLUMNS = ["batch", "id", "prediction", "model_version", "data_version"]
 
@@ -24,9 +24,7 @@ COLUMNS = ["batch", "id", "prediction", "model_version", "data_version"]
 @pytest.fixture(scope="module")
 def lived(tmp_path_factory: pytest.TempPathFactory) -> SmallLoop:
     """Nobody scores the first day; the next three have a champion."""
-    loop = SmallLoop.under(tmp_path_factory.mktemp("lived"))
-    loop.run(doubled, 1, 2, 3, 4)
-    return loop
+    return SmallLoop.begun(tmp_path_factory.mktemp("lived"), 4)
 
 
 def test_a_batch_comes_by_key_with_its_origin(lived: SmallLoop) -> None:
@@ -60,8 +58,7 @@ def test_a_batch_that_is_still_to_be_scored_is_not_ready(lived: SmallLoop) -> No
 
 
 def test_only_the_newest_claim_counts(tmp_path: Path) -> None:
-    loop = SmallLoop.under(tmp_path)
-    loop.run(doubled, 1, 2, 3)
+    loop = SmallLoop.begun(tmp_path, 3)
     claim = loop.stores.ledger.last(ClaimRecord, day(3))
     assert claim is not None
     again = claim.model_copy(update={"revision": 1, "meta": {}})

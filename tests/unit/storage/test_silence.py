@@ -29,7 +29,7 @@ from evergreen.storage.tracking import answered
 from evergreen.storage.version_evidence import read_packed_file
 from tests.short_loop import lay_registry
 from tests.silent_server import as_http, silent_server
-from tests.unit.small_loop import SmallLoop, doubled
+from tests.unit.small_loop import SmallLoop
 
 _CALENDAR = Calendar("day", datetime(2024, 1, 1, tzinfo=UTC))
 _SETTINGS = ("TIMEOUT", "MAX_RETRIES", "BACKOFF_FACTOR")
@@ -100,8 +100,7 @@ def test_a_call_is_bounded_and_what_the_environment_says_stands():
 
 
 def test_status_and_pages_answer_in_seconds_while_mlflow_hangs(tmp_path, ours):
-    loop = SmallLoop.under(tmp_path)
-    loop.run(doubled, 1, 2)
+    loop = SmallLoop.begun(tmp_path, 2)
     with silent_server() as port:
         at = replace(loop.at, tracking_uri=f"http://127.0.0.1:{port}", artifacts=None)
         answer_soon()
