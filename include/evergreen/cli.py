@@ -232,9 +232,11 @@ def main() -> None:
         console.print(str(error), style="red")
         sys.exit(2)
     except OSError as error:
-        if error.filename is None:
+        from evergreen.storage.full_disk import is_full
+
+        if error.filename is None and not is_full(error):
             raise
-        console.print(f"{error.filename}: cannot be read or written: {error.strerror}", style="red")
+        console.print(f"{error.filename or 'a file'}: cannot be read or written: {error.strerror}", style="red")
         sys.exit(2)
 
 

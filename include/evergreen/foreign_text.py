@@ -1,6 +1,7 @@
 """Foreign text, of data, config, files and exceptions: shown as it is, and read as markup by no medium."""
 
 import re
+import unicodedata
 from base64 import b64encode
 from bisect import bisect_right
 from collections.abc import Callable
@@ -24,6 +25,11 @@ def one_line(text: str) -> str:
     r"""Text for a line of a log: control characters and line ends stand as escapes, such as ``\n``."""
     # Pages ask this of each cell; what can be printed has none of these.
     return text if text.isprintable() else _CONTROL.sub(_escaped, text)
+
+
+def spelt_out(text: str) -> str:
+    """A name as it can be told from another that looks alike, by spaces at its ends or accents apart from letters."""
+    return text if text == text.strip() and unicodedata.is_normalized("NFC", text) else ascii(text)
 
 
 def for_terminal(text: str) -> str:

@@ -26,6 +26,7 @@ HEADINGS: dict[Cause | Shared, str] = {
     "fault-labels": "labels failed validation",
     "stale-rows": "rows did not come",
     "stale-labels": "labels did not come",
+    "stale-views": "a feature view has grown too old",
     "unmatched": "labels match no rows",
     "drift": "inputs drifted",
     "decay": "the error has grown",

@@ -10,6 +10,7 @@ import pyarrow as pa
 from evergreen.checks.row_faults import RowFailures, Span, find_far_times, find_nulls
 from evergreen.config.expectations_config import ExpectationConfig
 from evergreen.config.fields import ColumnType
+from evergreen.foreign_text import spelt_out
 from evergreen.records import Reason
 from evergreen.sources.casting import CastColumn, cast_column
 from evergreen.sources.tables import ParsedFile, readable
@@ -101,7 +102,8 @@ def _cast_piece(
             columns[name] = CastColumn(fill(declared, piece.num_rows), none, "")
             continue
         if source is None:
-            found = f"no such column; undeclared ones are {', '.join(find_undeclared(file, rules)) or 'none'}"
+            others = ", ".join(map(spelt_out, find_undeclared(file, rules))) or "none"
+            found = f"no such column; undeclared ones are {others}"
             reason = Reason(expectation="declared columns", column=name, found=found, rows=0, file=file.name)
             refused.setdefault((file.name, name), reason)
             continue

@@ -9,6 +9,7 @@ once.
 
 import re
 import statistics
+import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,10 +144,12 @@ def _find_respelt(counted: _Newest) -> list[tuple[Any, Any]]:
 
 
 def _bare(key: Any, rounded: bool = False) -> Any:
-    """A key without what gets lost on the way: capitals, leading zeros, spaces and signs, the last of many digits."""
+    """A key without what gets lost on the way: capitals, leading zeros, spaces and signs, the last of many digits, how
+    accents are written.
+    """
     if isinstance(key, tuple):
         return tuple(_bare(part, rounded) for part in key)
-    text = re.sub(r"\.0$", "", str(key).strip())
+    text = unicodedata.normalize("NFKC", re.sub(r"\.0$", "", str(key).strip()))
     if rounded and text.lstrip("-").isdecimal() and len(text) > 15:
         return float(text)
     return "".join(letter for letter in text.casefold() if letter.isalnum()).lstrip("0")
@@ -178,4 +181,5 @@ def _tell(counted: _Newest, respelt: list[tuple[Any, Any]], usual: float | None)
 
 
 def _show(key: Any) -> str:
-    return repr(key)[:60]
+    told = repr(key)
+    return (told if unicodedata.is_normalized("NFC", told) else ascii(key))[:60]

@@ -1,6 +1,7 @@
 """Names of files with the batch in them."""
 
 import re
+import unicodedata
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -23,6 +24,10 @@ def fill_batch(text: str, moment: datetime) -> str:
     return _BATCH.sub(lambda found: moment.strftime(found[1]), text)
 
 
+def _composed(name: str) -> str:
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
 class FilePattern:
     """A file name with the batch in it, such as ``trips_{batch:%Y-%m-%d}*.csv``; ``*`` stands for anything.
 
@@ -32,7 +37,7 @@ class FilePattern:
     def __init__(self, text: str) -> None:
         self.text = text
         self._seen: dict[str, datetime | None] = {}
-        before, self._date, after = _BATCH.split(text)
+        before, self._date, after = _BATCH.split(_composed(text))
         date = re.escape(self._date)
         for directive, digits in _DIRECTIVES.items():
             date = date.replace(directive, digits)
@@ -52,7 +57,8 @@ class FilePattern:
         return self._seen[name]
 
     def _read(self, name: str) -> datetime | None:
-        found = self._regex.match(name)
+        # Some systems write an accent apart from its letter, and the name looks the same.
+        found = self._regex.match(_composed(name))
         if not found:
             return None
         try:
@@ -63,7 +69,7 @@ class FilePattern:
     def leads_below(self, folder: str) -> bool:
         """Whether a file that fits may lie anywhere below a folder of this name."""
         depth = folder.count("/")
-        return depth < len(self._above) and self._above[depth].match(folder) is not None
+        return depth < len(self._above) and self._above[depth].match(_composed(folder)) is not None
 
     def tells(self, every: str) -> bool:
         """Whether its date is fine enough to tell one batch from the next."""

@@ -23,6 +23,7 @@ from evergreen.features.maturity import Maturity, learn_maturity
 from evergreen.features.sampling import Sample
 from evergreen.losses import METRICS
 from evergreen.records import DataRecord, PackedRecord, PromotionRecord
+from evergreen.storage.full_disk import room_for
 from evergreen.storage.model_from_code import ESTIMATOR, FEATURES, PACKED, TRUSTED_TYPES, load_module
 from evergreen.storage.own_code import own_code
 from evergreen.storage.packed_model import PackedModel, hash_files, read_files, write_spec
@@ -85,7 +86,7 @@ class Recipe:
 @contextmanager
 def packing_folder() -> Iterator[Path]:
     """An empty folder to pack a model in; MLflow keeps a logged folder under its own name."""
-    with tempfile.TemporaryDirectory() as scratch:
+    with room_for("a model that is packed"), tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / PACKED
         folder.mkdir()
         yield folder

@@ -24,6 +24,7 @@ from evergreen.errors import CodeUnsafe
 from evergreen.features.building import call_features, read_inputs
 from evergreen.features.labelled import LabelledRows, standing_claim
 from evergreen.features.packing import Recipe, fit_estimator, load_code
+from evergreen.storage.full_disk import room_for
 from evergreen.storage.model_from_code import FEATURES
 from evergreen.storage.packed_model import PackedModel
 from evergreen.storage.stores import Stores
@@ -68,7 +69,7 @@ def try_code(recipe: Recipe, today: DataSchema, stores: Stores, labelled: Labell
     rows, history = read_inputs(schema, stores, claim, recipe.spec, rows_in)
     target = labelled.rows[schema.labels.column].head(_ROWS) if schema.labels is not None else None
     sample = _Sample(batch, rows.head(_ROWS), history, target)
-    with tempfile.TemporaryDirectory() as scratch:
+    with room_for("code that is tried"), tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         for name, text in recipe.code.items():
             (folder / name).write_text(text, encoding="utf-8")

@@ -1,7 +1,7 @@
 """Feature views computed batch by batch, from the rows of their source that had arrived by then."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
@@ -68,6 +68,24 @@ def advance_view(view: ViewRecord, stores: Stores, last: int) -> None:
     first = calendar_of(view).index(computed) if computed is not None else 0
     for i in range(first, last + 1):
         _settle(view, stores, calendar_of(view).name(i))
+
+
+def newest_moment(view: ViewRecord, stores: Stores, computed: str) -> datetime | None:
+    """The event time, in UTC, of the newest value that a batch after this one may use; None for none. Computes nothing.
+
+    :param computed: a batch of the source that the view is computed for.
+    """
+    calendar = calendar_of(view)
+    first = calendar.containing(calendar.end(computed) - view.ttl)
+    for batch in reversed(calendar.between(max(first, calendar.name(0)), computed)):
+        record = view_stores(stores).ledger.get(ValuesRecord, f"{view.view}.v{view.version}.{batch}")
+        if record is None or not record.values:
+            continue
+        rows = view_stores(stores).lake.read_any(record.partition.table, batch, 0)
+        if rows.num_rows:
+            moment = pc.max(rows[view.event_time]).as_py()
+            return moment if moment.tzinfo else datetime.combine(moment, datetime.min.time()).replace(tzinfo=UTC)
+    return None
 
 
 def read_values(view: ViewRecord, stores: Stores, record: ValuesRecord) -> pa.Table:

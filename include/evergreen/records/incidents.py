@@ -5,9 +5,9 @@ from typing import ClassVar, Literal, NamedTuple
 from evergreen.records.base import Record
 
 Cause = Literal[
-    "fault-rows", "fault-labels", "stale-rows", "stale-labels", "unmatched", "drift", "decay", "unscored", "unfit",
-    "approval", "moved", "overdue", "paused", "failed-batch", "failed-drift", "failed-retrain", "broken", "late",
-    "taken-back",
+    "fault-rows", "fault-labels", "stale-rows", "stale-labels", "stale-views", "unmatched", "drift", "decay",
+    "unscored", "unfit", "approval", "moved", "overdue", "paused", "failed-batch", "failed-drift", "failed-retrain",
+    "broken", "late", "taken-back",
 ]  # fmt: skip
 # What is told of several models in one message.
 Shared = Literal["outage", "digest"]

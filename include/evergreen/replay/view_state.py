@@ -2,9 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-
-import pyarrow.compute as pc
+from datetime import datetime, timedelta
 
 from evergreen.batches import tell_duration
 from evergreen.config.locations import Locations
@@ -12,7 +10,7 @@ from evergreen.config.model_folder import BrokenFolder, ModelFolder
 from evergreen.config.view_folder import ViewConfig, read_view
 from evergreen.errors import ConfigInvalid, Outage
 from evergreen.features.online import written_online
-from evergreen.features.view_values import calendar_of, view_stores
+from evergreen.features.view_values import calendar_of, newest_moment
 from evergreen.records import VIEWS, BatchRecord, ValuesRecord, ViewRecord
 from evergreen.storage.stores import Stores, open_stores
 
@@ -99,24 +97,9 @@ def _read_state(view: ViewRecord, stores: Stores, models: Mapping[str, ModelFold
         sealed=open_stores(stores.at, view.source).ledger.last_batch(BatchRecord, calendar, "rows."),
         computed=computed,
         values=last.values if last is not None else 0,
-        newest=_find_newest(view, stores, computed) if computed is not None else None,
+        newest=newest_moment(view, stores, computed) if computed is not None else None,
         online=_tell_online(view, stores),
     )
-
-
-def _find_newest(view: ViewRecord, stores: Stores, computed: str) -> datetime | None:
-    """The newest event time, of the newest batch that has values: nothing is computed for the look."""
-    calendar = calendar_of(view)
-    first = calendar.containing(calendar.end(computed) - view.ttl)
-    for batch in reversed(calendar.between(max(first, calendar.name(0)), computed)):
-        record = stores.ledger.get(ValuesRecord, f"{view.view}.v{view.version}.{batch}")
-        if record is None or not record.values:
-            continue
-        rows = view_stores(stores).lake.read_any(record.partition.table, batch, 0)
-        if rows.num_rows:
-            moment = pc.max(rows[view.event_time]).as_py()
-            return moment if moment.tzinfo else datetime.combine(moment, datetime.min.time()).replace(tzinfo=UTC)
-    return None
 
 
 def _find_config(view: ViewRecord) -> ViewConfig | None:

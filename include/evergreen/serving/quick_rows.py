@@ -57,17 +57,19 @@ def _compile(packed: PackedModel, boosted: Any) -> PackedModel | None:
     ):
         return None
     roots = [_nest(tree.nodes) for tree in trees]
-    many = boosted._predict_iterations
+    quick, baseline = copy.copy(boosted), boosted._baseline_prediction
 
-    def predict_iterations(rows: np.ndarray, predictors: Any, raw: np.ndarray, is_binned: bool, threads: int) -> None:
-        if is_binned or len(rows) > _FEW:
-            many(rows, predictors, raw, is_binned, threads)
-            return
-        for place, row in enumerate(rows.tolist()):
+    def predict_raw(rows: np.ndarray, n_threads: int | None = None) -> np.ndarray:
+        if len(rows) > _FEW:
+            return np.asarray(type(boosted)._raw_predict(quick, rows, n_threads))
+        # As scikit-learn's own, which looks at each array first: these are finished features in the model's order.
+        raw = np.zeros((len(rows), 1), dtype=baseline.dtype, order="F")
+        raw += baseline
+        for place, row in enumerate(np.asarray(rows, dtype=np.float64).tolist()):
             raw[place, 0] = _walk(roots, row, float(raw[place, 0]))
+        return raw
 
-    quick = copy.copy(boosted)
-    quick._predict_iterations = predict_iterations
+    quick._raw_predict = predict_raw
     # An array has no names; those of the frame were compared with what it was trained on.
     del quick.feature_names_in_
     compiled, probes = replace(packed, estimator=quick), _make_probes(trees, len(names))

@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping
 
+from evergreen.batches import tell_duration
 from evergreen.config.locations import Locations
 from evergreen.config.model_folder import ModelFolder
 from evergreen.config.view_folder import ViewFolder
 from evergreen.errors import ConfigInvalid, NotReady
 from evergreen.features.online import write_online
-from evergreen.features.view_values import advance_view, calendar_of, last_ended, view_stores
+from evergreen.features.view_values import advance_view, calendar_of, last_ended, newest_moment, view_stores
 from evergreen.features.views import require_key
-from evergreen.records import ViewRecord
+from evergreen.incidents import report, resolve
+from evergreen.records import ViewRecord, Words
 from evergreen.storage.columns import kinds_of
 from evergreen.storage.stores import Stores, stores_of
 
@@ -26,7 +28,8 @@ def compute_views(
 ) -> dict[str, str | None]:
     """Compute each view that config.yaml declares, by the batches of its source that have ended with this one.
 
-    The newest values are written to the online store, if there is one.
+    The newest values are written to the online store, if there is one. A view of which the next batch finds nothing
+    young enough is told of.
 
     What had ended before this batch is needed to score it. A view that is new is computed for all the past, each batch
     as known at it.
@@ -39,6 +42,7 @@ def compute_views(
     """
     stores, calendar = stores_of(model, at), model.config.calendar
     computed: dict[str, str | None] = {}
+    old = list[ViewRecord]()
     for name, version in model.config.features.views.items():
         view = _require_version(model, stores, name, version, folders.get(name))
         require_key(view, model.config.data_schema)
@@ -50,8 +54,31 @@ def compute_views(
             # Another model's rows, which the next batch needs; this one is scored without.
             last = last_ended(view, calendar.moment(batch))
         write_online(view, stores, last)
-        computed[f"{name}.v{version}"] = calendar_of(view).name(last) if last >= 0 else None
+        known = calendar_of(view).name(last) if last >= 0 else None
+        computed[f"{name}.v{version}"] = known
+        newest = newest_moment(view, stores, known) if known is not None else None
+        if known is not None and (newest is None or newest < calendar.end(batch) - view.ttl):
+            old.append(view)
+    _tell_old(model, stores, batch, old)
     return computed
+
+
+def _tell_old(model: ModelFolder, stores: Stores, batch: str, old: list[ViewRecord]) -> None:
+    """Open, or close, the incident of views that have no value that is young enough."""
+    if not old:
+        text = f"{model.id}, batch {batch}: its feature views have values that are young enough"
+        resolve(stores.ledger, "stale-views", batch, text)
+        return
+    each = "; ".join(
+        f"{view.title} from {view.source}: no value is younger than {tell_duration(view.ttl)}" for view in old
+    )
+    sources = ", ".join(sorted({view.source for view in old}))
+    words = Words(
+        f"{model.id}: as batch {batch} ends, {each}.",
+        "The next batch finds nulls in their place, and is scored with them.",
+        f"Look whether rows of {sources} come and are sealed: `evergreen views`.",
+    )
+    report(stores.ledger, "stale-views", batch, words, before=model.config.calendar.shift(batch, -1))
 
 
 def _require_version(

@@ -38,5 +38,6 @@ def export_version(model: ModelFolder, at: Locations, version: int) -> ExportedV
         attempt=stores.ledger.require(AttemptRecord, promotion.attempt).model_copy(update={"meta": {}}),
         data=stores.ledger.require(DataRecord, promotion.data).model_copy(update={"meta": {}}),
         hashes=promotion.hashes,
+        card=stores.models.pages.read_card(version),
     )
     return ExportedVersion(manifest, files)

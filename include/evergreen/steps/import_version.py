@@ -16,13 +16,14 @@ from evergreen.features.labelled import blocks_of, gather_features, gather_rows,
 from evergreen.features.packing import packing_folder, record_files
 from evergreen.features.signature import example_of, signature_of
 from evergreen.features.version_tags import estimator_params
+from evergreen.foreign_text import for_markdown
 from evergreen.judging.attempts import DueAttempt
 from evergreen.judging.champion import predict_labelled
 from evergreen.judging.gate import judge
 from evergreen.records import ApprovalRecord, AttemptRecord, ClaimRecord, Judgement, PromotionRecord
 from evergreen.records.attempts import IMPORT
 from evergreen.steps.promote_model import promote_model
-from evergreen.storage.exported import ExportedVersion
+from evergreen.storage.exported import ExportedVersion, Manifest
 from evergreen.storage.lease import hold_lease
 from evergreen.storage.logged_model import Evidence
 from evergreen.storage.packed_model import PackedModel, read_files
@@ -70,6 +71,8 @@ def import_version(model: ModelFolder, at: Locations, exported: ExportedVersion,
         )
         if attempt.outcome == "refused" or attempt.version is None:
             return ImportResult(attempt, None)
+        if not stores.models.pages.has_card(run):
+            stores.models.pages.put_card(run, _write_card(exported.manifest, attempt, stores.models.name))
         due = DueAttempt(attempt.verdict, attempt.as_of)
         promoted = promote_model(model, at, due, attempt.version)
         if promoted.attempt != attempt.verdict:
@@ -178,6 +181,14 @@ def _judge(
             ApprovalRecord(as_of=as_of, attempt=attempt, approved=True, by=why.partition(":")[0], why=why)
         )
     return stores.ledger.put(record)
+
+
+def _write_card(manifest: Manifest, attempt: AttemptRecord, name: str) -> str:
+    """What its card says there, below what is known here."""
+    origin = f"{manifest.env}.{manifest.model}"
+    known = f"What follows was written of it as version {manifest.version} of {origin}." if manifest.card else ""
+    judged = f"Judged here at batch {attempt.as_of}: {attempt.why}."
+    return f"{for_markdown(f'Version {attempt.version} of {name}. {judged}')}\n\n{known}\n\n{manifest.card}"
 
 
 def _compare(

@@ -2,20 +2,24 @@
 
 import hashlib
 from collections.abc import Collection
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from typing import get_args
 
 from evergreen.config.locations import Locations
-from evergreen.incidents import FAILED, Incident, last_incident, report, resolve
+from evergreen.errors import EvergreenError
+from evergreen.incidents import FAILED, STALE, Incident, last_incident, report, resolve
 from evergreen.records import Cause, Shared, SnoozeRecord, Words
 from evergreen.storage.ledger import Ledger
-from evergreen.storage.stores import open_stores
+from evergreen.storage.stores import models_on_record, open_stores
 
 # Of what the place is on record: what did not answer, or those who are hit at the same moment.
-_COMMON: tuple[Cause, ...] = (*FAILED, "broken", "late")
+_COMMON: tuple[Cause, ...] = (*FAILED, *STALE.values(), "broken", "late")
 # Who is hit so long after the last one is news, and no longer the same moment.
 _APART = timedelta(hours=3)
+# Of so many at once it is told in one message: they hardly have each a cause of its own.
+MANY = 3
 _MOMENT = "%Y-%m-%dT%H:%M:%S"
 # What several models have in common: where, and what it is.
 Common = tuple[str, Cause | Shared]
@@ -72,6 +76,29 @@ def is_hit(at: Locations, common: Common) -> bool:
     return last is not None and last.resolved is None
 
 
+def place_of_many(model_id: str, at: Locations, cause: Cause, now: datetime) -> str:
+    """Where a model's trouble is, if so many have had the same by now that it has one cause; else nothing.
+
+    :param now: the moment, in UTC.
+    """
+    place, hit = all_models(at), 1
+    if is_hit(at, (place, cause)):
+        return place
+    for other in models_on_record(at) - {model_id}:
+        # What cannot be read is told of that model.
+        with suppress(EvergreenError):
+            last = last_incident(open_stores(at, other).ledger, cause)
+            if last is not None and last.resolved is None:
+                written = datetime.fromisoformat(str((last.seen or last.opened).meta["written_at"]))
+                hit += now - written < _APART
+    return place if hit >= MANY else ""
+
+
+def all_models(at: Locations) -> str:
+    """The place of what many models of a deployment have in common, and no service or store."""
+    return f"Models of {at.env}"
+
+
 def _is_news(model_id: str, waits: Incident, last: Incident | None) -> bool:
     """Whether a model is hit for the first time, or anew: it was over for this one, while others still waited."""
     if last is None or last.resolved is not None or model_id not in last.lost:
@@ -97,7 +124,7 @@ def _word(common: Common, waits: Incident, last: Incident | None) -> Words:
             "several folders are refused at once.",
             "`evergreen status MODEL` and the list of models tell what each lacks; mend that.",
         ),
-    }[cause]
+    }.get(cause, ("the files of several never came.", "Look whether what delivers them runs."))
     return Words(f"{place}: {what}{first}", waits.opened.done, look)
 
 

@@ -28,6 +28,7 @@ def wait_for_batch(
         return result
     # Hardly ever needed, and it takes seconds: where each task is a process of its own, none that only waits pays them.
     from evergreen.checks.sealing import declare_missing
+    from evergreen.steps.report_outages import place_of_many
     from evergreen.steps.validate_batch import tell_reingest
 
     # Told before it is recorded: a sealed batch is not waited for again.
@@ -37,6 +38,7 @@ def wait_for_batch(
         f"Deliver the files: they join the next open batch, or then their own by: {tell_reingest(model, feed, batch)}",
     )
     earlier = model.config.calendar.shift(batch, -1)
-    report(stores_of(model, at).ledger, STALE[feed], batch, words, lost=batch, before=earlier)
+    place = place_of_many(model.id, at, STALE[feed], now)
+    report(stores_of(model, at).ledger, STALE[feed], batch, words, lost=batch, before=earlier, place=place)
     declare_missing(model, at, feed, batch)
     return replace(result, state="missing")

@@ -14,7 +14,7 @@ from evergreen.incidents import last_incident, report, resolve
 from evergreen.judging.attempts import find_due_attempt, newest_verdict
 from evergreen.records import Cause, ClaimRecord, Record, Words
 from evergreen.sources.intake import source_of
-from evergreen.steps.report_outages import is_hit
+from evergreen.steps.report_outages import MANY, all_models, is_hit
 from evergreen.storage.ledger import Ledger
 from evergreen.storage.stores import Stores, open_stores, stores_of
 
@@ -23,8 +23,6 @@ Folder = ModelFolder | BrokenFolder
 WATCHED: tuple[Cause, ...] = ("broken", "late")
 # How long a batch may be past its time while nothing is done for its model.
 _STANDSTILL = timedelta(hours=1)
-# Of so many at once it is told in one message: they hardly break or stand still each for itself.
-_MANY = 3
 # Who waits for longer than that waits for ever.
 _LONGEST = timedelta(days=3650)
 _MISSING = "Its DAGs are missing until it loads; nothing of its state is touched."
@@ -79,9 +77,9 @@ def find_common(folders: Iterable[Folder], at: Locations, now: datetime) -> dict
         # What cannot be read is told when it is reported.
         with suppress(EvergreenError, OSError):
             counts.update(change.cause for change in find_changes(folder, at, now) if not change.over)
-    place = f"Models of {at.env}"
+    place = all_models(at)
     return {
-        cause: place for cause, n in counts.items() if n >= _MANY or (cause == "late" and is_hit(at, (place, cause)))
+        cause: place for cause, n in counts.items() if n >= MANY or (cause == "late" and is_hit(at, (place, cause)))
     }
 
 

@@ -11,6 +11,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, SchemaMismatchEr
 from obstore.exceptions import NotFoundError
 
 from evergreen.errors import Outage, SourceChanged
+from evergreen.storage.full_disk import is_full
 from evergreen.storage.objects import open_store, reached
 
 # How the libraries tell of a store that answers with an error, and of a range beyond a file's end, which is damage.
@@ -36,7 +37,8 @@ def readable(uri: str, batch: str = "") -> Iterator[None]:
         message = " ".join(str(error).partition("   0: <unknown>")[0].split())
         damage = _find_cut(uri) if isinstance(error, DeltaError) else None
         if _STORE_FAILS.search(message) or (isinstance(error, DeltaError) and damage is None):
-            raise Outage(f"{uri} did not answer: {message}") from error
+            happened = "has no room left; make some" if is_full(error) else "did not answer"
+            raise Outage(f"{uri} {happened}: {message}") from error
         file = _FILE.search(message)
         damage = damage or (f"{file[0]} is lost or damaged" if file else f"a file of batch {batch} is damaged")
         raise SourceChanged(

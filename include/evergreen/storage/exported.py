@@ -27,6 +27,7 @@ class Manifest(Part):
     :ivar key: the columns that name a row.
     :ivar tags: of its version in MLflow.
     :ivar hashes: the SHA-256 of each packed file, by name.
+    :ivar card: what its card says, in Markdown; empty where none was written.
     """
 
     format: int = 1
@@ -40,6 +41,7 @@ class Manifest(Part):
     attempt: AttemptRecord
     data: DataRecord
     hashes: dict[str, str]
+    card: str = ""
 
 
 @dataclass(frozen=True)

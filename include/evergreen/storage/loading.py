@@ -5,6 +5,7 @@ import logging
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from mlflow import MlflowClient
@@ -16,6 +17,7 @@ from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from evergreen.errors import ModelIncompatible
 from evergreen.storage.model_from_code import PACKED
 from evergreen.storage.packed_model import PackedModel, hash_files, read_files
+from evergreen.storage.tracking import asked
 
 # Sets of hashes by file name, as a key of a cache; one of them must be met.
 Recorded = frozenset[frozenset[tuple[str, str]]]
@@ -73,7 +75,8 @@ def fetch_packed(tracking_uri: str, model_id: str, named: str, recorded: Recorde
     :param recorded: what ``recorded_hashes`` returned.
     :raises ModelIncompatible: if there are none.
     """
-    return PackedFiles(named, *_fetch(tracking_uri, model_id, named), recorded)
+    # Nothing is opened in the thread that asks: only in the main one the time limit of a model's own code holds.
+    return PackedFiles(named, *asked(tracking_uri, partial(_fetch, tracking_uri, model_id, named)), recorded)
 
 
 def find_hashes(tracking_uri: str, model_id: str, named: str, recorded: Recorded) -> dict[str, str]:
@@ -81,7 +84,7 @@ def find_hashes(tracking_uri: str, model_id: str, named: str, recorded: Recorded
 
     :returns: SHA-256 by file name; none where an earlier release packed it.
     """
-    folder, files = _fetch(tracking_uri, model_id, named)
+    folder, files = asked(tracking_uri, partial(_fetch, tracking_uri, model_id, named))
     _require_recorded(named, folder, files, recorded)
     return hash_files(files) if recorded else {}
 

@@ -2,8 +2,10 @@
 
 import functools
 import logging
+import tempfile
 from collections.abc import Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
@@ -60,6 +62,15 @@ class ModelPages:
     def has_card(self, run_id: str) -> bool:
         """Whether the card of a version's run was written."""
         return any(one.path == CARD for one in self._client.list_artifacts(run_id))
+
+    @asks_mlflow
+    def read_card(self, version: int) -> str:
+        """The card of a version, in Markdown; empty where none was written."""
+        run = self._run_of(version)
+        if not self.has_card(run):
+            return ""
+        with tempfile.TemporaryDirectory() as scratch:
+            return Path(self._client.download_artifacts(run, CARD, scratch)).read_text(encoding="utf-8")
 
     @asks_mlflow
     def put_card(self, run_id: str, text: str) -> None:

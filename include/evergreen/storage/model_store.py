@@ -175,18 +175,16 @@ class ModelStore:
         """Where a version stands in MLflow's pages."""
         return f"#/models/{self.name}/versions/{version}"
 
-    @asks_mlflow
     def load_run(self, run_id: str, packed: Iterable[Mapping[str, str]]) -> PackedModel:
         """The model that a run logged, with its own feature code.
 
         :param packed: the hashes on record of the files of its attempt in its role.
         :raises ModelIncompatible: if its files are not on record, or cannot be loaded.
         """
-        model = self._client.get_run(run_id).data.tags[_MODEL_TAG].removeprefix("models:/")
+        model = self.run_tags(run_id)[_MODEL_TAG].removeprefix("models:/")
         named = f"model {self._model_id}, MLflow run {run_id}"
         return load_packed(self._uri, model, named, recorded_hashes(packed))
 
-    @asks_mlflow
     def load_promoted(self, promotion: PromotionRecord) -> PackedModel:
         """The version that a promotion puts in force, with its own feature code.
 
@@ -194,7 +192,6 @@ class ModelStore:
         """
         return load_packed(*self._promoted(promotion))
 
-    @asks_mlflow
     def fetch_promoted(self, promotion: PromotionRecord) -> PackedFiles:
         """The files of such a version, which are opened elsewhere."""
         return fetch_packed(*self._promoted(promotion))
@@ -241,6 +238,7 @@ class ModelStore:
         query = f"tags.`{ATTEMPT_TAG}` = '{attempt}' and tags.`{ROLE_TAG}` = '{role}' and status = '{status}'"
         return list(self._client.search_runs([self._experiment], query))
 
+    @asks_mlflow
     def _promoted(self, promotion: PromotionRecord) -> tuple[str, str, str, Recorded]:
         named = f"model {self._model_id}, version {promotion.version} (promotion {promotion.number})"
         return self._uri, self._source(promotion.version), named, recorded_hashes([promotion.hashes])

@@ -15,6 +15,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
 from obstore.store import LocalStore, ObjectStore, from_url
 
 from evergreen.errors import Outage, needs_extra
+from evergreen.storage.full_disk import is_full
 
 # A store that hangs would hold each call for three minutes and a half; a task is tried again anyway.
 _RETRYING = timedelta(seconds=30)
@@ -138,7 +139,8 @@ def reached(location: str, place: str = "") -> Iterator[None]:
     except (BaseError, OSError) as error:
         # Below it the libraries repeat themselves, with all that they know of the request.
         message = _COLOURS.sub("", str(error)).partition("Debug source")[0]
-        raise Outage(f"{location} did not answer: {' '.join(message.split())}", place) from error
+        happened = "has no room left; make some" if is_full(error) else "did not answer"
+        raise Outage(f"{location} {happened}: {' '.join(message.split())}", place) from error
 
 
 def delta_options(uri: str) -> dict[str, str] | None:

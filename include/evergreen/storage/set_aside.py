@@ -3,13 +3,12 @@
 import tempfile
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from evergreen.errors import Outage
+from evergreen.storage.full_disk import room_for
 from evergreen.storage.pieces import ROWS
 
 
@@ -34,7 +33,7 @@ class SetAside:
         self._held.append(rows)
         if self.num_rows <= ROWS:
             return
-        with _on_disk():
+        with room_for("the rows of a batch"):
             if self._file is None:
                 self._file = _open_nameless(self)
                 self._writer = pa.ipc.new_file(self._file, self._schema)
@@ -47,7 +46,7 @@ class SetAside:
         if self._file is None:
             yield pa.concat_tables([self._schema.empty_table(), *self._held]).combine_chunks()
             return
-        with _on_disk():
+        with room_for("the rows of a batch"):
             if self._writer is not None:
                 self._writer.close()
                 self._writer = None
@@ -110,7 +109,7 @@ class Repeats:
         self._held.append((hashes, places))
         if self._count <= ROWS:
             return
-        with _on_disk():
+        with room_for("the rows of a batch"):
             if self._file is None:
                 self._file = _open_nameless(self)
             edges = np.arange(1, self._PARTS, dtype=np.uint64) * np.uint64(2**64 // self._PARTS)
@@ -134,21 +133,9 @@ class Repeats:
             yield from _repeated(both[:, 0], both[:, 1].astype(np.int64))
 
     def _read(self, start: int, end: int) -> np.ndarray:
-        with _on_disk():
+        with room_for("the rows of a batch"):
             self._file.seek(start)
             return np.frombuffer(self._file.read(end - start), dtype=np.uint64).reshape(-1, 2)
-
-
-@contextmanager
-def _on_disk() -> Iterator[None]:
-    """Tell of a worker's disk that is full."""
-    try:
-        yield
-    except OSError as error:
-        raise Outage(
-            f"the rows of a batch cannot be set aside in {tempfile.gettempdir()}: {error.strerror or error}; make room "
-            "there, or set TMPDIR to a larger folder"
-        ) from error
 
 
 def _open_nameless(owner: object) -> Any:

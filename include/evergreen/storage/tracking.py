@@ -18,7 +18,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 
 from evergreen.bounded import answer_within
-from evergreen.errors import ModelIncompatible, Outage, Refused
+from evergreen.errors import EvergreenError, ModelIncompatible, Outage, Refused
+from evergreen.storage.full_disk import is_full
 
 # Its migrations of a fresh database are told at every start.
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
@@ -75,12 +76,16 @@ def answered(uri: str) -> Iterator[None]:
     _speak_to(uri)
     try:
         yield
-    except MlflowException as error:
-        if is_silence(error):
+    except EvergreenError:
+        raise
+    except Exception as error:
+        full = is_full(error)
+        if full or is_silence(error):
             # A proxy's answer is a page, which may be long.
             told = textwrap.shorten(str(error), _LONGEST, placeholder=" …")
-            raise Outage(f"MLflow at {uri} did not answer: {told}", f"MLflow at {uri}") from error
-        if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+            happened = ", or this worker, has no room left; make some" if full else " did not answer"
+            raise Outage(f"MLflow at {uri}{happened}: {told}", f"MLflow at {uri}") from error
+        if isinstance(error, MlflowException) and error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
             problem = f"{error.message}; the ledger names it. Restore MLflow's database from a backup (docs/backup.md)"
             raise ModelIncompatible(f"MLflow at {uri}: {problem}") from error
         raise
@@ -109,9 +114,14 @@ def asks_mlflow(
     return ask
 
 
-def is_silence(error: MlflowException) -> bool:
-    """Whether MLflow's error says that nobody has answered, or not what an MLflow server answers."""
-    return any(silence in str(error) for silence in _SILENCE)
+def is_silence(error: Exception) -> bool:
+    """Whether an error says that nobody has answered, or not what MLflow answers: that a file is not there is one."""
+    if isinstance(error, MlflowException):
+        return any(silence in str(error) for silence in _SILENCE)
+    if isinstance(error, OSError):
+        return not isinstance(error, FileNotFoundError)
+    # MLflow speaks to S3 by boto3, and hands on what that raises.
+    return type(error).__module__.partition(".")[0] in ("boto3", "botocore")
 
 
 def open_experiment(client: MlflowClient, name: str, artifacts: str | None) -> str:

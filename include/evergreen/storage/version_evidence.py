@@ -15,6 +15,7 @@ from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from evergreen.config.model_spec import ModelSpec
 from evergreen.errors import ModelIncompatible
 from evergreen.records import PromotionRecord
+from evergreen.storage.full_disk import is_full
 from evergreen.storage.loading import WAY_OUT
 from evergreen.storage.model_from_code import PACKED, SPEC
 from evergreen.storage.packed_model import CODE, read_spec
@@ -97,7 +98,7 @@ def _read_file(tracking_uri: str, registered: str, version: int, path: str) -> b
         try:
             return Path(repository.download_artifacts(path, target)).read_bytes()  # type: ignore[no-untyped-call]
         except (OSError, MlflowException) as error:
-            if isinstance(error, MlflowException) and is_silence(error):
+            if is_full(error) or (isinstance(error, MlflowException) and is_silence(error)):
                 raise
             raise ModelIncompatible(
                 f"{registered} version {version}: MLflow does not hand over {path}: {error}. {WAY_OUT}"

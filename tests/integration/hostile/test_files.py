@@ -106,6 +106,7 @@ WRITINGS = [
     refused("another delimiter", GOOD.replace(b",", b";"), "no such column; undeclared ones are id;at;distance;zone"),
     refused("a missing column", csv("id,at,zone", "200,2024-01-02,a"), "distance", "no such column", rows=1),
     refused("a column in capitals", csv("ID,at,distance,zone", *ROWS), "no such column; undeclared ones are ID"),
+    refused("a column with a space", csv("id,at,distance\u00a0,zone", *ROWS), r"no such column; undeclared ones are 'distance\\xa0'"),
     refused("no header", csv(*ROWS), "no such column; undeclared ones are", rows=3),
     refused("gzip that is cut", gzip.compress(GOOD * 50)[:-20], "is not whole gzip", "deliver it again", ending=".csv.gz", rows=None),
     refused("gz that is no gzip", GOOD, "is not whole gzip: Not a gzipped file", ending=".csv.gz", rows=5),

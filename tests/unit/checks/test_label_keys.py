@@ -87,6 +87,13 @@ def test_another_spelling_is_told_at_once_before_any_champion(spelling, days):
     assert "evergreen reingest small BATCH --feed labels" in text
 
 
+def test_an_accent_that_is_written_apart_is_another_spelling_and_told_by_its_characters(days):
+    rows = pd.DataFrame({"id": [f"caf\u00e9-{key}" for key in ids(1)], "at": f"{day(1)} 12:00:00", "x": 1.0})
+    assert days.run(1, [f"cafe\u0301-{key}" for key in ids(1)], rows) == "unmatched"
+    text = days.incident.opened.told
+    assert f"such as 'cafe\\u0301-{ids(1)[0]}' of the labels and 'caf\u00e9-{ids(1)[0]}' of the rows" in text
+
+
 def test_a_part_in_another_spelling_is_told_too(days):
     assert days.run(1, [*ids(1)[:36], *(key.upper() for key in ids(1)[36:])]) == "unmatched"
     assert "4 would in another spelling" in days.incident.opened.told

@@ -1,11 +1,12 @@
 """Feeds: files or a query, in all the shapes that config.yaml may give them."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
 from evergreen.config.feeds_config import QueryConfig
 from evergreen.config.model_folder import load_model_folder
+from evergreen.config.patterns import FilePattern
 from evergreen.errors import ConfigInvalid
 
 
@@ -92,3 +93,10 @@ def test_labels_inside_the_rows_have_no_files_to_describe(write_folder, edit_con
     text += edit_config("labels:\n", "LABELS")[edit_config("labels:\n", "LABELS").index("features: ") :]
     with pytest.raises(ConfigInvalid, match=r"labels\.delimiter: unknown field; it belongs to another form"):
         load_model_folder(write_folder(config=text))
+
+
+@pytest.mark.parametrize(("written", "named"), [("\u00e9", "e\u0301"), ("e\u0301", "\u00e9")])
+def test_a_name_fits_however_its_accents_are_written(written, named):
+    pattern = FilePattern(f"caf{written}/{{batch:%Y-%m-%d}}*.csv")
+    assert pattern.moment_of(f"caf{named}/2024-01-31b.csv") == datetime(2024, 1, 31)
+    assert pattern.leads_below(f"caf{named}")

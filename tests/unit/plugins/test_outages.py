@@ -5,6 +5,7 @@ import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -18,6 +19,7 @@ from evergreen.errors import LandingAbsent, Outage
 from evergreen.incidents import acknowledge, last_incident, snooze
 from evergreen.sources.landing_location import open_landing_location
 from evergreen.steps.report_outages import outage_id
+from evergreen.steps.wait_for_batch import wait_for_batch
 from evergreen.storage.stores import open_stores
 from tests.fake_slack import fake_slack
 from tests.silent_server import silent_server
@@ -224,6 +226,32 @@ def test_many_folders_that_break_at_once_are_one_message(slack, models, context_
         config.write_text(f"titel: x\n{text}")
     watch.resume(context_of(end=None), [])
     assert len(slack.shown()) == 3
+
+
+def test_many_whose_files_never_came_are_one_message_from_the_third_on(slack, models, deployment):
+    def never_come(batch, some=models):
+        for model in some:
+            now = datetime.now(UTC)
+            (Path(deployment.landing) / model.id).mkdir(parents=True, exist_ok=True)
+            assert wait_for_batch(model, deployment, batch, now).state == "missing"
+            tell_incidents(model, deployment)
+
+    never_come("2024-01-01")
+    first, second, shared = slack.shown().values()
+    assert "model_0: rows of batch 2024-01-01 never came" in str(first["blocks"])
+    assert "model_1: rows of batch 2024-01-01 never came" in str(second["blocks"])
+    assert "Models of dev: the files of several never came." in str(shared["blocks"])
+    assert [name in str(shared["blocks"]) for name in NAMES] == [False, False] + [True] * 6
+    # The next night they join the one that is open; who was told of before is edited.
+    never_come("2024-01-02")
+    assert len(slack.shown()) == 3
+    for n, model in enumerate(models):
+        acknowledge(open_stores(deployment, model.id).ledger, "stale-rows.0", "me", "delivered")
+        tell_incidents(model, deployment)
+        assert ("resolved" in list(slack.shown().values())[2]["text"]) == (n == len(models) - 1)
+    # Two are told each by itself: they may have nothing to do with each other.
+    never_come("2024-01-03", models[:2])
+    assert len(slack.shown()) == 5
 
 
 def test_a_slack_that_hangs_is_waited_for_once_a_look_however_many_models_have_something_to_tell(

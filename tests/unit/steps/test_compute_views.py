@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from deltalake import DeltaTable
 
+from evergreen.checks.sealing import declare_missing
 from evergreen.config.locations import model_roots, view_roots
 from evergreen.config.model_folder import load_model_folder
 from evergreen.config.view_folder import load_views
@@ -15,6 +16,7 @@ from evergreen.errors import ConfigInvalid, FeaturesInvalid, ModelIncompatible, 
 from evergreen.features import view_values
 from evergreen.features.view_values import advance_view, get_view, view_stores
 from evergreen.features.views import list_values, read_latest
+from evergreen.incidents import last_incident
 from evergreen.records import ValuesRecord
 from evergreen.replay.runner import Runner
 from evergreen.steps import compute_views as step
@@ -312,3 +314,25 @@ def test_what_a_batch_needs_is_computed_as_it_is_read_and_told_where_it_cannot_b
 def test_every_part_of_a_definition_is_held_against_its_record():
     told = {field for field in step.ViewRecord.model_fields if field not in step.ViewRecord.__mro__[1].model_fields}
     assert told - set(step._PARTS) == {"view", "version", "every", "start", "time_limit"}
+
+
+def test_a_view_whose_values_have_all_grown_too_old_is_told_until_one_is_young_enough(loop):
+    take(loop, 1)
+    assert compute(loop, 1) == {"zones.v1": day(1)}
+    assert last_incident(loop.stores.ledger, "stale-views") is None
+    for number in (2, 3, 4):
+        # Its rows do not come any more: those of the first day are of use until the end of the third.
+        for feed in ("rows", "labels"):
+            declare_missing(loop.model, loop.at, feed, day(number))
+        compute(loop, number)
+        told = last_incident(loop.stores.ledger, "stale-views")
+        assert (told is not None) == (number >= 3)
+    assert told.opened.told == (
+        f"small: as batch {day(3)} ends, view zones version 1 from small: no value is younger than 2 days. The next "
+        "batch finds nulls in their place, and is scored with them. Look whether rows of small come and are sealed: "
+        "`evergreen views`."
+    )
+    assert (told.seen.as_of, told.resolved) == (day(4), None)
+    take(loop, 5)
+    compute(loop, 5)
+    assert last_incident(loop.stores.ledger, "stale-views").resolved.as_of == day(5)

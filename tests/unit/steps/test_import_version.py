@@ -84,6 +84,16 @@ def test_it_waits_for_labels_that_are_new_to_it_then_serves_as_it_is(dev, produc
     assert "promoted from dev, version 2 (ada: it did well): improvement" in result.attempt.why
     assert "serves from batch 2024-01-05" in next(describe_imported("small", "production", result))
     assert any("promoted from dev" in line for line in describe_version(production.model, production.at, ours.version))
+    # Its card says where it was judged, and all that was known where it was made.
+    ours_said, theirs_said = (
+        one.stores.models.pages.read_card(v.version) for one, v in ((production, ours), (dev, theirs))
+    )
+    assert ours_said.startswith(
+        f"Version {ours.version} of production.small. Judged here at batch 2024-01-04: promoted"
+    )
+    assert "written of it as version 2 of dev.small" in ours_said
+    assert ours_said.endswith(theirs_said)
+    assert "rows learnt from" in theirs_said
     # It scores, is checked and watched as any version; its rows are elsewhere.
     production.take(doubled, 5)
     assert set(production.predictions(5)["model_version"]) == {ours.version}

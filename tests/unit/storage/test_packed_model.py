@@ -1,6 +1,8 @@
 """The spec of a packed model: written once, read by every later release."""
 
 import json
+import threading
+from datetime import timedelta
 
 import pytest
 import yaml
@@ -8,6 +10,7 @@ import yaml
 from evergreen.config.contract import ModelConfig
 from evergreen.config.model_spec import ModelSpec
 from evergreen.errors import ModelIncompatible
+from evergreen.storage.loading import load_packed
 from evergreen.storage.packed_model import read_files, read_spec, write_spec
 from tests.unit.conftest import CONFIG
 
@@ -56,3 +59,21 @@ def test_the_spec_of_a_newer_release_is_refused_in_words(tmp_path):
     (tmp_path / "spec.json").write_text(json.dumps(newer))
     with pytest.raises(ModelIncompatible, match=r"schema_number\. It is damaged, or a newer release packed it"):
         read_spec(tmp_path, read_files(tmp_path))
+
+
+def test_a_versions_code_is_opened_where_its_time_limit_holds_though_a_server_is_asked_in_a_thread(
+    tmp_path, monkeypatch
+):
+    write_spec(tmp_path, spec().model_copy(update={"time_limit": timedelta(seconds=1)}))
+    for name, text in {"features.py": "while True:\n    pass\n", "estimator.py": "", "estimator.skops": ""}.items():
+        (tmp_path / name).write_text(text)
+    asking = []
+
+    def hand_over(*_):
+        asking.append(threading.current_thread())
+        return tmp_path, read_files(tmp_path)
+
+    monkeypatch.setattr("evergreen.storage.loading._fetch", hand_over)
+    with pytest.raises(ModelIncompatible, match=r"features\.py .*ran for longer than 1 second"):
+        load_packed("http://127.0.0.1:9", "m-1", "model taxi, version 1", frozenset())
+    assert asking != [threading.main_thread()]
