@@ -99,6 +99,7 @@ def fit_model(
     span: tuple[str, str],
     folder: Path,
     data: DataRecord | None = None,
+    labelled: LabelledRows | None = None,
 ) -> FittedModel:
     """Fit on the labels that became known in a span of batches, and pack what was fitted.
 
@@ -106,13 +107,14 @@ def fit_model(
     :param span: first and last label batch.
     :param folder: an empty folder that becomes the packed model.
     :param data: a recorded data version to read again; by default what is published.
+    :param labelled: the rows of the span, where somebody has matched them with their labels before.
     :raises FeaturesInvalid: if the model's own code raises or does not compose what skops can load.
     """
     spec, schema = recipe.spec, recipe.spec.data_schema(today)
     for name, text in recipe.code.items():
         (folder / name).write_text(text, encoding="utf-8")
     building = PackedModel(folder, spec, load_code(spec, folder / FEATURES, "features", "build_features"), None)
-    labelled = match_labels(schema, stores, *span, data, Sample.of(spec))
+    labelled = labelled or match_labels(schema, stores, *span, data, Sample.of(spec))
     features, read = gather_features(schema, stores, building, labelled)
     maturity = learn_maturity(schema, stores, building, labelled, features, span[1])
     kept = labelled.rows[maturity.kept]

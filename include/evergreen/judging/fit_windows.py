@@ -78,14 +78,14 @@ def fit_windows(
             candidates[window] = same
             continue
         recipe = Recipe.of(model, window)
-        rows = match_labels(schema, stores, *span, sample=Sample.of(recipe.spec))
+        rows = match_labels(recipe.spec.data_schema(schema), stores, *span, sample=Sample.of(recipe.spec))
         why = _too_little(model.config, rows, span[1])
         if why is None:
             try:
                 folder = trial.folders.enter_context(packing_folder())
                 if not candidates and is_new_code(stores, trial.attempt, model.code_version):
                     try_code(recipe, schema, stores, rows)
-                fitted = fit_model(recipe, schema, stores, span, folder)
+                fitted = fit_model(recipe, schema, stores, span, folder, labelled=rows)
                 candidates[window] = Candidate(
                     span, _measure_loss(trial, fitted), fitted, _constant_loss(trial, fitted.packed.spec)
                 )
