@@ -362,6 +362,16 @@ def test_an_operator_finds_the_model_and_looks_into_a_run(
     page.goto(f"{live.services.airflow_url}/evergreen/models/taxi/data/2024-01-04")
     assert "drifted" in page.locator(".column", has_text="passenger_count").inner_text()
     shoot(page, "data", tmp_path)
+    scored = read_predictions(model.id, "2024-01-05", "2024-01-05", at=live.at).iloc[0]
+    page.get_by_role("link", name="Trace a prediction").click()
+    page.fill("[name=batch]", "2024-01-05")
+    page.fill("[name=key]", str(scored["trip_id"]))
+    page.get_by_role("button", name="Trace", exact=True).click()
+    page.get_by_text(f"version {scored['model_version']}").first.wait_for()
+    shoot(page, "trace", tmp_path)
+    page.goto(f"{live.services.airflow_url}/evergreen/views")
+    page.get_by_text("Feature views").first.wait_for()
+    shoot(page, "views", tmp_path)
     for run, said in (("2024-01-04", "Not scored: batch rejected"), ("2024-01-05", "inputs drifted: passenger_count")):
         run_id = f"scheduled__{run}T07:00:00+00:00"
         page.goto(f"{live.services.airflow_url}/dags/taxi__batch/runs/{run_id}/plugin/evergreen-run")
