@@ -135,7 +135,7 @@ def describe_attempt(stores: Stores, attempt: AttemptRecord) -> Iterator[str]:
         )
     if len(attempt.tried) > 1:
         losses = ", ".join(f"{window} {loss:.4g}" for window, loss in attempt.tried.items())
-        yield f"  windows, by their loss on these: {losses}; over the last attempts {attempt.window} did best"
+        yield f"  windows, by their loss on these: {losses}; best over the last attempts: {attempt.window}"
     if attempt.judgement is not None:
         yield from describe_judgement(attempt.judgement)
     yield f"  outcome: {attempt.outcome}: {attempt.why}"
