@@ -12,6 +12,8 @@ from hashlib import sha256
 _CONTROL = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
+# Half a character, which UTF-8 cannot hold: as an exception may have it, or a terminal in another encoding.
+HALF = re.compile("[\ud800-\udfff]")
 _CONTROL_BUT_LINES = re.compile(f"(?!\n){_CONTROL.pattern}")
 _MARKDOWN = re.compile(r"[\\`*_\[\]<>#|~&$@]|:(?=\S)|(?<=www)\.", re.IGNORECASE)
 _SLACK = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})

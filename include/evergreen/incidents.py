@@ -1,5 +1,6 @@
 """Incidents: one cause, open until resolved. Steps report; ``send_alerts`` tells."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -47,6 +48,7 @@ HEADINGS: dict[Cause | Shared, str] = {
 }
 # Of each `unfit`: the message has file, error and rows.
 MEND_CODE = "Mend the code; the next retraining takes it up."
+_ID = re.compile(r"[a-z-]+\.[0-9]+")
 # More than this are counted, not named.
 _NAMED = 50
 
@@ -170,7 +172,7 @@ def acknowledge(ledger: Ledger, incident: str, by: str, why: str) -> ResolutionR
     :returns: the resolution that stands, also where it was over before.
     :raises Refused: if there is no incident of that id, naming those that are open.
     """
-    over = ledger.get(ResolutionRecord, incident)
+    over = ledger.get(ResolutionRecord, incident) if _ID.fullmatch(incident) else None
     if over is not None:
         return over
     text = f"acknowledged by {by}: {why}"

@@ -185,7 +185,7 @@ def test_only_what_is_open_can_be_acknowledged(ledger):
     report(ledger, "drift", "2024-01-03", "drifted")
     # Of one that is over the first word stands.
     assert acknowledge(ledger, "fault-rows.0", "bob", "again").by == "ada"
-    for id_ in ("fault-rows", "fault-rows.1", "nonsense"):
+    for id_ in ("fault-rows", "fault-rows.1", "nonsense", "../../drift.0", "drift.0/../drift.0"):
         with pytest.raises(Refused, match=rf"incident {id_}: is not open; open incidents: drift\.0"):
             acknowledge(ledger, id_, "ada", "again")
 

@@ -16,6 +16,7 @@ from evergreen.config.contract import ModelConfig
 from evergreen.config.fields import ColumnType
 from evergreen.errors import Refused
 from evergreen.features.answers import ANSWERS
+from evergreen.foreign_text import HALF
 from evergreen.sources.casting import cast_column
 from evergreen.storage.columns import find_column
 
@@ -48,6 +49,8 @@ class NamedRows:
             # It would mean each row that has no value there, and be found in every text.
             raise Refused(f"key: found an empty value of {empty[0]}; valid: what names the rows, such as a key")
         for name, value in zip(self.columns, self.values, strict=True):
+            if HALF.search(value):
+                raise Refused(f"key: found a value of {name} that is no text; valid: characters of Unicode")
             if cast_column(pa.chunked_array([[value]]), declared[name], ()).values.null_count:
                 raise Refused(f"key: found a value that is no {declared[name].type}, as {name} is; valid: one that is")
 

@@ -1,6 +1,5 @@
 """The rows of a request, read by the contract of config.yaml: a row means what it would mean in a JSON Lines file."""
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -14,6 +13,7 @@ from evergreen.checks.deliveries import find_span
 from evergreen.config.fields import ColumnType
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import Refused
+from evergreen.foreign_text import HALF
 from evergreen.serving.row_rules import RowRule, compile_rules
 from evergreen.serving.values import NotPlain, Read, Rows, Value, as_value, compile_reader
 from evergreen.sources.casting import cast_column
@@ -22,7 +22,6 @@ from evergreen.storage.columns import find_column
 
 # Of a value that does not fit, what is told; and of a request, how many such values.
 _TOLD, _MISTAKES = 100, 100
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -203,7 +202,7 @@ def _valid(declared: ColumnType) -> str:
 
 
 def _is_no_text(value: Any) -> bool:
-    return isinstance(value, str) and _SURROGATE.search(value) is not None
+    return isinstance(value, str) and HALF.search(value) is not None
 
 
 def _tell(value: Any) -> str:

@@ -14,9 +14,11 @@ import obstore
 from cachetools import LRUCache
 from obstore.exceptions import AlreadyExistsError, NotFoundError
 from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
 
 from evergreen.batches import Calendar
 from evergreen.errors import RecordUnreadable
+from evergreen.foreign_text import HALF
 from evergreen.records import SCHEMA, Record
 from evergreen.storage.cache import ByteCache
 from evergreen.storage.objects import flush_files, open_store, put_new, reached
@@ -72,7 +74,7 @@ class Ledger:
         by = {"by": acting.get()} if acting.get() else {}
         stamp = {"written_at": datetime.now(UTC).isoformat(), **by, **record.meta}
         stamped = record.model_copy(update={"meta": stamp})
-        content = stamped.model_dump_json(indent=1).encode()
+        content = _as_json(stamped)
         try:
             with reached(f"{self._uri}/{path}"):
                 put_new(self._uri, path, content)
@@ -206,3 +208,12 @@ def _blot(value: Any, values: re.Pattern[str], is_text: bool = False) -> Any:
 
 def _a(kind: type[Record]) -> str:
     return f"{'an' if kind.__name__[0] in 'AI' else 'a'} {kind.__name__}"
+
+
+def _as_json(record: Record) -> bytes:
+    """A record as its file; half a character stands there as its escape."""
+    try:
+        return record.model_dump_json(indent=1).encode()
+    except PydanticSerializationError:
+        text = json.dumps(record.model_dump(mode="json"), indent=1, ensure_ascii=False)
+        return HALF.sub(lambda found: rf"\\u{ord(found[0]):04x}", text).encode()

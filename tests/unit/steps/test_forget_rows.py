@@ -290,6 +290,7 @@ def test_it_waits_for_a_batch_that_is_being_taken_in(loop):
         (("a", "b"), (), r"key: found 2 values; valid: one for each of id"),
         (("many",), ("x",), r"key: found a value that is no float, as x is"),
         (("",), (), r"key: found an empty value of id; valid: what names the rows"),
+        (("\udcfc",), (), r"key: found a value of id that is no text; valid: characters of Unicode"),
         ((OTHERS, "  "), ("who", "id"), r"key: found an empty value of id"),
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 import evergreen.storage.ledger
 from evergreen.batches import Calendar
 from evergreen.errors import RecordUnreadable
-from evergreen.records import BatchRecord, ClaimRecord, ClosingRecord, SightingRecord
+from evergreen.records import BatchRecord, ClaimRecord, ClosingRecord, ResolutionRecord, SightingRecord
 from evergreen.storage.cache import ByteCache
 from evergreen.storage.ledger import Ledger
 
@@ -234,3 +234,11 @@ def test_many_nights_take_the_memory_of_a_few(ledger, tmp_path, monkeypatch):
     # Each keeps some kilobytes of a night where it keeps all.
     assert taken[400] - taken[100] < 100_000
     assert [read.get(ClaimRecord, DAYS.name(night)).as_of for night in (0, 399)] == [DAYS.name(0), DAYS.name(399)]
+
+
+def test_half_a_character_stands_on_record_as_its_escape(ledger, tmp_path):
+    """As of ``--why`` from a terminal in another encoding, or of an exception of a model's own code."""
+    over = ResolutionRecord(as_of="2024-01-03", incident="drift.0", text="f\udcfcr 'dr\u00fcben'")
+    assert ledger.put(over) == over
+    (file,) = tmp_path.rglob("0.json")
+    assert ResolutionRecord.model_validate_json(file.read_bytes()).text == "f\\udcfcr 'dr\u00fcben'"
