@@ -152,7 +152,7 @@ def test_an_edit_between_training_and_judging_puts_nothing_learnt_into_the_holdo
     stores = open_stores(at, model.id)
     assert trained.run is not None
     assert record.trained_on is not None
-    assert stores.models.run_tags(trained.run)["evergreen.trained_on"] == " to ".join(record.trained_on)
+    assert stores.models.run_data(trained.run).tags["evergreen.trained_on"] == " to ".join(record.trained_on)
     assert (record.trained_on, record.training_rows) == (trained.trained_on, trained.rows)
     assert record.trained_on[1] < record.holdout[0]
     assert len(record.holdout) == 1

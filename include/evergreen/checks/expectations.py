@@ -28,7 +28,7 @@ from great_expectations.expectations.metadata_types import FailureSeverity
 from great_expectations.expectations.registry import get_expectation_impl
 from pydantic.v1 import ValidationError as ArgumentError
 
-from evergreen.checks.results import BETWEEN, Result, find_out_of_range, merge_results
+from evergreen.checks.results import BETWEEN, Result, find_out_of_range, find_way_in, merge_results
 from evergreen.config.expectations_config import ExpectationConfig
 from evergreen.errors import ConfigInvalid
 
@@ -206,7 +206,8 @@ def _describe(asked: ExpectationConfig, expectation: Expectation, result: dict[s
             found += f" ({result['details']})"
     severity = _severity(asked, type(expectation))
     if severity == "critical":
-        found += f"; if this is right, say so in {path.name}: {_way_in(asked, result)}severity: info to note it only"
+        way_in = find_way_in(asked.arguments, result)
+        found += f"; if this is right, say so in {path.name}: {way_in}severity: info to note it only"
     limits = ", ".join(f"{name} {value}" for name, value in asked.arguments.items() if name != "column")
     column = asked.arguments.get("column")
     return Failure(
@@ -216,19 +217,6 @@ def _describe(asked: ExpectationConfig, expectation: Expectation, result: dict[s
         found=found,
         rows=rows,
     )
-
-
-def _way_in(asked: ExpectationConfig, result: dict[str, Any]) -> str:
-    """The limit that would have let a batch in, where it is one number; empty where it is not."""
-    observed, limits = result.get("observed_value"), asked.arguments
-    if isinstance(observed, int | float) and not isinstance(observed, bool):
-        if isinstance(limits.get("max_value"), int | float) and observed > limits["max_value"]:
-            return f"max_value: {observed:.6g} or more, or "
-        if isinstance(limits.get("min_value"), int | float) and observed < limits["min_value"]:
-            return f"min_value: {observed:.6g} or less, or "
-    if "unexpected_percent" in result and result["unexpected_percent"] is not None:
-        return f"mostly: {np.floor(100 - result['unexpected_percent']) / 100:.2f} or less, or "
-    return ""
 
 
 def _is_missing(value: Any) -> bool:

@@ -78,5 +78,18 @@ def find_out_of_range(frame: pd.DataFrame, start: int, arguments: dict[str, Any]
     return Result(start, not considered or (considered - len(rows)) / considered >= mostly, result)
 
 
+def find_way_in(limits: dict[str, Any], result: dict[str, Any]) -> str:
+    """The limit that would have let a batch in, where it is one number; empty where it is not."""
+    observed = result.get("observed_value")
+    if isinstance(observed, int | float) and not isinstance(observed, bool):
+        if isinstance(limits.get("max_value"), int | float) and observed > limits["max_value"]:
+            return f"max_value: {observed:.6g} or more, or "
+        if isinstance(limits.get("min_value"), int | float) and observed < limits["min_value"]:
+            return f"min_value: {observed:.6g} or less, or "
+    if "unexpected_percent" in result and result["unexpected_percent"] is not None:
+        return f"mostly: {np.floor(100 - result['unexpected_percent']) / 100:.2f} or less, or "
+    return ""
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and float(value) == value

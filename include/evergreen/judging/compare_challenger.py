@@ -43,7 +43,7 @@ class Case:
         run, champion = self.trained.run, self.champion
         if champion is None or champion.baseline or self.trained.refresh:
             return False
-        code = self.model.code_version if run is None else self.stores.models.run_tags(run)["evergreen.code"]
+        code = self.model.code_version if run is None else self.stores.models.run_data(run).tags["evergreen.code"]
         return code != champion.code
 
 

@@ -28,7 +28,8 @@ def write_card(
     :param run: MLflow's run that fitted it.
     :param packed: the version.
     """
-    spec, tags, counts = packed.spec, stores.models.run_tags(run), stores.models.run_metrics(run)
+    spec, logged = packed.spec, stores.models.run_data(run)
+    tags, counts = logged.tags, logged.metrics
     card = Card(packed.estimator, model_diagram=False, template=None)
     what = f"{for_markdown(config.title)}: version {version} of {for_markdown(stores.models.name)}"
     target = ", ".join(map(for_markdown, spec.target)) or "no label"

@@ -59,8 +59,8 @@ def _holdout(
 
 def _conclude(case: Case, finding: Finding) -> AttemptRecord:
     trained, models = case.trained, case.stores.models
-    tags = models.run_tags(trained.run) if trained.run is not None else {}
-    metrics = models.run_metrics(trained.run) if trained.run is not None else {}
+    logged = models.run_data(trained.run) if trained.run is not None else None
+    tags, metrics = (logged.tags, logged.metrics) if logged is not None else ({}, {})
     # A refresh is of the champion's code, whatever the folder says by now.
     code = case.champion.code if case.champion and trained.refresh else case.model.code_version
     begins = case.champion is None and finding.refusal is not None and _knows_labels(case)

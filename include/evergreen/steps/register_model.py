@@ -95,7 +95,7 @@ def _register(model: ModelFolder, stores: Stores, attempt: DueAttempt, record: A
                 return None
             _logger.warning("%s %s", text, serves)
             run = _fit(model, Recipe.of_baseline(model), stores, attempt, record, {BASELINE_TAG: "yes"})
-    tags = version_tags(stores.models.run_tags(run))
+    tags = version_tags(stores.models.run_data(run).tags)
     what = f"{record.why}. Fitted" if (BASELINE_TAG in tags) == record.baseline else "The baseline, fitted"
     description = f"Attempt {attempt.verdict} at batch {attempt.as_of}: {what} on labels up to then."
     return stores.models.create_version(run, attempt.verdict, tags, description)

@@ -15,6 +15,7 @@ from evergreen.records import AttemptRecord, ClaimRecord, DataRecord, PromotionR
 from evergreen.storage.packed_model import PackedModel, hash_parameters, read_files
 from evergreen.storage.removals import require_kept
 from evergreen.storage.stores import Stores, stores_of
+from evergreen.storage.version_evidence import read_evidence
 
 
 def reproduce_model(model: ModelFolder, at: Locations, version: int, why: str) -> ReproductionRecord:
@@ -95,7 +96,7 @@ def _compare_predictions(served: PackedModel, again: PackedModel, fitted: Fitted
 
 def _compare_packages(stores: Stores, promotion: PromotionRecord) -> list[str]:
     """The packages that are not those that a version was fitted with."""
-    packed = stores.models.requirements(promotion.version)
+    packed = read_evidence(stores, promotion).packages
     return [
         f"{name} {then} packed it, {now} is installed"
         for name, then in packed.items()

@@ -149,7 +149,8 @@ def _log(trial: WindowTrial, fitted: FittedModel, result: TrainResult, begun: fl
 
 def _read_result(stores: Stores, run: str) -> TrainResult:
     """What is on record of a challenger that was trained before."""
-    tags, metrics = stores.models.run_tags(run), stores.models.run_metrics(run)
+    logged = stores.models.run_data(run)
+    tags, metrics = logged.tags, logged.metrics
     tried, spent = json.loads(tags[TRIED_TAG]), float(metrics["cpu_seconds"])
     rows, searched = int(metrics["learnt_rows"]), json.loads(tags.get(SEARCHED_TAG, "null"))
     result = TrainResult(run, fitted_span(tags), rows, window=tags[WINDOW_TAG], tried=tried, seconds=spent)

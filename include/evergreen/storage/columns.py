@@ -3,6 +3,7 @@
 from collections.abc import Container, Mapping
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from evergreen.config.fields import ColumnType
 
@@ -69,3 +70,11 @@ def read_as(rows: pa.Table, columns: Mapping[str, ColumnType], held: Mapping[str
 def fill(column: ColumnType, rows: int) -> pa.Array:
     """A column of its default alone."""
     return pa.repeat(pa.scalar(column.filler, arrow_type(column)), rows)
+
+
+def plain(rows: pa.Table) -> pa.Table:
+    """Views and dictionaries of strings as plain strings, so that equal rows have equal types."""
+    for i, field in enumerate(rows.schema):
+        if pa.types.is_string_view(field.type) or pa.types.is_dictionary(field.type):
+            rows = rows.set_column(i, field.name, pc.cast(rows.column(i), pa.string()))
+    return rows

@@ -10,8 +10,9 @@ from collections.abc import Collection
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyarrow import csv
+
+from evergreen.storage.columns import plain
 
 # So many words lie in a processor's cache from one operation to the next.
 _ROWS = 16_384
@@ -111,14 +112,6 @@ def printed_hash(rows: pa.Table) -> str:
     sink = io.BytesIO()
     csv.write_csv(plain(rows.select(names)), sink)
     return hashlib.sha256(sink.getbuffer()).hexdigest()[:32]
-
-
-def plain(rows: pa.Table) -> pa.Table:
-    """Views and dictionaries of strings as plain strings, so that equal rows have equal types."""
-    for i, field in enumerate(rows.schema):
-        if pa.types.is_string_view(field.type) or pa.types.is_dictionary(field.type):
-            rows = rows.set_column(i, field.name, pc.cast(rows.column(i), pa.string()))
-    return rows
 
 
 class _Cells:

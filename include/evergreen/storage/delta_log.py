@@ -1,10 +1,8 @@
-"""The log of a Delta table: a partition is one commit, and checkpoints that newer ones replace are deleted."""
+"""Writing to a Delta table: a partition is one commit."""
 
 import io
 import itertools
 import json
-import logging
-import re
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -17,14 +15,13 @@ import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, SchemaMismatchError, TableNotFoundError
 from deltalake.transaction import AddAction
-from obstore.exceptions import BaseError, NotFoundError
 
 from evergreen.errors import SchemaChanged
-from evergreen.storage.content import plain
+from evergreen.storage.checkpoints import LOG, drop_checkpoints
+from evergreen.storage.columns import plain
 from evergreen.storage.damage import readable
 from evergreen.storage.objects import delta_options, flush_files, open_store, put_new, reached
 
-_logger = logging.getLogger(__name__)
 _CONFIGURATION = {
     "delta.checkpointInterval": "10",
     # A partition is found by its values; statistics of further columns would only slow each commit down.
@@ -37,8 +34,6 @@ _AFTER = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=F
 ANOTHER_NAME = (
     "A name keeps its type: give a changed column another name, with renamed_from: its old one, in config.yaml"
 )
-_LOG = "_delta_log"
-_CHECKPOINT = re.compile(rf"{_LOG}/(\d{{20}})\.checkpoint\.parquet")
 
 
 def where(batch: str, revision: int) -> str:
@@ -194,45 +189,12 @@ def holds_partition(uri: str, batch: str, revision: int) -> bool:
 def _settle(uri: str, batch: str, revision: int) -> None:
     # A record will name these rows: they are on the disk before it is.
     flush_files(uri, f"{_folder(batch, revision)}/*.parquet")
-    flush_files(uri, f"{_LOG}/*.json", newest=2)
-    _drop_checkpoints(uri)
+    flush_files(uri, f"{LOG}/*.json", newest=2)
+    drop_checkpoints(uri)
 
 
 def _folder(batch: str, revision: int) -> str:
     return f"batch={quote(batch)}/revision={revision}"
-
-
-def _drop_checkpoints(uri: str) -> None:
-    """Delete the checkpoints before the newest two, as the commit does that made one; every commit stays.
-
-    A checkpoint lists all files of the table, so all together grow with the square of the commits. Of the two, one is
-    for whoever began to read before the newest was made. Any version is still read, from the commits since the last
-    checkpoint before it, or since the first. What a killed process left goes with the next checkpoint.
-    """
-    store = open_store(uri)
-    try:
-        newest = int(json.loads(bytes(obstore.get(store, f"{_LOG}/_last_checkpoint").bytes()))["version"])
-        if _stands(store, f"{_LOG}/{newest + 1:020}.json"):
-            return
-        paths = (str(one["path"]) for chunk in obstore.list(store, _LOG, chunk_size=1000) for one in chunk)
-        checkpoints = sorted(path for path in paths if _CHECKPOINT.fullmatch(path))
-        named = f"{_LOG}/{newest:020}.checkpoint.parquet"
-        if older := [path for path in checkpoints if path < named][:-1]:
-            obstore.delete(store, older)
-    except (FileNotFoundError, NotFoundError):
-        # There is none yet, or another writer was faster.
-        return
-    except (BaseError, OSError, ValueError, KeyError) as error:
-        # The commit stands; a store that lets nobody delete only holds more.
-        _logger.warning("%s: old checkpoints were not deleted: %s", uri, error)
-
-
-def _stands(store: obstore.store.ObjectStore, path: str) -> bool:
-    try:
-        obstore.head(store, path)
-    except (FileNotFoundError, NotFoundError):
-        return False
-    return True
 
 
 def _keyed(rows: pa.Table, batch: str, revision: int) -> pa.Table:

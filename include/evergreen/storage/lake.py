@@ -12,7 +12,8 @@ from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from evergreen.errors import Outage, SchemaChanged, SourceChanged
 from evergreen.records import VIEWS, Partition
 from evergreen.storage.cache import ByteCache
-from evergreen.storage.content import find_content, plain
+from evergreen.storage.columns import plain
+from evergreen.storage.content import find_content
 from evergreen.storage.damage import readable
 from evergreen.storage.delta_log import (
     ANOTHER_NAME,

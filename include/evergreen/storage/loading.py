@@ -94,16 +94,6 @@ def recorded_hashes(hashes: Iterable[Mapping[str, str]]) -> Recorded:
     return frozenset(frozenset(one.items()) for one in hashes if one)
 
 
-def read_requirements(tracking_uri: str, model_id: str) -> dict[str, str]:
-    """The packages that a logged model was fitted with: version by name."""
-    location = str(MlflowClient(tracking_uri).get_logged_model(model_id).artifact_location)
-    with tempfile.TemporaryDirectory() as scratch:
-        repository = get_artifact_repository(location)
-        file = Path(repository.download_artifacts("requirements.txt", scratch))  # type: ignore[no-untyped-call]
-        pins = (line.partition("==") for line in file.read_text(encoding="utf-8").splitlines())
-        return {name: version for name, _, version in pins if version}
-
-
 def drop_files(tracking_uri: str, model_id: str) -> None:
     """Delete the files of a logged model."""
     repository = get_artifact_repository(str(MlflowClient(tracking_uri).get_logged_model(model_id).artifact_location))

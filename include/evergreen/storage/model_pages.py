@@ -29,6 +29,10 @@ class ModelPages:
     def __init__(self, client: MlflowClient, name: str) -> None:
         self._client, self._name, self._uri = client, name, client.tracking_uri
 
+    def version_path(self, version: int) -> str:
+        """Where a version stands."""
+        return f"#/models/{self._name}/versions/{version}"
+
     @asks_mlflow
     def add_numbers(self, run_id: str, numbers: Mapping[str, float], at: datetime, step: int = 0) -> None:
         """Add numbers to a run; the same ones of the same moment and step stand once.

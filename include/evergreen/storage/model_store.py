@@ -10,7 +10,7 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.data.delta_dataset_source import DeltaDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
-from mlflow.entities import Run
+from mlflow.entities import Run, RunData
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST, ErrorCode
@@ -28,7 +28,6 @@ from evergreen.storage.loading import (
     fetch_packed,
     find_hashes,
     load_packed,
-    read_requirements,
     recorded_hashes,
 )
 from evergreen.storage.logged_model import Evidence
@@ -103,14 +102,9 @@ class ModelStore:
         return str(run.info.run_id)
 
     @asks_mlflow
-    def run_tags(self, run_id: str) -> dict[str, str]:
-        """The tags of a run."""
-        return dict(self._client.get_run(run_id).data.tags)
-
-    @asks_mlflow
-    def run_metrics(self, run_id: str) -> dict[str, float]:
-        """The latest metrics of a run."""
-        return dict(self._client.get_run(run_id).data.metrics)
+    def run_data(self, run_id: str) -> RunData:
+        """The tags and the latest metrics of a run."""
+        return self._client.get_run(run_id).data
 
     @asks_mlflow
     def version_tags(self, version: int) -> dict[str, str]:
@@ -171,17 +165,13 @@ class ModelStore:
         """Where a run stands in MLflow's pages."""
         return f"#/experiments/{self._experiment}/runs/{run_id}"
 
-    def version_path(self, version: int) -> str:
-        """Where a version stands in MLflow's pages."""
-        return f"#/models/{self.name}/versions/{version}"
-
     def load_run(self, run_id: str, packed: Iterable[Mapping[str, str]]) -> PackedModel:
         """The model that a run logged, with its own feature code.
 
         :param packed: the hashes on record of the files of its attempt in its role.
         :raises ModelIncompatible: if its files are not on record, or cannot be loaded.
         """
-        model = self.run_tags(run_id)[_MODEL_TAG].removeprefix("models:/")
+        model = self.run_data(run_id).tags[_MODEL_TAG].removeprefix("models:/")
         named = f"model {self._model_id}, MLflow run {run_id}"
         return load_packed(self._uri, model, named, recorded_hashes(packed))
 
@@ -206,11 +196,6 @@ class ModelStore:
         """
         named = f"model {self._model_id}, version {version}"
         return find_hashes(self._uri, self._source(version), named, recorded_hashes(packed))
-
-    @asks_mlflow
-    def requirements(self, version: int) -> dict[str, str]:
-        """The packages that a registered version was fitted with: version by name."""
-        return read_requirements(self._uri, self._source(version))
 
     @asks_mlflow
     def has_version(self, version: int) -> bool:

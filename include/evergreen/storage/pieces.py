@@ -15,7 +15,8 @@ from obstore.store import ObjectStore
 
 from evergreen.errors import SourceChanged
 from evergreen.records import Partition
-from evergreen.storage.content import ContentHash, plain
+from evergreen.storage.columns import plain
+from evergreen.storage.content import ContentHash
 from evergreen.storage.damage import readable
 from evergreen.storage.objects import delta_options, open_store, reached
 

@@ -35,5 +35,5 @@ class RegisterModelOperator(AttemptOperator):
             raise AirflowSkipException(str(refused)) from refused
         if version is None:
             raise AirflowSkipException("what was judged could not be fitted again; see the incident")
-        path = stores_of(model, at).models.version_path(version)
+        path = stores_of(model, at).models.pages.version_path(version)
         return {"version": version, "page": MlflowHook(self.mlflow_conn_id).page(at, path)}

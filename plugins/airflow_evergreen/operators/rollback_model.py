@@ -44,7 +44,8 @@ class RollbackModelOperator(StepOperator):
         version, run = int(self.version) if self.version else None, context["dag_run"].run_id
         why = f"{who_triggered(context)}: {self.why}"
         promotion = roll_back(model, at, run, version, why, self.even_if_worse == "True")
-        page = MlflowHook(self.mlflow_conn_id).page(at, stores_of(model, at).models.version_path(promotion.version))
+        path = stores_of(model, at).models.pages.version_path(promotion.version)
+        page = MlflowHook(self.mlflow_conn_id).page(at, path)
         return {
             "promotion": promotion.number,
             "version": promotion.version,

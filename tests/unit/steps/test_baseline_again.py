@@ -82,7 +82,7 @@ def test_a_challenger_that_is_the_baseline_is_found_again_and_judged_once(loop):
     assert (found.baseline, found.window, found.tried) == (True, "baseline", loop.attempt(4).tried)
     assert judge_model(loop.model, loop.at, due, found) == loop.attempt(4)
     assert judge_model(loop.model, loop.at, due, replace(found, baseline=False)) == loop.attempt(4)
-    tags = loop.stores.models.run_tags(found.run)
+    tags = loop.stores.models.run_data(found.run).tags
     assert (tags["evergreen.baseline"], tags["evergreen.window"]) == ("yes", "baseline")
 
 

@@ -183,4 +183,4 @@ def test_a_challengers_files_go_after_twelve_attempts_and_its_numbers_stay(tmp_p
         close_verdict(loop.model, loop.at, loop.ask(number), 3)
     assert list((tmp_path / "mlflow").rglob("estimator.skops")) == []
     assert models.find_run(first.verdict, "challenger") == trained.run
-    assert models.run_metrics(trained.run)["learnt_rows"] == 40
+    assert models.run_data(trained.run).metrics["learnt_rows"] == 40

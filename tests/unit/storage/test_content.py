@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from evergreen.storage.content import ContentHash, content_hash, find_content, in_any_order, plain
+from evergreen.storage.columns import plain
+from evergreen.storage.content import ContentHash, content_hash, find_content, in_any_order
 
 MOMENTS = [datetime(2024, 1, 1, 5, tzinfo=UTC), None, datetime(1960, 1, 1, 5, 3, 2, 123456, tzinfo=UTC)]
 ROWS = pa.table(

@@ -57,7 +57,7 @@ def test_the_log_grows_with_the_commits(lake):
 def old_lake(lake, monkeypatch):
     """A table as it was left before checkpoints were deleted."""
     with monkeypatch.context() as before:
-        before.setattr(delta_log, "_drop_checkpoints", lambda uri: None)
+        before.setattr(delta_log, "drop_checkpoints", lambda uri: None)
         commit(lake, *range(45))
     assert checkpoints(lake) == [*OLDER, 39]
     return lake

@@ -10,7 +10,8 @@ from deltalake import DeltaTable
 
 from evergreen.errors import SchemaChanged, SourceChanged
 from evergreen.records import Partition
-from evergreen.storage.content import content_hash, plain
+from evergreen.storage.columns import plain
+from evergreen.storage.content import content_hash
 from evergreen.storage.frames import to_frame
 from evergreen.storage.lake import Lake, describe
 

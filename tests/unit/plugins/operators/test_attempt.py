@@ -1,6 +1,7 @@
 """Training, judging, registering, promoting: each hands ids and numbers to the next."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException
@@ -24,7 +25,8 @@ def pages(monkeypatch):
     """MLflow's pages, without an MLflow."""
     monkeypatch.setattr(ModelStore, "__init__", lambda self, *_: None)
     monkeypatch.setattr(ModelStore, "run_path", lambda self, run: f"#/runs/{run}")
-    monkeypatch.setattr(ModelStore, "version_path", lambda self, version: f"#/versions/{version}")
+    shown = SimpleNamespace(version_path=lambda version: f"#/versions/{version}")
+    monkeypatch.setattr(ModelStore, "pages", shown, raising=False)
     connection = {"conn_type": "mlflow", "host": "mlflow", "extra": json.dumps({"ui": "http://people"})}
     monkeypatch.setenv("AIRFLOW_CONN_MLFLOW_DEFAULT", json.dumps(connection))
 
@@ -48,6 +50,7 @@ def test_a_trained_challenger_is_told_with_its_page(model, step, context_of, pag
         "seconds": 0.0,
         "refresh": False,
         "searched": None,
+        "baseline": False,
         "page": "http://people/#/runs/abc",
     }
     assert train.call_args.args[2] == DUE
