@@ -18,6 +18,8 @@ from pydantic import (
 )
 
 NUMBER_MARKS = ("decimal", "thousands", "unit")
+# Formats of moments that are counted from 1970 on, as GNU date writes them, with the microseconds of one count.
+EPOCHS = {"%s": 1_000_000, "%s%3N": 1_000, "%s%6N": 1}
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -103,7 +105,8 @@ class ColumnType(Contract):
     format: str | None = Field(
         default=None,
         description="How a timestamp or a date is written, in `strftime`'s directives; it is read in no other way. "
-        "Without it, as ISO 8601. `{timestamp: FORMAT}` for short.",
+        "Without it, as ISO 8601. `%s` for seconds since 1970 in UTC, `%s%3N` for milliseconds, `%s%6N` for "
+        "microseconds. `{timestamp: FORMAT}` for short.",
     )
     decimal: Literal[".", ","] | None = Field(
         default=None,
@@ -142,7 +145,7 @@ class ColumnType(Contract):
     def _names_its_parts(cls, form: str | None) -> str | None:
         if form is not None and "%" not in form:
             raise ValueError('valid: a format such as "%Y-%m-%d %H:%M:%S", or none for ISO 8601')
-        if form is not None:
+        if form is not None and form not in EPOCHS:
             try:
                 datetime.strptime(datetime(2024, 2, 29, tzinfo=UTC).strftime(form), form)
             except (ValueError, re.error) as error:
@@ -201,6 +204,11 @@ class ColumnType(Contract):
     def writes_numbers(self) -> bool:
         """Whether numbers are written in a form of their own."""
         return any(getattr(self, name) is not None for name in NUMBER_MARKS)
+
+    @property
+    def epoch(self) -> int | None:
+        """Microseconds of one count, where moments are counted from 1970 on."""
+        return EPOCHS.get(self.format or "")
 
     @property
     def kind(self) -> str:

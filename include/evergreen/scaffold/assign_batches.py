@@ -12,6 +12,8 @@ from evergreen.batches import Calendar, Every
 EVERY: tuple[Every, ...] = get_args(Every)
 _UNITS = {"minute": "min", "hour": "h", "day": "D", "week": "D", "month": "D"}
 _PREFERRED: tuple[Every, ...] = ("week", "day", "month", "hour", "minute")
+# Where fewer of the batches have rows, dates are those of a longer period: the first of each month.
+_FILLED = 0.5
 # Batches that a replay takes minutes, not hours, for.
 _MANY = 400
 # Up to this share of all rows, in days (or shorter batches) with as little of what is usual, are stragglers.
@@ -104,7 +106,10 @@ def propose_every(moments: pd.Series) -> tuple[dict[Every, str], Every | None]:
         assigned = assign_batches(moments, every)
         rows = float(np.median(assigned.sizes))
         told[every] = f"{assigned.span:,} batches, {rows:,.0f} rows in the middle one"
-        if 2 < assigned.span <= _MANY:
+        filled = len(assigned.sizes) / assigned.span
+        if filled < _FILLED:
+            told[every] += f"; {1 - filled:.0%} have none"
+        elif 2 < assigned.span <= _MANY:
             enough[every] = min(1.0, rows / 50) * min(1.0, assigned.span / 12)
     if not enough:
         return told, None

@@ -8,7 +8,7 @@ from evergreen.errors import FolderNotWritten
 from evergreen.scaffold.answers import SHOWN, Answers, Ask, Chosen, Question, T, Task, UnfitError, settle
 from evergreen.scaffold.assign_batches import EVERY, propose_every
 from evergreen.scaffold.choose_numbers import choose_numbers
-from evergreen.scaffold.find_keys import COPIES, count_copies, find_keys
+from evergreen.scaffold.find_keys import COPIES, count_copies, find_keys, tell_key
 from evergreen.scaffold.profile_columns import ColumnFacts, profile_column, read_as_dates
 from evergreen.scaffold.read_dates import DateReading
 from evergreen.scaffold.read_files import HistoryFiles
@@ -74,7 +74,7 @@ class Chooser:
             self.parts = None
         text = "Which column says when a row happened?"
         if self.parts is not None:
-            text += f" (A date also stands in three columns, {self.parts}: if that is it, put them together first.)"
+            text += f" (A date also stands in {self.parts}: if that is it, put them together first.)"
             self.lacks_time = self.given.event_time is None
         if self.given.event_time is None and not dates:
             hint = f"; {self.parts} are parts of one" if self.parts else "; write one into the files"
@@ -184,7 +184,7 @@ class Chooser:
                 f"--key: {told}no column, and no two or three together, name a row. Let whoever sends the rows number "
                 "them, and never anew: every later batch has to bring a number of its own"
             )
-        named = {", ".join(key): f"no two of {self.files.rows.num_rows:,} rows alike" for key in found}
+        named = {", ".join(key): tell_key(self.files, key) for key in found}
         question = Question("--key", "Which columns together name a row?", named, next(iter(named)))
         return self._settle(question, None, lambda text: self._check_key(text, target))
 
@@ -209,7 +209,10 @@ class Chooser:
             )
         if copies.all:
             told = f"{copies.all:,} of {rows:,} rows have the key of another: they will go to quarantine"
-            self.remarks[key[0]] = told if differ else f"{told}; each equals the other in every column"
+            row = (
+                f", such as {copies.example}; if they are sound, let the sender number the rows, and name that by --key"
+            )
+            self.remarks[key[0]] = told + row if differ else f"{told}; each equals the other in every column"
         return key
 
     def _choose_task(self, target: ColumnFacts | None) -> Task:

@@ -12,8 +12,8 @@ from evergreen.scaffold.read_files import HistoryFiles
 
 NAMES_A_ROW = re.compile(r"(^|_)(id|key|uuid|guid|no|nr|number|instant|index|row)$", re.IGNORECASE)
 _WIDEST, _POOL, _MOST = 3, 12, 3
-# Beyond this share of rows, copies are no dirt.
-COPIES = 0.01
+# Beyond this share of rows, copies are no dirt; and a key that as many rows share with another is none.
+COPIES, _SHARED = 0.01, 0.005
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,19 @@ def count_copies(files: HistoryFiles, key: tuple[str, ...]) -> Copies:
     return Copies(int(copied.sum()), equal, example)
 
 
+def tell_key(files: HistoryFiles, key: tuple[str, ...]) -> str:
+    """What speaks for a key."""
+    copies, rows = count_copies(files, key), files.rows.num_rows
+    differ = copies.all - copies.equal
+    return f"names all but {differ:,} of {rows:,} rows" if differ else f"no two of {rows:,} rows alike"
+
+
 def find_keys(
     files: HistoryFiles, columns: dict[str, ColumnFacts], without: set[str]
 ) -> tuple[list[tuple[str, ...]], int]:
-    """The sets of columns that name a row: one column, or else up to three together.
+    """The sets of columns that name a row: one column, or else up to three together; at last what names nearly all.
+
+    An hour that comes twice as summer time ends leaves no key whole. Numbers that hardly come twice are measures.
 
     :param without: columns that are not to be in it, such as the target.
     :returns: up to three sets, the likeliest first, and how many rows are copies of another in every column.
@@ -62,19 +71,29 @@ def find_keys(
         return [(facts.name,) for facts in single[:_MOST]], copies
     pool = sorted(pool, key=lambda facts: -facts.distinct)[:_POOL]
     codes = {facts.name: pd.factorize(texts.loc[whole, facts.name])[0].astype(np.int64) for facts in pool}
-    found: list[tuple[str, ...]] = []
-    for width in range(2, _WIDEST + 1):
+    near: list[tuple[str, ...]] = []
+    for width in range(1, _WIDEST + 1):
+        found: list[tuple[str, ...]] = []
         for parts in combinations(pool, width):
-            names = tuple(facts.name for facts in parts)
-            if np.prod([float(facts.distinct) for facts in parts]) < whole.sum():
+            key = tuple(name for name in columns if name in {facts.name for facts in parts})
+            if np.prod([float(facts.distinct) for facts in parts]) < (1 - _SHARED) * whole.sum():
                 continue
-            if _names_rows([codes[name] for name in names]):
-                found.append(tuple(name for name in columns if name in names))
+            shared = _count_shared([codes[name] for name in key])
+            if not shared:
+                found.append(key)
+            elif not near and shared <= _SHARED * whole.sum() and _may_nearly_name(parts):
+                near.append(key)
             if len(found) == _MOST:
-                return found, copies
+                break
         if found:
-            break
-    return found, copies
+            return found, copies
+    return near, copies
+
+
+def _may_nearly_name(parts: tuple[ColumnFacts, ...]) -> bool:
+    """Whether a time or an id is among the columns, and no measure."""
+    ids = [facts.is_date or bool(NAMES_A_ROW.search(facts.name)) for facts in parts]
+    return any(ids) and all(one or not facts.is_number for one, facts in zip(ids, parts, strict=True))
 
 
 def _can_name(facts: ColumnFacts) -> bool:
@@ -83,8 +102,9 @@ def _can_name(facts: ColumnFacts) -> bool:
     return declarable and not unusable and not facts.missing and not facts.failed
 
 
-def _names_rows(codes: list[np.ndarray]) -> bool:
+def _count_shared(codes: list[np.ndarray]) -> int:
+    """Rows whose values in all columns stand in an earlier row, too."""
     joined = codes[0]
     for code in codes[1:]:
         joined = pd.factorize(joined * (int(code.max()) + 1) + code)[0].astype(np.int64)
-    return len(joined) == int(joined.max()) + 1
+    return len(joined) - int(joined.max()) - 1

@@ -16,6 +16,8 @@ _SAMPLE = 10_000
 _LEAST = 40
 _TELLING = 0.97
 _EXACT = 0.9999
+# From here on a column is worth a look: of a regression, and of a classification.
+_LOOKED_AT = (0.5, 0.75)
 # Parts of one outcome are written down one after another, and now and then one of them is missing alone.
 _AGREEING = 0.9
 # Columns of which pairs are looked at, the most telling ones.
@@ -36,14 +38,14 @@ def find_leaks(
     classification: bool,
     batches: np.ndarray,
     late: bool,
-) -> dict[str, str]:
-    """Name the columns that are suspected to give the target away, with the evidence.
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Name the columns that are suspected to give the target away, with the evidence, and those that come next.
 
     :param columns: those that would be proposed, without key and target, the event time among them.
     :param outcome: (rows,) the target as numbers, NaN where it is missing.
     :param batches: (rows,) number of each row's batch.
     :param late: whether the target comes later than its row, so that where it is missing it is not known yet.
-    :returns: evidence by column.
+    :returns: evidence by suspected column; how well each of the others tells the target alone, the most telling first.
     """
     leaks = _find_later_dates(columns, event_time)
     labelled = np.flatnonzero(outcome.notna())
@@ -62,18 +64,19 @@ def find_leaks(
     )
     if not classification:
         leaks |= _find_exact_sum(numbers, answer, target)
-    scores = {}
+    scores, measure = {}, "AUC" if classification else "R² of ranks"
     for name, facts in rest.items():
         if name not in leaks and len(answer) >= _LEAST:
             scores[name] = score = _tells(as_number(facts).iloc[labelled].to_numpy(), answer, classification)
             if score >= _TELLING:
-                measure = "AUC" if classification else "R² of ranks"
                 leaks[name] = f"alone tells {target} ({measure} {score:.2f} on rows held out)"
     told = sorted((name for name in numbers if name not in leaks and name in scores), key=scores.__getitem__)
     leaks |= _find_pairs(numbers[told[::-1][:_PAIRED]], answer, target, classification)
     if classification:
         leaks |= _find_revisions(rest, outcome, target)
-    return leaks
+    least = _LOOKED_AT[classification]
+    told = sorted((name for name in scores if name not in leaks and scores[name] >= least), key=scores.__getitem__)
+    return leaks, {name: f"{measure} {scores[name]:.2f}" for name in told[::-1]}
 
 
 def _find_label_presence(

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from evergreen.config.fields import ColumnType
 from evergreen.config.rows_config import RESERVED
-from evergreen.scaffold.read_dates import DateReading, find_readings
+from evergreen.scaffold.read_dates import DateReading, find_epoch, find_readings
 from evergreen.scaffold.read_files import HistoryFiles
 from evergreen.scaffold.read_numbers import NumberReading, find_by_file, find_numbers
 from evergreen.scaffold.read_truths import find_truths
@@ -24,6 +24,8 @@ MOST_CATEGORIES = 100
 _ROWS_EACH = 10
 # A value in a hundred may be dirt, which validation will keep apart.
 _MOST = 0.99
+# Numbers under another name may be ids of as many digits as seconds since 1970.
+_NAMES_A_TIME = re.compile(r"time|date|epoch|(^|_)ts($|_)|(_|[a-z])at$", re.IGNORECASE)
 _ODD_NUMBER = re.compile(r"\s*[-+(]?\s*[€$£%]?\s*\d[\d.,' ]*\s*[€$£%)]?[A-Za-z]{0,3}\s*")
 
 
@@ -139,9 +141,9 @@ def profile_column(
         if declared is None:
             numbers = find_numbers(texts, counts)
             declared = numbers[0].type if numbers else None
-        if declared is None:
-            readings = tuple(find_readings(texts, counts, column))
-            declared = ColumnType(type=readings[0].type, format=readings[0].form) if readings else None
+        readings = _find_dates(name, column, texts, counts, declared)
+        if readings:
+            declared, numbers = ColumnType(type=readings[0].type, format=readings[0].form), []
     kind = declared or ColumnType(type="string")
     cast = cast_column(pa.chunked_array([column]), kind, files.nulls)
     values = to_frame(pa.table({name: cast.values}))[name]
@@ -159,6 +161,16 @@ def profile_column(
         remark = f"{failed:,} values do not read so ({_name(column.filter(pa.array(cast.failed)))}): their rows go to "
         return replace(facts, remark=f"{remark}quarantine; a category would keep them")
     return facts
+
+
+def _find_dates(
+    name: str, column: pa.Array, texts: pa.Array, counts: np.ndarray, declared: ColumnType | None
+) -> tuple[DateReading, ...]:
+    """The formats of its dates, if it is nothing else; or that it counts from 1970 on, under a name that says so."""
+    if declared is None:
+        return tuple(find_readings(texts, counts, column))
+    epoch = find_epoch(texts, counts) if _NAMES_A_TIME.search(name) and declared.type in ("integer", "float") else None
+    return (epoch,) if epoch else ()
 
 
 def read_as_dates(files: HistoryFiles, name: str) -> tuple[DateReading, ...]:

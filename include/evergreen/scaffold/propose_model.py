@@ -64,6 +64,7 @@ class ModelProposal:
 
     :param declared: the columns of the contract.
     :param leaks: evidence by column suspected to give the target away.
+    :param telling: how well a column alone tells the target, of those that tell most.
     :param left_out: reason by column that is left out otherwise.
     :param seasonal: declared columns that follow the calendar.
     :param check_rows: labelled rows that a check of outcomes can count on.
@@ -79,6 +80,7 @@ class ModelProposal:
     assigned: AssignedRows
     declared: tuple[ColumnFacts, ...]
     leaks: dict[str, str]
+    telling: dict[str, str]
     left_out: dict[str, str]
     seasonal: tuple[str, ...]
     check_rows: int
@@ -93,7 +95,7 @@ class ModelProposal:
 def propose_model(
     name: str, files: HistoryFiles, given: Answers, ask: Ask, label_files: HistoryFiles | None = None
 ) -> ModelProposal:
-    """Look at a history, ask for what it cannot say, and propose a model.
+    """Look at a history, ask for what it cannot say, propose a model.
 
     :param label_files: the labels, where they do not stand in the rows.
     :raises FolderNotWritten: if answers are missing or do not fit the data, or nothing is left to learn from.
@@ -110,15 +112,15 @@ def propose_model(
     if labels is not None:
         labels = replace(labels, named=follow_names(labels.files.paths, chosen.every))
     whole_year = assigned.calendar.starts_at(assigned.span) - assigned.calendar.start >= _YEAR
-    declared, leaks, left_out = _select_columns(columns, chosen, given, assigned, labels, whole_year)
+    declared, leaks, telling, left_out = _select_columns(columns, chosen, given, assigned, labels, whole_year)
     plan = _plan_features(declared, chosen, assigned)
     if plan.empty:
         told = "; ".join(f"{column}: {why}" for column, why in (leaks | left_out).items())
         raise FolderNotWritten(
             [f"{files.names}: no column is left to learn {target.name} from; {told or 'it has none'}"]
         )
-    inside = assigned.numbers >= 0
-    labelled = np.unique(assigned.numbers[inside & target.values.notna().to_numpy()], return_counts=True)[1]
+    is_labelled = (assigned.numbers >= 0) & target.values.notna().to_numpy()
+    labelled = np.unique(assigned.numbers[is_labelled], return_counts=True)[1]
     required = {*chosen.key, event.name}
     return ModelProposal(
         name=name,
@@ -128,6 +130,7 @@ def propose_model(
         assigned=assigned,
         declared=declared,
         leaks=leaks,
+        telling=telling,
         left_out=left_out,
         seasonal=_find_seasonal(declared, chosen, assigned),
         check_rows=min(_CHECKED, max(2, int(2 * np.median(labelled)))) if len(labelled) else _CHECKED,
@@ -147,8 +150,8 @@ def _select_columns(
     assigned: AssignedRows,
     labels: LabelHistory | None,
     whole_year: bool,
-) -> tuple[tuple[ColumnFacts, ...], dict[str, str], dict[str, str]]:
-    """The columns that are declared, the suspected leaks, and what is left out otherwise, with the reasons."""
+) -> tuple[tuple[ColumnFacts, ...], dict[str, str], dict[str, str], dict[str, str]]:
+    """The columns that are declared, the suspected leaks, what tells most, and what is left out, with the reasons."""
     event, target = chosen.event, chosen.target
     left_out = _leave_out(columns, chosen, given)
     if labels is not None:
@@ -158,12 +161,12 @@ def _select_columns(
     usable = {name: facts for name, facts in columns.items() if name not in (*left_out, *chosen.key, target.name)}
     usable[event.name] = event
     classification, outcome, late = chosen.task == "classification", target.values.astype(float), labels is not None
-    suspected = find_leaks(usable, event.name, target.name, outcome, classification, assigned.numbers, late)
+    suspected, telling = find_leaks(usable, event.name, target.name, outcome, classification, assigned.numbers, late)
     leaks = {name: why for name, why in suspected.items() if name not in given.keep}
     rest = [facts for name, facts in usable.items() if name not in (*leaks, *given.keep)]
     left_out |= find_clocks(rest, event, assigned, whole_year)
     gone = (*left_out, *leaks, target.name)
-    return tuple(facts for name, facts in columns.items() if name not in gone), leaks, left_out
+    return tuple(facts for name, facts in columns.items() if name not in gone), leaks, telling, left_out
 
 
 def _follow(files: HistoryFiles, moments: pd.Series, every: Every) -> tuple[AssignedRows, str | None]:
@@ -207,8 +210,8 @@ def _as_usable(facts: ColumnFacts) -> ColumnFacts:
 
 def _counts_rows(facts: ColumnFacts, chosen: Chosen) -> bool:
     by_time = facts.values.iloc[chosen.event.values.argsort(kind="stable")]
-    validated = any(one.is_monotonic_increasing or one.is_monotonic_decreasing for one in (facts.values, by_time))
-    return bool(NAMES_A_ROW.search(facts.name)) or (facts.rows >= 20 and validated)
+    counts = any(one.is_monotonic_increasing or one.is_monotonic_decreasing for one in (facts.values, by_time))
+    return bool(NAMES_A_ROW.search(facts.name)) or (facts.rows >= 20 and counts)
 
 
 def _plan_features(declared: tuple[ColumnFacts, ...], chosen: Chosen, assigned: AssignedRows) -> FeaturePlan:
@@ -223,7 +226,6 @@ def _plan_features(declared: tuple[ColumnFacts, ...], chosen: Chosen, assigned: 
             if facts.name != chosen.event.name and facts.name not in alone and not facts.left_out
         )
 
-    taken = {facts.name for facts in declared}
     at = chosen.event.values.dt
     minutes = at.hour * 60 + at.minute
     hour = "at.dt.hour + at.dt.minute / 60" if at.minute.nunique() > 1 else "at.dt.hour"
@@ -233,7 +235,7 @@ def _plan_features(declared: tuple[ColumnFacts, ...], chosen: Chosen, assigned: 
         varies = varies_within(values, assigned) and not stands_in(declared, part, chosen.event.values)
         numbers = [facts for facts in declared if facts.name not in (*chosen.key, chosen.event.name)]
         if varies and predicts(values, numbers, outcome, assigned, classification):
-            calendar[part if part not in taken else f"{part}_of_event"] = expression
+            calendar[f"{part}_of_event" if any(one.name == part for one in declared) else part] = expression
     learnt = (of("integer", "float"), of("boolean"), of("category"), of("timestamp", "date"))
     columns = [facts for facts in declared if any(facts.name in names for names in learnt)]
     return FeaturePlan(
@@ -247,8 +249,7 @@ def _find_seasonal(declared: tuple[ColumnFacts, ...], chosen: Chosen, assigned: 
     for facts in declared:
         if not facts.is_number or facts.name in (*chosen.key, chosen.event.name):
             continue
-        values = facts.values.astype(float)
-        groups = values.groupby(assigned.numbers)
+        groups = (values := facts.values.astype(float)).groupby(assigned.numbers)
         freedom = int(values.notna().sum()) - groups.ngroups
         if groups.ngroups < 8 or freedom < groups.ngroups or not values.var():
             continue

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from evergreen.config.fields import ColumnType
+from evergreen.config.fields import EPOCHS, ColumnType
 from evergreen.sources.casting import cast_column
 
 _DATES = (
@@ -58,7 +58,7 @@ class DateReading:
     @property
     def zoned(self) -> bool:
         """Whether the text names its zone; without one it is read as UTC."""
-        return self.form is None or "%z" in self.form or "%Z" in self.form
+        return self.form is None or self.form in EPOCHS or "%z" in self.form or "%Z" in self.form
 
     @property
     def evidence(self) -> str:
@@ -87,6 +87,9 @@ def find_readings(texts: pa.Array, counts: np.ndarray, in_order: pa.Array) -> li
         return []
     read = {form: _count(texts, counts, form) for form in _fitting(texts)}
     best = [form for form in read if read[form] >= _MOST * rows and read[form] == max(read.values())]
+    epoch = find_epoch(texts, counts) if not best else None
+    if epoch is not None:
+        return [epoch]
     if not best:
         iso = _count(texts, counts, None) if pc.all(pc.match_substring_regex(texts, r"^\d{4}-\d")).as_py() else 0
         return [DateReading(None, "timestamp", iso, rows)] if iso >= _MOST * rows else []
@@ -98,6 +101,22 @@ def find_readings(texts: pa.Array, counts: np.ndarray, in_order: pa.Array) -> li
         kind: Literal["timestamp", "date"] = "timestamp" if any(part in form for part in ("%H", "%I")) else "date"
         readings.append(DateReading(form, kind, read[form], rows, rivals, orders[form]))
     return readings
+
+
+def find_epoch(texts: pa.Array, counts: np.ndarray) -> DateReading | None:
+    """The reading of a column that counts from 1970 on, where nearly all of it falls into recent decades.
+
+    :param texts: (n,) the different values, nulls left out.
+    :param counts: (n,) how many rows hold each.
+    """
+    rows = int(counts.sum())
+    for form in EPOCHS:
+        moments = cast_column(pa.chunked_array([texts]), ColumnType(type="timestamp", format=form), ()).values
+        years = pc.fill_null(pc.year(moments), 0).to_numpy(zero_copy_only=False)
+        read = int(counts[(years > 1990) & (years < 2100)].sum())
+        if rows and read >= _MOST * rows:
+            return DateReading(form, "timestamp", read, rows)
+    return None
 
 
 def _alike(one: str, other: str) -> bool:

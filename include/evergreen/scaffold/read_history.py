@@ -80,7 +80,7 @@ def as_text(file: ParsedFile, declared: Mapping[str, ColumnType], null: str = ""
         if column and column.type != "float":
             _require_exact(file, field.name)
         try:
-            texts = _text_of(rows.column(i), column.format if column else None)
+            texts = _text_of(rows.column(i), column)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             problem = f"column {field.name} holds {field.type}, which is no plain value; flatten it or leave it out"
             raise FileUnreadable(file.name, None, problem) from error
@@ -102,7 +102,7 @@ def _require_exact(file: ParsedFile, column: str) -> None:
         raise FileUnreadable(file.name, None, f"{problem}write it anew as integers or text")
 
 
-def _text_of(values: pa.ChunkedArray, form: str | None) -> pa.ChunkedArray:
+def _text_of(values: pa.ChunkedArray, declared: ColumnType | None) -> pa.ChunkedArray:
     if pa.types.is_dictionary(values.type):
         values = pc.cast(values, values.type.value_type)
     if pa.types.is_floating(values.type):
@@ -111,7 +111,10 @@ def _text_of(values: pa.ChunkedArray, form: str | None) -> pa.ChunkedArray:
     if pa.types.is_timestamp(values.type):
         # Names of a zone differ from writer to writer; the moment does not.
         values = values.cast(pa.timestamp("us", tz="UTC" if values.type.tz else None), safe=False)
-    if form is not None and (pa.types.is_timestamp(values.type) or pa.types.is_date(values.type)):
-        stamps = values.cast(pa.timestamp("us", tz=getattr(values.type, "tz", None))).to_pandas()
-        return pa.chunked_array([pa.array(stamps.dt.strftime(form), pa.string(), from_pandas=True)])
+    if declared and declared.format and (pa.types.is_timestamp(values.type) or pa.types.is_date(values.type)):
+        stamps = values.cast(pa.timestamp("us", tz=getattr(values.type, "tz", None)))
+        if declared.epoch:
+            return pc.divide(stamps.cast(pa.int64()), declared.epoch).cast(pa.string())
+        written = stamps.to_pandas().dt.strftime(declared.format)
+        return pa.chunked_array([pa.array(written, pa.string(), from_pandas=True)])
     return values.cast(pa.string())

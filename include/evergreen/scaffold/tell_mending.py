@@ -15,41 +15,45 @@ _NEAR, _NEARLY = pd.Timedelta(hours=38), 0.98
 
 @dataclass(frozen=True)
 class DateParts:
-    """A date that stands in three columns.
+    """A date, or a month, that stands in several columns.
 
-    :param year, month, day: the columns.
+    :param year, month: the columns.
+    :param day: the one of the day; None where there is none, and the first of the month stands for it.
     :param form: how the month is written.
     """
 
     year: str
     month: str
-    day: str
+    day: str | None
     form: str
 
     def agree(self, columns: dict[str, ColumnFacts], moments: pd.Series) -> bool:
         """Whether they are the day of a column of dates, in whatever zone."""
-        texts = [columns[name].values.astype(str) for name in (self.year, self.month, self.day)]
-        days = pd.to_datetime(texts[0] + "-" + texts[1] + "-" + texts[2], format=f"%Y-{self.form}-%d", errors="coerce")
-        return bool(((moments - days.dt.tz_localize(moments.dt.tz)).abs() <= _NEAR).mean() >= _NEARLY)
+        year, month = (columns[name].values.astype(str) for name in (self.year, self.month))
+        day = columns[self.day].values.astype(str) if self.day else "1"
+        days = pd.to_datetime(year + "-" + month + "-" + day, format=f"%Y-{self.form}-%d", errors="coerce")
+        reach = _NEAR if self.day else _NEAR + pd.Timedelta(days=31)
+        return bool(((moments - days.dt.tz_localize(moments.dt.tz)).abs() <= reach).mean() >= _NEARLY)
 
     def __str__(self) -> str:
-        return f"{self.year}, {self.month}, {self.day}"
+        return ", ".join(filter(None, (self.year, self.month, self.day)))
 
 
 def find_date_parts(columns: dict[str, ColumnFacts]) -> DateParts | None:
-    """Year, month and day in columns of their own, under names that begin alike."""
+    """Year, month and mostly day in columns of their own, under names that begin and end alike."""
     for name, facts in columns.items():
-        found = re.fullmatch(r"(.*?)year", name, re.IGNORECASE)
+        found = re.fullmatch(r"(.*?)(?:year|yr)(.*?)", name, re.IGNORECASE)
         if not found or not facts.is_number or not facts.values.dropna().between(1900, 2200).all():
             continue
-        month = _named(columns, found[1], "month")
-        day = _named(columns, found[1], "day", "day_of_month", "dayofmonth")
-        if month is None or day is None or not day.is_number or not day.values.dropna().between(1, 31).all():
+        month = _named(columns, found, "month", "mon", "mo")
+        if month is None:
             continue
+        day = _named(columns, found, "day", "day_of_month", "dayofmonth")
+        days = day is not None and day.is_number and day.values.dropna().between(1, 31).all()
         texts = month.values.dropna().astype(str).head(1000)
         for form in ("%m", "%B", "%b"):
             if pd.to_datetime(texts, format=form, errors="coerce").notna().all():
-                return DateParts(name, month.name, day.name, form)
+                return DateParts(name, month.name, day.name if day is not None and days else None, form)
     return None
 
 
@@ -70,7 +74,8 @@ def write_mending(files: HistoryFiles, parts: DateParts | None, number: bool) ->
     )
     lines = ["import pandas", f"rows = {rows}"]
     if parts is not None:
-        text = ' + "-" + '.join(f"rows[{name!r}].astype(str)" for name in (parts.year, parts.month, parts.day))
+        text = ' + "-" + '.join(f"rows[{name!r}].astype(str)" for name in (parts.year, parts.month, parts.day) if name)
+        text += "" if parts.day else ' + "-1"'
         lines.append(f'event_time = pandas.to_datetime({text}, format="%Y-{parts.form}-%d")')
         lines.append('rows["event_time"] = event_time.dt.strftime("%Y-%m-%d")')
     if number:
@@ -88,6 +93,6 @@ def _written(files: HistoryFiles) -> str:
     return told
 
 
-def _named(columns: dict[str, ColumnFacts], prefix: str, *endings: str) -> ColumnFacts | None:
-    wanted = [f"{prefix}{ending}".lower() for ending in endings]
+def _named(columns: dict[str, ColumnFacts], year: re.Match[str], *parts: str) -> ColumnFacts | None:
+    wanted = [f"{year[1]}{part}{year[2]}".lower() for part in parts]
     return next((facts for name, facts in columns.items() if name.lower() in wanted), None)

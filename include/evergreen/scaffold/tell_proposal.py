@@ -7,6 +7,8 @@ from evergreen.scaffold.join_labels import describe_delays
 from evergreen.scaffold.propose_model import ModelProposal
 from evergreen.scaffold.read_files import HistoryFiles
 
+_MOST = 3
+
 
 def tell_proposal(proposal: ModelProposal, folder: Path, served: bool) -> list[str]:
     """The lines: what was seen, what was left out and why, what was written, what comes next.
@@ -38,6 +40,11 @@ def tell_proposal(proposal: ModelProposal, folder: Path, served: bool) -> list[s
     if assigned.after:
         told.append(("mind", f"{assigned.after:,} rows lie far after {assigned.last}: the replay below stops there"))
     told += [("leak?", f"{name} is left out: {why}") for name, why in proposal.leaks.items()]
+    declared = {facts.name for facts in proposal.declared}
+    telling = [f"{name} ({score})" for name, score in proposal.telling.items() if name in declared]
+    if telling:
+        most = ", ".join(telling[:_MOST])
+        told.append(("look at", f"{most}: tells {chosen.target.name} best; --drop what is not known as a row happens"))
     told += [("left out", f"{name or repr(name)}: {why}") for name, why in proposal.left_out.items()]
     told.append(("wrote", f"{folder}: config.yaml, expectations.yaml, features.py, estimator.py"))
     next_ = [] if served else [f"export EVERGREEN_MODELS={shlex.quote(str(folder.parent))}"]

@@ -1,6 +1,6 @@
 """The contract of a model as OpenAPI has it, with an example row that is nobody's data."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from evergreen.config.fields import ColumnType
@@ -129,6 +129,8 @@ def example_row(model: ModelFolder, batch: str) -> dict[str, Any]:
 def _as_json(value: Any, declared: ColumnType) -> Any:
     if declared.type in ("timestamp", "date"):
         moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+        if declared.epoch:
+            return int(moment.replace(tzinfo=UTC).timestamp() * 1_000_000) // declared.epoch
         if declared.format:
             return moment.strftime(declared.format)
         return moment.isoformat() if declared.type == "timestamp" else moment.date().isoformat()
@@ -144,7 +146,7 @@ def _row_schema(contract: RowContract) -> dict[str, Any]:
 def _column_schema(name: str, declared: ColumnType, contract: RowContract) -> dict[str, Any]:
     schema = dict(_KINDS[declared.type])
     if declared.format:
-        schema = {"type": "string", "description": f"Written as {declared.format}."}
+        schema = {"type": "number" if declared.epoch else "string", "description": f"Written as {declared.format}."}
     if declared.yes:
         schema = {"type": ["boolean", "string"], "description": f"{declared.yes[0]} or {(declared.no or ('',))[0]}."}
     if name not in contract.required:

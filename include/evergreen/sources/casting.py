@@ -90,6 +90,8 @@ def _cast_text(text: pa.Array, declared: ColumnType) -> tuple[pa.Array, str]:
             valid = f"{' or '.join(declared.yes)}, {' or '.join(declared.no)}" if declared.yes and declared.no else ""
             truths = declared.truths
             return pa.array([truths.get(v) for v in lower.to_pylist()], pa.bool_()), valid or "true or false"
+        case _ if declared.epoch:
+            return _since_1970(where(text, _NUMBER).cast(pa.float64()), declared)
         case _:
             form = declared.format or "ISO8601"
             # pandas reads "now" and "today" as the moment of reading.
@@ -118,6 +120,8 @@ def _cast_typed(values: pa.Array, declared: ColumnType) -> CastColumn:
             cast, expected = _cast_text(texts, declared)
         case "boolean" if pa.types.is_boolean(given):
             cast, expected = values, ""
+        case "timestamp" | "date" if declared.epoch and _is_number(given):
+            cast, expected = _since_1970(values.cast(pa.float64(), safe=False), declared)
         case "timestamp" | "date" if pa.types.is_timestamp(given) or pa.types.is_date(given):
             cast, expected = _cast_moment(values, declared), f"a {declared.type} of the years 1 to 9999"
         case _:
@@ -174,6 +178,15 @@ def _cast_moment(values: pa.Array, declared: ColumnType) -> pa.Array:
     stamps = values.cast(pa.timestamp("us", tz=zone), safe=False)
     utc = stamps.cast(pa.timestamp("us", tz="UTC")) if zone else pc.assume_timezone(stamps, "UTC")
     return utc.cast(arrow_type(declared), safe=False)
+
+
+def _since_1970(counts: pa.Array, declared: ColumnType) -> tuple[pa.Array, str]:
+    """Moments from counts of the format's unit; null beyond the years 1 to 9999."""
+    stamps = pc.round(pc.multiply(counts, float(declared.epoch or 1)))
+    inside = pc.and_(pc.greater_equal(stamps, float(_FIRST)), pc.less_equal(stamps, float(_LAST)))
+    moments = _without(stamps, pc.invert(inside)).cast(pa.int64()).cast(pa.timestamp("us", tz="UTC"))
+    expected = f"a {declared.type} as a count since 1970, written as {declared.format}"
+    return moments.cast(arrow_type(declared), safe=False), expected
 
 
 def _within(whole: pa.Array) -> pa.Array:

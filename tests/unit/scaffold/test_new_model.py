@@ -108,6 +108,22 @@ def test_two_columns_that_name_a_row_together_are_proposed(propose):
     assert proposal.chosen.key == ("sold_at", "till")
 
 
+def test_a_key_that_names_nearly_all_rows_is_proposed_where_none_names_all(propose):
+    """An hour that comes twice as summer time ends."""
+    hours = pd.date_range("2024-01-01", periods=ROWS, freq="h").strftime("%Y-%m-%d %H:%M").tolist()
+    frame = make_sales(sold_at=[*hours[:-1], hours[-2]], visitors=[*range(1, ROWS), ROWS - 1]).drop(
+        columns=["sale_id", "shop"]
+    )
+    proposal = propose(frame, key=(), ask=take_proposal)
+    assert proposal.chosen.key == ("sold_at",)
+    assert proposal.chosen.remarks["sold_at"].startswith(
+        f"1 of 400 rows have the key of another: they will go to quarantine, such as sold_at {hours[-2]}; if they are"
+    )
+    frame["sold_at"] = [hours[i // 2] for i in range(ROWS)]
+    with pytest.raises(FolderNotWritten, match="no column, and no two or three together, name a row"):
+        propose(frame.drop(columns="visitors"), key=())
+
+
 def test_a_folder_is_never_overwritten(propose, tmp_path):
     proposal, root = propose(make_sales()), tmp_path / "models"
     folder = write_folder(proposal, root)

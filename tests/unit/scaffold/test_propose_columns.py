@@ -12,6 +12,7 @@ from evergreen.scaffold.answers import Answers
 from evergreen.scaffold.ask_person import take_proposal
 from evergreen.scaffold.propose_model import propose_model
 from evergreen.scaffold.read_files import read_files
+from evergreen.scaffold.tell_proposal import tell_proposal
 from evergreen.scaffold.write_folder import write_folder
 from tests.unit.scaffold.sales import ROWS, make_sales
 
@@ -218,3 +219,16 @@ def test_only_texts_that_keep_numbers_apart_mean_missing(propose):
     proposal = propose(frame)
     assert proposal.files.nulls == ("", "NULL", "-")
     assert proposal.columns["land"].distinct == 2
+
+
+def test_what_tells_most_and_is_no_suspect_is_named(propose, tmp_path):
+    frame = make_sales(won=lambda f: (f["amount"] > f["amount"].median()).astype(int))
+    frame = frame.assign(
+        ended=np.where(np.arange(ROWS) % 2, frame["won"] * 50, 20) + np.arange(ROWS) % 13,
+        noise=np.random.default_rng(2).normal(0, 1, ROWS).round(3),
+    )
+    proposal = propose(frame, target="won", drop=("amount",))
+    (told,) = [line for line in tell_proposal(proposal, tmp_path, served=True) if line.startswith("look at")]
+    assert re.fullmatch(r"look at   price \(AUC 0\.\d\d\), ended \(AUC 0\.\d\d\): tells won best; .*", told)
+    proposal = propose(frame, target="noise")
+    assert not [line for line in tell_proposal(proposal, tmp_path, served=True) if line.startswith("look at")]

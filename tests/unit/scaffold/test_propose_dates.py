@@ -1,10 +1,15 @@
 """In which format dates are written, and where the first batch begins."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from evergreen.config.model_folder import load_model_folder
 from evergreen.errors import FolderNotWritten
+from evergreen.scaffold.ask_person import take_proposal
+from evergreen.scaffold.write_folder import write_folder
 from tests.unit.scaffold.sales import ROWS, make_sales
 
 
@@ -28,6 +33,28 @@ def test_parts_of_a_date_are_no_question_where_a_column_has_it_whole(propose):
     assert "a date also stands" not in propose(parts(make_sales(), 5)).chosen.remarks["sold_at"]
     told = propose(parts(make_sales(), 24 * 40)).chosen.remarks["sold_at"]
     assert "a date also stands in year, month, day" in told
+
+
+@pytest.mark.parametrize(("form", "counts"), [("%s", 1), ("%s%3N", 1_000), ("%s%6N", 1_000_000)])
+def test_moments_counted_from_1970_on_are_dates_under_a_name_that_says_so(form, counts, propose, tmp_path):
+    seconds = lambda f: pd.to_datetime(f["sold_at"]).astype("datetime64[s]").astype("int64") * counts  # noqa: E731
+    frame = make_sales(created_at=seconds, phone=seconds).drop(columns="sold_at")
+    proposal = propose(frame, event_time=None, ask=take_proposal)
+    assert (proposal.chosen.event.name, proposal.chosen.event.type.format) == ("created_at", form)
+    assert proposal.assigned.calendar.name(0) == "2024-01-01"
+    assert "phone" not in proposal.features.dates
+    model = load_model_folder(write_folder(proposal, tmp_path / "models"))
+    assert model.config.rows.columns["created_at"].format == form
+    assert propose(frame, event_time="phone").chosen.event.type.format == form
+
+
+@pytest.mark.parametrize(("days", "every"), [("MS", "month"), ("W-MON", "week"), ("B", "day")])
+def test_batches_are_as_long_as_the_time_between_dates(days, every, propose):
+    dates = pd.date_range("2024-01-01", periods=40, freq=days).repeat(60)
+    frame = pd.DataFrame({"sale_id": range(len(dates)), "sold_at": dates.strftime("%Y-%m-%d")})
+    frame = frame.assign(price=frame.sale_id % 7, amount=frame.sale_id % 11)
+    proposal = propose(frame, every=None, ask=take_proposal)
+    assert proposal.chosen.every == every
 
 
 def swapped_days(frame):
@@ -70,3 +97,15 @@ def test_times_that_repeat_are_mentioned(propose):
     at = pd.Timestamp("2024-01-01") + pd.to_timedelta([0, 0, *range(2, ROWS)], "h")
     proposal = propose(make_sales(sold_at=at.strftime("%Y-%m-%d %H:%M")))
     assert proposal.chosen.remarks["sold_at"] == "1 of 400 rows have the time of an earlier row"
+
+
+def test_a_year_and_a_month_without_a_day_are_put_together(propose):
+    sold = pd.to_datetime(make_sales()["sold_at"])
+    frame = make_sales().drop(columns="sold_at").assign(**{"Yr.Sold": sold.dt.year, "Mo.Sold": sold.dt.month})
+    told = r"no column reads as dates; Yr\.Sold, Mo\.Sold are parts of one[\s\S]*anew with what it lacks:\n\n([\s\S]*)"
+    with pytest.raises(FolderNotWritten, match=told) as refused:
+        propose(frame, event_time=None)
+    script = re.search(told, str(refused.value))[1].partition("rows.to_csv")[0]
+    kept: dict = {}
+    exec(script, kept)
+    assert kept["rows"]["event_time"].tolist() == sold.dt.strftime("%Y-%m-01").tolist()

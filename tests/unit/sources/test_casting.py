@@ -132,6 +132,21 @@ TEXTS = [
     ),
     (
         "timestamp",
+        "%s",
+        {
+            "1260759144": moment(2009, 12, 14, 2, 52, 24),
+            "1260759144.5": moment(2009, 12, 14, 2, 52, 24, 500_000),
+            "-1": moment(1969, 12, 31, 23, 59, 59),
+            "": None,
+            "1260759144000": FAILS,
+            "2009-12-14": FAILS,
+            "1e400": FAILS,
+        },
+    ),
+    ("timestamp", "%s%3N", {"1260759144001": moment(2009, 12, 14, 2, 52, 24, 1000), "": None, "x": FAILS}),
+    ("date", "%s", {"1260759144": date(2009, 12, 14)}),
+    (
+        "timestamp",
         "%Y-%m-%d %H:%M:%S",
         {
             "2024-02-29 23:59:59": moment(2024, 2, 29, 23, 59, 59),
@@ -331,3 +346,15 @@ def test_a_number_beyond_the_declared_type_fails_alone(kind, given, values, read
 def test_whole_numbers_of_a_float_column_are_rounded_alike_in_every_kind_of_file():
     assert cast([2**60 + 1], "float", given=pa.int64()).values.to_pylist() == [float(2**60)]
     assert cast([str(2**60 + 1)], "float").values.to_pylist() == [float(2**60)]
+
+
+def test_counts_since_1970_are_read_from_numbers_too_and_a_stated_moment_stays_one():
+    declared = ColumnType(type="timestamp", format="%s%3N")
+    for values in (pa.array([1_260_759_144_001, None]), pa.array([1_260_759_144_001.0, float("nan")])):
+        read = cast_column(pa.chunked_array([values]), declared, ("",))
+        assert read.values.to_pylist() == [moment(2009, 12, 14, 2, 52, 24, 1000), None]
+        assert not read.failed.any()
+    stated = pa.chunked_array([pa.array([datetime(2024, 1, 1, 5)])])
+    assert cast_column(stated, declared, ("",)).values.to_pylist() == [moment(2024, 1, 1, 5)]
+    beyond = cast_column(pa.chunked_array([pa.array([10**18])]), declared, ("",))
+    assert (beyond.failed.tolist(), beyond.expected) == ([True], "a timestamp as a count since 1970, written as %s%3N")
