@@ -178,15 +178,14 @@ class Chooser:
         found, copies = find_keys(self.files, self.columns, {target.name if target else ""})
         if not found:
             self.lacks_key = True
-            rows = self.files.rows.num_rows
-            told = f"{copies:,} of {rows:,} rows are copies of another row in every column; " if copies else ""
+            told = f"{copies:,} of {len(self.files.texts):,} rows are copies of another row in every column; "
             raise UnfitError(
-                f"--key: {told}no column, and no two or three together, name a row. Let whoever sends the rows number "
-                "them, and never anew: every later batch has to bring a number of its own"
+                f"--key: {told if copies else ''}no column, and no two or three together, name a row. Let whoever "
+                "sends the rows number them, and never anew: every later batch has to bring a number of its own"
             )
         named = {", ".join(key): tell_key(self.files, key) for key in found}
-        question = Question("--key", "Which columns together name a row?", named, next(iter(named)))
-        return self._settle(question, None, lambda text: self._check_key(text, target))
+        asked = Question("--key", "Which columns together name a row?", named, next(iter(named)))
+        return self._settle(asked, None, lambda text: self._check_key(text, target))
 
     def _check_key(self, text: str, target: ColumnFacts | None) -> tuple[str, ...]:
         names: list[str] = []
@@ -209,10 +208,8 @@ class Chooser:
             )
         if copies.all:
             told = f"{copies.all:,} of {rows:,} rows have the key of another: they will go to quarantine"
-            row = (
-                f", such as {copies.example}; if they are sound, let the sender number the rows, and name that by --key"
-            )
-            self.remarks[key[0]] = told + row if differ else f"{told}; each equals the other in every column"
+            more = f", such as {copies.example}; if they are sound, let the sender number the rows"
+            self.remarks[key[0]] = told + (more if differ else "; each equals the other in every column")
         return key
 
     def _choose_task(self, target: ColumnFacts | None) -> Task:

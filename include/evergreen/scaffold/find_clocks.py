@@ -11,6 +11,8 @@ from evergreen.scaffold.profile_columns import ColumnFacts
 _BATCHES, _VALUES = 4, 20
 _NEARLY = 0.98
 _ZONED = 2_000
+# Fewer times round, a weekday is the name of a day or two.
+_TURNS = 3
 # Less is chance: on streams to which the day means nothing, up to half a hundredth of the error.
 _LOWER = 0.01
 _GROWING = 0.95
@@ -39,7 +41,7 @@ def find_clocks(
                 continue
             if part in _LONG:
                 found[facts.name] = f"is the {part} of {event.name}, which tells batches apart and not rows"
-            elif part and not varies_within(facts.values, assigned):
+            elif part and not tells_rows_apart(part, facts.values, assigned):
                 found[facts.name] = f"is the {part} of {event.name}, one for all rows of a batch"
             elif counts_on(facts.values.astype(float), event.values, assigned):
                 found[facts.name] = "only counts on with time, so that later values lie beyond all that were learnt"
@@ -72,8 +74,15 @@ def stands_in(columns: tuple[ColumnFacts, ...], part: str, moments: pd.Series) -
     return any(_part_of(facts.values.astype(float), clocks).startswith(part) for facts in columns if facts.is_number)
 
 
-def varies_within(values: pd.Series, assigned: AssignedRows) -> bool:
-    """Whether most batches have more than one value."""
+def tells_rows_apart(part: str, values: pd.Series, assigned: AssignedRows) -> bool:
+    """Whether a part of the event time is more than a name of the batch.
+
+    Most batches have more than one value of it, or it comes again in regular turn, and did: weekdays, where a batch is
+    a day.
+    """
+    turn = {("weekday", "day"): 7, ("hour", "hour"): 24}.get((part.partition(",")[0], assigned.calendar.every))
+    if turn is not None and assigned.span >= _TURNS * turn:
+        return True
     inside = assigned.numbers >= 0
     return bool(values[inside].groupby(assigned.numbers[inside]).nunique().median() > 1)
 

@@ -99,10 +99,14 @@ def describe_delays(delays: pd.Series, outcome: pd.Series, classification: bool,
     many = "" if round(middle) == 1 else "s"
     told = [f"half of the labels came within {middle:.0f} {every}{many}, nine in ten within {most:.0f}"]
     values = outcome.loc[delays.index].astype(float)
-    early, late = values[delays <= middle], values[delays > middle]
+    # Most may come at one and the same age, such as what did not happen in all the time that it might have.
+    sooner = max((delays <= middle, delays < middle), key=lambda sooner: min(sooner.sum(), (~sooner).sum()))
+    early, late = values[sooner], values[~sooner]
     if min(len(early), len(late)) >= 50:
         shown = ".1%" if classification else ".4g"
-        told.append(f"on average {early.mean():{shown}} in the earlier half, {late.mean():{shown}} in the later one")
+        told.append(
+            f"on average {early.mean():{shown}} in the earlier {sooner.mean():.0%}, {late.mean():{shown}} in the others"
+        )
     return told
 
 

@@ -15,7 +15,7 @@ from evergreen.scaffold.answers import Answers, Ask, Chosen
 from evergreen.scaffold.assign_batches import AssignedRows, assign_batches
 from evergreen.scaffold.choose_answers import Chooser
 from evergreen.scaffold.compare_on_history import Arguments, choose_arguments
-from evergreen.scaffold.find_clocks import find_clocks, predicts, stands_in, varies_within
+from evergreen.scaffold.find_clocks import find_clocks, predicts, stands_in, tells_rows_apart
 from evergreen.scaffold.find_keys import NAMES_A_ROW
 from evergreen.scaffold.find_leaks import find_leaks
 from evergreen.scaffold.follow_names import follow_names
@@ -231,8 +231,8 @@ def _plan_features(declared: tuple[ColumnFacts, ...], chosen: Chosen, assigned: 
     hour = "at.dt.hour + at.dt.minute / 60" if at.minute.nunique() > 1 else "at.dt.hour"
     calendar = {}
     for part, values, expression in (("hour", minutes, hour), ("weekday", at.weekday, "at.dt.weekday")):
-        # One for all rows of a batch, it would name the batch.
-        varies = varies_within(values, assigned) and not stands_in(declared, part, chosen.event.values)
+        # One for all rows of a batch, it would name the batch, unless it comes round.
+        varies = tells_rows_apart(part, values, assigned) and not stands_in(declared, part, chosen.event.values)
         numbers = [facts for facts in declared if facts.name not in (*chosen.key, chosen.event.name)]
         if varies and predicts(values, numbers, outcome, assigned, classification):
             calendar[f"{part}_of_event" if any(one.name == part for one in declared) else part] = expression

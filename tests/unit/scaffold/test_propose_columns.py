@@ -88,14 +88,15 @@ def test_what_tells_the_time_is_no_feature(propose):
 @pytest.mark.parametrize(
     ("every", "by_hour", "by_weekday", "parts"),
     [
-        ("day", 1, 1, ["hour"]),
+        ("day", 1, 1, ["hour", "weekday"]),
+        ("day", 1, 0, ["hour"]),
         ("week", 1, 1, ["hour", "weekday"]),
         ("week", 1, 0, ["hour"]),
         ("week", 0, 1, ["weekday"]),
         ("week", 0, 0, []),
     ],
 )
-def test_hour_and_weekday_are_features_where_they_vary_within_a_batch_and_predict(
+def test_hour_and_weekday_are_features_where_they_vary_within_a_batch_or_come_round_and_predict(
     every, by_hour, by_weekday, parts, propose
 ):
     at = pd.Timestamp("2024-01-01") + pd.to_timedelta(np.arange(ROWS) * 5, "h")
@@ -103,6 +104,13 @@ def test_hour_and_weekday_are_features_where_they_vary_within_a_batch_and_predic
     amount = by_hour * (at.hour > 12) + 2 * by_weekday * (at.weekday > 4) + noise
     frame = make_sales(sold_at=at.strftime("%Y-%m-%d %H:%M"), amount=amount.round(3))
     assert list(propose(frame, every=every).features.calendar) == parts
+
+
+def test_a_weekday_is_kept_of_batches_of_days_that_it_came_round_in(propose):
+    frame = make_sales(wd=lambda f: pd.to_datetime(f["sold_at"]).dt.weekday)
+    assert "wd" in propose(frame, every="day").features.numbers
+    short = propose(frame.head(40), every="day")
+    assert short.left_out["wd"] == "is the weekday of sold_at, one for all rows of a batch"
 
 
 def test_a_column_is_kept_or_dropped_by_one_flag(propose, tmp_path):
