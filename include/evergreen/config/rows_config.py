@@ -1,5 +1,6 @@
 """`rows`: the columns of a row."""
 
+import unicodedata
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -31,6 +32,11 @@ class RowsConfig(Contract):
             raise ValueError(f"event_time names {self.event_time!r}; valid: a timestamp or date column")
         if len(set(self.key)) < len(self.key):
             raise Misfit(f"key: found {list(self.key)}; valid: each column once")
+        alike: dict[str, str] = {}
+        for name in self.columns:
+            first = alike.setdefault(unicodedata.normalize("NFC", name).strip(), name)
+            if first != name:
+                raise Misfit(f"columns: found {first!a} and {name!a}, which look alike; valid: one of the two")
         reserved = RESERVED & set(self.columns)
         if reserved:
             raise ValueError(f"columns: {', '.join(reserved)} is a name of our own; valid: any other name")

@@ -28,6 +28,7 @@ class _Loader(Composer, CParser, SafeConstructor, Resolver):
     process, where a file is nested deeply.
 
     Truths are true and false alone, as in YAML 1.2: to PyYAML a column called ``no`` and a value ``Yes`` are truths.
+    Nor are 1:30 and 010 numbers, a time and a code, which to PyYAML are 90 and 8.
     """
 
     def __init__(self, stream: str) -> None:
@@ -50,12 +51,20 @@ class _Loader(Composer, CParser, SafeConstructor, Resolver):
         return node
 
 
+_OURS = {f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "float")}
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, fits) for tag, fits in resolvers if tag != "tag:yaml.org,2002:bool"]
+    first: [(tag, fits) for tag, fits in resolvers if tag not in _OURS]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _TRUTHS = re.compile(r"(true|True|TRUE|false|False|FALSE)\Z")
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", _TRUTHS, list("tTfF"))
+_WHOLE = re.compile(r"[-+]?(0|[1-9][0-9_]*|0x[0-9a-fA-F]+)\Z")
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", _WHOLE, list("-+0123456789"))
+# Those alone that PyYAML takes for numbers too: what it has written without quotes is read as it was.
+_BROKEN = re.compile(
+    r"([-+]?((0|[1-9][0-9_]*)\.[0-9_]*|\.[0-9][0-9_]*)([eE][-+][0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))\Z"
+)
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _BROKEN, list("-+.0123456789"))
 
 
 def read_yaml(path: Path) -> Any:

@@ -1,12 +1,15 @@
 """Field types of config.yaml: what each accepts, and what it says to the rest."""
 
-from datetime import UTC, datetime, timedelta
+import math
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from pydantic import ValidationError, create_model
 
 from evergreen.config.fields import Column, ColumnType, Contract, Duration, Percent
 from evergreen.config.patterns import FilePattern, Pattern, fill_batch
+from evergreen.config.rows_config import RowsConfig
+from evergreen.config.yaml_file import read_yaml
 
 DAY = datetime(2024, 3, 5, tzinfo=UTC)
 
@@ -163,3 +166,25 @@ def test_patterns_are_equal_by_their_text():
     assert FilePattern("a{batch:%Y}") == FilePattern("a{batch:%Y}")
     assert FilePattern("a{batch:%Y}") != FilePattern("b{batch:%Y}")
     assert len({FilePattern("a{batch:%Y}"), FilePattern("a{batch:%Y}")}) == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("1:30", "1:30"), ("010", "010"), ("-0", 0), ("+7", 7), ("1_000", 1000), ("0x1f", 31), ("0b11", "0b11"),
+        ("1.5", 1.5), ("1e3", "1e3"), ("1.5e+3", 1500.0), ("-.5", -0.5), ("1.", 1.0), ("190:20:30.15", "190:20:30.15"),
+        (".inf", math.inf), ("0.0", 0.0),
+        ("08001", "08001"), ("2024-01-01", date(2024, 1, 1)), ("1.2.3", "1.2.3"), (".", "."),
+    ],
+)  # fmt: skip
+def test_a_number_is_what_people_take_for_one(written, meant, tmp_path):
+    (tmp_path / "a.yaml").write_text(f"x: {written}\n")
+    found = read_yaml(tmp_path / "a.yaml")["x"]
+    assert (found, type(found)) == (meant, type(meant))
+
+
+@pytest.mark.parametrize("second", ["cafe\u0301", "caf\u00e9 "])
+def test_two_columns_that_look_alike_are_refused(second):
+    columns = {"id": "integer", "at": "timestamp", "caf\u00e9": "float", second: "float"}
+    with pytest.raises(ValueError, match=r"found 'caf\\xe9' and 'caf.*', which look alike; valid: one of the two"):
+        RowsConfig.model_validate({"key": ["id"], "event_time": "at", "columns": columns})
