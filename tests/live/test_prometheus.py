@@ -15,7 +15,7 @@ from tests.live.services import wait_until
 from tests.monitoring_files import PLACE, RULES, queries, read_rules
 from tests.pages_server import listen_with_pages
 from tests.postgres import free_port
-from tests.unit.small_loop import SmallLoop, doubled
+from tests.unit.small_loop import SmallLoop
 
 PROMETHEUS = shutil.which("prometheus")
 pytestmark = pytest.mark.skipif(PROMETHEUS is None, reason="no prometheus (Debian's package)")
@@ -25,8 +25,7 @@ Ask = Callable[..., Any]
 @pytest.fixture(scope="module")
 def ask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
     """Asks the API of a Prometheus that scrapes a model of three days."""
-    loop, home = SmallLoop.under(tmp_path_factory.mktemp("loop")), tmp_path_factory.mktemp("prometheus")
-    loop.run(doubled, 1, 2, 3)
+    loop, home = SmallLoop.begun(tmp_path_factory.mktemp("loop"), 3), tmp_path_factory.mktemp("prometheus")
     pages = listen_with_pages(Path(loop.at.lake).parent, loop.model.path.parent, ["small__batch"])
     with pages as (address, token):
         configure(home, address, token)

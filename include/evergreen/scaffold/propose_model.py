@@ -1,8 +1,6 @@
 """A model proposed from a history: which columns are declared, what is made of them, how much is learnt from."""
 
-import functools
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, timedelta
 
 import numpy as np
@@ -14,12 +12,12 @@ from evergreen.errors import FolderNotWritten
 from evergreen.scaffold.answers import Answers, Ask, Chosen
 from evergreen.scaffold.assign_batches import AssignedRows, assign_batches
 from evergreen.scaffold.choose_answers import Chooser
-from evergreen.scaffold.compare_on_history import Arguments, choose_arguments
-from evergreen.scaffold.find_clocks import find_clocks, predicts, stands_in, tells_rows_apart
+from evergreen.scaffold.find_clocks import find_clocks
 from evergreen.scaffold.find_keys import NAMES_A_ROW
 from evergreen.scaffold.find_leaks import find_leaks
 from evergreen.scaffold.follow_names import follow_names
 from evergreen.scaffold.join_labels import LabelHistory, join_labels
+from evergreen.scaffold.plan_features import FeaturePlan, plan_features
 from evergreen.scaffold.profile_columns import ColumnFacts, profile_columns
 from evergreen.scaffold.propose_expectations import Proposed, propose_for_labels, propose_for_rows
 from evergreen.scaffold.read_files import HistoryFiles
@@ -29,33 +27,6 @@ _SEASONAL = 0.8
 # Labelled rows over which outcomes are checked where config.yaml says nothing.
 _CHECKED = 200
 _YEAR = timedelta(days=360)
-
-
-@dataclass(frozen=True)
-class FeaturePlan:
-    """What features.py makes of the columns.
-
-    :param numbers, flags, categories, dates: columns by what becomes of them.
-    :param calendar: expressions of the event time ``at``, by the name of the feature.
-    :param choose: tells the arguments of the gradient boosting; fits on the history take longer than all else here.
-    """
-
-    numbers: tuple[str, ...]
-    flags: tuple[str, ...]
-    categories: tuple[str, ...]
-    dates: tuple[str, ...]
-    calendar: dict[str, str]
-    choose: Callable[[], Arguments] = field(compare=False)
-
-    @functools.cached_property
-    def arguments(self) -> Arguments:
-        """Of the gradient boosting, by name."""
-        return self.choose()
-
-    @property
-    def empty(self) -> bool:
-        """Whether there is nothing to learn from."""
-        return not (self.numbers or self.flags or self.categories or self.dates or self.calendar)
 
 
 @dataclass(frozen=True)
@@ -113,7 +84,7 @@ def propose_model(
         labels = replace(labels, named=follow_names(labels.files.paths, chosen.every))
     whole_year = assigned.calendar.starts_at(assigned.span) - assigned.calendar.start >= _YEAR
     declared, leaks, telling, left_out = _select_columns(columns, chosen, given, assigned, labels, whole_year)
-    plan = _plan_features(declared, chosen, assigned)
+    plan = plan_features(declared, chosen, assigned)
     if plan.empty:
         told = "; ".join(f"{column}: {why}" for column, why in (leaks | left_out).items())
         raise FolderNotWritten(
@@ -212,35 +183,6 @@ def _counts_rows(facts: ColumnFacts, chosen: Chosen) -> bool:
     by_time = facts.values.iloc[chosen.event.values.argsort(kind="stable")]
     counts = any(one.is_monotonic_increasing or one.is_monotonic_decreasing for one in (facts.values, by_time))
     return bool(NAMES_A_ROW.search(facts.name)) or (facts.rows >= 20 and counts)
-
-
-def _plan_features(declared: tuple[ColumnFacts, ...], chosen: Chosen, assigned: AssignedRows) -> FeaturePlan:
-    outcome, classification = chosen.target.values.astype(float), chosen.task == "classification"
-
-    def of(*types: str) -> tuple[str, ...]:
-        alone = chosen.key if len(chosen.key) == 1 else ()
-        return tuple(
-            facts.name
-            for facts in declared
-            if facts.type is not None and facts.type.type in types
-            if facts.name != chosen.event.name and facts.name not in alone and not facts.left_out
-        )
-
-    at = chosen.event.values.dt
-    minutes = at.hour * 60 + at.minute
-    hour = "at.dt.hour + at.dt.minute / 60" if at.minute.nunique() > 1 else "at.dt.hour"
-    calendar = {}
-    for part, values, expression in (("hour", minutes, hour), ("weekday", at.weekday, "at.dt.weekday")):
-        # One for all rows of a batch, it would name the batch, unless it comes round.
-        varies = tells_rows_apart(part, values, assigned) and not stands_in(declared, part, chosen.event.values)
-        numbers = [facts for facts in declared if facts.name not in (*chosen.key, chosen.event.name)]
-        if varies and predicts(values, numbers, outcome, assigned, classification):
-            calendar[f"{part}_of_event" if any(one.name == part for one in declared) else part] = expression
-    learnt = (of("integer", "float"), of("boolean"), of("category"), of("timestamp", "date"))
-    columns = [facts for facts in declared if any(facts.name in names for names in learnt)]
-    return FeaturePlan(
-        *learnt, calendar, functools.partial(choose_arguments, columns, outcome, assigned, classification)
-    )
 
 
 def _find_seasonal(declared: tuple[ColumnFacts, ...], chosen: Chosen, assigned: AssignedRows) -> tuple[str, ...]:

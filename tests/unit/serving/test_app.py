@@ -211,8 +211,7 @@ def test_before_the_first_version_nobody_answers_and_it_is_not_ready(tmp_path: P
 
 
 def test_where_the_next_version_cannot_be_loaded_the_one_before_answers_on(tmp_path: Path) -> None:
-    loop = SmallLoop.under(tmp_path)
-    loop.run(doubled, 1, 2)
+    loop = SmallLoop.begun(tmp_path, 2)
     with serve(loop) as (client, champion):
         before = ask(client, [GOOD]).json()["version"]
         loop.run(lambda x, random: 5 * doubled(x, random), 3, 4)

@@ -1,6 +1,5 @@
 """What has reached its age is removed as a night ends, by batch time; what is needed is kept, and who asks is told."""
 
-import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -8,7 +7,6 @@ import pytest
 from pydantic import ValidationError
 
 from evergreen import read_predictions
-from evergreen.config.locations import Locations
 from evergreen.config.retention_config import RetentionConfig
 from evergreen.errors import Refused, RowsRemoved
 from evergreen.records import DataRecord, RetentionRecord
@@ -35,8 +33,7 @@ def lived(tmp_path_factory):
 
 @pytest.fixture
 def loop(lived, tmp_path):
-    shutil.copytree(Path(lived.at.landing).parent, tmp_path / "copy")
-    return SmallLoop(lived.model, Locations.under(tmp_path / "copy"))
+    return lived.copied(tmp_path / "copy")
 
 
 def batches(loop, table):
