@@ -1,5 +1,6 @@
 """What every test needs before a numeric library or Airflow loads."""
 
+import gc
 import os
 import shutil
 import tempfile
@@ -9,6 +10,8 @@ import pytest
 
 # Two processes on two cores, each with one thread: more threads would only spin.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# As the command line does: what libraries leave in memory is not looked through again and again.
+gc.set_threshold(50_000, 20, 20)
 # No test cuts the power; flushing to the disk would cost the suite minutes. test_objects.py looks at what is flushed.
 os.fsync = lambda descriptor: None
 # No test may touch what a person has run here.

@@ -2,6 +2,8 @@
 
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -127,3 +129,11 @@ def test_a_file_is_not_written_in_place_of_a_folder(lived):
     done = call(["data", "small", "2", "--dvc", str(lived)], lived, EVERGREEN_HOME=lived)
     assert done.exit_code == 2
     assert "is a directory" in done.output
+
+
+def test_a_command_looks_for_garbage_seldom():
+    code = "import gc, sys; from evergreen.cli import main; sys.argv = ['evergreen', '--version']; main(); "
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}print(gc.get_threshold())"], check=True, capture_output=True, text=True
+    )
+    assert done.stdout.splitlines()[-1] == "(50000, 20, 20)"
