@@ -134,18 +134,22 @@ def test_a_file_that_mlflow_does_not_hand_over_in_time_is_no_damage(tmp_path, as
             read_packed_file(Stores(at, "taxi"), promotion, "spec.json")
 
 
+def speak_to_s3(port, monkeypatch):
+    for name, value in {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_ALLOW_HTTP": "true",
+        "AWS_REGION": "eu-central-1",
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_TIMEOUT": "1s",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+
 def test_an_s3_that_hangs_is_an_outage(monkeypatch):
     monkeypatch.setattr("evergreen.storage.objects._RETRYING", timedelta(seconds=1))
     with silent_server() as port:
-        for name, value in {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-            "AWS_ALLOW_HTTP": "true",
-            "AWS_REGION": "eu-central-1",
-            "AWS_ACCESS_KEY_ID": "key",
-            "AWS_SECRET_ACCESS_KEY": "secret",
-            "AWS_TIMEOUT": "1s",
-        }.items():
-            monkeypatch.setenv(name, value)
+        speak_to_s3(port, monkeypatch)
         with pytest.raises(Outage, match="s3://hanging/lake did not answer"):
             holds_anything("s3://hanging/lake")
         begun = time.monotonic()
@@ -196,15 +200,7 @@ def test_a_byte_now_and_then_is_no_answer_of_mlflow(asking, said):
 def test_a_byte_now_and_then_is_no_answer_of_s3(monkeypatch, said):
     monkeypatch.setattr("evergreen.storage.objects._RETRYING", timedelta(seconds=1))
     with silent_server(said, drip=b" ") as port:
-        for name, value in {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-            "AWS_ALLOW_HTTP": "true",
-            "AWS_REGION": "eu-central-1",
-            "AWS_ACCESS_KEY_ID": "key",
-            "AWS_SECRET_ACCESS_KEY": "secret",
-            "AWS_TIMEOUT": "1s",
-        }.items():
-            monkeypatch.setenv(name, value)
+        speak_to_s3(port, monkeypatch)
         with ended(10), pytest.raises(Outage, match=f"s3://dripping-{len(said)}/lake did not answer"):
             holds_anything(f"s3://dripping-{len(said)}/lake")
         with ended(10), pytest.raises(Outage, match="did not answer"):
