@@ -10,9 +10,9 @@ from typing import Protocol
 
 import httpx
 
-from evergreen.bounded import answer_within
 from evergreen.errors import Outage
 from evergreen.foreign_text import one_line
+from evergreen.outside_calls import answer_within
 
 _logger = logging.getLogger("airflow_evergreen.alerts")
 # It would log each URL, and who knows a webhook's may post.

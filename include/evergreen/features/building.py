@@ -12,7 +12,7 @@ from evergreen.features.reading import Columns, is_readable, published, read_key
 from evergreen.features.views import join_views
 from evergreen.records import ClaimRecord, DataRecord, Partition
 from evergreen.storage.cache import ByteCache
-from evergreen.storage.own_code import own_code
+from evergreen.storage.limit_own_code import own_code
 from evergreen.storage.packed_model import PackedModel
 from evergreen.storage.revisions import record_of
 from evergreen.storage.stores import Stores

@@ -11,7 +11,7 @@ from scipy.special import expit
 from evergreen.errors import Refused, needs_extra
 from evergreen.features.building import call_predict
 from evergreen.features.explanation import read_explanation, with_values
-from evergreen.storage.own_code import own_code
+from evergreen.storage.limit_own_code import own_code
 from evergreen.storage.packed_model import PackedModel
 
 # Of the scales on which tree ensembles add up, what leads from each to the prediction.

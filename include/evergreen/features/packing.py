@@ -24,8 +24,8 @@ from evergreen.features.sampling import Sample
 from evergreen.losses import METRICS
 from evergreen.records import DataRecord, PackedRecord, PromotionRecord
 from evergreen.storage.full_disk import room_for
+from evergreen.storage.limit_own_code import own_code
 from evergreen.storage.model_from_code import ESTIMATOR, FEATURES, PACKED, TRUSTED_TYPES, load_module
-from evergreen.storage.own_code import own_code
 from evergreen.storage.packed_model import PackedModel, hash_files, read_files, write_spec
 from evergreen.storage.stores import Stores
 

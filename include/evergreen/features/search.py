@@ -15,9 +15,9 @@ from evergreen.errors import FeaturesInvalid, needs_extra
 from evergreen.features.packing import FittedModel, Recipe, fit_estimator, fit_model, load_code
 from evergreen.losses import METRICS
 from evergreen.records import SearchedParams
+from evergreen.storage.limit_own_code import own_code
 from evergreen.storage.logged_model import Trial
 from evergreen.storage.model_from_code import predict_target
-from evergreen.storage.own_code import own_code
 from evergreen.storage.stores import Stores
 
 # Parts of the label batches: the first is learnt from only, each other one is predicted from those before it.

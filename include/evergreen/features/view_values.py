@@ -18,8 +18,8 @@ from evergreen.records import VIEWS, BatchRecord, Partition, ValuesRecord, ViewR
 from evergreen.storage.columns import arrow_type, lacking
 from evergreen.storage.content import content_hash
 from evergreen.storage.lake import describe
+from evergreen.storage.limit_own_code import own_code
 from evergreen.storage.model_from_code import load_module
-from evergreen.storage.own_code import own_code
 from evergreen.storage.removals import tell_removed
 from evergreen.storage.revisions import sealed_batches
 from evergreen.storage.stores import Stores, open_stores

@@ -14,7 +14,7 @@ from evergreen.config.fields import ColumnType
 from evergreen.config.model_folder import ModelFolder
 from evergreen.errors import Refused
 from evergreen.foreign_text import HALF
-from evergreen.serving.row_rules import RowRule, compile_rules
+from evergreen.serving.row_expectations import RowRule, compile_rules
 from evergreen.serving.values import NotPlain, Read, Rows, Value, as_value, compile_reader
 from evergreen.sources.casting import cast_column
 from evergreen.sources.json_lines import Number, as_text, load_json

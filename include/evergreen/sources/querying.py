@@ -19,10 +19,10 @@ from sqlalchemy.exc import (
 )
 
 from evergreen.batches import Calendar
-from evergreen.bounded import answer_within
 from evergreen.config.feeds_config import QueryConfig
 from evergreen.config.limits_config import DEFAULT_LIMITS, LimitsConfig
 from evergreen.errors import ConfigInvalid, Outage
+from evergreen.outside_calls import answer_within
 from evergreen.sources.landing import LandedFile, ProbeResult
 
 # Seconds: for a connection, for the answer whether a batch is complete, and for both until the last byte; that of its

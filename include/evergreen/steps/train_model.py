@@ -22,10 +22,10 @@ from evergreen.features.version_tags import (
     log_fitted,
 )
 from evergreen.judging.attempts import NO_LABELS, DueAttempt, TrainResult, earlier_attempts
+from evergreen.judging.choose_window import BASELINE, MOST, Choice, choose_window
 from evergreen.judging.fit_windows import Candidate, WindowTrial, fit_baseline, fit_windows
 from evergreen.judging.holdout import choose_holdout
 from evergreen.judging.promotions import promotion_decided
-from evergreen.judging.windows import BASELINE, MOST, Choice, choose_window
 from evergreen.records import AttemptRecord
 from evergreen.storage.lease import hold_lease
 from evergreen.storage.logged_model import Trial

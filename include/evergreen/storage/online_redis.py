@@ -5,8 +5,8 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-from evergreen.bounded import Answer, answer_within
 from evergreen.errors import ConfigInvalid, Outage, needs_extra
+from evergreen.outside_calls import Answer, answer_within
 from evergreen.storage.online import OnlineValue
 
 with needs_extra("online", "EVERGREEN_ONLINE=redis://…"):

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from evergreen.config.model_spec import ModelSpec
 from evergreen.errors import FeaturesInvalid, ModelIncompatible
+from evergreen.storage.limit_own_code import own_code
 from evergreen.storage.model_from_code import ESTIMATOR, FEATURES, SPEC, load_estimator, load_module, predict_target
-from evergreen.storage.own_code import own_code
 
 CODE = (FEATURES, "estimator.py")
 _WAY_OUT = "retrain the model, restore its files from a backup, or run the release that packed it"

@@ -17,8 +17,8 @@ from mlflow.entities import LifecycleStage
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 
-from evergreen.bounded import answer_within
 from evergreen.errors import EvergreenError, ModelIncompatible, Outage, Refused
+from evergreen.outside_calls import answer_within
 from evergreen.storage.full_disk import is_full
 
 # Its migrations of a fresh database are told at every start.

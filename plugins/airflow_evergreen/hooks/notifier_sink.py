@@ -5,9 +5,9 @@ from functools import partial
 from html import escape
 from typing import Any
 
-from evergreen.bounded import answer_within
 from evergreen.errors import Outage
 from evergreen.foreign_text import for_terminal, one_line
+from evergreen.outside_calls import answer_within
 from evergreen.sinks import TELLING, Message
 
 

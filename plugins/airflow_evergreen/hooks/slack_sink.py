@@ -10,8 +10,8 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from airflow_evergreen.hooks.slack_blocks import build_blocks, build_summary
-from evergreen.bounded import answer_within
 from evergreen.errors import Outage, needs_extra
+from evergreen.outside_calls import answer_within
 from evergreen.sinks import TELLING, Message
 
 # Seconds: how long Slack may take for an answer, and how long we wait if it asks us to.

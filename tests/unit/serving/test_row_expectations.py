@@ -8,7 +8,7 @@ import pytest
 
 from evergreen.checks.expectations import check_expectations
 from evergreen.config.expectations_config import ExpectationsConfig
-from evergreen.serving.row_rules import compile_rules
+from evergreen.serving.row_expectations import compile_rules
 
 FRAME = pd.DataFrame(
     {

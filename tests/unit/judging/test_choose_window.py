@@ -2,7 +2,7 @@
 
 import pytest
 
-from evergreen.judging.windows import choose_window
+from evergreen.judging.choose_window import choose_window
 
 NOW = {"all": 1.0, 7: 0.9}
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 
 from evergreen.errors import CodeUnsafe, FeaturesInvalid
-from evergreen.storage.own_code import own_code
+from evergreen.storage.limit_own_code import own_code
 
 LONG = timedelta(hours=1)
 SHORT = timedelta(milliseconds=50)
@@ -70,7 +70,7 @@ def _swallow():
 
 @pytest.mark.parametrize("code", [_sleep, _count, _swallow])
 def test_what_runs_for_ever_is_ended(code, monkeypatch):
-    monkeypatch.setattr("evergreen.storage.own_code._AGAIN", 0.05)
+    monkeypatch.setattr("evergreen.storage.limit_own_code._AGAIN", 0.05)
     said = r"here: ran for longer than 0.05 seconds.*raise model.time_limit"
     with pytest.raises(CodeUnsafe, match=said), own_code("here", SHORT):
         code()
