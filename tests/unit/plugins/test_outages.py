@@ -269,7 +269,7 @@ def test_a_slack_that_hangs_is_waited_for_once_a_look_however_many_models_have_s
         )
         monkeypatch.setenv("EVERGREEN_ALERTS_SLACK", "team")
         monkeypatch.setenv("EVERGREEN_ALERTS_CHANNEL", "#models")
-        monkeypatch.setattr("evergreen.steps.watch_models._MANY", 100)
+        monkeypatch.setattr("evergreen.steps.watch_models.MANY", 100)
         begun = time.monotonic()
         assert RetrainSensor(task_id="wait_for_verdict").resume(context_of(end=None), []) == []
         # Once as they are reported, once as the rest is told.
