@@ -71,9 +71,7 @@ def _describe(model: ModelFolder, stores: Stores, batch: str) -> str:
     asked = verdict.last_ask
     attempt = ledger.get(AttemptRecord, asked) if asked is not None else None
     if attempt is not None and attempt.as_of == batch:
-        texts.append(
-            attempt.why if attempt.baseline and not attempt.against else f"challenger {attempt.outcome}: {attempt.why}"
-        )
+        texts.append(attempt.why if attempt.begins else f"challenger {attempt.outcome}: {attempt.why}")
     promotion = ledger.last(PromotionRecord, "champion")
     if promotion is not None and promotion.as_of == batch:
         texts.append(f"version {promotion.version} promoted, serves from {promotion.effective_from}")

@@ -175,6 +175,11 @@ class AttemptRecord(Record):
     searched: SearchedParams | None = None
 
     @property
+    def begins(self) -> bool:
+        """Whether the best constant goes on in the place of what was judged, for nobody serves."""
+        return self.baseline and not self.against
+
+    @property
     def is_import(self) -> bool:
         """Whether it judged a version that another environment has exported."""
         return self.verdict.startswith(IMPORT)

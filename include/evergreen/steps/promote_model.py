@@ -57,6 +57,7 @@ def _build_promotion(model: ModelFolder, stores: Stores, judged: AttemptRecord, 
         )
     packed = [one.hashes for one in same] or packed_hashes(stores, judged.verdict, "champion")
     tags = stores.models.version_tags(version)
+    as_judged = judged.judgement if judged.baseline == (BASELINE_TAG in tags) and not judged.begins else None
     return PromotionRecord(
         as_of=judged.as_of,
         number=judged.against + 1,
@@ -66,7 +67,7 @@ def _build_promotion(model: ModelFolder, stores: Stores, judged: AttemptRecord, 
         data=tags["evergreen.data"],
         trained_on=fitted_span(tags),
         effective_from=next_effective(stores.ledger, model.config.calendar, judged.as_of),
-        error=judged.judgement.challenger if judged.judgement and BASELINE_TAG not in tags else None,
+        error=as_judged.challenger if as_judged is not None else None,
         baseline=BASELINE_TAG in tags,
         refreshes=judged_promotion(stores.ledger, before).number if before is not None else None,
         hashes=stores.models.find_hashes(version, packed),

@@ -51,6 +51,8 @@ def test_where_nothing_is_left_to_learn_the_baseline_serves_again_and_where_ther
     back = loop.promotions[2]
     # Fitted anew on all that is known.
     assert back.trained_on == (day(1), day(4))
+    # The first one went on in the place of what had been judged.
+    assert (loop.promotions[0].error, back.error) == (None, loop.attempt(4).judgement.challenger)
     assert loop.predictions(5)["prediction"].unique() == pytest.approx([median_until(4)])
     # Older than it, and a recipe: there is nothing else that a rollback should go back to.
     assert plan_rollback(loop.model, loop.at, None, "to see").version == 2
